@@ -1,0 +1,5 @@
+noinst_LIBRARIES += libghfilters.a
+libghfilters_a_SOURCES = \
+	filters/bytes.c \
+	filters/bytes.h \
+	filters/filter.h

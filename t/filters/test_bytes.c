@@ -1,0 +1,90 @@
+#include "filters/bytes.h"
+#include "t/lib/guard.h"
+
+#include <string.h>
+
+START_TEST(getters_stay_inside) {
+    const uint8_t raw[] = {1, 2, 3, 4, 5, 6, 7, 8, 'a', 'b', 0};
+    for (size_t len = 0; len <= sizeof raw; len++) {
+        uint8_t *p = guard_copy(raw, len);
+        struct cur c = cur_of(p, len);
+        uint64_t v64;
+        ck_assert_int_eq(cur_be64(&c, &v64), len >= 8);
+        if (len >= 8) ck_assert_uint_eq(v64, 0x0102030405060708u);
+        else ck_assert_uint_eq(cur_left(&c), len);
+        const char *s;
+        size_t n;
+        bool whole = cur_cstr(&c, &s, &n);
+        ck_assert_int_eq(whole, len == sizeof raw);
+        if (whole) ck_assert_str_eq(s, "ab");
+        const uint8_t *at;
+        ck_assert(!cur_take(&c, SIZE_MAX, &at));
+        guard_free(p, len);
+    }
+}
+END_TEST
+
+START_TEST(little_and_big) {
+    const uint8_t raw[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    uint16_t a;
+    uint32_t b;
+    uint64_t d;
+    struct cur c = cur_of(raw, 8);
+    ck_assert(cur_le16(&c, &a) && a == 0x0201);
+    ck_assert(cur_le24(&c, &b) && b == 0x050403);
+    ck_assert(!cur_le32(&c, &b) && cur_left(&c) == 3);
+    c = cur_of(raw, 8);
+    ck_assert(cur_le64(&c, &d) && d == 0x0807060504030201u);
+    struct cur sub;
+    c = cur_of(raw, 8);
+    ck_assert(cur_sub(&c, 3, &sub) && cur_left(&sub) == 3 && cur_left(&c) == 5);
+    ck_assert(!cur_be32(&sub, &b));
+    ck_assert(cur_be32(&c, &b) && b == 0x04050607);
+}
+END_TEST
+
+START_TEST(buffer_has_a_ceiling) {
+    struct buf b = BUF_INIT(1000);
+    for (int i = 0; i < 100; i++) buf_put(&b, "0123456789", 10);
+    ck_assert(!b.failed);
+    ck_assert_uint_eq(buf_used(&b), 1000);
+    buf_u8(&b, 1);
+    ck_assert(b.failed);
+    buf_drain(&b, 500);
+    buf_u8(&b, 1);
+    ck_assert_uint_eq(buf_used(&b), 500); /* sticky */
+    b.failed = false;
+    buf_be32(&b, 0x01020304);
+    ck_assert_mem_eq(buf_at(&b) + 500, "\1\2\3\4", 4);
+    buf_patch_be32(&b, 500, 0x05060708);
+    ck_assert_mem_eq(buf_at(&b) + 500, "\5\6\7\10", 4);
+    buf_free(&b);
+}
+END_TEST
+
+START_TEST(utf8) {
+    static const struct {
+        const char *s;
+        bool ok;
+    } v[] = {{"plain", true}, {"\xc3\xa9", true}, {"\xc0\x80", false}, {"\xe0\x80\x80", false}, {"\xed\xa0\x80", false}, {"\xef\xbf\xbf", true},
+             {"\xf0\x9f\x98\x80", true}, {"\xf4\x90\x80\x80", false}, {"\x80", false}, {"a\xe2\x82", false}, {"\xff", false}};
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+        size_t len = strlen(v[i].s);
+        uint8_t *p = guard_copy(v[i].s, len);
+        ck_assert_msg(gh_utf8_valid(p, len) == v[i].ok, "vector %zu", i);
+        guard_free(p, len);
+    }
+    ck_assert(!gh_utf8_valid("a\0b", 3));
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("bytes");
+    TCase *t = tcase_create("all");
+    tcase_add_test(t, getters_stay_inside);
+    tcase_add_test(t, little_and_big);
+    tcase_add_test(t, buffer_has_a_ceiling);
+    tcase_add_test(t, utf8);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}

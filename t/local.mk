@@ -1,0 +1,10 @@
+# What every test program links: Check, the guard page and chopping helpers.
+check_LIBRARIES += libghtest.a
+libghtest_a_SOURCES = \
+	t/lib/guard.c \
+	t/lib/guard.h
+T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
+
+include t/filters/local.mk
+include t/policy/local.mk
+include t/spoa/local.mk
