@@ -81,9 +81,9 @@ static bool upstream(struct pg_filter *f) {
 
 /* Makes the server send what it has: needed where we wait for an answer that no Sync has been sent for. */
 static void barrier(struct pg_filter *f) {
-    if (f->barrier || f->up != PG_UP_READY) return;
+    if (f->barrier > 0 || f->up != PG_UP_READY) return;
     pg_put_simple(&f->base.out[FLT_SERVER], 'H');
-    f->barrier = true;
+    f->barrier = f->q_len;
 }
 
 static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *text, size_t len, const char *name) {
@@ -207,14 +207,11 @@ static enum next on_parse(struct pg_filter *f, struct cur body) {
         return DONE;
     }
     if (name_len > PG_NAME_MAX) return name_too_long(f);
-    bool wait;
-    void *old = pg_names_look(&f->statements, name, f->unit, &wait);
-    if (wait) return WAIT;
     if (f->step == PG_STEP_NEW) {
         const struct flt_limits *l = &f->base.conf.limits;
         if (len > l->statement)
             return refuse(f, false, "54000", "the statement is longer than Gatehouse reads", "Have limits.statement raised.");
-        if ((old == NULL && f->statements.count >= l->statements) || f->statements.bytes > 4 * l->statement)
+        if ((pg_names_get(&f->statements, name) == NULL && f->statements.count >= l->statements) || f->statements.bytes > 4 * l->statement)
             return refuse(f, false, "54000", "this session keeps too many prepared statements",
                           "Close or DEALLOCATE those that are no longer used.");
         return ask(f, FLT_STMT_PREPARE, text, len, name);
@@ -234,8 +231,7 @@ static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **l
     if (!cur_be16(c, &nformats) || !cur_sub(c, 2 * (size_t)nformats, &formats) || !cur_be16(c, &nparams))
         return prefix ? (*cut = true) : false;
     if (nformats > 1 && nformats != nparams) return false;
-    if (nparams == 0) return true;
-    struct flt_param *p = calloc(nparams, sizeof *p);
+    struct flt_param *p = calloc(nparams + 1u, sizeof *p);
     if (p == NULL) return false;
     *list = p;
     for (size_t i = 0; i < nparams; i++) {
@@ -252,7 +248,9 @@ static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **l
         if (!cur_take(c, p[i].kept, &p[i].data)) return false;
         if (p[i].kept < len) return (*cut = true);
     }
-    return true;
+    uint16_t nresults;
+    if (prefix) return true;
+    return cur_be16(c, &nresults) && cur_left(c) == 2 * (size_t)nresults;
 }
 
 static enum next on_bind(struct pg_filter *f, struct cur body) {
@@ -269,9 +267,7 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
     if (s == NULL)
         return refuse(f, false, "26000", "there is no such prepared statement in this session",
                       "Prepare it with a Parse message; names made by SQL's PREPARE are run with EXECUTE.");
-    void *old = pg_names_look(&f->portals, portal, f->unit, &wait);
-    if (wait) return WAIT;
-    if (old == NULL && f->portals.count >= f->base.conf.limits.portals)
+    if (pg_names_get(&f->portals, portal) == NULL && f->portals.count >= f->base.conf.limits.portals)
         return refuse(f, false, "54000", "this session keeps too many portals",
                       "Close those that are no longer used, or end the transaction.");
     struct flt_param *params;
@@ -358,9 +354,6 @@ static enum next on_named(struct pg_filter *f, char type, struct cur body) {
         return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no such prepared statement in this session", NULL);
     }
     struct pg_names *names = what == 'S' ? &f->statements : &f->portals;
-    bool wait;
-    pg_names_look(names, name, f->unit, &wait);
-    if (wait) return WAIT;
     struct pg_entry *e = pg_queue_push(f, type == 'C' ? PG_S_CLOSE : what == 'S' ? PG_S_DESCRIBE_STATEMENT : PG_S_DESCRIBE_PORTAL);
     if (e == NULL) return DONE;
     if (type == 'C') {

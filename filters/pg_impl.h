@@ -94,7 +94,7 @@ struct pg_filter {
     bool wait_query;        /* a Query is running: nothing follows it before its ReadyForQuery */
     bool copy_hold;         /* an Execute of COPY FROM STDIN was sent: nothing follows before the server has said whether it takes data */
     bool copy_in;           /* the server takes CopyData */
-    bool barrier;           /* a Flush was sent to learn the fate of earlier changes of names */
+    size_t barrier;         /* answers still due of a Flush that was sent to learn the fate of what went before */
     uint64_t unit;          /* Sync units sent so far */
     struct pg_portal *held; /* what the open question of an Execute points to (referenced) */
 

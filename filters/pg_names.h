@@ -52,7 +52,8 @@ void pg_portal_unref(struct pg_portal *p);
 
 void pg_names_free(struct pg_names *t);
 struct pg_name *pg_names_get(struct pg_names *t, const char *name);
-/* What the name will mean to a message of the given unit; NULL for nothing. *wait: ask again after the next answer of the server. */
+/* What the name will mean to a message of the given unit that uses it; NULL for nothing. *wait: ask again after the next answer of the server.
+ * Messages that only change a name need not look: the server decides, and what uses the name in the same unit fails with them. */
 void *pg_names_look(struct pg_names *t, const char *name, uint64_t unit, bool *wait);
 /* A change was sent: obj (NULL: the name goes away). Takes its own reference. NULL without memory. */
 struct pg_name *pg_names_pend(struct pg_names *t, const char *name, void *obj, uint64_t unit);

@@ -48,6 +48,7 @@ void pg_queue_pop(struct pg_filter *f) {
     free(e->error);
     f->q_head = (f->q_head + 1) % f->q_cap;
     f->q_len--;
+    if (f->barrier > 0) f->barrier--;
 }
 
 void pg_queue_done(struct pg_filter *f) {

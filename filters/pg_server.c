@@ -128,7 +128,6 @@ static void on_error(struct pg_filter *f, struct cur body) {
         pass(f);
     }
     f->server_fatal = f->server_fatal || fatal;
-    f->barrier = false;
     if (head == NULL || head->what == PG_S_SYNC) return; /* told out of turn, or a COMMIT at Sync that failed: ReadyForQuery follows */
     if (head->what == PG_S_QUERY) {
         memcpy(head->sqlstate, e.sqlstate, sizeof head->sqlstate);
@@ -187,7 +186,6 @@ static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
             f->copy_hold = false;
         }
         pg_queue_done(f);
-        f->barrier = false;
     } else if (in_query && head_is(f, IS(PG_S_QUERY))) {
         pass(f);
     } else {
@@ -252,7 +250,6 @@ static enum fate fate_of(struct pg_filter *f, char type, uint32_t body) {
         if (head_is(f, IS(PG_S_QUERY))) return STREAM;
         if (!head_is(f, IS(PG_S_DESCRIBE_STATEMENT) | IS(PG_S_DESCRIBE_PORTAL))) return REFUSED;
         pg_queue_done(f);
-        f->barrier = false;
         return STREAM;
     case 't': return head_is(f, IS(PG_S_DESCRIBE_STATEMENT)) ? STREAM : REFUSED;
     case 'N':
