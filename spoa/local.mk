@@ -1,7 +1,11 @@
 # Everything of the daemon but main(), so that tests can link it.
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
+	spoa/base64url.c \
+	spoa/base64url.h \
+	spoa/jwks.c \
 	spoa/jwks.h \
+	spoa/jwt.c \
 	spoa/jwt.h \
 	spoa/ledger.h \
 	spoa/log.h \

@@ -1,6 +1,7 @@
 #include "spoa/ticket.h"
 
 #include "filters/bytes.h"
+#include "spoa/base64url.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -20,7 +21,7 @@
  * The MAC covers the text before the last dot, then the source address and port, which are not in the text. */
 #define KEY_LEN      32
 #define MAC_LEN      32
-#define MAC_TEXT_LEN 43
+#define MAC_TEXT_LEN BASE64URL_LEN(MAC_LEN)
 #define SID_LEN      (SID_SIZE - 1)
 #define EXPIRY_LEN   16
 /* Before the reason: "1.", sid, '.', expiry, '.', verdict, '.' */
@@ -77,20 +78,6 @@ static bool compute_mac(const struct ticket_key *k, const char *text, size_t len
     return ok;
 }
 
-/* 32 bytes to 43 characters of base64url without padding. */
-static void mac_text(const uint8_t mac[MAC_LEN], char out[MAC_TEXT_LEN + 1]) {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    uint32_t bits = 0;
-    unsigned have = 0;
-    size_t n = 0;
-    for (size_t i = 0; i < MAC_LEN; i++) {
-        bits = bits << 8 | mac[i];
-        for (have += 8; have >= 6; have -= 6) out[n++] = alphabet[bits >> (have - 6) & 63];
-    }
-    if (have > 0) out[n++] = alphabet[bits << (6 - have) & 63];
-    out[n] = '\0';
-}
-
 static bool is_hex(const char *s, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f'))) return false;
@@ -123,7 +110,7 @@ bool ticket_make(const struct ticket_key *k, uint64_t now_ms, uint64_t ttl_ms, c
         out[0] = '\0';
         return false;
     }
-    mac_text(mac, text);
+    base64url_encode(mac, MAC_LEN, text);
     snprintf(out + n, TICKET_SIZE - (size_t)n, ".%s", text);
     return true;
 }
@@ -234,7 +221,7 @@ enum ticket_rc ticket_check(const struct ticket_key *k, struct ticket_used *u, c
         !is_sid(s + 2) || !is_hex(expiry, EXPIRY_LEN) || (*verdict != 'a' && *verdict != 'r') || !is_reason(reason, signed_len - HEAD_LEN))
         return TICKET_MALFORMED;
     if (!compute_mac(k, s, signed_len, src, port, mac)) return TICKET_FORGED;
-    mac_text(mac, want);
+    base64url_encode(mac, MAC_LEN, want);
     if (CRYPTO_memcmp(want, s + signed_len + 1, MAC_TEXT_LEN) != 0) return TICKET_FORGED;
     memcpy(hex, expiry, EXPIRY_LEN);
     hex[EXPIRY_LEN] = '\0';
