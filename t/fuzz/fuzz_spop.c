@@ -34,8 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     varint_round_trip(data, size);
     uint32_t state = (uint32_t)size;
     for (size_t i = 0; i < size; i++) state = state * 31 + data[i];
-    spop_dump(&conf, data, size, whole, NULL, &a);
-    spop_dump(&conf, data, size, chop, &state, &b);
+    spop_dump(&conf, data, size, &(struct spop_pieces){whole, NULL, false}, &a);
+    spop_dump(&conf, data, size, &(struct spop_pieces){chop, &state, false}, &b);
     if (a.failed || buf_used(&a) != buf_used(&b) || memcmp(buf_at(&a), buf_at(&b), buf_used(&a)) != 0) abort();
     buf_free(&a);
     buf_free(&b);
