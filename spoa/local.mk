@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
 	spoa/ledger.h \
+	spoa/log.c \
 	spoa/log.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 
