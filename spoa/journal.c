@@ -100,7 +100,9 @@ static bool line_check(const char *s, size_t n, uint64_t seq, const char **json,
 
 /* ---- segments ---- */
 
-static void seg_name(char out[40], uint64_t first) { snprintf(out, 40, "journal-%016" PRIu64 ".log", first); }
+static void seg_name(char out[40], uint64_t first) {
+    snprintf(out, 40, "journal-%016" PRIu64 ".log", first);
+}
 
 static bool seg_add(struct jnl *j, struct seg s) {
     if (j->nsegs == j->capsegs) {
@@ -211,11 +213,12 @@ static enum rd rd_line(struct jnl *j, const char **json, size_t *len, size_t *li
 }
 
 static void say_bad(const struct jnl *j, char *err, size_t errsize) {
-    snprintf(err, errsize,
-             "the journal is damaged: %s/journal-%016" PRIu64 ".log, byte %" PRIu64 ", should hold event %" PRIu64
-             ". Nothing was changed. Keep a copy of the folder as evidence, then restore the file from a backup, or move the folder away and "
-             "start with an empty one and a new node name",
-             j->dir, j->segs[j->rd.seg].first, j->rd.at, j->rd.next);
+    snprintf(
+        err, errsize,
+        "the journal is damaged: %s/journal-%016" PRIu64 ".log, byte %" PRIu64 ", should hold event %" PRIu64
+        ". Nothing was changed. Keep a copy of the folder as evidence, then restore the file from a backup, or move the folder away and "
+        "start with an empty one and a new node name",
+        j->dir, j->segs[j->rd.seg].first, j->rd.at, j->rd.next);
 }
 
 enum jnl_read jnl_next(struct jnl *j, uint64_t *seq, const char **json, size_t *len, size_t *line_bytes, char *err, size_t errsize) {
@@ -281,14 +284,17 @@ static bool dir_open(struct jnl *j, char *err, size_t errsize) {
         return false;
     }
     if (st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        snprintf(err, errsize, "the journal's folder %s must belong to the daemon's user and be closed to others: chown it and chmod 700", j->dir);
+        snprintf(err, errsize, "the journal's folder %s must belong to the daemon's user and be closed to others: chown it and chmod 700",
+                 j->dir);
         return false;
     }
     j->lockfd = openat(j->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (j->lockfd < 0 || flock(j->lockfd, LOCK_EX | LOCK_NB) < 0) {
         if (j->lockfd >= 0 && errno == EWOULDBLOCK)
-            snprintf(err, errsize, "the journal in %s is in use by another daemon: stop that one, or give this one a folder of its own", j->dir);
-        else snprintf(err, errsize, "cannot lock the journal in %s: %s", j->dir, strerror(errno));
+            snprintf(err, errsize, "the journal in %s is in use by another daemon: stop that one, or give this one a folder of its own",
+                     j->dir);
+        else
+            snprintf(err, errsize, "cannot lock the journal in %s: %s", j->dir, strerror(errno));
         return false;
     }
     return true;
@@ -311,7 +317,8 @@ static bool cut_tail(struct jnl *j, char *note, size_t notesize, char *err, size
              j->dir, s->first, s->bytes - j->rd.at, j->rd.next - 1);
     int fd = seg_open(j, s->first, O_WRONLY);
     if (fd < 0 || ftruncate(fd, (off_t)j->rd.at) < 0 || (j->conf.fsync && fdatasync(fd) < 0)) {
-        snprintf(err, errsize, "cannot cut the unfinished line at the end of %s/journal-%016" PRIu64 ".log: %s", j->dir, s->first, strerror(errno));
+        snprintf(err, errsize, "cannot cut the unfinished line at the end of %s/journal-%016" PRIu64 ".log: %s", j->dir, s->first,
+                 strerror(errno));
         if (fd >= 0) close(fd);
         return false;
     }
@@ -340,8 +347,10 @@ static bool check_segments(struct jnl *j, char *note, size_t notesize, char *err
             if (!rd_open(j, j->rd.seg + 1, err, errsize)) return false;
             continue;
         }
-        if (r == RD_ERROR) snprintf(err, errsize, "cannot read the journal in %s: %s", j->dir, strerror(errno));
-        else say_bad(j, err, errsize);
+        if (r == RD_ERROR)
+            snprintf(err, errsize, "cannot read the journal in %s: %s", j->dir, strerror(errno));
+        else
+            say_bad(j, err, errsize);
         return false;
     }
     j->last_seq = j->rd.next - 1;
@@ -404,9 +413,15 @@ void jnl_close(struct jnl *j) {
     free(j);
 }
 
-uint64_t jnl_first_seq(const struct jnl *j) { return j->segs[0].first; }
-uint64_t jnl_last_seq(const struct jnl *j) { return j->last_seq; }
-uint64_t jnl_shipped_hint(const struct jnl *j) { return j->shipped; }
+uint64_t jnl_first_seq(const struct jnl *j) {
+    return j->segs[0].first;
+}
+uint64_t jnl_last_seq(const struct jnl *j) {
+    return j->last_seq;
+}
+uint64_t jnl_shipped_hint(const struct jnl *j) {
+    return j->shipped;
+}
 
 /* ---- writing ---- */
 
@@ -470,7 +485,7 @@ void jnl_shipped(struct jnl *j, uint64_t seq, bool now) {
     if (!now && !left) return;
     char text[24];
     int n = snprintf(text, sizeof text, "%020" PRIu64 "\n", seq);
-    if (j->hintfd >= 0 && pwrite(j->hintfd, text, (size_t)n, 0) != n) return; /* only a hint; the next one may succeed */
-    if (j->rd.fd >= 0 && j->rd.next > j->last_seq) rd_close(j);              /* do not hold a segment for a reader that is done */
+    if (j->hintfd >= 0 && pwrite(j->hintfd, text, (size_t)n, 0) != n) return;          /* only a hint; the next one may succeed */
+    if (j->rd.fd >= 0 && (j->rd.next <= seq || j->rd.next > j->last_seq)) rd_close(j); /* a reader that is done holds no segment */
     retain(j);
 }

@@ -60,7 +60,9 @@ static void stamp(char out[32]) {
     snprintf(out + n, 32 - n, ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
 }
 
-static struct lev_part part(const char *s) { return (struct lev_part){s, strlen(s)}; }
+static struct lev_part part(const char *s) {
+    return (struct lev_part){s, strlen(s)};
+}
 
 static void put_value(struct lev_part p[2], const struct led_field *f, char **text) {
     size_t name = strlen(f->name);
@@ -112,7 +114,7 @@ void lev_number(struct lev *e, uint64_t seq, struct lev_id id) {
     e->parts[3] = part(e->seq_text);
 }
 
-static void json_string(struct buf *out, const char *s, size_t len) {
+static void put_string(struct buf *out, const char *s, size_t len) {
     static const char hex[] = "0123456789abcdef";
     buf_u8(out, '"');
     size_t from = 0;
@@ -122,9 +124,12 @@ static void json_string(struct buf *out, const char *s, size_t len) {
         buf_put(out, s + from, i - from);
         from = i + 1;
         char esc[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-        if (c == '"' || c == '\\') buf_put(out, (char[]){'\\', (char)c}, 2);
-        else if (c == '\n') buf_put(out, "\\n", 2);
-        else buf_put(out, esc, sizeof esc);
+        if (c == '"' || c == '\\')
+            buf_put(out, (char[]){'\\', (char)c}, 2);
+        else if (c == '\n')
+            buf_put(out, "\\n", 2);
+        else
+            buf_put(out, esc, sizeof esc);
     }
     buf_put(out, s + from, len - from);
     buf_u8(out, '"');
@@ -132,16 +137,19 @@ static void json_string(struct buf *out, const char *s, size_t len) {
 
 void lev_json(const struct lev *e, struct buf *out) {
     char head[120];
-    int n = snprintf(head, sizeof head, "{\"seq\":%" PRIu64 ",\"id\":\"%s\",\"stream\":\"%s\",\"session\":", e->seq, e->id, stream_names[e->stream]);
+    int n = snprintf(head, sizeof head, "{\"seq\":%" PRIu64 ",\"id\":\"%s\",\"stream\":\"%s\",\"session\":", e->seq, e->id,
+                     stream_names[e->stream]);
     buf_put(out, head, (size_t)n);
-    if (e->session == NULL) buf_str(out, "null");
-    else json_string(out, e->session, strlen(e->session));
+    if (e->session == NULL)
+        buf_str(out, "null");
+    else
+        put_string(out, e->session, strlen(e->session));
     buf_str(out, ",\"fields\":[");
     for (size_t i = 0; i < e->nparts; i += 2) {
         buf_str(out, i == 0 ? "[" : ",[");
-        json_string(out, e->parts[i].at, e->parts[i].len);
+        put_string(out, e->parts[i].at, e->parts[i].len);
         buf_u8(out, ',');
-        json_string(out, e->parts[i + 1].at, e->parts[i + 1].len);
+        put_string(out, e->parts[i + 1].at, e->parts[i + 1].len);
         buf_u8(out, ']');
     }
     buf_str(out, "]}");
@@ -167,7 +175,8 @@ static struct lev *from_json(const json_t *root) {
     json_int_t seq = json_integer_value(json_object_get(root, "seq"));
     struct lev_id parsed;
     size_t stream = 0, n = json_array_size(fields), need = session != NULL ? strlen(session) + sizeof LEV_KEY_AUDIT : 0;
-    if (id == NULL || name == NULL || seq <= 0 || n < OWN_FIELDS || n > OWN_FIELDS + LED_MAX_FIELDS || !lev_id_parse(id, &parsed)) return NULL;
+    if (id == NULL || name == NULL || seq <= 0 || n < OWN_FIELDS || n > OWN_FIELDS + LED_MAX_FIELDS || !lev_id_parse(id, &parsed))
+        return NULL;
     while (stream <= LED_AUTH && strcmp(stream_names[stream], name) != 0) stream++;
     if (stream > LED_AUTH || (stream == LED_SESSION) != (session != NULL) || !fields_size(fields, &need)) return NULL;
     char *text;

@@ -26,10 +26,6 @@ struct lev {
     size_t line_bytes; /* of its line in the journal, once it has one */
     uint64_t seq;      /* 0 until lev_number() */
     enum led_stream stream;
-    led_done_fn done; /* NULL: nobody waits */
-    void *arg;
-    uint64_t deadline; /* milliseconds, CLOCK_MONOTONIC */
-    bool refused;      /* carries no event, only the news that it was not taken */
     char id[LEV_ID_TEXT], seq_text[24], time_text[32];
     const char *key;     /* the Redis key */
     const char *session; /* NULL unless LED_SESSION */
@@ -39,7 +35,7 @@ struct lev {
 
 /* The most bytes of names and values in one event. */
 #define LEV_MAX_BYTES ((size_t)16 << 20)
-/* A copy, stamped with the time of now. NULL when over a limit or out of memory. node must outlive it. */
+/* A copy, stamped with the time of now. NULL when over LEV_MAX_BYTES or out of memory. node must outlive it. */
 struct lev *lev_of(const struct led_event *ev, const char *node);
 /* Gives it its number and its id. */
 void lev_number(struct lev *e, uint64_t seq, struct lev_id id);

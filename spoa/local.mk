@@ -1,7 +1,14 @@
 # Everything of the daemon but main(), so that tests can link it.
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
+	spoa/journal.c \
+	spoa/journal.h \
+	spoa/ledger.c \
 	spoa/ledger.h \
+	spoa/ledger_event.c \
+	spoa/ledger_event.h \
+	spoa/ledger_redis.c \
+	spoa/ledger_redis.h \
 	spoa/log.c \
 	spoa/log.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
