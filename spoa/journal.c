@@ -228,11 +228,13 @@ enum jnl_read jnl_next(struct jnl *j, uint64_t *seq, const char **json, size_t *
         if (r == RD_LINE) return JNL_LINE;
         if (r == RD_ERROR) {
             snprintf(err, errsize, "cannot read the journal in %s: %s", j->dir, strerror(errno));
+            rd_close(j); /* so that a mended file is read afresh */
             return JNL_BAD;
         }
         if (r == RD_EOF && j->rd.seg + 1 == j->nsegs) return JNL_END;
         if (r != RD_EOF || j->segs[j->rd.seg + 1].first != j->rd.next) {
             say_bad(j, err, errsize);
+            rd_close(j);
             return JNL_BAD;
         }
         if (!rd_open(j, j->rd.seg + 1, err, errsize)) return JNL_BAD;

@@ -250,6 +250,7 @@ static bool commit(struct led *l, uint64_t last_seq, struct lev_id last_id) {
         buf_free(&l->lines); /* after a rare large one */
     else
         buf_reset(&l->lines);
+    if (ok && too_much(l) && led_healthy(l)) update_health(l);
     if (ok != l->journal_failed) return ok;
     l->journal_failed = !ok;
     l->journal_retry = now_ms(CLOCK_MONOTONIC) + JOURNAL_RETRY;
