@@ -14,6 +14,16 @@ libghspoa_a_SOURCES = \
 	spoa/spop_agent.c \
 	spoa/ticket.c \
 	spoa/ticket.h
+	spoa/journal.c \
+	spoa/journal.h \
+	spoa/ledger.c \
+	spoa/ledger.h \
+	spoa/ledger_event.c \
+	spoa/ledger_event.h \
+	spoa/ledger_redis.c \
+	spoa/ledger_redis.h \
+	spoa/log.c \
+	spoa/log.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 
 sbin_PROGRAMS += gatehouse

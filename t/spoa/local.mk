@@ -10,3 +10,10 @@ t_spoa_test_jwks_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_jwt
 t_spoa_test_jwt_SOURCES = t/spoa/test_jwt.c
 t_spoa_test_jwt_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_log
+t_spoa_test_log_SOURCES = t/spoa/test_log.c
+t_spoa_test_log_LDADD = $(T_LIBS)
+
+check_PROGRAMS += t/spoa/test_journal
+t_spoa_test_journal_SOURCES = t/spoa/test_journal.c
+t_spoa_test_journal_LDADD = $(T_LIBS)
