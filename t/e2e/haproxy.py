@@ -86,10 +86,14 @@ class HAProxy:
     def tls(self, timeout=20):
         """As libpq does it: SSLRequest, 'S', handshake."""
         s = self.tcp(timeout)
-        s.sendall(SSL_REQUEST)
-        answer = s.recv(1)
-        assert answer == b"S", answer
-        return self.tls_context().wrap_socket(s, server_hostname="localhost")
+        try:
+            s.sendall(SSL_REQUEST)
+            answer = s.recv(1)
+            assert answer == b"S", answer
+            return self.tls_context().wrap_socket(s, server_hostname="localhost")
+        except BaseException:
+            s.close()
+            raise
 
 
 def read_to_end(sock):
