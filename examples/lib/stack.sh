@@ -129,7 +129,7 @@ gh_spawn() {
     [ -e "$log" ] || gh_root install -o "$user" -m 644 /dev/null "$log"
     gh_root install -o "$user" -m 644 /dev/null "$pid_file"
     # shellcheck disable=SC2016 # for the inner shell
-    gh_as "$user" bash -c 'cd / && setsid bash -c "echo \$\$ >\"\$0\"; exec \"\$@\"" "$@" </dev/null >>"$0" 2>&1 &' "$log" "$pid_file" "$@"
+    gh_as "$user" env -C / bash -c 'setsid bash -c "echo \$\$ >\"\$0\"; exec \"\$@\"" "$@" </dev/null >>"$0" 2>&1 &' "$log" "$pid_file" "$@"
     gh_wait_for 5 "$name" test -s "$pid_file"
     pid=$(cat "$pid_file")
     gh_start_time "$pid" >"$GH_DIR/run/$name.start"
