@@ -55,9 +55,7 @@ static const struct vector vectors[] = {
     {"crc32c short", SIG "21 11 0012" ADR4 "03 0003 000000", GH_MALFORMED},
 };
 
-static size_t bytes_of(const struct vector *v, uint8_t *raw, size_t max) {
-    return unhex(v->hex, raw, max);
-}
+static size_t bytes_of(const struct vector *v, uint8_t *raw, size_t max) { return unhex(v->hex, raw, max); }
 
 START_TEST(every_vector_whole) {
     const struct vector *v = &vectors[_i];
