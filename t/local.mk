@@ -8,3 +8,4 @@ T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 include t/filters/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk
+include t/e2e/local.mk
