@@ -15,4 +15,6 @@ libghfilters_a_SOURCES = \
 	filters/pg_queue.c \
 	filters/pg_server.c \
 	filters/pg_wire.c \
-	filters/pg_wire.h
+	filters/pg_wire.h \
+	filters/proxyv2.c \
+	filters/proxyv2.h
