@@ -9,6 +9,8 @@ libghtest_a_SOURCES = \
 	t/lib/spop_dump.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
+include t/ctl/local.mk
+include t/e2e/local.mk
 include t/filters/local.mk
 include t/fuzz/local.mk
 include t/policy/local.mk
