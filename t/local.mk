@@ -2,9 +2,12 @@
 check_LIBRARIES += libghtest.a
 libghtest_a_SOURCES = \
 	t/lib/guard.c \
-	t/lib/guard.h
+	t/lib/guard.h \
+	t/lib/redis.c \
+	t/lib/redis.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/filters/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk
+include t/bench/local.mk
