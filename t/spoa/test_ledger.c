@@ -431,11 +431,12 @@ END_TEST
 
 START_TEST(connection_is_closed) {
     open_ledger();
+    ck_assert_int_eq(append_wait(NULL, 0), LED_OK);
     for (uint64_t n = 1; n <= 20; n++) {
         redis_run(&rds, "CLIENT KILL TYPE normal SKIPME yes");
-        for (int tries = 0; append_wait(NULL, n) != LED_OK; tries++) ck_abort_msg("a closed idle connection is no outage");
+        ck_assert_int_eq(append_wait(NULL, n), LED_OK); /* a closed idle connection is no outage */
     }
-    expect("gatehouse:sessions", "statement", 1, 20);
+    expect("gatehouse:sessions", "statement", 0, 20);
 }
 END_TEST
 
