@@ -7,6 +7,8 @@ libghtest_a_SOURCES = \
 	t/lib/mint.h \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
+	t/lib/redis.c \
+	t/lib/redis.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/ctl/local.mk
@@ -15,3 +17,4 @@ include t/filters/local.mk
 include t/fuzz/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk
+include t/bench/local.mk
