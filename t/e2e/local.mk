@@ -1,5 +1,4 @@
 EXTRA_DIST += \
-	t/run \
 	t/e2e/haproxy.py \
 	t/e2e/policy.yaml \
 	t/e2e/run.py \
@@ -12,4 +11,5 @@ EXTRA_DIST += \
 	t/e2e/test_pgbench.py \
 	t/e2e/test_psql.py \
 	t/e2e/test_psycopg.py \
-	t/e2e/test_refusal.py
+	t/e2e/test_refusal.py \
+	t/run
