@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
 	t/e2e/test_asyncpg.py \
+	t/e2e/test_crash.py \
 	t/e2e/test_edge.py \
 	t/e2e/test_failclosed.py \
 	t/e2e/test_identity.py \
@@ -12,4 +13,5 @@ EXTRA_DIST += \
 	t/e2e/test_psql.py \
 	t/e2e/test_psycopg.py \
 	t/e2e/test_refusal.py \
+	t/e2e/test_streams.py \
 	t/run
