@@ -1,1 +1,3 @@
-int main(void) { return 1; }
+int main(void) {
+    return 1;
+}
