@@ -121,20 +121,30 @@ static unsigned rules_on(const struct pol_role *r, const char *schema, const cha
     return granted;
 }
 
+static const struct pol_rule *first_denial(const struct pol_role *r, unsigned actions) {
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        /* a denial on some relations denies nothing that is about none */
+        unsigned mask = rule->everything ? rule->actions : rule->non == 0 ? rule->actions & POL_UNBOUND : 0u;
+        if (rule->deny && (mask & actions)) return rule;
+    }
+    return NULL;
+}
+
 static bool is_open_catalog(const char *schema, const char *name) {
     if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
     return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
 }
 
-static unsigned lowest(unsigned bits) {
-    return bits & (~bits + 1u);
-}
+static unsigned lowest(unsigned bits) { return bits & (~bits + 1u); }
 
 static bool judge_candidate(struct judge *j, const struct pol_relation *rel, const char *schema) {
     const struct pol_rule *deny;
     char what[160];
     snprintf(what, sizeof what, "%.70s.%.70s", schema, rel->name);
     if (strcmp(schema, "pg_temp") == 0) {
+        const struct pol_rule *no_temp = first_denial(j->r, POL_TEMP);
+        if (no_temp != NULL) return denied_by(j, no_temp, "temp", what);
         if (j->r->unbound & POL_TEMP) return true;
         return not_granted(j, "temp", what);
     }
@@ -220,7 +230,7 @@ static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char 
 
 static bool judge_set(struct judge *j, const struct pol_setting *s) {
     const char *wanted;
-    bool may_set = (j->r->unbound & POL_SET) != 0;
+    bool may_set = (j->r->unbound & POL_SET) != 0 && first_denial(j->r, POL_SET) == NULL;
     if (s->show) {
         if (may_set || pg_setting_showable(s->name)) return true;
     } else if (strcmp(s->name, "all") == 0) {
@@ -239,15 +249,6 @@ static bool judge_set(struct judge *j, const struct pol_setting *s) {
 }
 
 /* --- a statement --- */
-
-static const struct pol_rule *first_denial(const struct pol_role *r, unsigned actions) {
-    for (size_t i = 0; i < r->nrules; i++) {
-        const struct pol_rule *rule = r->rules[i];
-        unsigned mask = rule->everything ? rule->actions : rule->actions & POL_UNBOUND;
-        if (rule->deny && (mask & actions)) return rule;
-    }
-    return NULL;
-}
 
 static bool judge_actions(struct judge *j) {
     unsigned actions = j->s->actions, granted = j->r->unbound | j->r->everywhere;

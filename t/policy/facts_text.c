@@ -38,17 +38,23 @@ static void statement(const struct pol_stmt *s, char *out, size_t size) {
     }
     for (size_t i = 0; i < s->nsettings; i++) {
         const struct pol_setting *v = &s->settings[i];
-        if (v->show) add(out, size, " show:%s", v->name);
-        else add(out, size, " %s:%s=%s", v->local ? "local" : "set", v->name, v->value != NULL ? v->value : "DEFAULT");
+        if (v->show)
+            add(out, size, " show:%s", v->name);
+        else
+            add(out, size, " %s:%s=%s", v->local ? "local" : "set", v->name, v->value != NULL ? v->value : "DEFAULT");
     }
-    if (s->forget_all_statements) add(out, size, " forget:*");
-    else if (s->forget_statement != NULL) add(out, size, " forget:%s", s->forget_statement);
-    if (s->forget_all_portals) add(out, size, " portal:*");
-    else if (s->forget_portal != NULL) add(out, size, " portal:%s", s->forget_portal);
+    if (s->forget_all_statements)
+        add(out, size, " forget:*");
+    else if (s->forget_statement != NULL)
+        add(out, size, " forget:%s", s->forget_statement);
+    if (s->forget_all_portals)
+        add(out, size, " portal:*");
+    else if (s->forget_portal != NULL)
+        add(out, size, " portal:%s", s->forget_portal);
     if (s->uses_statement != NULL) add(out, size, " uses:%s", s->uses_statement);
     if (s->uses_portal != NULL) add(out, size, " cursor:%s", s->uses_portal);
-    add(out, size, "%s%s%s%s%s", s->opaque ? " opaque" : "", s->where ? " where" : "", s->reads_only ? "" : " writes", s->copy_in ? " in" : "",
-        s->copy_out ? " out" : "");
+    add(out, size, "%s%s%s%s%s", s->opaque ? " opaque" : "", s->where ? " where" : "", s->reads_only ? "" : " writes",
+        s->copy_in ? " in" : "", s->copy_out ? " out" : "");
 }
 
 void facts_text(const char *sql, size_t len, char *out, size_t size) {

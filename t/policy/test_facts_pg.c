@@ -56,7 +56,7 @@ START_TEST(errors) {
     ck_assert_int_eq(err.rc, POL_TOO_LARGE);
     ck_assert_ptr_null(pol_facts_pg("a b c d e f", 11, &(struct pol_parse_limits){.depth = 8}, &err));
     ck_assert_int_eq(err.rc, POL_TOO_DEEP);
-    ck_assert_ptr_null(pol_facts_pg("SELECT \xc3\xa9 FROM FROM", 20, NULL, &err));
+    ck_assert_ptr_null(pol_facts_pg("SELECT \xc3\xa9 FROM FROM", 19, NULL, &err));
     ck_assert_uint_eq(err.position, 15);
 }
 END_TEST
@@ -123,11 +123,11 @@ static const struct {
     {"SELECT 1 FROM a", " CROSS JOIN a", "", "", "", 50000, false},
     {"SELECT ", "(", "1", ")", "", 100000, false},
     {"SELECT ", "- ", "1", "", "", 100000, false},
-    {"SELECT ", "@", "1", "", "", 1000, true},
+    {"SELECT ", "@ ", "1", "", "", 9000, true},
     {"SELECT ", "CASE ", "1", " WHEN 1 THEN 1 END", "", 40000, false},
     {"SELECT 1", "\nCOLLATE \"C\"", "", "", "", 40000, false},
     /* deep, and allowed: as deep as the limit lets each construct be */
-    {"SELECT ", "NOT ", "true", "", "", 31000, true},
+    {"SELECT ", "NOT ", "true", "", "", 9000, true},
     {"SELECT 1", "+1", "", "", "", 31000, true},
     {"SELECT a", "::a", "", "", "", 15000, true},
     {"SELECT 1", " UNION SELECT 1", "", "", "", 10000, true},
@@ -143,16 +143,21 @@ static const struct {
 START_TEST(stack) {
     struct job j = repeat(sizes[_i].pre, sizes[_i].a, sizes[_i].mid, sizes[_i].b, sizes[_i].post, sizes[_i].n);
     enum pol_parse_rc rc = on_stack(&j);
-    if (sizes[_i].passes) ck_assert_msg(rc == POL_PARSED, "%s%s: rc %d", sizes[_i].pre, sizes[_i].a, rc);
-    else ck_assert_msg(rc == POL_TOO_DEEP || rc == POL_TOO_LARGE, "%s%s: rc %d", sizes[_i].pre, sizes[_i].a, rc);
+    if (sizes[_i].passes)
+        ck_assert_msg(rc == POL_PARSED, "%s%s: rc %d", sizes[_i].pre, sizes[_i].a, rc);
+    else
+        ck_assert_msg(rc == POL_TOO_DEEP || rc == POL_TOO_LARGE, "%s%s: rc %d", sizes[_i].pre, sizes[_i].a, rc);
     free(j.sql);
 }
 END_TEST
 
 /* 9 KB and 32 KB of every nesting construct: parsed or refused, never a crash. */
 START_TEST(nine_kilobytes) {
-    static const char *const pieces[] = {"NOT ", "(", "1+", "a::", "SELECT ", "CASE WHEN ", "ARRAY[", "f(", "(SELECT ", "SELECT * FROM (", "- ", "x IN (", "EXISTS(",
-                                         "WITH a AS (", "/*", "'", "\"", "$$", "$a$", "E'\\'", "U&\"", "--\n", ".", ",", ";", "[", "]", ")", "::", "@@", "\\"};
+    static const char *const pieces[] = {
+        "NOT ", "(",      "1+",      "a::",         "SELECT ", "CASE WHEN ", "ARRAY[", "f(", "(SELECT ", "SELECT * FROM (",
+        "- ",   "x IN (", "EXISTS(", "WITH a AS (", "/*",      "'",          "\"",     "$$", "$a$",      "E'\\'",
+        "U&\"", "--\n",   ".",       ",",           ";",       "[",          "]",      ")",  "::",       "@@",
+        "\\"};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         for (size_t bytes = 9000; bytes <= 32000; bytes += 23000) {
             struct job j = repeat("SELECT ", pieces[i], "1", "", "", bytes / strlen(pieces[i]));
