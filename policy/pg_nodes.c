@@ -21,7 +21,7 @@ static const struct pg_field f_A_Expr[] = {S("kind"), N("name"), N("lexpr"), N("
 static const struct pg_field f_A_Indices[] = {S("is_slice"), N("lidx"), N("uidx"), END};
 static const struct pg_field f_A_Indirection[] = {N("arg"), N("indirection"), END};
 static const struct pg_field f_A_Star[] = {END};
-static const struct pg_field f_AccessPriv[] = {S("priv_name"), END};
+static const struct pg_field f_AccessPriv[] = {S("priv_name"), N("cols"), END};
 static const struct pg_field f_Alias[] = {S("aliasname"), N("colnames"), END};
 static const struct pg_field f_AlterCollationStmt[] = {N("collname"), END};
 static const struct pg_field f_AlterDatabaseRefreshCollStmt[] = {S("dbname"), END};
@@ -180,8 +180,8 @@ static const struct pg_field f_IndexStmt[] = {S("idxname"), T("relation", RangeV
     S("nulls_not_distinct"), S("primary"), S("isconstraint"), S("deferrable"), S("initdeferred"), S("concurrent"), S("if_not_exists"),
     S("reset_default_tblspc"), END};
 static const struct pg_field f_InferClause[] = {N("indexElems"), N("whereClause"), S("conname"), S("location"), END};
-static const struct pg_field f_InsertStmt[] = {T("relation", RangeVar), N("selectStmt"), T("onConflictClause", OnConflictClause),
-    N("returningList"), T("withClause", WithClause), S("override"), END};
+static const struct pg_field f_InsertStmt[] = {T("relation", RangeVar), N("cols"), N("selectStmt"),
+    T("onConflictClause", OnConflictClause), N("returningList"), T("withClause", WithClause), S("override"), END};
 static const struct pg_field f_Integer[] = {S("ival"), END};
 static const struct pg_field f_IntoClause[] = {T("rel", RangeVar), N("colNames"), S("accessMethod"), N("options"), S("onCommit"),
     S("tableSpaceName"), S("skipData"), END};
@@ -295,9 +295,7 @@ enum pg_node pg_node_of(const char *name, size_t len) {
     return NT_NONE;
 }
 
-const char *pg_node_name(enum pg_node type) {
-    return type < NT_COUNT ? nodes[type].name : "";
-}
+const char *pg_node_name(enum pg_node type) { return type < NT_COUNT ? nodes[type].name : ""; }
 
 const struct pg_field *pg_field_of(enum pg_node type, const char *name, size_t len) {
     for (const struct pg_field *f = nodes[type].fields; f->name != NULL; f++)

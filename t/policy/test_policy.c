@@ -206,7 +206,7 @@ static const struct {
     {"agent", "SET TIME ZONE 'utc'", ""},
     {"agent", "SET TIME ZONE 'Europe/Berlin'", "timezone"},
     {"agent", "SET DateStyle = ISO, DMY", ""},
-    {"agent", "SET app.uid = 'x'", "app.user"},
+    {"agent", "SET app.uid = 'x'", "app.uid"},
     {"tuners", "SET app.uid = 'x'", ""},
     {"tuners", "NOTIFY a", ""},
     {"tuners", "SET ROLE dba", "role"},
