@@ -75,7 +75,11 @@ struct buf {
 #define BUF_INIT(ceiling) ((struct buf){.max = (ceiling)})
 
 static inline size_t buf_used(const struct buf *b) { return b->len - b->off; }
-static inline const uint8_t *buf_at(const struct buf *b) { return b->data + b->off; }
+/* Never NULL, so that an empty buffer may be copied from. */
+static inline const uint8_t *buf_at(const struct buf *b) {
+    static const uint8_t none[1];
+    return b->data == NULL ? none : b->data + b->off;
+}
 void buf_free(struct buf *b);  /* releases the memory; b is empty and usable again */
 void buf_reset(struct buf *b); /* forgets the bytes and the failure, keeps the memory */
 /* Drops n live bytes from the front; n <= buf_used(b). */
