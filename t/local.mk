@@ -5,10 +5,10 @@ libghtest_a_SOURCES = \
 	t/lib/guard.h \
 	t/lib/mint.c \
 	t/lib/mint.h \
+	t/lib/redis.c \
+	t/lib/redis.h \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
-	t/lib/redis.c \
-	t/lib/redis.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/ctl/local.mk
