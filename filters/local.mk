@@ -2,4 +2,5 @@ noinst_LIBRARIES += libghfilters.a
 libghfilters_a_SOURCES = \
 	filters/bytes.c \
 	filters/bytes.h \
-	filters/filter.h
+	filters/filter.h \
+	filters/proxyv2.h

@@ -1,8 +1,12 @@
 # Everything of the daemon but main(), so that tests can link it.
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
+	spoa/jwks.h \
+	spoa/jwt.h \
 	spoa/ledger.h \
-	spoa/log.h
+	spoa/log.h \
+	spoa/spop.h \
+	spoa/ticket.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 
 sbin_PROGRAMS += gatehouse
