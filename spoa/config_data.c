@@ -128,8 +128,9 @@ static bool read_upstream(struct conf_all *a, const struct yaml_node *n, struct 
 }
 
 /* Every schema as a quoted identifier: the server reads exactly these names. */
-static bool read_search_path(struct conf_all *a, const struct yaml_node *n, struct conf_database *d, struct pol_error *err) {
+static bool read_search_path(struct conf_all *a, const struct yaml_node *map, struct conf_database *d, struct pol_error *err) {
     static const char *const standard[] = {"public", NULL};
+    const struct yaml_node *n = yaml_get(map, "search_path");
     d->search_path = standard;
     d->nsearch_path = 1;
     if (n != NULL && !yaml_strings(a->doc, n, &d->search_path, &d->nsearch_path, err)) return false;
@@ -141,7 +142,7 @@ static bool read_search_path(struct conf_all *a, const struct yaml_node *n, stru
         size += 2 * strlen(s) + 4;
     }
     char *text = conf_own(a, calloc(1, size), free), *at = text;
-    if (text == NULL) return n != NULL ? yaml_fail(n, err, "out of memory") : false;
+    if (text == NULL) return yaml_fail(map, err, "out of memory");
     for (size_t i = 0; i < d->nsearch_path; i++) {
         if (i > 0) at = stpcpy(at, ", ");
         *at++ = '"';
@@ -151,7 +152,6 @@ static bool read_search_path(struct conf_all *a, const struct yaml_node *n, stru
         }
         *at++ = '"';
     }
-    if (d->nsearch_path == 0) strcpy(text, ""); /* the server then looks in pg_catalog alone */
     d->search_path_text = text;
     return true;
 }
@@ -182,7 +182,7 @@ static bool read_database(struct conf_all *a, const struct yaml_node *n, struct 
     const struct yaml_node *e = conf_need(n, "engine", err);
     if (e == NULL || !yaml_enum(e, engines, &engine, err)) return false;
     const struct yaml_node *u = conf_need(n, "upstream", err);
-    return u != NULL && read_upstream(a, u, d, err) && read_search_path(a, yaml_get(n, "search_path"), d, err) &&
+    return u != NULL && read_upstream(a, u, d, err) && read_search_path(a, n, d, err) &&
            read_settings(a, yaml_get(n, "settings"), d, err);
 }
 

@@ -10,6 +10,8 @@ struct parsepool;
 struct parse_job {
     struct wmsg msg; /* what the worker gets; msg.run set by the caller */
     struct worker *worker;
+    void *owner; /* the caller's own, as is id */
+    uint64_t id;
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
     struct pol_parse_error err;

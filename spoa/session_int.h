@@ -103,6 +103,8 @@ struct session {
 void session_close(struct session *s, const char *sqlstate, const char *message, const char *hint);
 void session_ref(struct session *s);
 void session_unref(struct session *s);
+/* What the database's configuration pins; borrowed from it. */
+struct pol_pins session_pins(const struct conf_database *db);
 /* Takes a newer snapshot when there is one. */
 void session_renew(struct session *s);
 void session_idle_check(struct session *s);

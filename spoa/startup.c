@@ -1,6 +1,7 @@
 #include "spoa/startup.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,11 @@ bool startup_overlay(const struct startup *s, struct paramset *reported) {
                 if (strlen(s->kv[j].value) > 63) return false; /* NAMEDATALEN - 1 */
                 for (const char *c = s->kv[j].value; *c != '\0'; c++)
                     if (*c < 32 || *c > 126) return false;
+            } else if (strcmp(r->name, "DateStyle") == 0) {
+                /* "ISO" leaves the order of day and month as it was: "ISO, MDY" */
+                size_t len = strlen(s->kv[j].value);
+                if (strncasecmp(r->value, s->kv[j].value, len) == 0 && (r->value[len] == ',' || r->value[len] == '\0')) continue;
+                return false;
             } else if (strcmp(r->name, "TimeZone") != 0 && strcmp(r->value, s->kv[j].value) != 0)
                 return false;
             r->value = s->kv[j].value;

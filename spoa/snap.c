@@ -1,0 +1,48 @@
+#include "spoa/daemon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct snap *snap_load(const char *path, uint64_t generation, struct pol_error *err) {
+    struct snap *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        *err = (struct pol_error){.text = "out of memory"};
+        return NULL;
+    }
+    atomic_init(&s->refs, 1);
+    s->generation = generation;
+    s->conf = conf_load(path, err);
+    if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
+    if (s->policy != NULL) return s;
+    conf_free(s->conf);
+    free(s);
+    return NULL;
+}
+
+struct snap *snap_ref(struct snap *s) {
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void snap_unref(struct snap *s) {
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1) return;
+    pol_policy_unref(s->policy);
+    conf_free(s->conf);
+    free(s);
+}
+
+struct snap *daemon_snap(struct daemon *d) {
+    pthread_mutex_lock(&d->lock);
+    struct snap *s = snap_ref(d->current);
+    pthread_mutex_unlock(&d->lock);
+    return s;
+}
+
+void daemon_swap(struct daemon *d, struct snap *next) {
+    pthread_mutex_lock(&d->lock);
+    struct snap *old = d->current;
+    d->current = next;
+    atomic_store(&d->generation, next->generation);
+    pthread_mutex_unlock(&d->lock);
+    snap_unref(old);
+}
