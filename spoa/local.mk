@@ -1,11 +1,18 @@
 # Everything of the daemon but main(), so that tests can link it.
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
+	spoa/base64url.c \
+	spoa/base64url.h \
+	spoa/jwks.c \
 	spoa/jwks.h \
+	spoa/jwt.c \
 	spoa/jwt.h \
 	spoa/ledger.h \
 	spoa/log.h \
+	spoa/spop.c \
 	spoa/spop.h \
+	spoa/spop_agent.c \
+	spoa/ticket.c \
 	spoa/ticket.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 

@@ -2,7 +2,9 @@
 check_LIBRARIES += libghtest.a
 libghtest_a_SOURCES = \
 	t/lib/guard.c \
-	t/lib/guard.h
+	t/lib/guard.h \
+	t/lib/spop_dump.c \
+	t/lib/spop_dump.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/filters/local.mk

@@ -1,0 +1,6 @@
+check_PROGRAMS += t/spoa/test_spop
+t_spoa_test_spop_SOURCES = t/spoa/test_spop.c
+t_spoa_test_spop_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_ticket
+t_spoa_test_ticket_SOURCES = t/spoa/test_ticket.c
+t_spoa_test_ticket_LDADD = $(T_LIBS)
