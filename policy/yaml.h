@@ -24,7 +24,8 @@ struct yaml_node; /* borrowed from its doc */
 /* Files over max bytes (0: 4 MiB) or deeper than 32 levels are refused. NULL and *err on a mistake. */
 struct yaml_doc *yaml_load_file(const char *path, size_t max, struct pol_error *err);
 struct yaml_doc *yaml_load_text(const char *name, const char *text, size_t len, struct pol_error *err);
-void yaml_free(struct yaml_doc *doc);
+/* Not "yaml_free": libyaml exports a symbol of that name and calls it itself. */
+void yaml_doc_free(struct yaml_doc *doc);
 const struct yaml_node *yaml_root(const struct yaml_doc *doc);
 
 enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
