@@ -1,0 +1,648 @@
+#include "spoa/ledger.h"
+#include "spoa/journal.h"
+#include "spoa/ledger_event.h"
+#include "spoa/ledger_redis.h"
+#include "spoa/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define QUEUE_BYTES   ((size_t)64 << 20) /* what callers may leave waiting for the ledger's thread */
+#define MEM_BYTES     ((size_t)32 << 20) /* journalled events kept in memory until Redis has them; the rest is read back from the journal */
+#define WRITE_BYTES   ((size_t)4 << 20)  /* one write to the journal: so many bytes of events ... */
+#define WRITE_EVENTS  1024               /* ... and so many events */
+#define SHIP_BYTES    ((size_t)1 << 20)  /* one transaction; one event that is larger goes alone. Redis serves nobody else meanwhile */
+#define SHIP_EVENTS   512
+#define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
+#define BACKOFF_MAX   2000
+#define JOURNAL_RETRY 500 /* ms between attempts to write to a journal that failed, when nobody else tries */
+
+/* An append: what to record, and who waits for it. */
+struct req {
+    struct req *next;
+    struct lev *ev;         /* owned; NULL: not taken, only the answer goes on */
+    enum led_status status; /* with ev NULL */
+    led_done_fn done;       /* NULL: nobody waits */
+    void *arg;
+    uint64_t deadline; /* strict; ms, CLOCK_MONOTONIC */
+    uint64_t seq;      /* once journalled */
+};
+
+struct reqs {
+    struct req *head, **tail;
+};
+
+struct led {
+    struct led_conf conf; /* its strings are owned */
+    pthread_t thread;
+    int wake; /* eventfd */
+
+    pthread_mutex_t mu; /* guards this block */
+    struct reqs queue;
+    size_t queue_bytes;
+    bool sleeping; /* the thread waits in poll(): write to wake */
+    bool closing;
+    uint64_t close_by;
+    char why[600];
+
+    _Atomic bool healthy;
+    _Atomic bool turn_away; /* strict, Redis known to be away: appends that somebody waits for need not even be copied */
+
+    /* The rest is the thread's own. */
+    struct jnl *j;
+    struct lrd *r;
+    struct lev_id last_id;
+    struct reqs pending, waiting; /* taken from the queue; journalled and waiting for Redis, by number and by deadline */
+    struct buf lines;
+    struct lev *mem, **mem_tail; /* consecutive numbers from next_ship on, may end before the journal does */
+    size_t mem_bytes;
+    uint64_t mem_next;  /* the number after the last one in mem, or next_ship */
+    uint64_t next_ship; /* the first number that Redis is not known to have */
+    size_t in_flight;   /* so many of mem, from its head, are with Redis */
+    uint64_t unshipped; /* bytes of journal that Redis is not known to have */
+    bool away;          /* Redis is known not to take events now */
+    uint64_t connect_at, backoff;
+    bool journal_failed;
+    uint64_t journal_retry;
+    char journal_why[400], redis_why[400];
+    uint64_t refused, dropped; /* since the last "unavailable" event: appends that were told so; events that nobody waited for */
+    char since[32];
+};
+
+static uint64_t now_ms(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void reqs_init(struct reqs *q) {
+    q->head = NULL;
+    q->tail = &q->head;
+}
+
+static void reqs_add(struct reqs *q, struct req *r) {
+    r->next = NULL;
+    *q->tail = r;
+    q->tail = &r->next;
+}
+
+static struct req *reqs_pop(struct reqs *q) {
+    struct req *r = q->head;
+    if (r != NULL && (q->head = r->next) == NULL) q->tail = &q->head;
+    return r;
+}
+
+static void answer(struct req *r, enum led_status status) {
+    if (r->done != NULL) r->done(r->arg, status);
+    lev_free_all(r->ev);
+    free(r);
+}
+
+static size_t req_bytes(const struct req *r) {
+    return sizeof *r + (r->ev != NULL ? r->ev->bytes : 0);
+}
+
+/* ---- any thread ---- */
+
+void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) {
+    struct req *r = malloc(sizeof *r);
+    if (r == NULL) {
+        /* Nobody can be told, and going on would lose an event in silence. */
+        log_event(LOG_ERROR, "ledger.memory", "reason", "out of memory for an audit event", NULL);
+        abort();
+    }
+    *r = (struct req){.done = done, .arg = arg, .status = LED_UNAVAILABLE};
+    if (done == NULL || !atomic_load_explicit(&l->turn_away, memory_order_relaxed)) {
+        r->ev = lev_of(ev, l->conf.node);
+        if (r->ev == NULL) r->status = LED_FAILED;
+    }
+    struct lev *over = NULL;
+    pthread_mutex_lock(&l->mu);
+    if (r->ev != NULL && req_bytes(r) > QUEUE_BYTES - l->queue_bytes) {
+        over = r->ev;
+        r->ev = NULL;
+    }
+    if (r->ev != NULL) l->queue_bytes += req_bytes(r);
+    r->deadline = now_ms(CLOCK_MONOTONIC) + l->conf.timeout_ms; /* inside the lock: so they are in order */
+    reqs_add(&l->queue, r);
+    bool wake = l->sleeping;
+    l->sleeping = false;
+    pthread_mutex_unlock(&l->mu);
+    if (wake) (void)eventfd_write(l->wake, 1);
+    lev_free_all(over);
+}
+
+bool led_healthy(const struct led *l) {
+    return atomic_load_explicit(&l->healthy, memory_order_relaxed);
+}
+
+void led_why(struct led *l, char *out, size_t size) {
+    pthread_mutex_lock(&l->mu);
+    snprintf(out, size, "%s", l->why);
+    pthread_mutex_unlock(&l->mu);
+}
+
+/* ---- health ---- */
+
+static bool too_much(const struct led *l) {
+    return l->unshipped > l->conf.max_unshipped;
+}
+
+static void update_health(struct led *l) {
+    char why[600] = "";
+    bool strict = l->conf.mode == LED_STRICT;
+    if (l->journal_failed)
+        snprintf(why, sizeof why, "%s", l->journal_why);
+    else if (strict && l->away)
+        snprintf(why, sizeof why, "audit is strict and Redis is away: %s", l->redis_why);
+    else if (too_much(l))
+        snprintf(why, sizeof why, "%" PRIu64 " bytes of events wait for Redis, more than max_unshipped allows: %s", l->unshipped,
+                 l->redis_why);
+    atomic_store(&l->turn_away, strict && l->away);
+    bool ok = why[0] == '\0', was = atomic_load(&l->healthy);
+    pthread_mutex_lock(&l->mu);
+    snprintf(l->why, sizeof l->why, "%s", why);
+    pthread_mutex_unlock(&l->mu);
+    atomic_store(&l->healthy, ok);
+    if (was && !ok) log_event(LOG_ERROR, "ledger.unavailable", "why", why, NULL);
+    if (!was && ok) log_event(LOG_WARN, "ledger.available", NULL);
+}
+
+static void count(struct led *l, uint64_t *what) {
+    if (l->refused + l->dropped == 0) {
+        struct lev *now = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = ""}, l->conf.node);
+        snprintf(l->since, sizeof l->since, "%s", now != NULL ? now->time_text : "-");
+        lev_free_all(now);
+    }
+    ++*what;
+}
+
+static void turn_down(struct led *l, struct req *r, enum led_status status) {
+    count(l, r->done != NULL ? &l->refused : &l->dropped);
+    answer(r, status);
+}
+
+static void set_away(struct led *l, bool away, const char *why) {
+    if (away) snprintf(l->redis_why, sizeof l->redis_why, "%s", why);
+    if (away != l->away)
+        log_event(away ? LOG_ERROR : LOG_INFO, away ? "ledger.redis_away" : "ledger.redis_up", "why", away ? why : NULL, NULL);
+    l->away = away;
+    if (!away) l->redis_why[0] = '\0';
+    update_health(l);
+}
+
+/* ---- events in memory ---- */
+
+static void mem_clear(struct led *l) {
+    lev_free_all(l->mem);
+    l->mem = NULL;
+    l->mem_tail = &l->mem;
+    l->mem_bytes = 0;
+    l->mem_next = l->next_ship;
+    l->in_flight = 0;
+}
+
+/* Takes e when it continues what is there and there is room, else frees it: it will be read back from the journal. */
+static void mem_add(struct led *l, struct lev *e) {
+    bool room = l->mem == NULL || (l->mem_bytes < MEM_BYTES && e->bytes <= MEM_BYTES - l->mem_bytes);
+    if (e->seq != l->mem_next || !room) {
+        lev_free_all(e);
+        return;
+    }
+    e->next = NULL;
+    *l->mem_tail = e;
+    l->mem_tail = &e->next;
+    l->mem_bytes += e->bytes;
+    l->mem_next++;
+}
+
+static void mem_drop_head(struct led *l) {
+    struct lev *e = l->mem;
+    l->mem = e->next;
+    if (l->mem == NULL) l->mem_tail = &l->mem;
+    l->mem_bytes -= e->bytes;
+    e->next = NULL;
+    lev_free_all(e);
+}
+
+/* ---- the journal ---- */
+
+static bool commit(struct led *l, uint64_t last_seq, struct lev_id last_id) {
+    bool ok = !l->lines.failed;
+    if (!ok)
+        snprintf(l->journal_why, sizeof l->journal_why, "out of memory for the journal's lines");
+    else
+        ok = jnl_write(l->j, buf_at(&l->lines), buf_used(&l->lines), last_seq, l->journal_why, sizeof l->journal_why);
+    if (ok) {
+        l->last_id = last_id;
+        l->unshipped += buf_used(&l->lines);
+    }
+    if (buf_used(&l->lines) > WRITE_BYTES * 2)
+        buf_free(&l->lines); /* after a rare large one */
+    else
+        buf_reset(&l->lines);
+    if (ok && too_much(l) && led_healthy(l)) update_health(l);
+    if (ok != l->journal_failed) return ok;
+    l->journal_failed = !ok;
+    l->journal_retry = now_ms(CLOCK_MONOTONIC) + JOURNAL_RETRY;
+    update_health(l);
+    return ok;
+}
+
+static void format(struct led *l, struct lev *e, uint64_t seq, struct lev_id *id) {
+    *id = lev_id_next(*id, now_ms(CLOCK_REALTIME));
+    lev_number(e, seq, *id);
+    size_t before = buf_used(&l->lines), at = jnl_line_begin(&l->lines, seq);
+    lev_json(e, &l->lines);
+    jnl_line_end(&l->lines, at);
+    e->line_bytes = buf_used(&l->lines) - before;
+}
+
+/* What cannot be taken now is answered; the rest is formatted and stays in batch. */
+static size_t format_batch(struct led *l, struct reqs *batch, uint64_t *seq, struct lev_id *id) {
+    size_t bytes = 0, freed = 0;
+    bool strict = l->conf.mode == LED_STRICT;
+    for (int n = 0; l->pending.head != NULL && n < WRITE_EVENTS && bytes < WRITE_BYTES; n++) {
+        struct req *r = reqs_pop(&l->pending);
+        if (r->ev != NULL) freed += req_bytes(r);
+        if (r->ev == NULL)
+            turn_down(l, r, r->status);
+        else if ((strict && l->away && r->done != NULL) || too_much(l))
+            turn_down(l, r, LED_UNAVAILABLE);
+        else {
+            bytes += r->ev->bytes;
+            r->seq = ++*seq;
+            format(l, r->ev, r->seq, id);
+            reqs_add(batch, r);
+        }
+    }
+    return freed;
+}
+
+static void journal_pending(struct led *l) {
+    struct reqs batch;
+    reqs_init(&batch);
+    uint64_t seq = jnl_last_seq(l->j);
+    struct lev_id id = l->last_id;
+    size_t freed = format_batch(l, &batch, &seq, &id);
+    pthread_mutex_lock(&l->mu);
+    l->queue_bytes -= freed;
+    pthread_mutex_unlock(&l->mu);
+    if (batch.head == NULL) return;
+    bool ok = commit(l, seq, id);
+    for (struct req *r; (r = reqs_pop(&batch)) != NULL;) {
+        if (!ok) {
+            turn_down(l, r, LED_FAILED);
+            continue;
+        }
+        mem_add(l, r->ev);
+        r->ev = NULL;
+        if (l->conf.mode == LED_STRICT && r->done != NULL)
+            reqs_add(&l->waiting, r);
+        else
+            answer(r, LED_OK);
+    }
+}
+
+/* Once the ledger works again, the stream says for how many it did not. It is also the probe that finds a mended journal. */
+static void record_gap(struct led *l) {
+    bool redis_ok = l->conf.mode == LED_JOURNAL || !l->away;
+    if (l->refused + l->dropped == 0 || !redis_ok || too_much(l)) return;
+    if (l->journal_failed && now_ms(CLOCK_MONOTONIC) < l->journal_retry) return;
+    char refused[24], dropped[24];
+    struct led_field f[] = {{"refused", refused, (size_t)snprintf(refused, sizeof refused, "%" PRIu64, l->refused)},
+                            {"dropped", dropped, (size_t)snprintf(dropped, sizeof dropped, "%" PRIu64, l->dropped)},
+                            {"since", l->since, strlen(l->since)}};
+    struct lev *e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "unavailable", .fields = f, .nfields = 3}, l->conf.node);
+    if (e == NULL) return;
+    struct lev_id id = l->last_id;
+    uint64_t seq = jnl_last_seq(l->j) + 1;
+    format(l, e, seq, &id);
+    if (!commit(l, seq, id)) {
+        l->journal_retry = now_ms(CLOCK_MONOTONIC) + JOURNAL_RETRY;
+        lev_free_all(e);
+        return;
+    }
+    l->refused = l->dropped = 0;
+    mem_add(l, e);
+}
+
+/* ---- Redis ---- */
+
+static void connect_later(struct led *l, uint64_t now) {
+    l->backoff = l->backoff == 0 ? BACKOFF_MS : l->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : l->backoff * 2;
+    l->connect_at = now + l->backoff;
+}
+
+static void lost(struct led *l, bool was_up, uint64_t now) {
+    l->in_flight = 0; /* it stays in mem; after reconnecting Redis says whether it has it */
+    if (was_up && !lrd_refused(l->r) && l->backoff == 0) {
+        log_event(LOG_WARN, "ledger.redis_lost", "why", lrd_error(l->r), NULL);
+        l->backoff = BACKOFF_MS / 2; /* one attempt at once: most often somebody closed an idle connection */
+        l->connect_at = now;
+        return;
+    }
+    set_away(l, true, lrd_error(l->r));
+    connect_later(l, now);
+}
+
+/* Redis says what it has: go on from there. False when that cannot be, with the reason in why. */
+static bool resume(struct led *l, char *why, size_t size) {
+    uint64_t has = lrd_shipped(l->r), first = jnl_first_seq(l->j), last = jnl_last_seq(l->j);
+    if (has > last) {
+        snprintf(
+            why, size,
+            "Redis has events up to %" PRIu64 " of node %s, but the journal in %s ends at %" PRIu64
+            ": the journal was lost, or another daemon uses this node's name. Bring the journal back, or give this daemon a new node name",
+            has, l->conf.node, l->conf.dir, last);
+        return false;
+    }
+    if (has + 1 == l->next_ship) return true;
+    bool back = has + 1 < l->next_ship;
+    l->next_ship = has + 1 < first ? first : has + 1;
+    mem_clear(l);
+    if (!jnl_seek(l->j, l->next_ship, why, size)) return false;
+    l->unshipped = jnl_unread_bytes(l->j);
+    if (back) {
+        log_event(LOG_ERROR, "ledger.redis_lost_events", "redis_has", log_fmt("%" PRIu64, has), "filling_from",
+                  log_fmt("%" PRIu64, l->next_ship), "to", log_fmt("%" PRIu64, last), "gone", log_fmt("%" PRIu64, l->next_ship - has - 1),
+                  NULL);
+        jnl_shipped(l->j, l->next_ship - 1, false);
+    }
+    return true;
+}
+
+/* Appends wait for events that Redis does not have in order, so it counts as back only when the rest is in memory. */
+static void caught_up(struct led *l) {
+    l->backoff = 0;
+    if (l->away) set_away(l, false, NULL);
+    record_gap(l);
+}
+
+static void shipped(struct led *l) {
+    for (; l->in_flight > 0; l->in_flight--) {
+        uint64_t n = l->mem->line_bytes;
+        l->unshipped = l->unshipped > n ? l->unshipped - n : 0;
+        l->next_ship = l->mem->seq + 1;
+        mem_drop_head(l);
+    }
+    if (l->next_ship > jnl_last_seq(l->j)) l->unshipped = 0;
+    jnl_shipped(l->j, l->next_ship - 1, false);
+    while (l->waiting.head != NULL && l->waiting.head->seq < l->next_ship) answer(reqs_pop(&l->waiting), LED_OK);
+    if (!led_healthy(l)) update_health(l);
+}
+
+/* Reads events back from the journal to mem. False and a reason when they cannot be read. */
+static bool refill(struct led *l, char *why, size_t size) {
+    if (!jnl_seek(l->j, l->mem_next, why, size)) return false;
+    size_t bytes = 0;
+    for (int n = 0; n < SHIP_EVENTS && bytes < SHIP_BYTES && l->mem_next <= jnl_last_seq(l->j); n++) {
+        uint64_t seq;
+        const char *json;
+        size_t len, line;
+        if (jnl_next(l->j, &seq, &json, &len, &line, why, size) != JNL_LINE) return false;
+        struct lev *e = lev_parse(json, len);
+        if (e == NULL || e->seq != seq) {
+            lev_free_all(e);
+            snprintf(why, size, "event %" PRIu64 " in the journal in %s is in no form that this daemon knows", seq, l->conf.dir);
+            return false;
+        }
+        e->line_bytes = line;
+        bytes += e->bytes;
+        mem_add(l, e);
+    }
+    return true;
+}
+
+static void ship(struct led *l, uint64_t now) {
+    if (lrd_state(l->r) != LRD_READY) return;
+    char why[400] = "";
+    if (l->mem == NULL && l->next_ship <= jnl_last_seq(l->j) && !refill(l, why, sizeof why)) {
+        lrd_drop(l->r, why);
+        lost(l, false, now);
+        return;
+    }
+    if (l->mem_next > jnl_last_seq(l->j) && (l->away || l->backoff != 0)) caught_up(l);
+    if (l->mem == NULL) return;
+    size_t n = 0, bytes = 0;
+    for (const struct lev *e = l->mem; e != NULL && n < SHIP_EVENTS && (n == 0 || e->bytes <= SHIP_BYTES - bytes); e = e->next) {
+        n++;
+        bytes += e->bytes < SHIP_BYTES - bytes ? e->bytes : SHIP_BYTES - bytes;
+    }
+    l->in_flight = n;
+    lrd_send(l->r, l->mem, n, now);
+}
+
+static void redis_io(struct led *l, short revents, uint64_t now) {
+    enum lrd_state was = lrd_state(l->r);
+    if (was == LRD_DOWN) {
+        if (now >= l->connect_at) lrd_connect(l->r, now);
+        return;
+    }
+    char why[400] = "";
+    switch (lrd_io(l->r, revents, now)) {
+    case LRD_NOTHING: break;
+    case LRD_UP:
+        if (resume(l, why, sizeof why)) break;
+        lrd_drop(l->r, why);
+        lost(l, false, now);
+        break;
+    case LRD_SHIPPED: shipped(l); break;
+    case LRD_LOST: lost(l, was != LRD_CONNECTING, now); break;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void expire(struct led *l, uint64_t now) {
+    while (l->waiting.head != NULL && l->waiting.head->deadline <= now) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
+}
+
+static int sleep_ms(const struct led *l, uint64_t now, uint64_t until) {
+    uint64_t at = lrd_deadline(l->r);
+    if (lrd_state(l->r) == LRD_DOWN && l->connect_at < at) at = l->connect_at;
+    if (l->waiting.head != NULL && l->waiting.head->deadline < at) at = l->waiting.head->deadline;
+    if (l->journal_failed && l->journal_retry < at) at = l->journal_retry;
+    if (until < at) at = until;
+    if (at == UINT64_MAX) return -1;
+    return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
+}
+
+/* Takes what callers left. False when the ledger closes and has nothing left to do, or no time. */
+static bool take(struct led *l, uint64_t now, uint64_t *until) {
+    pthread_mutex_lock(&l->mu);
+    if (l->pending.head == NULL && l->queue.head != NULL) {
+        l->pending = l->queue;
+        reqs_init(&l->queue);
+    }
+    bool closing = l->closing;
+    *until = closing ? l->close_by : UINT64_MAX;
+    l->sleeping = l->pending.head == NULL;
+    pthread_mutex_unlock(&l->mu);
+    return !closing || l->pending.head != NULL || (now < *until && l->next_ship <= jnl_last_seq(l->j));
+}
+
+static void *run(void *arg) {
+    struct led *l = arg;
+    uint64_t until, now = now_ms(CLOCK_MONOTONIC);
+    while (take(l, now, &until)) {
+        bool busy = l->pending.head != NULL;
+        if (busy) journal_pending(l);
+        record_gap(l);
+        ship(l, now);
+        struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
+        busy = busy && l->pending.head != NULL;
+        if (poll(fds, 2, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until)) < 0) fds[0].revents = fds[1].revents = 0;
+        eventfd_t ignored;
+        if (fds[0].revents != 0) (void)eventfd_read(l->wake, &ignored);
+        now = now_ms(CLOCK_MONOTONIC);
+        redis_io(l, fds[1].revents, now);
+        expire(l, now);
+    }
+    record_gap(l);
+    while (l->waiting.head != NULL) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
+    jnl_shipped(l->j, l->next_ship - 1, true);
+    return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static bool copy_str(const char **s) {
+    return *s == NULL || (*s = strdup(*s)) != NULL;
+}
+static void free_str(const char *s) {
+    free((void *)(uintptr_t)s);
+}
+
+static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *err, size_t errsize) {
+    *to = *from;
+    size_t n = from->node == NULL ? 0 : strlen(from->node);
+    if (n < 1 || n > 64 || strspn(from->node, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n) {
+        snprintf(err, errsize, "the node's name must be 1 to 64 of A-Z a-z 0-9 _ . -");
+        return false;
+    }
+    if ((from->redis_socket == NULL) == (from->redis_host == NULL)) {
+        snprintf(err, errsize, "the ledger needs either Redis's socket or its host");
+        return false;
+    }
+    const struct {
+        uint64_t *v, std;
+    } defaults[] = {{&to->segment_bytes, 64 << 20},
+                    {&to->retain_bytes, 1 << 30},
+                    {&to->max_unshipped, 4ull << 30},
+                    {&to->auth_max, 10000},
+                    {&to->timeout_ms, 2000}};
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        if (*defaults[i].v == 0) *defaults[i].v = defaults[i].std;
+    bool ok = copy_str(&to->dir);
+    ok = copy_str(&to->node) && ok;
+    ok = copy_str(&to->redis_socket) && ok;
+    ok = copy_str(&to->redis_host) && ok;
+    ok = copy_str(&to->redis_user) && ok;
+    ok = copy_str(&to->redis_password) && ok;
+    if (!ok) snprintf(err, errsize, "out of memory");
+    return ok;
+}
+
+/* The id of the last event, above which all later ones must be. */
+static bool read_last_id(struct led *l, char *err, size_t errsize) {
+    uint64_t last = jnl_last_seq(l->j), seq;
+    const char *json;
+    size_t len, line;
+    if (last == 0 || last < jnl_first_seq(l->j)) return true;
+    if (!jnl_seek(l->j, last, err, errsize) || jnl_next(l->j, &seq, &json, &len, &line, err, errsize) != JNL_LINE) return false;
+    struct lev *e = lev_parse(json, len);
+    bool ok = e != NULL && lev_id_parse(e->id, &l->last_id);
+    if (!ok) snprintf(err, errsize, "event %" PRIu64 " in the journal in %s is in no form that this daemon knows", last, l->conf.dir);
+    lev_free_all(e);
+    return ok;
+}
+
+static bool open_parts(struct led *l, char *err, size_t errsize) {
+    char note[400];
+    struct jnl_conf jc = {l->conf.dir, l->conf.fsync, l->conf.segment_bytes, l->conf.retain_bytes};
+    l->j = jnl_open(&jc, note, sizeof note, err, errsize);
+    if (l->j == NULL) return false;
+    if (note[0] != '\0') log_event(LOG_WARN, "ledger.torn_tail", "note", note, NULL);
+    if (!read_last_id(l, err, errsize)) return false;
+    l->next_ship = jnl_shipped_hint(l->j) + 1;
+    if (l->next_ship < jnl_first_seq(l->j)) l->next_ship = jnl_first_seq(l->j);
+    mem_clear(l);
+    if (!jnl_seek(l->j, l->next_ship, err, errsize)) return false;
+    l->unshipped = jnl_unread_bytes(l->j);
+    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->r = l->wake < 0 ? NULL : lrd_new(&l->conf, l->wake);
+    if (l->r == NULL) snprintf(err, errsize, "cannot start the ledger: %s", strerror(errno));
+    return l->r != NULL;
+}
+
+static void destroy(struct led *l) {
+    if (l->r != NULL) lrd_free(l->r);
+    if (l->j != NULL) jnl_close(l->j);
+    if (l->wake >= 0) close(l->wake);
+    lev_free_all(l->mem);
+    buf_free(&l->lines);
+    if (l->conf.redis_password != NULL) gh_wipe((void *)(uintptr_t)l->conf.redis_password, strlen(l->conf.redis_password));
+    const char *owned[] = {l->conf.dir, l->conf.node, l->conf.redis_socket, l->conf.redis_host, l->conf.redis_user, l->conf.redis_password};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free_str(owned[i]);
+    pthread_mutex_destroy(&l->mu);
+    free(l);
+}
+
+struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
+    struct led *l = calloc(1, sizeof *l);
+    struct led_conf copy;
+    if (l == NULL) {
+        snprintf(err, errsize, "out of memory");
+        return NULL;
+    }
+    l->wake = -1;
+    pthread_mutex_init(&l->mu, NULL);
+    reqs_init(&l->queue);
+    reqs_init(&l->pending);
+    reqs_init(&l->waiting);
+    l->mem_tail = &l->mem;
+    l->lines = BUF_INIT(JNL_MAX_LINE + ((size_t)64 << 20));
+    atomic_init(&l->healthy, true);
+    if (!conf_copy(&copy, conf, err, errsize)) {
+        destroy(l); /* a copy that ran out of memory is not worth tracking down */
+        return NULL;
+    }
+    l->conf = copy;
+    if (!open_parts(l, err, errsize)) {
+        destroy(l);
+        return NULL;
+    }
+    /* Signals are for the daemon's main thread; SIGPIPE, which hiredis raises when Redis died, is for nobody. */
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&l->thread, NULL, run, l);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc != 0) {
+        snprintf(err, errsize, "cannot start the ledger's thread: %s", strerror(rc));
+        destroy(l);
+        return NULL;
+    }
+    return l;
+}
+
+void led_close(struct led *l, uint64_t timeout_ms) {
+    pthread_mutex_lock(&l->mu);
+    l->closing = true;
+    l->close_by = now_ms(CLOCK_MONOTONIC) + timeout_ms;
+    l->sleeping = false;
+    pthread_mutex_unlock(&l->mu);
+    (void)eventfd_write(l->wake, 1);
+    pthread_join(l->thread, NULL);
+    destroy(l);
+}
