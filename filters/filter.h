@@ -34,13 +34,14 @@ struct flt_limits {
 };
 
 enum flt_ev_kind {
-    FLT_EV_LOGIN = 1,     /* asks: flt_login_accept() or flt_login_refuse() */
-    FLT_EV_STATEMENT,     /* asks: flt_answer() */
-    FLT_EV_UPSTREAM,      /* asks: flt_upstream_open() or flt_upstream_failed() */
+    FLT_EV_LOGIN = 1,      /* asks: flt_login_accept() or flt_login_refuse() */
+    FLT_EV_STATEMENT,      /* asks: flt_answer() */
+    FLT_EV_UPSTREAM,       /* asks: flt_upstream_open() or flt_upstream_failed() */
     FLT_EV_UPSTREAM_READY, /* tells: logged in; ev.upstream holds the server's parameters (for the owner's cache) */
-    FLT_EV_RESULT,        /* tells: a statement that was allowed has ended */
-    FLT_EV_CANCEL,        /* tells: the connection is a CancelRequest; CLOSE follows */
-    FLT_EV_CLOSE,         /* tells: drain both outputs, then close both sides; nothing follows */
+    FLT_EV_UPSTREAM_LOST,  /* tells: the login over there failed: close that connection and log ev.lost. The session lives on */
+    FLT_EV_RESULT,         /* tells: a statement that was allowed has ended */
+    FLT_EV_CANCEL,         /* tells: the connection is a CancelRequest; CLOSE follows */
+    FLT_EV_CLOSE,          /* tells: drain both outputs, then close both sides; nothing follows */
 };
 
 enum flt_stmt_kind {
@@ -67,32 +68,37 @@ struct flt_event {
             const struct flt_kv *params; /* the remaining startup parameters */
             size_t nparams;
         } login;
-        struct {                  /* FLT_EV_STATEMENT: pointers live until the answer */
-            uint64_t id;          /* counts up from 1 within the filter */
+        struct {         /* FLT_EV_STATEMENT: pointers live until the answer */
+            uint64_t id; /* counts up from 1 within the filter */
             enum flt_stmt_kind kind;
-            const char *text;     /* NUL-terminated too; may contain any bytes, NUL excepted */
+            const char *text; /* NUL-terminated too; may contain any bytes, NUL excepted */
             size_t len;
-            const char *name;     /* prepared statement's name ("" unnamed); NULL for a simple query */
-            void *ctx;            /* EXECUTE: the ctx that the PREPARE's answer gave */
+            const char *name; /* prepared statement's name ("" unnamed); NULL for a simple query */
+            void *ctx;        /* EXECUTE: the ctx that the PREPARE's answer gave */
             const struct flt_param *params;
             size_t nparams;
+            bool params_cut; /* the client sent more parameters than are listed */
         } stmt;
         struct {                         /* FLT_EV_UPSTREAM_READY */
             const struct flt_kv *params; /* what the server reported, valid during the event */
             size_t nparams;
         } upstream;
-        struct {               /* FLT_EV_RESULT */
-            uint64_t id;       /* of the QUERY or EXECUTE that ended; every one that was allowed ends exactly once */
-            uint64_t rows;     /* rows sent to the client, or copied; affected rows for INSERT, UPDATE, DELETE, MERGE */
-            uint64_t bytes;    /* payload bytes of the rows, both COPY directions included */
-            char sqlstate[6];  /* "00000", or the error's; "" when the server never ran it (skipped after an error, connection lost) */
-            bool skipped;
+        struct {              /* FLT_EV_UPSTREAM_LOST: for the log only, the client was told something neutral */
+            char sqlstate[6]; /* the server's, or "" */
+            const char *text; /* valid until the next call */
+        } lost;
+        struct {              /* FLT_EV_RESULT */
+            uint64_t id;      /* of the QUERY or EXECUTE that ended; every one that was allowed ends exactly once */
+            uint64_t rows;    /* rows sent to the client, or copied; affected rows for INSERT, UPDATE, DELETE, MERGE */
+            uint64_t bytes;   /* payload bytes of the rows, both COPY directions included */
+            char sqlstate[6]; /* "00000", or the error's; "" when it was skipped or its outcome is unknown */
+            bool skipped;     /* the server never ran it (an earlier error in its pipeline, no upstream); else "" means: connection lost */
         } result;
-        struct {               /* FLT_EV_CANCEL */
+        struct { /* FLT_EV_CANCEL */
             uint32_t pid, secret;
         } cancel;
-        struct {               /* FLT_EV_CLOSE */
-            enum gh_rc rc;     /* GH_OK: an orderly end */
+        struct {                /* FLT_EV_CLOSE */
+            enum gh_rc rc;      /* GH_OK: an orderly end */
             const char *reason; /* static; for the log and the record */
         } close;
     };
@@ -102,8 +108,8 @@ struct flt_event {
 struct flt_answer {
     bool allow;
     /* allowed */
-    bool copy_in;       /* PREPARE and EXECUTE: the statement is COPY ... FROM STDIN */
-    void *ctx;          /* PREPARE: the owner's data for later EXECUTE events; given back through flt_conf.ctx_free */
+    bool copy_in;          /* PREPARE and EXECUTE: the statement is COPY ... FROM STDIN */
+    void *ctx;             /* PREPARE: the owner's data for later EXECUTE events; given back through flt_conf.ctx_free */
     const char *rewritten; /* the text to forward instead; NULL: as sent. QUERY and PREPARE only */
     size_t rewritten_len;
     /* Names that the statement itself makes or drops (SQL's PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD ALL): the filter forgets
@@ -116,7 +122,7 @@ struct flt_answer {
     bool forget_all_portals;
     /* refused */
     const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
-    bool fatal; /* end the session after the answer */
+    bool fatal;                                     /* end the session after the answer */
 };
 
 struct flt_conf {
@@ -139,15 +145,18 @@ struct flt_upstream {
     const char *user, *password, *database;
     const struct flt_kv *params; /* startup parameters: pins, and what the client may set */
     size_t nparams;
-    uint8_t nonce[24];   /* fresh random bytes (SCRAM's client nonce) */
+    uint8_t nonce[24];    /* fresh random bytes (SCRAM's client nonce) */
     bool allow_cleartext; /* AuthenticationCleartextPassword may be answered: true on a Unix socket or inside TLS */
 };
+
+/* flt_feed() takes nothing for one side while the other side's output holds this much. */
+#define FLT_OUT_MARK (256u << 10)
 
 struct flt; /* opaque */
 
 void flt_free(struct flt *f);
-/* Gives len bytes that came from side. Returns how many were taken (the owner keeps the rest and feeds them again after the next
- * answer, or after the outputs drained); fewer than len only while a question is open or an output is over its mark.
+/* Gives len bytes that came from side. Returns how many were taken. The owner keeps the rest and feeds it again after events were taken,
+ * after the next answer, after bytes came from the other side, or after the outputs drained below FLT_OUT_MARK.
  * Never fails: errors come as FLT_EV_CLOSE with the fitting message already in the client's output. */
 size_t flt_feed(struct flt *f, enum flt_side side, const void *data, size_t len);
 /* The peer closed its direction. A server's end of file closes the session with an error to the client. */

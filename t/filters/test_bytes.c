@@ -10,8 +10,10 @@ START_TEST(getters_stay_inside) {
         struct cur c = cur_of(p, len);
         uint64_t v64;
         ck_assert_int_eq(cur_be64(&c, &v64), len >= 8);
-        if (len >= 8) ck_assert_uint_eq(v64, 0x0102030405060708u);
-        else ck_assert_uint_eq(cur_left(&c), len);
+        if (len >= 8)
+            ck_assert_uint_eq(v64, 0x0102030405060708u);
+        else
+            ck_assert_uint_eq(cur_left(&c), len);
         const char *s;
         size_t n;
         bool whole = cur_cstr(&c, &s, &n);
@@ -66,8 +68,10 @@ START_TEST(utf8) {
     static const struct {
         const char *s;
         bool ok;
-    } v[] = {{"plain", true}, {"\xc3\xa9", true}, {"\xc0\x80", false}, {"\xe0\x80\x80", false}, {"\xed\xa0\x80", false}, {"\xef\xbf\xbf", true},
-             {"\xf0\x9f\x98\x80", true}, {"\xf4\x90\x80\x80", false}, {"\x80", false}, {"a\xe2\x82", false}, {"\xff", false}};
+    } v[] = {
+        {"plain", true},        {"\xc3\xa9", true},         {"\xc0\x80", false},         {"\xe0\x80\x80", false}, {"\xed\xa0\x80", false},
+        {"\xef\xbf\xbf", true}, {"\xf0\x9f\x98\x80", true}, {"\xf4\x90\x80\x80", false}, {"\x80", false},         {"a\xe2\x82", false},
+        {"\xff", false}};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         size_t len = strlen(v[i].s);
         uint8_t *p = guard_copy(v[i].s, len);

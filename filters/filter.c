@@ -1,0 +1,106 @@
+#include "filters/filter_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT(field, value)                                                                                                              \
+    if (f->conf.limits.field == 0) f->conf.limits.field = (value)
+
+void flt_init(struct flt *f, const struct flt_ops *ops, const struct flt_conf *conf) {
+    memset(f, 0, sizeof *f);
+    f->ops = ops;
+    f->conf = *conf;
+    DEFAULT(startup, 10000);
+    DEFAULT(token, 8192 + 64);
+    DEFAULT(statement, 16u << 20);
+    DEFAULT(params, 8192);
+    DEFAULT(reply, 1u << 20);
+    DEFAULT(statements, 4096);
+    DEFAULT(portals, 1024);
+    DEFAULT(inflight, 4096);
+    /* One message may come on top of what a full output holds; a rewritten statement may be longer than the one sent. */
+    size_t ceiling = FLT_OUT_MARK + (4u << 20) + 4 * f->conf.limits.statement;
+    f->out[FLT_CLIENT] = BUF_INIT(ceiling);
+    f->out[FLT_SERVER] = BUF_INIT(ceiling);
+}
+
+void flt_release(struct flt *f) {
+    buf_free(&f->out[FLT_CLIENT]);
+    buf_free(&f->out[FLT_SERVER]);
+    free(f->events);
+    f->events = NULL;
+}
+
+void flt_post(struct flt *f, const struct flt_event *ev) {
+    if (f->ev_tail == f->ev_cap) {
+        if (f->ev_head > 0) {
+            memmove(f->events, f->events + f->ev_head, (f->ev_tail - f->ev_head) * sizeof *ev);
+            f->ev_tail -= f->ev_head;
+            f->ev_head = 0;
+        } else {
+            size_t cap = f->ev_cap == 0 ? 8 : f->ev_cap * 2;
+            struct flt_event *events = realloc(f->events, cap * sizeof *ev);
+            if (events == NULL) {
+                if (f->ev_cap > 0) { /* the newest place tells of the end instead */
+                    f->events[f->ev_tail - 1] = (struct flt_event){.kind = FLT_EV_CLOSE, .close = {GH_LIMIT, "out of memory"}};
+                }
+                f->closed = true;
+                return;
+            }
+            f->events = events;
+            f->ev_cap = cap;
+        }
+    }
+    f->events[f->ev_tail++] = *ev;
+}
+
+void flt_post_close(struct flt *f, enum gh_rc rc, const char *reason) {
+    if (f->closed) return;
+    f->closed = true;
+    flt_post(f, &(struct flt_event){.kind = FLT_EV_CLOSE, .close = {rc, reason}});
+}
+
+bool flt_next(struct flt *f, struct flt_event *ev) {
+    if (!flt_events_waiting(f)) return false;
+    *ev = f->events[f->ev_head++];
+    if (f->ev_head == f->ev_tail) f->ev_head = f->ev_tail = 0;
+    return true;
+}
+
+struct buf *flt_out(struct flt *f, enum flt_side side) {
+    return &f->out[side];
+}
+void flt_free(struct flt *f) {
+    if (f != NULL) f->ops->free(f);
+}
+size_t flt_feed(struct flt *f, enum flt_side side, const void *data, size_t len) {
+    /* A closed session swallows what still comes: the owner need not care. */
+    return f->closed ? len : f->ops->feed(f, side, data, len);
+}
+void flt_eof(struct flt *f, enum flt_side side) {
+    if (!f->closed) f->ops->eof(f, side);
+}
+void flt_login_accept(struct flt *f, const struct flt_login_ok *ok) {
+    if (!f->closed) f->ops->login_accept(f, ok);
+}
+void flt_login_refuse(struct flt *f, const char *sqlstate, const char *message, const char *detail, const char *hint) {
+    if (!f->closed) f->ops->login_refuse(f, sqlstate, message, detail, hint);
+}
+void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) {
+    f->ops->answer(f, id, answer);
+}
+void flt_upstream_open(struct flt *f, const struct flt_upstream *up) {
+    if (!f->closed) f->ops->upstream_open(f, up);
+}
+void flt_upstream_failed(struct flt *f, const char *sqlstate, const char *message, const char *hint, bool fatal) {
+    if (!f->closed) f->ops->upstream_failed(f, sqlstate, message, hint, fatal);
+}
+void flt_terminate(struct flt *f, const char *sqlstate, const char *message, const char *hint) {
+    if (!f->closed) f->ops->terminate(f, sqlstate, message, hint);
+}
+bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) {
+    return !f->closed && f->ops->server_key(f, pid, secret);
+}
+bool flt_idle(const struct flt *f) {
+    return f->closed || f->ops->idle(f);
+}

@@ -1,0 +1,220 @@
+#include "filters/pg_auth.h"
+
+#include "filters/pg_wire.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHA_LEN 32
+/* A server could make us compute for minutes; PostgreSQL's default is 4,096 rounds. */
+#define MAX_ROUNDS 600000u
+
+bool pg_auth_begin(struct pg_auth *a, const char *user, const char *password, const uint8_t nonce[24], bool allow_cleartext) {
+    memset(a, 0, sizeof *a);
+    a->user = strdup(user);
+    a->password = strdup(password == NULL ? "" : password);
+    a->allow_cleartext = allow_cleartext;
+    a->auth_message = BUF_INIT(16384);
+    EVP_EncodeBlock((unsigned char *)a->nonce, nonce, 24);
+    if (a->user != NULL && a->password != NULL) return true;
+    pg_auth_end(a);
+    return false;
+}
+
+void pg_auth_end(struct pg_auth *a) {
+    if (a->password != NULL) gh_wipe(a->password, strlen(a->password));
+    free(a->password);
+    free(a->user);
+    a->user = a->password = NULL;
+    gh_wipe(a->server_key, sizeof a->server_key);
+    buf_free(&a->auth_message);
+}
+
+static bool hmac(const uint8_t *key, size_t keylen, const void *data, size_t len, uint8_t out[SHA_LEN]) {
+    unsigned n = 0;
+    return HMAC(EVP_sha256(), key, (int)keylen, data, len, out, &n) != NULL && n == SHA_LEN;
+}
+
+static bool sha256(const uint8_t *data, size_t len, uint8_t out[SHA_LEN]) {
+    unsigned n = 0;
+    return EVP_Digest(data, len, out, &n, EVP_sha256(), NULL) == 1 && n == SHA_LEN;
+}
+
+/* Hex of MD5 over two pieces: out takes 33 bytes. */
+static bool md5_hex(const void *a, size_t alen, const void *b, size_t blen, char *out) {
+    uint8_t digest[16];
+    unsigned n = 0;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 && EVP_DigestUpdate(ctx, a, alen) == 1 &&
+              EVP_DigestUpdate(ctx, b, blen) == 1 && EVP_DigestFinal_ex(ctx, digest, &n) == 1 && n == sizeof digest;
+    EVP_MD_CTX_free(ctx);
+    for (size_t i = 0; ok && i < sizeof digest; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return ok;
+}
+
+static void put_password(struct buf *out, const char *text, size_t len) {
+    size_t at = pg_begin(out, 'p');
+    buf_put(out, text, len);
+    buf_u8(out, 0);
+    pg_end(out, at);
+}
+
+static enum gh_rc answer_md5(struct pg_auth *a, struct cur body, struct buf *out, struct gh_err *err) {
+    const uint8_t *salt;
+    if (!cur_take(&body, 4, &salt) || cur_left(&body) != 0)
+        return gh_fail(err, GH_MALFORMED, 4, "AuthenticationMD5Password of a wrong length");
+    char inner[33], text[36] = "md5";
+    if (!md5_hex(a->password, strlen(a->password), a->user, strlen(a->user), inner) || !md5_hex(inner, 32, salt, 4, text + 3))
+        return gh_fail(err, GH_UNSUPPORTED, 0, "MD5 is not available in this OpenSSL");
+    put_password(out, text, 35);
+    gh_wipe(inner, sizeof inner);
+    gh_wipe(text, sizeof text);
+    return GH_OK;
+}
+
+static enum gh_rc scram_first(struct pg_auth *a, struct cur body, struct buf *out, struct gh_err *err) {
+    bool offered = false;
+    for (;;) {
+        const char *s;
+        size_t len;
+        if (!cur_cstr(&body, &s, &len)) return gh_fail(err, GH_MALFORMED, 4, "AuthenticationSASL without an end");
+        if (len == 0) break;
+        if (strcmp(s, "SCRAM-SHA-256") == 0) offered = true;
+    }
+    if (!offered) return gh_fail(err, GH_UNSUPPORTED, 4, "the server offers no SCRAM-SHA-256");
+    /* The name is empty: the server takes the one of the startup packet. */
+    buf_str(&a->auth_message, "n=,r=");
+    buf_str(&a->auth_message, a->nonce);
+    size_t at = pg_begin(out, 'p');
+    buf_cstr(out, "SCRAM-SHA-256");
+    buf_be32(out, (uint32_t)(3 + buf_used(&a->auth_message)));
+    buf_str(out, "n,,");
+    buf_put(out, buf_at(&a->auth_message), buf_used(&a->auth_message));
+    pg_end(out, at);
+    a->state = PG_SCRAM_FIRST;
+    return GH_OK;
+}
+
+/* One "x=value" attribute of a SCRAM message that ends with "," or with the message. */
+static bool scram_attribute(struct cur *c, char name, const char **value, size_t *len) {
+    uint8_t key, eq;
+    if (!cur_u8(c, &key) || !cur_u8(c, &eq) || key != (uint8_t)name || eq != '=') return false;
+    const uint8_t *comma = memchr(c->p, ',', cur_left(c));
+    const uint8_t *end = comma == NULL ? c->end : comma;
+    *value = (const char *)c->p;
+    *len = (size_t)(end - c->p);
+    c->p = comma == NULL ? c->end : comma + 1;
+    return true;
+}
+
+/* Strict base64 into out; the length, or -1. */
+static int unbase64(const char *s, size_t len, uint8_t *out, size_t max) {
+    if (len == 0 || len % 4 != 0 || len / 4 * 3 > max) return -1;
+    int n = EVP_DecodeBlock(out, (const unsigned char *)s, (int)len);
+    if (n < 0) return -1;
+    return n - (s[len - 1] == '=') - (s[len - 2] == '=');
+}
+
+static enum gh_rc scram_prove(struct pg_auth *a, struct cur body, struct buf *out, struct gh_err *err) {
+    const char *nonce, *salt64, *rounds_text;
+    size_t nonce_len, salt64_len, rounds_len;
+    struct cur c = body;
+    size_t mine = strlen(a->nonce);
+    if (!scram_attribute(&c, 'r', &nonce, &nonce_len) || !scram_attribute(&c, 's', &salt64, &salt64_len) ||
+        !scram_attribute(&c, 'i', &rounds_text, &rounds_len))
+        return gh_fail(err, GH_MALFORMED, 4, "SCRAM server-first message is malformed");
+    if (nonce_len <= mine || nonce_len > 1024 || memcmp(nonce, a->nonce, mine) != 0)
+        return gh_fail(err, GH_MALFORMED, 4, "SCRAM nonce does not continue ours");
+    uint8_t salt[1024];
+    int salt_len = unbase64(salt64, salt64_len, salt, sizeof salt);
+    uint32_t rounds = 0;
+    for (size_t i = 0; i < rounds_len && rounds <= MAX_ROUNDS; i++) {
+        if (rounds_text[i] < '0' || rounds_text[i] > '9') return gh_fail(err, GH_MALFORMED, 4, "SCRAM iteration count is no number");
+        rounds = rounds * 10 + (uint32_t)(rounds_text[i] - '0');
+    }
+    if (salt_len <= 0 || rounds == 0) return gh_fail(err, GH_MALFORMED, 4, "SCRAM salt or iteration count is malformed");
+    if (rounds > MAX_ROUNDS) return gh_fail(err, GH_LIMIT, 4, "SCRAM iteration count is over 600,000");
+
+    size_t final_at;
+    buf_u8(&a->auth_message, ',');
+    buf_put(&a->auth_message, body.p, cur_left(&body));
+    buf_u8(&a->auth_message, ',');
+    final_at = buf_used(&a->auth_message);
+    buf_str(&a->auth_message, "c=biws,r=");
+    buf_put(&a->auth_message, nonce, nonce_len);
+    if (a->auth_message.failed) return gh_fail(err, GH_LIMIT, 4, "SCRAM message is too long");
+    const uint8_t *whole = buf_at(&a->auth_message);
+    size_t whole_len = buf_used(&a->auth_message);
+
+    uint8_t salted[SHA_LEN], client[SHA_LEN], stored[SHA_LEN], signature[SHA_LEN], proof[SHA_LEN];
+    bool ok = PKCS5_PBKDF2_HMAC(a->password, (int)strlen(a->password), salt, salt_len, (int)rounds, EVP_sha256(), SHA_LEN, salted) == 1 &&
+              hmac(salted, SHA_LEN, "Client Key", 10, client) && sha256(client, SHA_LEN, stored) &&
+              hmac(stored, SHA_LEN, whole, whole_len, signature) && hmac(salted, SHA_LEN, "Server Key", 10, a->server_key);
+    for (size_t i = 0; i < SHA_LEN; i++) proof[i] = client[i] ^ signature[i];
+    char proof64[48];
+    EVP_EncodeBlock((unsigned char *)proof64, proof, SHA_LEN);
+    gh_wipe(salted, sizeof salted);
+    gh_wipe(client, sizeof client);
+    if (!ok) return gh_fail(err, GH_UNSUPPORTED, 0, "OpenSSL could not compute SCRAM-SHA-256");
+
+    size_t at = pg_begin(out, 'p');
+    buf_put(out, whole + final_at, whole_len - final_at);
+    buf_str(out, ",p=");
+    buf_str(out, proof64);
+    pg_end(out, at);
+    a->state = PG_SCRAM_PROVED;
+    return GH_OK;
+}
+
+static enum gh_rc scram_verify(struct pg_auth *a, struct cur body, struct gh_err *err) {
+    const char *value;
+    size_t len;
+    uint8_t theirs[48], ours[SHA_LEN];
+    if (!scram_attribute(&body, 'v', &value, &len)) return gh_fail(err, GH_MALFORMED, 4, "SCRAM server-final message is malformed");
+    if (unbase64(value, len, theirs, sizeof theirs) != SHA_LEN ||
+        !hmac(a->server_key, SHA_LEN, buf_at(&a->auth_message), buf_used(&a->auth_message), ours) ||
+        CRYPTO_memcmp(theirs, ours, SHA_LEN) != 0)
+        return gh_fail(err, GH_MALFORMED, 4, "the server does not know the password: its SCRAM signature is wrong");
+    a->state = PG_SCRAM_VERIFIED;
+    return GH_OK;
+}
+
+enum gh_rc pg_auth_step(struct pg_auth *a, struct cur body, struct buf *out, bool *done, struct gh_err *err) {
+    uint32_t code;
+    *done = false;
+    if (!cur_be32(&body, &code)) return gh_fail(err, GH_MALFORMED, 0, "Authentication message without a code");
+    switch (code) {
+    case PG_AUTH_OK:
+        if (a->state == PG_SCRAM_FIRST || a->state == PG_SCRAM_PROVED)
+            return gh_fail(err, GH_MALFORMED, 0, "the server said AuthenticationOk without proving that it knows the password");
+        a->state = PG_AUTH_DONE;
+        *done = true;
+        return GH_OK;
+    case PG_AUTH_CLEARTEXT:
+        if (a->state != PG_AUTH_START) break;
+        if (!a->allow_cleartext)
+            return gh_fail(err, GH_UNSUPPORTED, 0, "the server wants the password in clear text, which is not allowed here");
+        put_password(out, a->password, strlen(a->password));
+        a->state = PG_SCRAM_VERIFIED; /* nothing more is due but AuthenticationOk */
+        return GH_OK;
+    case PG_AUTH_MD5:
+        if (a->state != PG_AUTH_START) break;
+        a->state = PG_SCRAM_VERIFIED;
+        return answer_md5(a, body, out, err);
+    case PG_AUTH_SASL:
+        if (a->state != PG_AUTH_START) break;
+        return scram_first(a, body, out, err);
+    case PG_AUTH_SASL_CONT:
+        if (a->state != PG_SCRAM_FIRST) break;
+        return scram_prove(a, body, out, err);
+    case PG_AUTH_SASL_FINAL:
+        if (a->state != PG_SCRAM_PROVED) break;
+        return scram_verify(a, body, err);
+    default: return gh_fail(err, GH_UNSUPPORTED, 0, "the server wants an authentication method other than SCRAM-SHA-256, md5 or cleartext");
+    }
+    return gh_fail(err, GH_MALFORMED, 0, "Authentication messages out of order");
+}

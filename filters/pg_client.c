@@ -1,0 +1,557 @@
+/* The client's direction after the login: messages are held until they are judged, and forwarded whole or not at all. */
+#include "filters/pg_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Describe, Close, Execute hold a name and a few bytes; a longer name is refused anyway. */
+#define SHORT_MESSAGE 4096u
+
+enum next { DONE, WAIT };
+
+/* --- refusing -------------------------------------------------------------------------------------------------------------- */
+
+/* One mechanism for every refusal. Once there is a server it makes the error itself, so that its pipeline and transaction
+ * end as honestly as after an error of its own: Describe of a portal that cannot exist; its error is replaced on the way back. */
+static void refuse_now(struct pg_filter *f, bool simple) {
+    struct buf *client = &f->base.out[FLT_CLIENT], *server = &f->base.out[FLT_SERVER];
+    f->stream_drop = true;
+    if (f->refusal_fatal) {
+        buf_put(client, buf_at(&f->refusal), buf_used(&f->refusal));
+        pg_queue_end(f, true);
+        flt_post_close(&f->base, GH_OK, "ended by a refusal");
+        return;
+    }
+    if (f->up == PG_UP_NONE) {
+        buf_put(client, buf_at(&f->refusal), buf_used(&f->refusal));
+        if (simple)
+            pg_put_ready(client, 'I');
+        else
+            f->skip = true;
+        return;
+    }
+    size_t len = buf_used(&f->refusal);
+    uint8_t *copy = malloc(len);
+    if (copy == NULL) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return;
+    }
+    memcpy(copy, buf_at(&f->refusal), len);
+    struct pg_entry *e = pg_queue_push(f, PG_S_POISON);
+    if (e == NULL) {
+        free(copy);
+        return;
+    }
+    e->error = copy;
+    e->error_len = len;
+    pg_put_named(server, 'D', 'P', f->poison);
+    if (!simple) {
+        f->skip = true;
+        return;
+    }
+    if (pg_queue_push(f, PG_S_SYNC) == NULL) return;
+    pg_put_simple(server, 'S');
+    f->unit++;
+}
+
+static enum next refuse(struct pg_filter *f, bool simple, const char *sqlstate, const char *message, const char *hint) {
+    buf_reset(&f->refusal);
+    pg_put_error(&f->refusal, &(struct pg_error_text){.sqlstate = sqlstate, .message = message, .hint = hint});
+    f->refusal_fatal = false;
+    refuse_now(f, simple);
+    return DONE;
+}
+
+static enum next name_too_long(struct pg_filter *f) {
+    return refuse(f, false, "42622", "a prepared statement's or portal's name is longer than 63 bytes",
+                  "The server compares only the first 63 bytes of such a name; use a shorter one.");
+}
+
+/* --- asking ---------------------------------------------------------------------------------------------------------------- */
+
+static bool upstream(struct pg_filter *f) {
+    if (f->up == PG_UP_READY) return true;
+    if (f->up == PG_UP_NONE) {
+        f->up = PG_UP_ASKED;
+        flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_UPSTREAM});
+    }
+    return false;
+}
+
+/* Makes the server send what it has: needed where we wait for an answer that no Sync has been sent for. */
+static void barrier(struct pg_filter *f) {
+    if (f->barrier > 0 || f->up != PG_UP_READY) return;
+    pg_put_simple(&f->base.out[FLT_SERVER], 'H');
+    f->barrier = f->q_len;
+}
+
+static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *text, size_t len, const char *name) {
+    struct flt_event ev = {.kind = FLT_EV_STATEMENT, .stmt = {.id = ++f->last_id, .kind = kind, .text = text, .len = len, .name = name}};
+    if (f->held != NULL) {
+        ev.stmt.ctx = f->held->stmt->ctx;
+        ev.stmt.params = f->held->params;
+        ev.stmt.nparams = f->held->nparams;
+        ev.stmt.params_cut = f->held->cut;
+    }
+    f->step = PG_STEP_ASKED;
+    f->asked_id = ev.stmt.id;
+    flt_post(&f->base, &ev);
+    return WAIT;
+}
+
+/* Before a statement runs that makes or drops names itself: the fate of every earlier change must be known. */
+static bool forget(struct pg_filter *f) {
+    const struct flt_answer *a = &f->answer;
+    if (a->nforget_statements == 0 && a->nforget_portals == 0 && !a->forget_all_statements && !a->forget_all_portals) return true;
+    if (f->statements.npend > 0 || f->portals.npend > 0) {
+        barrier(f);
+        return false;
+    }
+    if (a->forget_all_statements) pg_names_forget_all(&f->statements);
+    if (a->forget_all_portals) pg_names_forget_all(&f->portals);
+    for (size_t i = 0; i < a->nforget_statements; i++) pg_names_forget(&f->statements, f->forget_statements[i]);
+    for (size_t i = 0; i < a->nforget_portals; i++) pg_names_forget(&f->portals, f->forget_portals[i]);
+    return true;
+}
+
+/* --- forwarding ------------------------------------------------------------------------------------------------------------ */
+
+static void forward(struct pg_filter *f) {
+    buf_put(&f->base.out[FLT_SERVER], buf_at(&f->msg), buf_used(&f->msg));
+    f->stream_drop = false;
+}
+
+static enum next on_query(struct pg_filter *f, struct cur body) {
+    const char *text;
+    size_t len;
+    if (f->stream_tail > 0)
+        return refuse(f, true, "54000", "the statement is longer than Gatehouse reads",
+                      "Send smaller statements, use COPY or parameters for the data, or have limits.statement raised.");
+    if (!cur_cstr(&body, &text, &len) || cur_left(&body) != 0) {
+        pg_violation(f, "Query message whose text does not end with its only NUL");
+        return DONE;
+    }
+    if (f->step == PG_STEP_NEW) return ask(f, FLT_STMT_QUERY, text, len, NULL);
+    if (f->step == PG_STEP_REFUSED) {
+        refuse_now(f, true);
+        return DONE;
+    }
+    if (!upstream(f) || !forget(f)) return WAIT;
+    struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
+    if (e == NULL) return DONE;
+    e->id = f->last_id;
+    if (f->rewritten == NULL) {
+        forward(f);
+    } else {
+        size_t at = pg_begin(&f->base.out[FLT_SERVER], 'Q');
+        buf_put(&f->base.out[FLT_SERVER], f->rewritten, f->answer.rewritten_len);
+        buf_u8(&f->base.out[FLT_SERVER], 0);
+        pg_end(&f->base.out[FLT_SERVER], at);
+    }
+    f->wait_query = true;
+    f->unit++;
+    return DONE;
+}
+
+static enum next send_parse(struct pg_filter *f, const char *name, const char *text, size_t len, struct cur rest) {
+    struct pg_stmt *s = pg_stmt_new(text, len);
+    struct pg_entry *e = s == NULL ? NULL : pg_queue_push(f, PG_S_PARSE);
+    if (e == NULL) {
+        pg_stmt_unref(s);
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return DONE;
+    }
+    e->obj = s;
+    s->ctx = f->answer.ctx;
+    s->ctx_free = f->base.conf.ctx_free;
+    s->copy_in = f->answer.copy_in;
+    f->answer.ctx = NULL;
+    e->name = pg_names_pend(&f->statements, name, s, f->unit);
+    if (e->name == NULL) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return DONE;
+    }
+    if (f->rewritten == NULL) {
+        forward(f);
+        return DONE;
+    }
+    struct buf *out = &f->base.out[FLT_SERVER];
+    size_t at = pg_begin(out, 'P');
+    buf_cstr(out, name);
+    buf_put(out, f->rewritten, f->answer.rewritten_len);
+    buf_u8(out, 0);
+    buf_put(out, rest.p, cur_left(&rest));
+    pg_end(out, at);
+    return DONE;
+}
+
+static enum next on_parse(struct pg_filter *f, struct cur body) {
+    const char *name, *text;
+    size_t name_len, len;
+    uint16_t types;
+    if (f->stream_tail > 0)
+        return refuse(f, false, "54000", "the statement is longer than Gatehouse reads",
+                      "Send smaller statements, use parameters for the data, or have limits.statement raised.");
+    if (!cur_cstr(&body, &name, &name_len) || !cur_cstr(&body, &text, &len)) {
+        pg_violation(f, "Parse message without its strings");
+        return DONE;
+    }
+    struct cur rest = body;
+    if (!cur_be16(&body, &types) || cur_left(&body) != 4 * (size_t)types) {
+        pg_violation(f, "Parse message whose parameter types do not fill it");
+        return DONE;
+    }
+    if (f->step == PG_STEP_REFUSED) {
+        refuse_now(f, false);
+        return DONE;
+    }
+    if (name_len > PG_NAME_MAX) return name_too_long(f);
+    if (f->step == PG_STEP_NEW) {
+        const struct flt_limits *l = &f->base.conf.limits;
+        if (len > l->statement)
+            return refuse(f, false, "54000", "the statement is longer than Gatehouse reads", "Have limits.statement raised.");
+        if ((pg_names_get(&f->statements, name) == NULL && f->statements.count >= l->statements) || f->statements.bytes > 4 * l->statement)
+            return refuse(f, false, "54000", "this session keeps too many prepared statements",
+                          "Close or DEALLOCATE those that are no longer used.");
+        return ask(f, FLT_STMT_PREPARE, text, len, name);
+    }
+    if (!upstream(f)) return WAIT;
+    return send_parse(f, name, text, len, rest);
+}
+
+/* Reads a Bind's parameters as far as they are present. False: malformed. The list is a scratch of malloc(). */
+static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **list, size_t *count, bool *cut) {
+    uint16_t nformats, nparams, format = 0;
+    struct cur formats;
+    bool prefix = f->stream_tail > 0;
+    *list = NULL;
+    *count = 0;
+    *cut = false;
+    if (!cur_be16(c, &nformats) || !cur_sub(c, 2 * (size_t)nformats, &formats) || !cur_be16(c, &nparams))
+        return prefix ? (*cut = true) : false;
+    if (nformats > 1 && nformats != nparams) return false;
+    struct flt_param *p = calloc(nparams + 1u, sizeof *p);
+    if (p == NULL) return false;
+    *list = p;
+    for (size_t i = 0; i < nparams; i++) {
+        uint32_t len;
+        if ((nformats > 1 || i == 0) && nformats > 0 && !cur_be16(&formats, &format)) return false;
+        if (!cur_be32(c, &len)) return prefix ? (*cut = true) : false;
+        p[i].binary = format == 1;
+        *count = i + 1;
+        if (len == 0xffffffffu) continue;
+        size_t left = cur_left(c);
+        if (len > left && !prefix) return false;
+        p[i].len = len;
+        p[i].kept = len > left ? (uint32_t)left : len;
+        if (!cur_take(c, p[i].kept, &p[i].data)) return false;
+        if (p[i].kept < len) return (*cut = true);
+    }
+    uint16_t nresults;
+    if (prefix) return true;
+    return cur_be16(c, &nresults) && cur_left(c) == 2 * (size_t)nresults;
+}
+
+static enum next on_bind(struct pg_filter *f, struct cur body) {
+    const char *portal, *name;
+    size_t portal_len, name_len, n;
+    bool wait, cut;
+    if (!cur_cstr(&body, &portal, &portal_len) || !cur_cstr(&body, &name, &name_len)) {
+        pg_violation(f, "Bind message without its strings");
+        return DONE;
+    }
+    if (portal_len > PG_NAME_MAX || name_len > PG_NAME_MAX) return name_too_long(f);
+    struct pg_stmt *s = pg_names_look(&f->statements, name, f->unit, &wait);
+    if (wait) return WAIT;
+    if (s == NULL)
+        return refuse(f, false, "26000", "there is no such prepared statement in this session",
+                      "Prepare it with a Parse message; names made by SQL's PREPARE are run with EXECUTE.");
+    if (pg_names_get(&f->portals, portal) == NULL && f->portals.count >= f->base.conf.limits.portals)
+        return refuse(f, false, "54000", "this session keeps too many portals",
+                      "Close those that are no longer used, or end the transaction.");
+    struct flt_param *params;
+    struct pg_portal *p = NULL;
+    bool ok = read_params(f, &body, &params, &n, &cut);
+    if (ok) p = pg_portal_new(s, params, n, f->base.conf.limits.params);
+    free(params);
+    if (p == NULL) {
+        pg_violation(f, ok ? "out of memory" : "Bind message whose parameters do not fit");
+        return DONE;
+    }
+    p->cut = cut;
+    struct pg_entry *e = pg_queue_push(f, PG_S_BIND);
+    if (e == NULL) {
+        pg_portal_unref(p);
+        return DONE;
+    }
+    e->obj = p;
+    e->name = pg_names_pend(&f->portals, portal, p, f->unit);
+    if (e->name == NULL) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return DONE;
+    }
+    forward(f);
+    return DONE;
+}
+
+static enum next no_portal(struct pg_filter *f) {
+    return refuse(f, false, "34000", "there is no such portal in this session",
+                  "Bind a prepared statement first; cursors made by DECLARE are read with FETCH.");
+}
+
+static enum next on_execute(struct pg_filter *f, struct cur body) {
+    const char *name;
+    size_t len;
+    uint32_t rows;
+    bool wait;
+    if (!cur_cstr(&body, &name, &len) || !cur_be32(&body, &rows) || cur_left(&body) != 0) {
+        pg_violation(f, "Execute message of a wrong length");
+        return DONE;
+    }
+    if (f->step == PG_STEP_REFUSED) {
+        refuse_now(f, false);
+        return DONE;
+    }
+    if (len > PG_NAME_MAX) return name_too_long(f);
+    struct pg_portal *p = pg_names_look(&f->portals, name, f->unit, &wait);
+    if (wait) return WAIT;
+    if (f->step == PG_STEP_NEW) {
+        if (p == NULL) return no_portal(f);
+        p->refs++;
+        f->held = p;
+        return ask(f, FLT_STMT_EXECUTE, p->stmt->text, p->stmt->len, name);
+    }
+    /* What was asked about must still be what the name means. */
+    if (p != f->held) {
+        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+        return no_portal(f);
+    }
+    if (!upstream(f) || !forget(f)) return WAIT;
+    struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
+    if (e == NULL) return DONE;
+    e->id = f->last_id;
+    f->copy_hold = f->answer.copy_in || p->stmt->copy_in;
+    forward(f);
+    return DONE;
+}
+
+/* Describe ('D') and Close ('C'). */
+static enum next on_named(struct pg_filter *f, char type, struct cur body) {
+    uint8_t what;
+    const char *name;
+    size_t len;
+    if (!cur_u8(&body, &what) || (what != 'S' && what != 'P') || !cur_cstr(&body, &name, &len) || cur_left(&body) != 0) {
+        pg_violation(f, "Describe or Close message of a wrong form");
+        return DONE;
+    }
+    if (len > PG_NAME_MAX) return name_too_long(f);
+    if (f->up != PG_UP_READY) { /* no server yet: nothing has a name */
+        if (type == 'C') {
+            pg_put_simple(&f->base.out[FLT_CLIENT], '3');
+            return DONE;
+        }
+        return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no such prepared statement in this session", NULL);
+    }
+    struct pg_names *names = what == 'S' ? &f->statements : &f->portals;
+    struct pg_entry *e = pg_queue_push(f, type == 'C' ? PG_S_CLOSE : what == 'S' ? PG_S_DESCRIBE_STATEMENT : PG_S_DESCRIBE_PORTAL);
+    if (e == NULL) return DONE;
+    if (type == 'C') {
+        e->statement = what == 'S';
+        if (pg_names_get(names, name) != NULL) e->name = pg_names_pend(names, name, NULL, f->unit);
+    }
+    forward(f);
+    return DONE;
+}
+
+static enum next on_sync(struct pg_filter *f) {
+    f->skip = false;
+    if (f->up != PG_UP_READY) {
+        pg_put_ready(&f->base.out[FLT_CLIENT], 'I');
+        return DONE;
+    }
+    if (pg_queue_push(f, PG_S_SYNC) == NULL) return DONE;
+    forward(f);
+    f->unit++;
+    return DONE;
+}
+
+static enum next on_copy(struct pg_filter *f, char type) {
+    /* The client need not wait for CopyInResponse, but we must: only then it is known that the server reads these as data. */
+    if (f->wait_query && !f->copy_in) return WAIT;
+    if (!f->copy_in) { /* left over from a COPY that failed: the server would ignore them too */
+        f->stream_drop = true;
+        return DONE;
+    }
+    if (type == 'd') {
+        struct pg_entry *e = pg_queue_head(f);
+        if (e != NULL) e->bytes += f->stream_tail;
+    } else {
+        f->copy_in = false;
+    }
+    forward(f);
+    return DONE;
+}
+
+static bool empty_body(struct pg_filter *f, const struct cur *body) {
+    if (cur_left(body) == 0) return true;
+    pg_violation(f, "Flush, Sync, CopyDone or Terminate message with a body");
+    return false;
+}
+
+static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body) {
+    if (type == 'X') {
+        if (f->q_len > 0 && !f->copy_in) { /* what was sent before still counts, and its end is to be recorded */
+            barrier(f);
+            return WAIT;
+        }
+        if (f->up == PG_UP_READY && !f->copy_in) pg_put_simple(&f->base.out[FLT_SERVER], 'X');
+        pg_queue_end(f, true);
+        flt_post_close(&f->base, GH_OK, "client ended the session");
+        return DONE;
+    }
+    if (f->step == PG_STEP_ASKED) return WAIT;
+    if (f->skip && type != 'S' && !(f->step == PG_STEP_REFUSED && f->refusal_fatal)) { /* as the server does after an error, until Sync */
+        if (f->step == PG_STEP_ALLOWED && type != 'P') pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+        f->stream_drop = true;
+        return DONE;
+    }
+    if (f->copy_hold) return WAIT;
+    if (f->copy_in && (type == 'S' || type == 'H')) return DONE; /* the server ignores them while it reads data */
+    if (f->copy_in && type != 'd' && type != 'c' && type != 'f') {
+        pg_violation(f, "a message other than CopyData, CopyDone, CopyFail while the server reads COPY data");
+        return DONE;
+    }
+    if (type == 'd' || type == 'c' || type == 'f') return on_copy(f, type);
+    if (f->wait_query) return WAIT;
+    if (pg_queue_full(f)) {
+        barrier(f);
+        return WAIT;
+    }
+    switch (type) {
+    case 'Q': return on_query(f, body);
+    case 'P': return on_parse(f, body);
+    case 'B': return on_bind(f, body);
+    case 'E': return on_execute(f, body);
+    case 'D':
+    case 'C': return on_named(f, type, body);
+    case 'H':
+        if (f->up == PG_UP_READY) forward(f);
+        return DONE;
+    case 'S': return on_sync(f);
+    case 'F': return refuse(f, true, "0A000", "the FunctionCall message is not supported", "Call the function in a SELECT statement.");
+    default: pg_violation(f, "unexpected message"); return DONE;
+    }
+}
+
+/* --- gathering ------------------------------------------------------------------------------------------------------------- */
+
+static void end_answer(struct pg_filter *f) {
+    if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx);
+    for (size_t i = 0; i < f->answer.nforget_statements; i++) free(f->forget_statements[i]);
+    for (size_t i = 0; i < f->answer.nforget_portals; i++) free(f->forget_portals[i]);
+    free(f->forget_statements);
+    free(f->forget_portals);
+    free(f->rewritten);
+    f->forget_statements = f->forget_portals = NULL;
+    f->rewritten = NULL;
+    f->answer = (struct flt_answer){0};
+}
+
+void pg_wipe_message(struct pg_filter *f) {
+    end_answer(f);
+    pg_portal_unref(f->held);
+    f->held = NULL;
+    buf_reset(&f->msg);
+    if (f->msg.cap > (1u << 20)) buf_free(&f->msg); /* a long statement is not paid for by the rest of the session */
+    f->need = 0;
+    f->whole = false;
+    f->step = PG_STEP_NEW;
+}
+
+void pg_client_resume(struct pg_filter *f) {
+    if (!f->whole || f->base.closed || f->phase != PG_READY) return;
+    char type = (char)buf_at(&f->msg)[0];
+    struct cur body = cur_of(buf_at(&f->msg) + 5, buf_used(&f->msg) - 5);
+    if (type == 'H' || type == 'S' || type == 'c' || type == 'X') {
+        if (!empty_body(f, &body)) return;
+    }
+    if (dispatch_ready(f, type, body) == WAIT || f->base.closed) return;
+    f->stream_left = f->stream_tail;
+    f->stream_tail = 0;
+    pg_wipe_message(f);
+}
+
+/* The header is there: how much of the message is held, how much streams behind it. */
+static void plan(struct pg_filter *f) {
+    struct cur c = cur_of(buf_at(&f->msg), buf_used(&f->msg));
+    uint8_t type;
+    uint32_t n;
+    if (!cur_u8(&c, &type) || !cur_be32(&c, &n)) return;
+    if (type == 0 || strchr("QPBEDCHSFXdcf", type) == NULL) {
+        pg_violation(f, "a message type that the protocol does not know here");
+        return;
+    }
+    if (n < 4 || n > PG_MAX_MESSAGE) {
+        pg_violation(f, "a message length that the protocol does not allow");
+        return;
+    }
+    size_t body = n - 4, hold = body, statement = f->base.conf.limits.statement;
+    if (type == 'd' || type == 'F') hold = 0;
+    if (type == 'Q' && body > statement && body - statement > 1) hold = 0;
+    if (type == 'P' && body > statement && body - statement > PARSE_EXTRA) hold = 0;
+    if (type == 'B' && body > BIND_HOLD) hold = BIND_PREFIX;
+    if (type == 'f' && body > BIND_PREFIX) hold = BIND_PREFIX;
+    if (strchr("EDCHSXc", type) != NULL && body > SHORT_MESSAGE) {
+        pg_violation(f, "a message that is too long for its type");
+        return;
+    }
+    f->need = 5 + hold;
+    f->stream_tail = body - hold;
+}
+
+/* Takes bytes of the message at hand; returns how many. */
+static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
+    size_t want = f->need == 0 ? 5 : f->need, have = buf_used(&f->msg);
+    size_t n = want - have < len ? want - have : len;
+    buf_put(&f->msg, data, n);
+    if (f->msg.failed) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return len;
+    }
+    if (f->need == 0 && buf_used(&f->msg) == 5) plan(f);
+    if (f->need != 0 && buf_used(&f->msg) == f->need) f->whole = true;
+    return n;
+}
+
+size_t pg_client_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
+    struct buf *server = &f->base.out[FLT_SERVER];
+    size_t used = 0;
+    while (used < len && !f->base.closed) {
+        if (f->whole || flt_events_waiting(&f->base) || buf_used(server) >= FLT_OUT_MARK ||
+            buf_used(&f->base.out[FLT_CLIENT]) >= FLT_OUT_MARK)
+            break;
+        if (f->stream_left > 0) {
+            size_t n = f->stream_left < len - used ? f->stream_left : len - used;
+            if (!f->stream_drop && n > FLT_OUT_MARK) n = FLT_OUT_MARK;
+            if (!f->stream_drop) buf_put(server, data + used, n);
+            f->stream_left -= n;
+            used += n;
+        } else {
+            used += gather(f, data + used, len - used);
+            pg_client_resume(f);
+        }
+    }
+    return f->base.closed ? len : used;
+}
+
+void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char *message, const char *hint) {
+    if (!f->whole || f->step != PG_STEP_ALLOWED) return;
+    if (buf_at(&f->msg)[0] != 'P') pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+    end_answer(f);
+    buf_reset(&f->refusal);
+    pg_put_error(&f->refusal, &(struct pg_error_text){.sqlstate = sqlstate, .message = message, .hint = hint});
+    f->refusal_fatal = false;
+    f->step = PG_STEP_REFUSED;
+    pg_client_resume(f);
+}

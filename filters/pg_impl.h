@@ -1,0 +1,167 @@
+/* Inside the PostgreSQL filter: its state, and what its two directions need of each other.
+ *
+ * The client's direction (pg_client.c) takes one message at a time; a message that must wait (for a verdict, for the upstream, for an
+ * answer of the server) stays whole in msg and is dispatched again when something changed. The server's direction (pg_server.c) holds
+ * every answer against the queue of what was forwarded, so that it is always known which statement it belongs to. */
+#ifndef GH_FILTERS_PG_IMPL_H
+#define GH_FILTERS_PG_IMPL_H
+
+#include "filters/filter_impl.h"
+#include "filters/pg_auth.h"
+#include "filters/pg_names.h"
+#include "filters/pg_wire.h"
+
+/* A Bind longer than BIND_HOLD streams: its first BIND_PREFIX bytes are inspected (names, and the parameters for the record). */
+#define BIND_HOLD   (1u << 20)
+#define BIND_PREFIX (64u << 10)
+/* What a Parse may have besides its text: name, and a type for each of 65,535 parameters. */
+#define PARSE_EXTRA (64u + 2u + 4u * 65535u)
+/* Ceiling of a held message beyond limits.statement. */
+#define PARSE_ROOM (PARSE_EXTRA + BIND_HOLD + 64u)
+
+/* Where the client is. */
+enum pg_phase {
+    PG_STARTUP,  /* waits for the startup packet */
+    PG_PASSWORD, /* waits for the password message */
+    PG_LOGIN,    /* the owner decides on the login */
+    PG_WELCOME,  /* accepted, but the parameters to show come from the upstream, which is being opened */
+    PG_READY,
+};
+
+enum pg_up {
+    PG_UP_NONE,
+    PG_UP_ASKED, /* FLT_EV_UPSTREAM was posted */
+    PG_UP_LOGIN,
+    PG_UP_READY,
+};
+
+/* The message at hand, in the client's direction. */
+enum pg_step {
+    PG_STEP_NEW,
+    PG_STEP_ASKED,   /* FLT_EV_STATEMENT was posted */
+    PG_STEP_ALLOWED, /* to be forwarded once there is an upstream */
+    PG_STEP_REFUSED, /* to be refused: refusal holds the error */
+};
+
+/* A message that was forwarded and whose answer is outstanding. */
+enum pg_sent {
+    PG_S_QUERY,
+    PG_S_PARSE,
+    PG_S_BIND,
+    PG_S_DESCRIBE_STATEMENT,
+    PG_S_DESCRIBE_PORTAL,
+    PG_S_EXECUTE,
+    PG_S_CLOSE,
+    PG_S_SYNC,
+    PG_S_POISON
+};
+struct pg_entry {
+    enum pg_sent what;
+    uint64_t id;          /* QUERY, EXECUTE: the statement's */
+    uint64_t rows, bytes; /* so far */
+    char sqlstate[6];     /* QUERY: the error that it met */
+    bool statement;       /* CLOSE: of a statement, not a portal */
+    struct pg_name *name; /* PARSE, BIND, CLOSE: the name with the change outstanding */
+    void *obj;            /* PARSE, BIND: what the name will mean (referenced) */
+    uint8_t *error;       /* POISON: the ErrorResponse to show instead (owned) */
+    size_t error_len;
+};
+
+struct pg_param_status {
+    char *name, *value; /* owned */
+};
+
+struct pg_filter {
+    struct flt base;
+    enum pg_phase phase;
+
+    /* client's direction */
+    struct buf msg;     /* the message being gathered or held */
+    size_t need;        /* its whole length; 0: header not complete */
+    bool whole;         /* msg holds all of it (or the inspected prefix of a long Bind) and waits to be dispatched */
+    size_t stream_left; /* bytes of the current message that pass without being held... */
+    bool stream_drop;   /* ...or are dropped */
+    size_t stream_tail; /* bytes of the message in msg that will stream behind it */
+    enum pg_step step;
+    uint64_t asked_id; /* the open question; 0: none */
+    uint64_t last_id;
+    struct flt_answer answer;                   /* the owner's; its strings are copied below */
+    char **forget_statements, **forget_portals; /* owned, with the counts in answer */
+    char *rewritten;                            /* owned */
+    struct buf refusal;                         /* the ErrorResponse for the message at hand */
+    bool refusal_fatal;
+    bool skip;              /* an error in this pipeline: everything until Sync is dropped */
+    bool wait_query;        /* a Query is running: nothing follows it before its ReadyForQuery */
+    bool copy_hold;         /* an Execute of COPY FROM STDIN was sent: nothing follows before the server has said whether it takes data */
+    bool copy_in;           /* the server takes CopyData */
+    size_t barrier;         /* answers still due of a Flush that was sent to learn the fate of what went before */
+    uint64_t unit;          /* Sync units sent so far */
+    struct pg_portal *held; /* what the open question of an Execute points to (referenced) */
+
+    /* login */
+    struct buf startup; /* the startup packet's strings */
+    struct flt_kv *startup_kv;
+    size_t nstartup_kv;
+    const char *user, *database;
+    uint32_t key_pid, key_secret;  /* the client's */
+    struct pg_param_status *shown; /* ParameterStatus as the client knows it */
+    size_t nshown;
+
+    /* server's direction */
+    enum pg_up up;
+    struct pg_auth auth;
+    bool auth_done;
+    char poison[PG_NAME_MAX + 1]; /* a portal's name that nobody but this session's filter knows */
+    uint32_t server_pid, server_secret;
+    bool server_has_key;
+    struct buf reply; /* the server message being gathered */
+    size_t reply_need;
+    size_t reply_stream;              /* bytes of the current server message that pass without being held */
+    struct pg_param_status *reported; /* ParameterStatus of the server during its login */
+    size_t nreported;
+    struct flt_kv *event_kv; /* what FLT_EV_UPSTREAM_READY points to */
+    char lost_text[256];
+    char status;       /* of the last ReadyForQuery */
+    bool server_fatal; /* the server said FATAL: it will close */
+
+    struct pg_names statements, portals;
+    struct pg_entry *queue; /* ring of conf.limits.inflight + 2 */
+    size_t q_head, q_len, q_cap;
+};
+
+static inline struct pg_filter *pg_of(struct flt *f) {
+    return (struct pg_filter *)f;
+}
+
+/* pg_filter.c */
+void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);
+/* "reason" as the message too: the peer broke the protocol (08P01). */
+void pg_violation(struct pg_filter *f, const char *reason);
+void pg_parameter(struct pg_filter *f, const char *name,
+                  const char *value); /* remembers and shows a ParameterStatus when new to the client */
+void pg_welcome(struct pg_filter *f); /* AuthenticationOk was sent: parameters, key, ReadyForQuery */
+void pg_wipe_message(struct pg_filter *f);
+
+/* pg_client.c */
+size_t pg_client_feed(struct pg_filter *f, const uint8_t *data, size_t len);
+void pg_client_resume(struct pg_filter *f); /* dispatches a held message again */
+void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char *message,
+                           const char *hint); /* the upstream cannot be had */
+
+/* pg_server.c */
+size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len);
+void pg_server_eof(struct pg_filter *f);
+
+/* pg_queue.c */
+struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what); /* NULL (session closed) when over the limit */
+struct pg_entry *pg_queue_head(struct pg_filter *f);
+bool pg_queue_full(const struct pg_filter *f);
+void pg_queue_pop(struct pg_filter *f); /* releases what the head holds */
+/* The server answered the head well: its name change is committed. Pops. */
+void pg_queue_done(struct pg_filter *f);
+/* The server answered the head with an error: everything up to the next SYNC was skipped. True when a SYNC is in the queue. */
+bool pg_queue_fail(struct pg_filter *f, const char *sqlstate);
+void pg_queue_end(struct pg_filter *f, bool lost); /* tells of every statement whose end will not be seen */
+void pg_post_result(struct pg_filter *f, const struct pg_entry *e, const char *sqlstate, bool skipped);
+
+#endif

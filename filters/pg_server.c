@@ -1,0 +1,359 @@
+/* The server's direction: its login, then answers held against the queue of what was forwarded. Rows and COPY data pass without being held. */
+#include "filters/pg_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_REPORTED 128
+
+/* The server broke the protocol, or did what we can not account for: nothing more of it is trusted. */
+static void distrust(struct pg_filter *f, const char *reason) {
+    pg_fatal(f, GH_MALFORMED, "08P01", "the database server sent something that Gatehouse did not expect; the session ends",
+             "Reconnect. If it happens again, tell the operators of Gatehouse.", reason);
+}
+
+static void pass(struct pg_filter *f) {
+    buf_put(&f->base.out[FLT_CLIENT], buf_at(&f->reply), buf_used(&f->reply));
+}
+
+/* --- login ----------------------------------------------------------------------------------------------------------------- */
+
+static void login_lost(struct pg_filter *f, const char *sqlstate, const char *text) {
+    pg_auth_end(&f->auth);
+    buf_reset(&f->base.out[FLT_SERVER]);
+    f->up = PG_UP_NONE;
+    snprintf(f->lost_text, sizeof f->lost_text, "%s", text);
+    struct flt_event ev = {.kind = FLT_EV_UPSTREAM_LOST, .lost = {.text = f->lost_text}};
+    memcpy(ev.lost.sqlstate, sqlstate, strnlen(sqlstate, 5));
+    flt_post(&f->base, &ev);
+    /* The server's own words may hold the name of Gatehouse's role. */
+    flt_upstream_failed(&f->base, "08006", "the database behind Gatehouse refused or broke off Gatehouse's own login",
+                        "Try again later; the operators of Gatehouse find the reason in its log.", false);
+}
+
+static bool report(struct pg_filter *f, const char *name, const char *value) {
+    if (f->nreported == MAX_REPORTED) return false;
+    struct pg_param_status *r = realloc(f->reported, (f->nreported + 1) * sizeof *r);
+    if (r == NULL) return false;
+    f->reported = r;
+    r[f->nreported] = (struct pg_param_status){strdup(name), strdup(value)};
+    f->nreported++;
+    return r[f->nreported - 1].name != NULL && r[f->nreported - 1].value != NULL;
+}
+
+static bool keeps_pins(const struct pg_filter *f, const char *name, const char *value) {
+    for (size_t i = 0; i < f->base.conf.npins; i++)
+        if (strcmp(f->base.conf.pins[i].name, name) == 0 && strcmp(f->base.conf.pins[i].value, value) != 0) return false;
+    return true;
+}
+
+static bool read_parameter(struct cur body, const char **name, const char **value) {
+    size_t a, b;
+    return cur_cstr(&body, name, &a) && cur_cstr(&body, value, &b) && cur_left(&body) == 0;
+}
+
+static void upstream_ready(struct pg_filter *f) {
+    free(f->event_kv);
+    f->event_kv = calloc(f->nreported + 1, sizeof *f->event_kv);
+    if (f->event_kv == NULL) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < f->nreported; i++) f->event_kv[i] = (struct flt_kv){f->reported[i].name, f->reported[i].value};
+    pg_auth_end(&f->auth);
+    f->up = PG_UP_READY;
+    f->status = 'I';
+    flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_UPSTREAM_READY, .upstream = {f->event_kv, f->nreported}});
+    for (size_t i = 0; i < f->nreported; i++) pg_parameter(f, f->reported[i].name, f->reported[i].value);
+    if (f->phase == PG_WELCOME) pg_welcome(f);
+}
+
+static void on_login(struct pg_filter *f, char type, struct cur body) {
+    struct gh_err err = {0};
+    struct pg_error_fields e;
+    const char *name, *value;
+    switch (type) {
+    case 'R':
+        if (f->auth_done) break;
+        if (pg_auth_step(&f->auth, body, &f->base.out[FLT_SERVER], &f->auth_done, &err) != GH_OK) login_lost(f, "08P01", err.reason);
+        return;
+    case 'E':
+        if (!pg_read_error(body, &e)) break;
+        login_lost(f, e.sqlstate, e.message);
+        return;
+    case 'S':
+        if (!f->auth_done || !read_parameter(body, &name, &value)) break;
+        if (!keeps_pins(f, name, value)) {
+            login_lost(f, "08P01", "the server does not take a pinned setting (client_encoding, standard_conforming_strings, ...)");
+            return;
+        }
+        if (!report(f, name, value)) break;
+        return;
+    case 'K':
+        if (!f->auth_done || !cur_be32(&body, &f->server_pid) || !cur_be32(&body, &f->server_secret)) break;
+        f->server_has_key = cur_left(&body) == 0;
+        return;
+    case 'Z':
+        if (!f->auth_done) break;
+        upstream_ready(f);
+        return;
+    case 'N':
+    case 'v': return;
+    default: break;
+    }
+    login_lost(f, "08P01", "the server's login answer is out of order");
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------------------- */
+
+static bool head_is(struct pg_filter *f, unsigned mask) {
+    struct pg_entry *e = pg_queue_head(f);
+    return e != NULL && (mask >> e->what & 1u) != 0;
+}
+#define IS(what) (1u << (what))
+#define RUNS     (IS(PG_S_QUERY) | IS(PG_S_EXECUTE))
+
+static void on_error(struct pg_filter *f, struct cur body) {
+    struct pg_error_fields e;
+    if (!pg_read_error(body, &e)) {
+        distrust(f, "malformed ErrorResponse from the server");
+        return;
+    }
+    struct pg_entry *head = pg_queue_head(f);
+    bool fatal = strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
+    if (head != NULL && head->what == PG_S_POISON && !fatal) {
+        buf_put(&f->base.out[FLT_CLIENT], head->error, head->error_len);
+    } else {
+        pass(f);
+    }
+    f->server_fatal = f->server_fatal || fatal;
+    if (head == NULL || head->what == PG_S_SYNC) return; /* told out of turn, or a COMMIT at Sync that failed: ReadyForQuery follows */
+    if (head->what == PG_S_QUERY) {
+        memcpy(head->sqlstate, e.sqlstate, sizeof head->sqlstate);
+        f->copy_in = false;
+        return;
+    }
+    if (!pg_queue_fail(f, e.sqlstate)) f->skip = true;
+}
+
+static void on_ready(struct pg_filter *f, struct cur body) {
+    uint8_t status;
+    struct pg_entry *e = pg_queue_head(f);
+    if (!cur_u8(&body, &status) || cur_left(&body) != 0 || strchr("ITE", status) == NULL || status == 0 ||
+        !head_is(f, IS(PG_S_QUERY) | IS(PG_S_SYNC))) {
+        distrust(f, "ReadyForQuery that nothing asked for");
+        return;
+    }
+    f->status = (char)status;
+    if (e->what == PG_S_QUERY) {
+        pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
+        f->wait_query = f->copy_in = false;
+        pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement */
+    }
+    pg_queue_pop(f);
+    if (status == 'I') pg_names_forget_all(&f->portals); /* portals end with their transaction */
+    pass(f);
+}
+
+static void on_complete(struct pg_filter *f, struct cur body) {
+    const char *tag;
+    size_t len;
+    struct pg_entry *e = pg_queue_head(f);
+    if (!cur_cstr(&body, &tag, &len) || cur_left(&body) != 0 || !head_is(f, RUNS)) {
+        distrust(f, "CommandComplete that nothing asked for");
+        return;
+    }
+    uint64_t rows = pg_tag_rows(tag, len);
+    bool counted = strncmp(tag, "SELECT", 6) == 0 || strncmp(tag, "FETCH", 5) == 0 || strncmp(tag, "MOVE", 4) == 0;
+    /* DataRows were counted as they passed; RETURNING sends rows and a count of the same rows. */
+    if (!counted && rows > e->rows) e->rows = rows;
+    pass(f);
+    f->copy_hold = f->copy_in = false;
+    if (e->what == PG_S_EXECUTE) {
+        pg_post_result(f, e, "00000", false);
+        pg_queue_done(f);
+    }
+}
+
+/* A message that ends the head when that is one of mask; in a Query it only passes. */
+static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
+    if (head_is(f, mask)) {
+        struct pg_entry *e = pg_queue_head(f);
+        pass(f);
+        if (e->what == PG_S_EXECUTE) {
+            pg_post_result(f, e, "00000", false);
+            f->copy_hold = false;
+        }
+        pg_queue_done(f);
+    } else if (in_query && head_is(f, IS(PG_S_QUERY))) {
+        pass(f);
+    } else {
+        distrust(f, "an answer that nothing asked for");
+    }
+}
+
+static void on_reply(struct pg_filter *f, char type, struct cur body) {
+    const char *name, *value;
+    switch (type) {
+    case 'E': on_error(f, body); return;
+    case 'Z': on_ready(f, body); return;
+    case 'C': on_complete(f, body); return;
+    case '1': on_step(f, IS(PG_S_PARSE), false); return;
+    case '2': on_step(f, IS(PG_S_BIND), false); return;
+    case '3': on_step(f, IS(PG_S_CLOSE), false); return;
+    case 'n': on_step(f, IS(PG_S_DESCRIBE_STATEMENT) | IS(PG_S_DESCRIBE_PORTAL), false); return;
+    case 'I': on_step(f, IS(PG_S_EXECUTE), true); return;
+    case 's': on_step(f, IS(PG_S_EXECUTE), false); return;
+    case 'S':
+        if (!read_parameter(body, &name, &value)) break;
+        if (!keeps_pins(f, name, value)) {
+            pg_fatal(f, GH_UNSUPPORTED, "55P02", "a setting that Gatehouse needs to be fixed was changed; the session ends",
+                     "Do not change client_encoding, standard_conforming_strings or other pinned settings.",
+                     "a pinned setting changed at the server");
+            return;
+        }
+        pg_parameter(f, name, value);
+        return;
+    case 'G':
+    case 'H':
+        if (!head_is(f, RUNS)) break;
+        f->copy_in = type == 'G';
+        f->copy_hold = false;
+        pass(f);
+        return;
+    case 'c':
+        if (!head_is(f, RUNS)) break;
+        pass(f);
+        return;
+    default: break;
+    }
+    distrust(f, "a message from the server that is unknown or out of order");
+}
+
+/* --- gathering ------------------------------------------------------------------------------------------------------------- */
+
+enum fate { HOLD, STREAM, REFUSED };
+
+/* What happens to a message whose header is known. Streaming messages are accounted for here: their bodies are not looked at. */
+static enum fate fate_of(struct pg_filter *f, char type, uint32_t body) {
+    struct pg_entry *e = pg_queue_head(f);
+    if (f->up != PG_UP_READY) return HOLD;
+    switch (type) {
+    case 'D':
+    case 'd':
+        if (!head_is(f, RUNS)) return REFUSED;
+        e->rows += type == 'D';
+        e->bytes += body;
+        return STREAM;
+    case 'T':
+        if (head_is(f, IS(PG_S_QUERY))) return STREAM;
+        if (!head_is(f, IS(PG_S_DESCRIBE_STATEMENT) | IS(PG_S_DESCRIBE_PORTAL))) return REFUSED;
+        pg_queue_done(f);
+        return STREAM;
+    case 't': return head_is(f, IS(PG_S_DESCRIBE_STATEMENT)) ? STREAM : REFUSED;
+    case 'N':
+    case 'A': return STREAM;
+    default: return HOLD;
+    }
+}
+
+/* Consecutive whole rows at data, counted and passed with one copy. Returns the bytes taken. */
+static size_t pass_rows(struct pg_filter *f, const uint8_t *data, size_t len) {
+    size_t at = 0;
+    struct pg_entry *e = pg_queue_head(f);
+    if (f->up != PG_UP_READY || !head_is(f, RUNS)) return 0;
+    while (len - at >= 5 && at < FLT_OUT_MARK && (data[at] == 'D' || data[at] == 'd')) {
+        uint32_t n = (uint32_t)data[at + 1] << 24 | (uint32_t)data[at + 2] << 16 | (uint32_t)data[at + 3] << 8 | data[at + 4];
+        if (n < 4 || n > len - at - 1) break;
+        e->rows += data[at] == 'D';
+        e->bytes += n - 4;
+        at += 1 + (size_t)n;
+    }
+    buf_put(&f->base.out[FLT_CLIENT], data, at);
+    return at;
+}
+
+static void take_header(struct pg_filter *f) {
+    struct cur c = cur_of(buf_at(&f->reply), buf_used(&f->reply));
+    uint8_t type;
+    uint32_t n;
+    if (!cur_u8(&c, &type) || !cur_be32(&c, &n)) return;
+    if (n < 4 || n > PG_MAX_MESSAGE) {
+        distrust(f, "a message length from the server that the protocol does not allow");
+        return;
+    }
+    switch (fate_of(f, (char)type, n - 4)) {
+    case HOLD:
+        if (n > f->base.conf.limits.reply)
+            distrust(f, "a message from the server that is longer than Gatehouse holds");
+        else
+            f->reply_need = 1 + (size_t)n;
+        return;
+    case STREAM:
+        pass(f);
+        buf_reset(&f->reply);
+        f->reply_stream = n - 4;
+        return;
+    case REFUSED: distrust(f, "rows or a description from the server that nothing asked for"); return;
+    }
+}
+
+static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
+    size_t want = f->reply_need == 0 ? 5 : f->reply_need, have = buf_used(&f->reply);
+    size_t n = want - have < len ? want - have : len;
+    buf_put(&f->reply, data, n);
+    if (f->reply.failed) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return len;
+    }
+    if (f->reply_need == 0 && buf_used(&f->reply) == 5) take_header(f);
+    if (f->base.closed || f->reply_need == 0 || buf_used(&f->reply) < f->reply_need) return n;
+    char type = (char)buf_at(&f->reply)[0];
+    struct cur body = cur_of(buf_at(&f->reply) + 5, f->reply_need - 5);
+    if (f->up == PG_UP_READY)
+        on_reply(f, type, body);
+    else
+        on_login(f, type, body);
+    buf_reset(&f->reply);
+    f->reply_need = 0;
+    return n;
+}
+
+size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
+    struct buf *client = &f->base.out[FLT_CLIENT];
+    size_t used = 0;
+    while (used < len && !f->base.closed) {
+        if (f->up != PG_UP_LOGIN && f->up != PG_UP_READY) return len; /* a login that was given up: the owner closes it */
+        if (flt_events_waiting(&f->base) || buf_used(client) >= FLT_OUT_MARK) break;
+        if (f->reply_stream > 0) {
+            size_t n = f->reply_stream < len - used ? f->reply_stream : len - used;
+            if (n > FLT_OUT_MARK) n = FLT_OUT_MARK;
+            buf_put(client, data + used, n);
+            f->reply_stream -= n;
+            used += n;
+            continue;
+        }
+        size_t rows = buf_used(&f->reply) == 0 ? pass_rows(f, data + used, len - used) : 0;
+        used += rows;
+        if (rows == 0) {
+            used += gather(f, data + used, len - used);
+            pg_client_resume(f);
+        }
+    }
+    return f->base.closed ? len : used;
+}
+
+void pg_server_eof(struct pg_filter *f) {
+    if (f->up == PG_UP_LOGIN) {
+        login_lost(f, "08006", "the server closed the connection during the login");
+    } else if (f->up == PG_UP_READY) {
+        if (f->server_fatal) { /* it said so itself */
+            pg_queue_end(f, true);
+            flt_post_close(&f->base, GH_OK, "the server ended the session");
+        } else {
+            pg_fatal(f, GH_OK, "08006", "the connection to the database was lost",
+                     "Reconnect and look whether the last transaction was committed.", "the server closed the connection");
+        }
+    }
+}
