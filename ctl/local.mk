@@ -1,4 +1,8 @@
 bin_PROGRAMS += gatehousectl
 gatehousectl_SOURCES = \
-	ctl/main.c
+	ctl/key.c \
+	ctl/key.h \
+	ctl/main.c \
+	ctl/token.c \
+	ctl/token.h
 gatehousectl_LDADD = libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(JWT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm

@@ -1,0 +1,180 @@
+#include "ctl/key.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_FILE_MAX   (64 * 1024)
+#define EC_POINT_BYTES 32 /* one coordinate on P-256 */
+
+struct ctl_key {
+    EVP_PKEY *pkey;
+    char *pem;
+    size_t pem_len;
+    bool rsa;
+};
+
+static char *base64url(const unsigned char *data, size_t len) {
+    char *out = malloc(4 * ((len + 2) / 3) + 1);
+    if (out == NULL) return NULL;
+    int n = EVP_EncodeBlock((unsigned char *)out, data, (int)len);
+    while (n > 0 && out[n - 1] == '=') n--;
+    out[n] = '\0';
+    for (char *p = out; *p != '\0'; p++) {
+        if (*p == '+') *p = '-';
+        if (*p == '/') *p = '_';
+    }
+    return out;
+}
+
+/* Without this OpenSSL would ask for a passphrase on the terminal. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
+    (void)buf, (void)size, (void)rwflag, (void)arg;
+    return -1;
+}
+
+static char *slurp(const char *path, size_t *len, struct stat *st) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, st) != 0) {
+        fprintf(stderr, "gatehousectl: %s: %s\n", path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return NULL;
+    }
+    char *text = malloc(KEY_FILE_MAX + 1);
+    size_t got = 0;
+    while (text != NULL && got < KEY_FILE_MAX) {
+        ssize_t n = read(fd, text + got, KEY_FILE_MAX - got);
+        if (n <= 0) break;
+        got += (size_t)n;
+    }
+    close(fd);
+    if (text == NULL || got == 0 || got == KEY_FILE_MAX) {
+        fprintf(stderr, "gatehousectl: %s: not a PEM file with a key\n", path);
+        free(text);
+        return NULL;
+    }
+    text[got] = '\0';
+    *len = got;
+    return text;
+}
+
+static EVP_PKEY *parse_pem(const char *text, size_t len, bool private) {
+    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    if (bio == NULL) return NULL;
+    EVP_PKEY *pkey =
+        private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    return pkey;
+}
+
+/* The message for a key that the daemon would not verify with; NULL for one that it would. */
+static const char *unfit(EVP_PKEY *pkey, bool *rsa) {
+    *rsa = EVP_PKEY_is_a(pkey, "RSA");
+    if (*rsa) return EVP_PKEY_get_bits(pkey) < 2048 ? "an RSA key needs at least 2048 bits" : NULL;
+    char group[32] = "";
+    if (EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1 && strcmp(group, "prime256v1") == 0)
+        return NULL;
+    return "neither an RSA key nor an EC key on P-256";
+}
+
+struct ctl_key *ctl_key_read(const char *path, bool private_only) {
+    struct stat st;
+    struct ctl_key *k = calloc(1, sizeof *k);
+    if (k == NULL || (k->pem = slurp(path, &k->pem_len, &st)) == NULL) {
+        ctl_key_free(k);
+        return NULL;
+    }
+    const char *wrong = NULL;
+    k->pkey = parse_pem(k->pem, k->pem_len, true);
+    if (k->pkey != NULL && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+        wrong = "a private key that other users may read or change: chmod 600 it, and make a new one if this machine is shared";
+    if (k->pkey == NULL && !private_only) k->pkey = parse_pem(k->pem, k->pem_len, false);
+    if (k->pkey == NULL) wrong = private_only ? "no private key in PEM without a passphrase" : "no key in PEM without a passphrase";
+    if (wrong == NULL) wrong = unfit(k->pkey, &k->rsa);
+    if (wrong == NULL) return k;
+    fprintf(stderr, "gatehousectl: %s: %s\n", path, wrong);
+    ctl_key_free(k);
+    return NULL;
+}
+
+void ctl_key_free(struct ctl_key *k) {
+    if (k == NULL) return;
+    EVP_PKEY_free(k->pkey);
+    if (k->pem != NULL) explicit_bzero(k->pem, k->pem_len);
+    free(k->pem);
+    free(k);
+}
+
+const char *ctl_key_alg(const struct ctl_key *k) {
+    return k->rsa ? "RS256" : "ES256";
+}
+
+const char *ctl_key_pem(const struct ctl_key *k, size_t *len) {
+    *len = k->pem_len;
+    return k->pem;
+}
+
+/* One number of the key in base64url; width 0: as short as it goes. */
+static char *number(const struct ctl_key *k, const char *param, size_t width) {
+    BIGNUM *bn = NULL;
+    char *text = NULL;
+    if (EVP_PKEY_get_bn_param(k->pkey, param, &bn) == 1) {
+        size_t len = width > 0 ? width : (size_t)BN_num_bytes(bn);
+        unsigned char *raw = malloc(len);
+        if (raw != NULL && BN_bn2binpad(bn, raw, (int)len) >= 0) text = base64url(raw, len);
+        free(raw);
+    }
+    BN_free(bn);
+    return text;
+}
+
+json_t *ctl_key_jwk(const struct ctl_key *k) {
+    char *a = k->rsa ? number(k, OSSL_PKEY_PARAM_RSA_E, 0) : number(k, OSSL_PKEY_PARAM_EC_PUB_X, EC_POINT_BYTES);
+    char *b = k->rsa ? number(k, OSSL_PKEY_PARAM_RSA_N, 0) : number(k, OSSL_PKEY_PARAM_EC_PUB_Y, EC_POINT_BYTES);
+    json_t *jwk = NULL;
+    if (a != NULL && b != NULL)
+        jwk = k->rsa ? json_pack("{s:s, s:s, s:s}", "e", a, "kty", "RSA", "n", b)
+                     : json_pack("{s:s, s:s, s:s, s:s}", "crv", "P-256", "kty", "EC", "x", a, "y", b);
+    free(a);
+    free(b);
+    return jwk;
+}
+
+char *ctl_key_thumbprint(const struct ctl_key *k) {
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    json_t *jwk = ctl_key_jwk(k);
+    /* RFC 7638 section 3: the required members only, sorted, without blanks. */
+    char *text = jwk == NULL ? NULL : json_dumps(jwk, JSON_COMPACT | JSON_SORT_KEYS);
+    char *print = NULL;
+    if (text != NULL && EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL) == 1) print = base64url(digest, sizeof digest);
+    free(text);
+    json_decref(jwk);
+    return print;
+}
+
+bool ctl_key_make(const char *alg, const char *path) {
+    bool rsa = strcmp(alg, "RS256") == 0;
+    if (!rsa && strcmp(alg, "ES256") != 0) {
+        fprintf(stderr, "gatehousectl: the algorithm is RS256 or ES256, not \"%s\"\n", alg);
+        return false;
+    }
+    EVP_PKEY *pkey = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    int fd = pkey == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    bool ok = f != NULL && PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL) == 1;
+    if (f != NULL && fclose(f) != 0) ok = false;
+    if (!ok) fprintf(stderr, "gatehousectl: %s: %s\n", path, pkey == NULL ? "no key could be made" : strerror(errno));
+    EVP_PKEY_free(pkey);
+    return ok;
+}

@@ -1,0 +1,216 @@
+"""The whole stack for end-to-end tests: examples/quickstart up, with a policy of the tests' own.
+
+    stack.shared()   one stack for all tests that break nothing; with GH_DIR in the environment, the one that runs there
+    stack.Stack()    one of its own, for a test that kills processes; close() it
+
+Both use the programs in GH_BUILD when that is set (t/run sets it), else the quickstart builds them.
+"""
+import asyncio
+import atexit
+import os
+import shlex
+import signal
+import ssl
+import subprocess
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+QUICKSTART = os.path.join(TOP, "examples", "quickstart")
+POLICY = os.path.join(TOP, "t", "e2e", "policy.yaml")
+SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:")
+
+
+def as_root(*command):
+    return list(command) if os.getuid() == 0 else ["sudo", "--", *command]
+
+
+def read_env(directory):
+    """The export lines of GH_DIR/env."""
+    out = {}
+    with open(os.path.join(directory, "env")) as f:
+        for line in f:
+            name, value = shlex.split(line)[1].split("=", 1)
+            out[name] = value
+    return out
+
+
+class Stack:
+    def __init__(self, config=None, directory=None):
+        """config: a function that takes the text of examples/shop/gatehouse.yaml and gives another; directory: a stack that runs already."""
+        self.ours = directory is None
+        if self.ours:
+            directory = self._up(config)
+        self.dir = directory
+        self.env = read_env(directory)
+        self.port = int(self.env["GH_PG_PORT"])
+        self.host = self.env["GH_PG_HOST"]
+        self._tokens = {"agent": "GH_TOKEN_AGENT", "analyst": "GH_TOKEN_ANALYST", "dba": "GH_TOKEN_DBA", "dba2": "GH_TOKEN_DBA2"}
+        self._minted = {}
+
+    @staticmethod
+    def _up(config):
+        directory = tempfile.mkdtemp(prefix="gh-e2e.", dir="/tmp")
+        env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=POLICY)
+        if config is not None:
+            with open(os.path.join(TOP, "examples", "shop", "gatehouse.yaml")) as f:
+                text = config(f.read())
+            env["GH_CONFIG_FILE"] = directory + ".yaml"
+            with open(env["GH_CONFIG_FILE"], "w") as f:
+                f.write(text)
+        try:
+            done = subprocess.run([QUICKSTART, "up"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        finally:
+            if config is not None:
+                os.unlink(env["GH_CONFIG_FILE"])
+        if done.returncode != 0:
+            raise AssertionError("the stack does not start:\n" + done.stdout)
+        return directory
+
+    def close(self):
+        """Stops it, and fails when a sanitizer had something to say."""
+        if not self.ours:
+            return
+        self._quickstart("down")
+        log = self.log("gatehouse")
+        found = [line for line in log.splitlines() if any(mark in line for mark in SANITIZER_MARKS)]
+        if found:
+            raise AssertionError(f"sanitizer reports in {self.dir}/log/gatehouse.log:\n" + "\n".join(found))
+        subprocess.run(as_root("rm", "-rf", self.dir), check=True)
+
+    def _quickstart(self, *args):
+        done = subprocess.run([QUICKSTART, *args], env=dict(os.environ, GH_DIR=self.dir), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            raise AssertionError(f"quickstart {' '.join(args)}: {done.stdout}")
+
+    # --- processes: postgresql, redis, gatehouse, haproxy ---
+
+    def start(self, name):
+        self._quickstart("start", name)
+
+    def stop(self, name, sig="TERM"):
+        """Sends the signal and waits until the process is gone."""
+        self._quickstart("stop", name, sig)
+
+    def kill(self, name):
+        self.stop(name, "KILL")
+
+    def pid(self, name):
+        with open(self.env["GH_PIDS"]) as f:
+            return dict(line.split() for line in f)[name]
+
+    def signal(self, name, sig=signal.SIGHUP):
+        subprocess.run(as_root("kill", "-s", str(int(sig)), self.pid(name)), check=True)
+
+    def rss_kib(self, name):
+        with open(f"/proc/{self.pid(name)}/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+    def log(self, name):
+        with open(os.path.join(self.dir, "log", name + ".log"), errors="replace") as f:
+            return f.read()
+
+    # --- identities ---
+
+    def token(self, who):
+        """agent, analyst, dba, dba2, or tester: the group of t/e2e/policy.yaml that may do anything to schema scratch."""
+        if who in self._tokens:
+            return self.env[self._tokens[who]]
+        if who not in self._minted:
+            self._minted[who] = self.mint(f"{who}@shop.example", ["testers"])
+        return self._minted[who]
+
+    def mint(self, principal, groups, *more, key="es256", issuer="https://issuer.shop.example", audience="gatehouse"):
+        command = [self.env["GH_CTL"], "token", "--key", f"{self.dir}/keys/{key}.pem", "--issuer", issuer, "--audience", audience,
+                   "--principal", principal, *more]
+        for group in groups:
+            command += ["--group", group]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    # --- clients ---
+
+    def dsn(self, who="tester", **more):
+        """Keywords for psycopg.connect(), through HAProxy."""
+        out = dict(host=self.host, port=self.port, user=who, password=self.token(who), dbname="shop", sslmode="verify-full",
+                   sslrootcert=self.env["GH_CA"], connect_timeout=20)
+        out.update(more)
+        return out
+
+    def psycopg(self, who="tester", **more):
+        import psycopg
+        return psycopg.connect(**self.dsn(who, **more))
+
+    def asyncpg(self, who="tester", **more):
+        """A coroutine that connects."""
+        import asyncpg
+        context = ssl.create_default_context(cafile=self.env["GH_CA"])
+        return asyncpg.connect(**dict(dict(host=self.host, port=self.port, user=who, password=self.token(who), database="shop", ssl=context,
+                                           timeout=20), **more))
+
+    def client_env(self, who="tester"):
+        """Environment for psql and pgbench."""
+        return dict(os.environ, PGHOST=self.host, PGPORT=str(self.port), PGUSER=who, PGPASSWORD=self.token(who), PGDATABASE="shop",
+                    PGSSLMODE="verify-full", PGSSLROOTCERT=self.env["GH_CA"], PGCONNECT_TIMEOUT="20", PSQLRC="/dev/null")
+
+    def psql(self, *args, who="tester", script=None):
+        """subprocess.CompletedProcess of psql -X with standard output and error as text."""
+        return subprocess.run(["psql", "-X", *args], env=self.client_env(who), input=script, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, timeout=120)
+
+    def direct(self, sql, params=None):
+        """Rows of a statement that goes straight to the database as superuser; [] when it returns none."""
+        import psycopg
+        with psycopg.connect(self.env["GH_PG_DIRECT_URL"], autocommit=True) as c:
+            cur = c.execute(sql, params)
+            return cur.fetchall() if cur.description else []
+
+    def scratch(self, sql):
+        """Sets the schema scratch up anew as the role that Gatehouse uses; sql makes what the test needs in it."""
+        self.direct("SET ROLE shop_owner; DROP SCHEMA IF EXISTS scratch CASCADE; CREATE SCHEMA scratch; " + sql)
+
+    # --- the record ---
+
+    def redis(self, *args):
+        return subprocess.run(["redis-cli", "--raw", "-u", self.env["GH_REDIS_URL"], *args], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def audit(self):
+        """Every entry of every session's stream, as dictionaries in order, each with its session."""
+        out = []
+        for key in self.redis("KEYS", "gatehouse:audit:*").split():
+            out += [dict(entry, session=key.split(":", 2)[2].strip("{}")) for entry in self.stream(key)]
+        return out
+
+    def stream(self, key):
+        import json
+        script = "return cjson.encode(redis.call('XRANGE', KEYS[1], '-', '+'))"
+        entries = json.loads(self.redis("EVAL", script, "1", key))
+        return [dict(zip(fields[::2], fields[1::2]), id=ident) for ident, fields in entries or ()]
+
+
+def wait_until(what, condition, seconds=15):
+    """Polls; the last value is given back, and an AssertionError says what did not happen."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
+
+
+_shared = None
+
+
+def shared():
+    global _shared
+    if _shared is None:
+        _shared = Stack(directory=os.environ.get("GH_DIR"))
+        if _shared.ours:
+            atexit.register(_shared.close)
+    return _shared

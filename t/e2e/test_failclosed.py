@@ -1,0 +1,121 @@
+"""An agent that is dead, silent, slow, wrong or empty, and a Lua script that fails: no byte may reach the payload door."""
+import ssl
+import threading
+import time
+import unittest
+
+import haproxy
+import spop
+
+TICKET = "t" * 100
+ALLOW = spop.set_vars(verdict="allow", ticket=TICKET, session="s1", reason="")
+
+
+def hang_up(message, args):
+    raise EOFError
+
+
+def slow(message, args):
+    time.sleep(3)  # "timeout processing" is 2 s
+    return ALLOW
+
+
+BEHAVIOURS = {
+    "silent": lambda m, a: spop.SILENT,
+    "slow": slow,
+    "hangs up": hang_up,
+    "empty ACK": lambda m, a: b"",
+    "only a ticket": lambda m, a: spop.set_vars(ticket=TICKET),
+    "allow without a ticket": lambda m, a: spop.set_vars(verdict="allow"),
+    "denies": lambda m, a: spop.set_vars(verdict="deny", ticket=TICKET),
+    "empty verdict": lambda m, a: spop.set_vars(verdict="", ticket=TICKET),
+    "verdict is a number": lambda m, a: spop.set_vars(verdict=1, ticket=TICKET),
+    "verdict in capitals": lambda m, a: spop.set_vars(verdict="ALLOW", ticket=TICKET),
+    "verdict with a tail": lambda m, a: spop.set_vars(verdict="allowed", ticket=TICKET),
+    "verdict with a blank": lambda m, a: spop.set_vars(verdict="allow ", ticket=TICKET),
+    "wrong scope": lambda m, a: ALLOW.replace(b"\x01\x03\x02", b"\x01\x03\x00"),
+    "garbage": lambda m, a: b"\x07garbage" + ALLOW,
+    "truncated": lambda m, a: spop.set_vars(verdict="allow", ticket=TICKET)[:-1],
+}
+
+
+def push(proxy, seconds):
+    """A client that goes on sending after TLS, more than any buffer holds, until it is cut off."""
+    end = time.monotonic() + seconds
+    try:
+        with proxy.tls(timeout=5) as tls:
+            tls.sendall(haproxy.STARTUP)
+            while time.monotonic() < end:
+                tls.sendall(b"x" * 65536)
+                time.sleep(0.02)
+    except (OSError, ssl.SSLError, AssertionError):
+        return "closed"
+    return "open"
+
+
+class FailClosed(unittest.TestCase):
+    def run_case(self, behaviour=None, edit=None, agent=True, hello=True, seconds=8):
+        proxy = haproxy.HAProxy(edit)
+        self.addCleanup(proxy.stop)
+        if agent:
+            a = spop.Agent(proxy.path("spop.sock"), behaviour, haproxy.haproxy_owner(), hello)
+            self.addCleanup(a.close)
+        door = spop.PayloadDoor(proxy.path("payload.sock"), haproxy.haproxy_owner())
+        self.addCleanup(door.close)
+        proxy.start()
+        outcomes = []
+        clients = [threading.Thread(target=lambda: outcomes.append(push(proxy, seconds))) for _ in range(3)]
+        for c in clients:
+            c.start()
+        for c in clients:
+            c.join()
+        self.assertEqual(door.bytes_seen(), 0, proxy.log())
+        self.assertEqual(door.sessions, [])
+        self.assertEqual(outcomes, ["closed"] * 3)
+        return proxy
+
+    def test_the_test_itself(self):
+        """The same client gets through when the agent allows: otherwise the tests below prove nothing."""
+        for verdict in ("allow", "refuse"):
+            with self.assertRaises(AssertionError):
+                self.run_case(lambda m, a: spop.set_vars(verdict=verdict, ticket=TICKET), seconds=1)
+
+    def test_wrong_answers(self):
+        for name, behaviour in BEHAVIOURS.items():
+            with self.subTest(name):
+                self.run_case(behaviour)
+
+    def test_dead(self):
+        self.run_case(agent=False)
+
+    def test_no_hello(self):
+        self.run_case(lambda m, a: ALLOW, hello=False)
+
+    def test_dies_while_running(self):
+        proxy = haproxy.HAProxy()
+        self.addCleanup(proxy.stop)
+        agent = spop.Agent(proxy.path("spop.sock"), lambda m, a: ALLOW, haproxy.haproxy_owner())
+        door = spop.PayloadDoor(proxy.path("payload.sock"), haproxy.haproxy_owner())
+        self.addCleanup(door.close)
+        proxy.start()
+        with proxy.tls() as tls:
+            tls.sendall(haproxy.STARTUP)
+            self.assertEqual(door.wait_bytes(len(haproxy.STARTUP)), len(haproxy.STARTUP))
+        agent.close()
+        door.sessions.clear()
+        self.assertEqual(push(proxy, 8), "closed")
+        self.assertEqual(door.sessions, [])
+
+    def test_lua_error(self):
+        for where in ("    local req = txn.req\n", "            txn.res:send(\"S\")\n"):
+            self.run_case(lambda m, a: ALLOW, edit=[("gatehouse_starttls.lua", where, where + "            error(\"broken\")\n")])
+
+    def test_lua_outlives_inspect_delay(self):
+        for stuck in ("while true do core.yield() end", "core.msleep(60000)"):
+            self.run_case(lambda m, a: ALLOW, edit=[
+                ("gatehouse_starttls.lua", "    local req = txn.req\n", f"    local req = txn.req\n    {stuck}\n"),
+                ("haproxy.cfg", "inspect-delay 10s", "inspect-delay 3s")])
+
+
+if __name__ == "__main__":
+    unittest.main()
