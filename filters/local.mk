@@ -2,9 +2,8 @@ noinst_LIBRARIES += libghfilters.a
 libghfilters_a_SOURCES = \
 	filters/bytes.c \
 	filters/bytes.h \
-	filters/filter.h \
 	filters/proxyv2.c \
-	filters/proxyv2.h
+	filters/proxyv2.h \
 	filters/filter.c \
 	filters/filter.h \
 	filters/filter_impl.h \

@@ -1,3 +1,5 @@
+#include <config.h>
+
 #include "spoa/config_int.h"
 #include "spoa/secret.h"
 
@@ -199,16 +201,46 @@ static bool read_redis(struct conf_all *a, const struct yaml_node *n, struct pol
 }
 
 static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
-    static const char *const keys[] = {"sessions",     "sessions_per_principal", "startup_time",     "token",         "statement",
-                                       "params",       "reply",                  "buffer",           "prepared",      "portals",
-                                       "inflight",     "parse_threads",          "parse_queue",      "parse_queue_bytes",
-                                       "cache_statements", "cache_bytes",        "cancels",          "upstream_connect", "idle",
-                                       "stall",        NULL};
+    static const char *const keys[] = {"sessions",
+                                       "sessions_per_principal",
+                                       "startup_time",
+                                       "token",
+                                       "statement",
+                                       "params",
+                                       "reply",
+                                       "buffer",
+                                       "prepared",
+                                       "portals",
+                                       "inflight",
+                                       "parse_threads",
+                                       "parse_queue",
+                                       "parse_queue_bytes",
+                                       "cache_statements",
+                                       "cache_bytes",
+                                       "cancels",
+                                       "upstream_connect",
+                                       "idle",
+                                       "stall",
+                                       NULL};
     struct conf_limits *l = &a->c.limits;
-    *l = (struct conf_limits){.sessions = 1000, .sessions_per_principal = 100, .token = 8192, .statement = 16u << 20, .params = 8192,
-                              .reply = 1u << 20, .buffer = 256u << 10, .prepared = 4096, .portals = 1024, .inflight = 4096,
-                              .parse_threads = 1, .parse_queue = 64, .parse_queue_bytes = 128u << 20, .cache_statements = 4096,
-                              .cache_bytes = 32u << 20, .cancels = 64, .startup_ms = 10000, .upstream_connect_ms = 5000};
+    *l = (struct conf_limits){.sessions = 1000,
+                              .sessions_per_principal = 100,
+                              .token = 8192,
+                              .statement = 16u << 20,
+                              .params = 8192,
+                              .reply = 1u << 20,
+                              .buffer = 256u << 10,
+                              .prepared = 4096,
+                              .portals = 1024,
+                              .inflight = 4096,
+                              .parse_threads = 1,
+                              .parse_queue = 64,
+                              .parse_queue_bytes = 128u << 20,
+                              .cache_statements = 4096,
+                              .cache_bytes = 32u << 20,
+                              .cancels = 64,
+                              .startup_ms = 10000,
+                              .upstream_connect_ms = 5000};
     if (n == NULL) return true;
     return yaml_keys(n, keys, err) && conf_int(n, "sessions", 1, 1000000, &l->sessions, err) &&
            conf_int(n, "sessions_per_principal", 1, 1000000, &l->sessions_per_principal, err) &&
@@ -252,8 +284,9 @@ static bool read_node(struct conf_all *a, const struct yaml_node *root, struct p
 }
 
 static bool read_root(struct conf_all *a, const struct yaml_node *root, struct pol_error *err) {
-    static const char *const keys[] = {"version", "node",     "threads",   "user",  "group", "log",    "spop",          "payload", "ticket_ttl",
-                                       "policy",  "identity", "databases", "audit", "redis", "limits", "drain_timeout", NULL};
+    static const char *const keys[] = {"version", "node",    "threads",    "user",          "group",    "log",
+                                       "spop",    "payload", "ticket_ttl", "policy",        "identity", "databases",
+                                       "audit",   "redis",   "limits",     "drain_timeout", NULL};
     struct conf *c = &a->c;
     const char *policy = NULL;
     uint64_t version = 0, threads = 2;
@@ -318,7 +351,7 @@ void conf_free(struct conf *c) {
         o->release(o->p);
         free(o);
     }
-    if (a->doc != NULL) yaml_free(a->doc);
+    if (a->doc != NULL) yaml_doc_free(a->doc);
     free(a->folder);
     free(a);
 }
@@ -331,11 +364,13 @@ const struct conf_database *conf_database(const struct conf *c, const char *name
 
 /* --- what a reload cannot change --- */
 
-static bool same(const char *a, const char *b) { return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0); }
+static bool same(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
 
 static bool same_door(const struct conf_door *a, const struct conf_door *b) {
-    return same(a->socket, b->socket) && a->has_owner == b->has_owner && a->owner == b->owner && a->mode == b->mode && a->npeers == b->npeers &&
-           memcmp(a->peers, b->peers, a->npeers * sizeof *a->peers) == 0;
+    return same(a->socket, b->socket) && a->has_owner == b->has_owner && a->owner == b->owner && a->mode == b->mode &&
+           a->npeers == b->npeers && memcmp(a->peers, b->peers, a->npeers * sizeof *a->peers) == 0;
 }
 
 static bool same_audit(const struct led_conf *a, const struct led_conf *b) {

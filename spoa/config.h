@@ -29,27 +29,27 @@ struct conf_addr {
 #define CONF_ADDRS 8
 
 struct conf_database {
-    const char *name;            /* as clients and the policy call it */
+    const char *name;                   /* as clients and the policy call it */
     struct conf_addr addrs[CONF_ADDRS]; /* tried in order */
     size_t naddrs;
-    const char *where;           /* "127.0.0.1:5432" or the socket's path, for the log */
+    const char *where; /* "127.0.0.1:5432" or the socket's path, for the log */
     bool allow_cleartext;
     const char *database, *user; /* as the server calls them */
     const char *password;        /* "" when there is none; wiped when the object goes */
     const char *const *search_path;
     size_t nsearch_path;
-    const char *search_path_text; /* the same, quoted for SET */
+    const char *search_path_text;  /* the same, quoted for SET */
     const struct flt_kv *settings; /* startup settings of every session */
     size_t nsettings;
 };
 
 struct conf_limits {
     uint64_t sessions, sessions_per_principal;
-    uint64_t token, statement, params, reply, buffer;      /* bytes */
-    uint64_t prepared, portals, inflight;                  /* of one session */
-    uint64_t parse_threads, parse_queue, parse_queue_bytes; /* of the daemon */
-    uint64_t cache_statements, cache_bytes;                /* of one worker */
-    uint64_t cancels;                                      /* under way at once, of one worker */
+    uint64_t token, statement, params, reply, buffer;            /* bytes */
+    uint64_t prepared, portals, inflight;                        /* of one session */
+    uint64_t parse_threads, parse_queue, parse_queue_bytes;      /* of the daemon */
+    uint64_t cache_statements, cache_bytes;                      /* of one worker */
+    uint64_t cancels;                                            /* under way at once, of one worker */
     uint64_t startup_ms, upstream_connect_ms, idle_ms, stall_ms; /* idle, stall: 0 is off */
 };
 
@@ -64,7 +64,7 @@ struct conf {
     enum log_level log_level;
     struct conf_door spop, payload;
     uint64_t ticket_ttl_ms, drain_timeout_ms;
-    const char *policy; /* path */
+    const char *policy;  /* path */
     struct jwt_conf jwt; /* issuers with their keys */
     const struct conf_database *databases;
     size_t ndatabases;

@@ -1,4 +1,6 @@
 /* The sections identity and databases of the configuration. */
+#include <config.h>
+
 #include "spoa/config_int.h"
 #include "spoa/secret.h"
 
@@ -20,9 +22,12 @@ static bool read_algorithms(struct conf_all *a, const struct yaml_node *n, unsig
     if (!yaml_strings(a->doc, n, &words, &count, err)) return false;
     *algs = 0;
     for (size_t i = 0; i < count; i++) {
-        if (strcmp(words[i], "RS256") == 0) *algs |= JWT_RS256;
-        else if (strcmp(words[i], "ES256") == 0) *algs |= JWT_ES256;
-        else return yaml_fail(n, err, "\"%s\" is not an algorithm that is accepted: use RS256 or ES256", words[i]);
+        if (strcmp(words[i], "RS256") == 0)
+            *algs |= JWT_RS256;
+        else if (strcmp(words[i], "ES256") == 0)
+            *algs |= JWT_ES256;
+        else
+            return yaml_fail(n, err, "\"%s\" is not an algorithm that is accepted: use RS256 or ES256", words[i]);
     }
     return *algs != 0 || yaml_fail(n, err, "names no algorithm");
 }
@@ -137,7 +142,8 @@ static bool read_search_path(struct conf_all *a, const struct yaml_node *map, st
     size_t size = 1;
     for (size_t i = 0; i < d->nsearch_path; i++) {
         const char *s = d->search_path[i];
-        if (*s == '\0' || *s == '$') return yaml_fail(n, err, "\"%s\" is not a schema's name; $user is not supported, because it differs by user", s);
+        if (*s == '\0' || *s == '$')
+            return yaml_fail(n, err, "\"%s\" is not a schema's name; $user is not supported, because it differs by user", s);
         if (strncmp(s, "pg_", 3) == 0) return yaml_fail(n, err, "%s cannot be listed: the server adds its own schemas", s);
         size += 2 * strlen(s) + 4;
     }
@@ -157,8 +163,17 @@ static bool read_search_path(struct conf_all *a, const struct yaml_node *map, st
 }
 
 static bool read_settings(struct conf_all *a, const struct yaml_node *n, struct conf_database *d, struct pol_error *err) {
-    static const char *const ours[] = {"client_encoding", "standard_conforming_strings", "search_path", "backslash_quote", "role",
-                                       "session_authorization", "options", "user", "database", "replication", NULL};
+    static const char *const ours[] = {"client_encoding",
+                                       "standard_conforming_strings",
+                                       "search_path",
+                                       "backslash_quote",
+                                       "role",
+                                       "session_authorization",
+                                       "options",
+                                       "user",
+                                       "database",
+                                       "replication",
+                                       NULL};
     if (n == NULL) return true;
     if (yaml_kind(n) != YAML_MAP) return yaml_fail(n, err, "must be a map of settings and values");
     struct flt_kv *kv = conf_own(a, calloc(yaml_len(n) + 1, sizeof *kv), free);
@@ -182,8 +197,7 @@ static bool read_database(struct conf_all *a, const struct yaml_node *n, struct 
     const struct yaml_node *e = conf_need(n, "engine", err);
     if (e == NULL || !yaml_enum(e, engines, &engine, err)) return false;
     const struct yaml_node *u = conf_need(n, "upstream", err);
-    return u != NULL && read_upstream(a, u, d, err) && read_search_path(a, n, d, err) &&
-           read_settings(a, yaml_get(n, "settings"), d, err);
+    return u != NULL && read_upstream(a, u, d, err) && read_search_path(a, n, d, err) && read_settings(a, yaml_get(n, "settings"), d, err);
 }
 
 bool conf_read_databases(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {

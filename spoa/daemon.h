@@ -30,8 +30,8 @@ void snap_unref(struct snap *s); /* NULL is fine */
 struct daemon {
     struct snap *boot; /* the one that the daemon started with: sockets, ledger and threads follow it */
     pthread_mutex_t lock;
-    struct snap *current;          /* guarded by lock */
-    _Atomic uint64_t generation;   /* of current: read without the lock to see whether it changed */
+    struct snap *current;        /* guarded by lock */
+    _Atomic uint64_t generation; /* of current: read without the lock to see whether it changed */
     atomic_bool draining;
     struct led *led;
     struct registry *registry;
@@ -64,7 +64,7 @@ struct wstate {
     struct spop_conn *spops;
     struct event *accept_spop, *accept_payload, *resume, *sweep;
     uint64_t next_serial;
-    size_t cancels; /* under way */
+    size_t cancels;                 /* under way */
     uint8_t scratch[SCRATCH_BYTES]; /* for one read at a time */
 };
 /* The snapshot in force, borrowed until the next call. */

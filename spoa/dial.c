@@ -46,13 +46,17 @@ static void on_ready(evutil_socket_t fd, short what, void *arg) {
     int err = 0;
     socklen_t size = sizeof err;
     if ((what & EV_WRITE) == 0 || d->fd < 0) { /* time is up, or it is time to try again */
-        if (worker_now_ms() >= d->deadline_ms) finish(d, -1, ETIMEDOUT);
-        else attempt(d);
+        if (worker_now_ms() >= d->deadline_ms)
+            finish(d, -1, ETIMEDOUT);
+        else
+            attempt(d);
         return;
     }
     if (getsockopt((int)fd, SOL_SOCKET, SO_ERROR, &err, &size) != 0) err = errno;
-    if (err != 0) next_address(d, err);
-    else finish(d, d->fd, 0);
+    if (err != 0)
+        next_address(d, err);
+    else
+        finish(d, d->fd, 0);
 }
 
 static bool wait_for(struct dial *d, int fd, short what, uint64_t ms) {

@@ -1,3 +1,5 @@
+#include <config.h>
+
 #include "spoa/door.h"
 
 #include <errno.h>
@@ -53,6 +55,7 @@ bool door_peer_ok(const struct conf_door *door, const char *name, int fd) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) != 0) return false;
     for (size_t i = 0; i < door->npeers; i++)
         if (door->peers[i] == cred.uid) return true;
-    log_event(LOG_WARN, "door.peer_refused", "door", name, "uid", log_fmt("%u", (unsigned)cred.uid), "pid", log_fmt("%d", (int)cred.pid), NULL);
+    log_event(LOG_WARN, "door.peer_refused", "door", name, "uid", log_fmt("%u", (unsigned)cred.uid), "pid", log_fmt("%d", (int)cred.pid),
+              NULL);
     return false;
 }

@@ -66,9 +66,12 @@ static const char *value_text(const struct spop_value *v, char *out, size_t size
 static void decide(struct wstate *ws, const struct spop_message *m, struct ticket *t) {
     struct daemon *d = ws->d;
     const char *reason = "";
-    if (atomic_load(&d->draining)) reason = "draining";
-    else if (!value_is(spop_arg(m, "engine"), "postgresql")) reason = "engine";
-    else if (registry_count(d->registry) >= wstate_snap(ws)->conf->limits.sessions) reason = "sessions";
+    if (atomic_load(&d->draining))
+        reason = "draining";
+    else if (!value_is(spop_arg(m, "engine"), "postgresql"))
+        reason = "engine";
+    else if (registry_count(d->registry) >= wstate_snap(ws)->conf->limits.sessions)
+        reason = "sessions";
     t->verdict = *reason == '\0' ? TICKET_ALLOW : TICKET_REFUSE;
     strcpy(t->reason, reason);
 }
@@ -80,7 +83,8 @@ static size_t on_session(struct wstate *ws, const struct spop_message *m, struct
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     if (!value_addr(spop_arg(m, "src"), src) || !value_port(spop_arg(m, "src_port"), &port)) {
-        log_event(LOG_ERROR, "spop.session", "reason", "the message has no source address and port: see haproxy-conf/gatehouse.spoe.cfg", NULL);
+        log_event(LOG_ERROR, "spop.session", "reason", "the message has no source address and port: see haproxy-conf/gatehouse.spoe.cfg",
+                  NULL);
         return 0;
     }
     decide(ws, m, t);
@@ -120,8 +124,10 @@ static void on_notify(struct spop_conn *c, const struct spop_event *ev) {
     size_t n = 0;
     if (ev->notify.nmessages == 1) {
         const struct spop_message *m = &ev->notify.messages[0];
-        if (spop_message_is(m, "session")) n = on_session(c->ws, m, actions, &ticket, text);
-        else if (spop_message_is(m, "cancel")) n = on_cancel(c->ws, m, actions);
+        if (spop_message_is(m, "session"))
+            n = on_session(c->ws, m, actions, &ticket, text);
+        else if (spop_message_is(m, "cancel"))
+            n = on_cancel(c->ws, m, actions);
     }
     enum spop_ack_rc rc = spop_ack(c->agent, ev->notify.stream_id, ev->notify.frame_id, actions, n);
     if (rc != SPOP_ACK_OK) log_event(LOG_ERROR, "spop.ack", "reason", rc == SPOP_ACK_TOO_BIG ? "frame too small" : "closed", NULL);
@@ -134,12 +140,8 @@ static void take_events(struct spop_conn *c) {
     char message[128];
     while (spop_agent_next(c->agent, &ev)) {
         switch (ev.kind) {
-        case SPOP_EV_HELLO:
-            log_event(LOG_DEBUG, "spop.hello", "check", ev.hello.healthcheck ? "yes" : "no", NULL);
-            break;
-        case SPOP_EV_NOTIFY:
-            on_notify(c, &ev);
-            break;
+        case SPOP_EV_HELLO: log_event(LOG_DEBUG, "spop.hello", "check", ev.hello.healthcheck ? "yes" : "no", NULL); break;
+        case SPOP_EV_NOTIFY: on_notify(c, &ev); break;
         case SPOP_EV_DISCONNECT: {
             struct spop_value v = {.type = SPOP_STRING, .data = (const uint8_t *)ev.disconnect.message, .len = ev.disconnect.message_len};
             bool usual = ev.disconnect.status == SPOP_ST_NORMAL || ev.disconnect.status == SPOP_ST_TIMEOUT;
@@ -160,10 +162,14 @@ static bool flush(struct spop_conn *c) {
     struct buf *out = spop_agent_out(c->agent);
     while (buf_used(out) > 0) {
         ssize_t n = send(c->fd, buf_at(out), buf_used(out), MSG_NOSIGNAL);
-        if (n > 0) buf_drain(out, (size_t)n);
-        else if (n < 0 && errno == EINTR) continue;
-        else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
-        else return false;
+        if (n > 0)
+            buf_drain(out, (size_t)n);
+        else if (n < 0 && errno == EINTR)
+            continue;
+        else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        else
+            return false;
     }
     if (buf_used(out) > 0) return event_add(c->wr, NULL) == 0;
     return !c->closing;

@@ -1,9 +1,7 @@
 /* gatehouse(8): start, signals, the end. */
-#include "spoa/door.h"
+#include <config.h>
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
+#include "spoa/door.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -62,7 +60,8 @@ static void on_hup(evutil_socket_t fd, short what, void *arg) {
     if (keys[0] != '\0') log_event(LOG_WARN, "reload.ignored", "keys", keys, "reason", "only a restart changes these", NULL);
     log_set_level(next->conf->log_level);
     paramcache_forget(c->d.params, NULL);
-    log_event(LOG_INFO, "reload", "generation", log_fmt("%llu", (unsigned long long)next->generation), "policy", pol_policy_hash(next->policy), NULL);
+    log_event(LOG_INFO, "reload", "generation", log_fmt("%llu", (unsigned long long)next->generation), "policy",
+              pol_policy_hash(next->policy), NULL);
     struct led_field f[] = {{"policy", pol_policy_hash(next->policy), strlen(pol_policy_hash(next->policy))},
                             {"node", c->d.boot->conf->node, strlen(c->d.boot->conf->node)}};
     struct led_event ev = {.stream = LED_SESSIONS, .type = "reload", .fields = f, .nfields = 2};
@@ -81,8 +80,10 @@ static void on_term(evutil_socket_t signal_number, short what, void *arg) {
     struct control *c = arg;
     (void)signal_number;
     (void)what;
-    if (c->phase == DRAINING) force(c);
-    else if (c->phase == ENDING) event_base_loopbreak(c->base);
+    if (c->phase == DRAINING)
+        force(c);
+    else if (c->phase == ENDING)
+        event_base_loopbreak(c->base);
     if (c->phase != RUNNING) return;
     struct snap *s = daemon_snap(&c->d);
     struct timeval soon = {0, 50000};
@@ -99,10 +100,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     struct control *c = arg;
     (void)fd;
     (void)what;
-    if (registry_count(c->d.registry) == 0) event_base_loopbreak(c->base);
-    else if (worker_now_ms() < c->deadline_ms) return;
-    else if (c->phase == DRAINING) force(c);
-    else event_base_loopbreak(c->base);
+    if (registry_count(c->d.registry) == 0)
+        event_base_loopbreak(c->base);
+    else if (worker_now_ms() < c->deadline_ms)
+        return;
+    else if (c->phase == DRAINING)
+        force(c);
+    else
+        event_base_loopbreak(c->base);
 }
 
 /* --- start --- */
@@ -191,8 +196,8 @@ static int run(struct control *c) {
     log_set_level(boot->log_level);
     raise_nofile(boot);
     if (catch_signals(c) && start_parts(&c->d, err, sizeof err)) {
-        log_event(LOG_INFO, "start", "version", PACKAGE_VERSION, "node", boot->node, "policy", pol_policy_hash(c->d.boot->policy), "threads",
-                  log_fmt("%u", boot->threads), NULL);
+        log_event(LOG_INFO, "start", "version", PACKAGE_VERSION, "node", boot->node, "policy", pol_policy_hash(c->d.boot->policy),
+                  "threads", log_fmt("%u", boot->threads), NULL);
         event_base_dispatch(c->base);
         rc = 0;
     } else
@@ -208,10 +213,14 @@ int main(int argc, char **argv) {
     struct pol_error err = {0};
     bool check = false;
     for (int opt; (opt = getopt(argc, argv, "c:tVh")) != -1;) {
-        if (opt == 'c') c.path = optarg;
-        else if (opt == 't') check = true;
-        else if (opt == 'V') return printf("gatehouse %s\n", PACKAGE_VERSION) < 0;
-        else return usage(opt == 'h' ? stdout : stderr, opt == 'h' ? 0 : 2);
+        if (opt == 'c')
+            c.path = optarg;
+        else if (opt == 't')
+            check = true;
+        else if (opt == 'V')
+            return printf("gatehouse %s\n", PACKAGE_VERSION) < 0;
+        else
+            return usage(opt == 'h' ? stdout : stderr, opt == 'h' ? 0 : 2);
     }
     if (c.path == NULL || optind != argc) return usage(stderr, 2);
     log_init(LOG_INFO);

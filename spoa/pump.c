@@ -6,17 +6,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TURN_BYTES    (256u << 10) /* read for one session before others get their turn */
-#define CLOSE_MS      5000u        /* for the last bytes to be written */
-#define LINGER_MS     2000u        /* for the peer to close after them */
-#define LINGER_BYTES  (1u << 20)
+#define TURN_BYTES   (256u << 10) /* read for one session before others get their turn */
+#define CLOSE_MS     5000u        /* for the last bytes to be written */
+#define LINGER_MS    2000u        /* for the peer to close after them */
+#define LINGER_BYTES (1u << 20)
 
 void pump_init(struct pump *p) {
     for (int i = 0; i < 2; i++) p->side[i] = (struct pump_side){.pump = p, .fd = -1, .in = BUF_INIT(p->scratch_size)};
     p->active_ms = worker_now_ms();
 }
 
-static struct buf *out_of(struct pump *p, int side) { return flt_out(p->filter, (enum flt_side)side); }
+static struct buf *out_of(struct pump *p, int side) {
+    return flt_out(p->filter, (enum flt_side)side);
+}
 
 static void close_side(struct pump_side *s) {
     if (s->rd != NULL) event_free(s->rd);
@@ -123,7 +125,8 @@ static void close_step(struct pump *p) {
     struct pump_side *c = &p->side[FLT_CLIENT], *s = &p->side[FLT_SERVER];
     if (s->fd >= 0 && (buf_used(out_of(p, FLT_SERVER)) == 0 || s->dead)) close_side(s);
     if (c->fd >= 0 && (buf_used(out_of(p, FLT_CLIENT)) == 0 || c->dead)) {
-        if (c->eof || c->dead) close_side(c);
+        if (c->eof || c->dead)
+            close_side(c);
         else if (!p->lingering) {
             /* A close with unread input could take our last message from the peer: say that we are done, and read until it is too. */
             p->lingering = true;
@@ -214,7 +217,16 @@ bool pump_attach(struct pump *p, enum flt_side side, int fd) {
     return false;
 }
 
-void pump_prefill(struct pump *p, const void *data, size_t len) { buf_put(&p->side[FLT_CLIENT].in, data, len); }
+void pump_detach_server(struct pump *p) {
+    struct pump_side *s = &p->side[FLT_SERVER];
+    close_side(s);
+    s->dead = s->eof = s->eof_told = false;
+    buf_drain(out_of(p, FLT_SERVER), buf_used(out_of(p, FLT_SERVER)));
+}
+
+void pump_prefill(struct pump *p, const void *data, size_t len) {
+    buf_put(&p->side[FLT_CLIENT].in, data, len);
+}
 
 void pump_tick(struct pump *p, uint64_t now_ms) {
     if (p->closing && !p->closed && now_ms >= p->deadline_ms) pump_abort(p);

@@ -15,8 +15,8 @@ struct pump_side {
     bool rd_on, wr_on; /* what the loop watches */
     bool eof;          /* the peer sends no more */
     bool eof_told;
-    bool dead;         /* the peer takes no more */
-    struct buf in;     /* read, but not yet taken by the filter: at most one read */
+    bool dead;           /* the peer takes no more */
+    struct buf in;       /* read, but not yet taken by the filter: at most one read */
     uint64_t blocked_ms; /* since when a write waits; 0: none does */
 };
 
@@ -41,6 +41,8 @@ struct pump {
 void pump_init(struct pump *p);
 /* Gives the side its socket, which the pump owns from here on; call pump_run() after. False when out of memory: fd is closed. */
 bool pump_attach(struct pump *p, enum flt_side side, int fd);
+/* Closes the server's connection; the session lives on and may attach another. May be called from on_event. */
+void pump_detach_server(struct pump *p);
 /* Bytes of the client that were read before the pump had its socket; at most one read's worth. */
 void pump_prefill(struct pump *p, const void *data, size_t len);
 /* Moves what can be moved, hands events to the owner. To be called after every answer that was given outside on_event. */

@@ -23,7 +23,8 @@ void rec_u64(struct rec *r, const char *name, uint64_t value) {
     rec_str(r, name, text);
 }
 
-void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done, void *arg) {
+void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done,
+                void *arg) {
     struct led_event ev = {.stream = stream, .session = session, .type = type, .fields = r->f, .nfields = r->n};
     led_append(l, &ev, done, arg);
 }

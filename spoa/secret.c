@@ -28,9 +28,12 @@ static char *read_fd(int fd, const char *path, char *why, size_t size) {
     size_t len = 0;
     ssize_t n = 0;
     while (len <= SECRET_MAX && (n = read(fd, text + len, SECRET_MAX + 1 - len)) > 0) len += (size_t)n;
-    if (n < 0) snprintf(why, size, "cannot read %s: %s", path, strerror(errno));
-    else if (len > SECRET_MAX) snprintf(why, size, "%s is longer than %d bytes", path, SECRET_MAX);
-    else if (memchr(text, '\0', len) != NULL) snprintf(why, size, "%s holds a NUL byte", path);
+    if (n < 0)
+        snprintf(why, size, "cannot read %s: %s", path, strerror(errno));
+    else if (len > SECRET_MAX)
+        snprintf(why, size, "%s is longer than %d bytes", path, SECRET_MAX);
+    else if (memchr(text, '\0', len) != NULL)
+        snprintf(why, size, "%s holds a NUL byte", path);
     else {
         if (len > 0 && text[len - 1] == '\n') text[--len] = '\0';
         if (len > 0) return text;

@@ -13,7 +13,9 @@
 
 /* --- life --- */
 
-void session_ref(struct session *s) { s->refs++; }
+void session_ref(struct session *s) {
+    s->refs++;
+}
 
 static void drop_head(struct session *s) {
     if (s->head_ev != NULL) event_free(s->head_ev);
@@ -79,7 +81,9 @@ static void record_close(struct session *s) {
               log_fmt("%llu", (unsigned long long)s->rows), "sent", log_fmt("%llu", (unsigned long long)s->pump.bytes_client), NULL);
 }
 
-static void on_closed(void *owner) { session_gone(owner); }
+static void on_closed(void *owner) {
+    session_gone(owner);
+}
 
 static void on_filter_close(struct session *s, const struct flt_event *ev) {
     bool was_open = s->state == SESSION_OPEN;
@@ -90,7 +94,8 @@ static void on_filter_close(struct session *s, const struct flt_event *ev) {
     session_drop_question(s);
     if (s->key_pid != 0) registry_key_drop(s->ws->d->registry, s->key_pid);
     s->key_pid = 0;
-    if (was_open) record_close(s);
+    if (was_open)
+        record_close(s);
     else
         log_event(ev->close.rc == GH_OK ? LOG_INFO : LOG_WARN, "session.end", "session", s->id, "src", s->src, "reason", s->why, "result",
                   gh_rc_name(ev->close.rc), NULL);
@@ -99,27 +104,14 @@ static void on_filter_close(struct session *s, const struct flt_event *ev) {
 static void on_event(void *owner, const struct flt_event *ev) {
     struct session *s = owner;
     switch (ev->kind) {
-    case FLT_EV_LOGIN:
-        session_on_login(s, ev);
-        break;
-    case FLT_EV_STATEMENT:
-        session_on_statement(s, ev);
-        break;
-    case FLT_EV_UPSTREAM:
-        session_on_upstream(s);
-        break;
-    case FLT_EV_UPSTREAM_READY:
-        session_on_upstream_ready(s, ev);
-        break;
-    case FLT_EV_RESULT:
-        session_on_result(s, ev);
-        break;
-    case FLT_EV_CANCEL:
-        session_cancel(s->ws, ev->cancel.pid, ev->cancel.secret, s->src);
-        break;
-    case FLT_EV_CLOSE:
-        on_filter_close(s, ev);
-        break;
+    case FLT_EV_LOGIN: session_on_login(s, ev); break;
+    case FLT_EV_STATEMENT: session_on_statement(s, ev); break;
+    case FLT_EV_UPSTREAM: session_on_upstream(s); break;
+    case FLT_EV_UPSTREAM_READY: session_on_upstream_ready(s, ev); break;
+    case FLT_EV_UPSTREAM_LOST: session_on_upstream_lost(s, ev); break;
+    case FLT_EV_RESULT: session_on_result(s, ev); break;
+    case FLT_EV_CANCEL: session_cancel(s->ws, ev->cancel.pid, ev->cancel.secret, s->src); break;
+    case FLT_EV_CLOSE: on_filter_close(s, ev); break;
     }
 }
 
@@ -195,10 +187,12 @@ static bool start_filter(struct session *s) {
 static void refuse_ticket(struct session *s, const struct ticket *t) {
     log_event(LOG_WARN, "session.refused", "session", s->id, "src", s->src, "reason", t->reason, NULL);
     s->why = "refused";
-    if (strcmp(t->reason, "draining") == 0) session_close(s, "57P03", "gatehouse is shutting down", "Connect again in a moment.");
+    if (strcmp(t->reason, "draining") == 0)
+        session_close(s, "57P03", "gatehouse is shutting down", "Connect again in a moment.");
     else if (strcmp(t->reason, "sessions") == 0)
         session_close(s, "53300", "too many sessions", "Close sessions that you do not need, or try again later.");
-    else session_close(s, "28000", "this connection is not admitted", "Ask who runs this gate; the reason is in its log.");
+    else
+        session_close(s, "28000", "this connection is not admitted", "Ask who runs this gate; the reason is in its log.");
 }
 
 static void header_failed(struct session *s, const char *why, const char *detail) {
@@ -230,9 +224,12 @@ static void header_done(struct session *s, const struct pp2_header *h, size_t co
     }
     pump_prefill(&s->pump, buf_at(&s->head) + consumed, buf_used(&s->head) - consumed);
     buf_free(&s->head);
-    if (s->draining || atomic_load(&d->draining)) refuse_ticket(s, &(struct ticket){.reason = "draining"});
-    else if (!s->counted) refuse_ticket(s, &(struct ticket){.reason = "sessions"});
-    else if (t.verdict != TICKET_ALLOW) refuse_ticket(s, &t);
+    if (s->draining || atomic_load(&d->draining))
+        refuse_ticket(s, &(struct ticket){.reason = "draining"});
+    else if (!s->counted)
+        refuse_ticket(s, &(struct ticket){.reason = "sessions"});
+    else if (t.verdict != TICKET_ALLOW)
+        refuse_ticket(s, &t);
     pump_run(&s->pump);
 }
 
@@ -252,8 +249,10 @@ static void on_head(evutil_socket_t fd, short what, void *arg) {
     }
     buf_commit(&s->head, (size_t)n);
     enum gh_rc rc = pp2_decode(buf_at(&s->head), buf_used(&s->head), &h, &consumed, &err);
-    if (rc == GH_OK) header_done(s, &h, consumed);
-    else if (rc != GH_NEED_MORE || buf_used(&s->head) >= PP2_HEADER_MAX) header_failed(s, "PROXY header", err.reason);
+    if (rc == GH_OK)
+        header_done(s, &h, consumed);
+    else if (rc != GH_NEED_MORE || buf_used(&s->head) >= PP2_HEADER_MAX)
+        header_failed(s, "PROXY header", err.reason);
 }
 
 void session_accept(struct wstate *ws, int fd) {

@@ -14,16 +14,16 @@ enum session_state {
     SESSION_HEADER, /* waits for the PROXY header */
     SESSION_LOGIN,  /* the filter speaks, nobody is logged in */
     SESSION_OPEN,
-    SESSION_OVER,   /* the filter has closed; bytes drain */
+    SESSION_OVER, /* the filter has closed; bytes drain */
 };
 
 /* What the daemon keeps of a prepared text: the ctx of the filter's PREPARE. */
 struct prep {
-    struct facts_ref *facts; /* NULL: forwarded unread, in observe mode */
+    struct facts_ref *facts;    /* NULL: forwarded unread, in observe mode */
     struct pol_parse_error err; /* when there are no facts */
-    uint64_t id;             /* of the record of its Parse */
-    uint64_t generation;     /* of the policy that judged it last */
-    bool observed;           /* that verdict was a refusal, forwarded by mode: observe */
+    uint64_t id;                /* of the record of its Parse */
+    uint64_t generation;        /* of the policy that judged it last */
+    bool observed;              /* that verdict was a refusal, forwarded by mode: observe */
     char rule[128];
 };
 
@@ -36,6 +36,7 @@ struct question {
     size_t len;
     const struct flt_param *params;
     size_t nparams;
+    bool params_cut;
     struct prep *prep;       /* EXECUTE */
     struct facts_ref *facts; /* ours; NULL: none, see err */
     struct pol_parse_error err;
@@ -55,8 +56,8 @@ struct session {
     struct snap *snap;  /* judged by */
     struct snap *login; /* logged in under: its pins stay the session's */
     uint64_t serial;
-    unsigned refs;      /* the session's own life, and each message that is on its way to it */
-    struct wmsg bye;    /* drops the first of these, from the loop */
+    unsigned refs;   /* the session's own life, and each message that is on its way to it */
+    struct wmsg bye; /* drops the first of these, from the loop */
     enum session_state state;
     bool counted, draining;
     char id[SID_SIZE], src[PP2_ADDR_SIZE];
@@ -72,8 +73,8 @@ struct session {
     /* who */
     struct jwt_identity *who;
     bool who_counted;
-    char *groups;   /* joined with commas, for the record */
-    char *user;     /* as sent */
+    char *groups;                   /* joined with commas, for the record */
+    char *user;                     /* as sent */
     const struct conf_database *db; /* of login */
     struct startup *startup;        /* settings that the client asked for */
     struct pol_role *role;          /* NULL: the database is no longer configured */
@@ -86,7 +87,7 @@ struct session {
         struct session *s;
         uint64_t id;
         enum led_status status;
-    } wait; /* for the ledger; one at a time, because one question is open at a time */
+    } wait;                  /* for the ledger; one at a time, because one question is open at a time */
     struct running *running; /* ring */
     size_t run_head, run_count, run_cap;
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
@@ -121,6 +122,7 @@ void session_prep_free(void *ctx);
 
 /* session_upstream.c */
 void session_on_upstream(struct session *s);
+void session_on_upstream_lost(struct session *s, const struct flt_event *ev);
 void session_on_upstream_ready(struct session *s, const struct flt_event *ev);
 
 #endif

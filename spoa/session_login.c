@@ -1,11 +1,9 @@
 /* Who is it, and may they come in at all. */
+#include <config.h>
+
 #include "spoa/session_int.h"
 
 #include "spoa/record.h"
-
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,12 +27,12 @@ static void record_failure(struct session *s, const struct flt_event *ev, const 
     rec_str(&r, "reason", reason);
     rec_str(&r, "node", s->ws->d->boot->conf->node);
     rec_append(s->ws->d->led, &r, LED_AUTH, NULL, "login.refused", NULL, NULL);
-    log_event(LOG_WARN, "login.refused", "session", s->id, "src", s->src, "user", ev->login.user, "database", ev->login.database, "principal",
-              s->who != NULL ? s->who->principal : NULL, "sqlstate", sqlstate, "reason", reason, NULL);
+    log_event(LOG_WARN, "login.refused", "session", s->id, "src", s->src, "user", ev->login.user, "database", ev->login.database,
+              "principal", s->who != NULL ? s->who->principal : NULL, "sqlstate", sqlstate, "reason", reason, NULL);
 }
 
-static void refuse(struct session *s, const struct flt_event *ev, const char *sqlstate, const char *reason, const char *message, const char *detail,
-                   const char *hint) {
+static void refuse(struct session *s, const struct flt_event *ev, const char *sqlstate, const char *reason, const char *message,
+                   const char *detail, const char *hint) {
     record_failure(s, ev, sqlstate, reason);
     s->why = "login refused";
     flt_login_refuse(s->filter, sqlstate, message, detail, hint);
@@ -61,7 +59,8 @@ static struct pol_role *make_role(struct session *s) {
 static bool find_database(struct session *s, const struct flt_event *ev, const char *name) {
     s->db = conf_database(s->snap->conf, name);
     if (s->db == NULL) {
-        refuse(s, ev, "3D000", "unknown database", "there is no such database here", NULL, "Check the database's name in the connection settings.");
+        refuse(s, ev, "3D000", "unknown database", "there is no such database here", NULL,
+               "Check the database's name in the connection settings.");
         return false;
     }
     s->login = snap_ref(s->snap);
@@ -72,8 +71,8 @@ static bool find_database(struct session *s, const struct flt_event *ev, const c
     }
     if (!pol_role_any(s->role)) {
         char detail[640];
-        snprintf(detail, sizeof detail, "You are %s; no rule of the policy names you, or a group of yours, for database \"%s\".", s->who->principal,
-                 s->db->name);
+        snprintf(detail, sizeof detail, "You are %s; no rule of the policy names you, or a group of yours, for database \"%s\".",
+                 s->who->principal, s->db->name);
         refuse(s, ev, "28000", "no rule for this principal", "the policy gives you no access to this database", detail,
                "Ask who keeps the policy for access.");
         return false;
@@ -100,8 +99,8 @@ static void record_open(struct session *s) {
     rec_str(&r, "node", c->node);
     rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "session.open", NULL, NULL);
     rec_append(s->ws->d->led, &r, LED_SESSIONS, NULL, "session.open", NULL, NULL);
-    log_event(LOG_INFO, "session.open", "session", s->id, "principal", s->who->principal, "groups", s->groups, "database", s->db->name, "user",
-              s->user, "src", s->src, "mode", pol_role_observes(s->role) ? "observe" : "enforce", NULL);
+    log_event(LOG_INFO, "session.open", "session", s->id, "principal", s->who->principal, "groups", s->groups, "database", s->db->name,
+              "user", s->user, "src", s->src, "mode", pol_role_observes(s->role) ? "observe" : "enforce", NULL);
 }
 
 static void accept_login(struct session *s) {
@@ -136,7 +135,8 @@ void session_on_login(struct session *s, const struct flt_event *ev) {
     if (!find_database(s, ev, ev->login.database[0] != '\0' ? ev->login.database : ev->login.user)) return;
     s->startup = startup_read(s->role, s->db, ev->login.params, ev->login.nparams, &why);
     if (s->startup == NULL) {
-        refuse(s, ev, why.sqlstate, why.message, why.message, why.detail[0] != '\0' ? why.detail : NULL, why.hint[0] != '\0' ? why.hint : NULL);
+        refuse(s, ev, why.sqlstate, why.message, why.message, why.detail[0] != '\0' ? why.detail : NULL,
+               why.hint[0] != '\0' ? why.hint : NULL);
         return;
     }
     s->who_counted = registry_principal_enter(s->ws->d->registry, s->who->principal, s->snap->conf->limits.sessions_per_principal);

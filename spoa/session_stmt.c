@@ -1,11 +1,9 @@
 /* A statement: its facts, the verdict, the record, and only then the answer to the filter. */
+#include <config.h>
+
 #include "spoa/session_int.h"
 
 #include "spoa/record.h"
-
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +13,9 @@
 #define INLINE_BYTES 32768u /* longer texts are parsed by the pool */
 #define EXECUTE_SQL  32768u /* an Execute's record repeats the text up to here; beyond, it names the record of the Parse */
 
-static const char *kind_name(enum flt_stmt_kind k) { return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute"; }
+static const char *kind_name(enum flt_stmt_kind k) {
+    return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute";
+}
 
 static void deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint) {
     *v = (struct pol_verdict){.effect = POL_DENY, .rule = ""};
@@ -92,12 +92,18 @@ static void names_done(struct session *s, const struct running *r) {
     const struct pol_facts *f = facts_of(r->facts);
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_all_statements) names_clear(&s->prepared);
-        else if (t->forget_statement != NULL && t->kind == POL_K_PREPARE) names_made(&s->prepared, t->forget_statement, r->generation);
-        else if (t->forget_statement != NULL) names_dropped(&s->prepared, t->forget_statement);
-        if (t->forget_all_portals) names_clear(&s->cursors);
-        else if (t->forget_portal != NULL && t->kind == POL_K_DECLARE) names_made(&s->cursors, t->forget_portal, r->generation);
-        else if (t->forget_portal != NULL) names_dropped(&s->cursors, t->forget_portal);
+        if (t->forget_all_statements)
+            names_clear(&s->prepared);
+        else if (t->forget_statement != NULL && t->kind == POL_K_PREPARE)
+            names_made(&s->prepared, t->forget_statement, r->generation);
+        else if (t->forget_statement != NULL)
+            names_dropped(&s->prepared, t->forget_statement);
+        if (t->forget_all_portals)
+            names_clear(&s->cursors);
+        else if (t->forget_portal != NULL && t->kind == POL_K_DECLARE)
+            names_made(&s->cursors, t->forget_portal, r->generation);
+        else if (t->forget_portal != NULL)
+            names_dropped(&s->cursors, t->forget_portal);
     }
 }
 
@@ -109,7 +115,8 @@ static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_
             deny(v, "42501", "the policy has changed since this statement was prepared", "DEALLOCATE it and PREPARE it again.");
         else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->snap->generation))
             deny(v, "42501", "the policy has changed since this cursor was declared", "CLOSE it and DECLARE it again.");
-        else continue;
+        else
+            continue;
         v->stmt = i;
         return true;
     }
@@ -136,13 +143,17 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
         rec_str(&r, "reason", v->message);
         if (v->detail[0] != '\0') rec_str(&r, "detail", v->detail);
     }
-    if (q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL) rec_u64(&r, "parse_id", q->prep->id);
-    else if (hidden != NULL) rec_bytes(&r, "sql", hidden, hidden_len);
-    else rec_bytes(&r, "sql", q->text, q->len);
+    if (q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL)
+        rec_u64(&r, "parse_id", q->prep->id);
+    else if (hidden != NULL)
+        rec_bytes(&r, "sql", hidden, hidden_len);
+    else
+        rec_bytes(&r, "sql", q->text, q->len);
     rec_sha256(q->text, q->len, sha);
     rec_str(&r, "sha256", sha);
     if (q->name != NULL) rec_str(&r, "name", q->name);
     rec_str(&r, "params", params);
+    if (q->params_cut) rec_str(&r, "params_cut", "1");
     rec_str(&r, "principal", s->who->principal);
     rec_str(&r, "database", s->db->name);
     if (f != NULL) {
@@ -188,8 +199,8 @@ static void answer_refusal(struct session *s) {
                                  .hint = kept.hint[0] != '\0' ? kept.hint : NULL};
     uint64_t id = s->q.id;
     s->refused++;
-    log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate", kept.sqlstate,
-              "rule", kept.rule, "reason", kept.message, NULL);
+    log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate",
+              kept.sqlstate, "rule", kept.rule, "reason", kept.message, NULL);
     session_drop_question(s);
     flt_answer(s->filter, id, &a);
 }
@@ -278,7 +289,8 @@ static void run_recorded(struct worker *w, struct wmsg *m) {
     struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
     (void)w;
     if (s->q.open && s->q.id == s->wait.id) {
-        if (s->wait.status == LED_OK) answer_allow(s);
+        if (s->wait.status == LED_OK)
+            answer_allow(s);
         else {
             record_withheld(s, s->q.id, "ledger");
             deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
@@ -360,10 +372,12 @@ static void judge(struct session *s) {
         refuse(s);
         return;
     }
-    if (f == NULL) pol_refuse_parse(&q->err, &q->verdict);
+    if (f == NULL)
+        pol_refuse_parse(&q->err, &q->verdict);
     else if (p != NULL && p->generation == s->snap->generation && !p->observed)
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
-    else pol_judge(s->role, f, &q->verdict);
+    else
+        pol_judge(s->role, f, &q->verdict);
     if (pol_role_observes(s->role)) {
         /* Bytes that are no text would not reach the server as what was recorded: refused in every mode. */
         bool forwardable = f != NULL || (q->err.rc != POL_ENCODING && q->err.rc != POL_NO_MEMORY);
@@ -375,16 +389,20 @@ static void judge(struct session *s) {
         p->observed = false;
         if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     }
-    if (q->verdict.effect == POL_ALLOW || q->observed) forward(s);
-    else refuse(s);
+    if (q->verdict.effect == POL_ALLOW || q->observed)
+        forward(s);
+    else
+        refuse(s);
 }
 
 static void take_facts(struct session *s, struct pol_facts *facts) {
     struct question *q = &s->q;
     if (facts != NULL) {
         q->facts = facts_ref_new(facts);
-        if (q->facts == NULL) q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        else factscache_put(s->ws->facts, q->text, q->len, q->facts);
+        if (q->facts == NULL)
+            q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
+        else
+            factscache_put(s->ws->facts, q->text, q->len, q->facts);
     }
     judge(s);
 }
@@ -433,6 +451,7 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
                            .len = ev->stmt.len,
                            .params = ev->stmt.params,
                            .nparams = ev->stmt.nparams,
+                           .params_cut = ev->stmt.params_cut,
                            .prep = ev->stmt.kind == FLT_STMT_EXECUTE ? ev->stmt.ctx : NULL};
     s->statements++;
     session_renew(s);
@@ -448,9 +467,12 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
         return;
     }
     q->facts = factscache_find(s->ws->facts, q->text, q->len);
-    if (q->facts != NULL) judge(s);
-    else if (q->len <= INLINE_BYTES) take_facts(s, pol_facts_pg(q->text, q->len, &limits, &q->err));
-    else parse_in_pool(s);
+    if (q->facts != NULL)
+        judge(s);
+    else if (q->len <= INLINE_BYTES)
+        take_facts(s, pol_facts_pg(q->text, q->len, &limits, &q->err));
+    else
+        parse_in_pool(s);
 }
 
 void session_on_result(struct session *s, const struct flt_event *ev) {

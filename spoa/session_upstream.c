@@ -17,7 +17,8 @@
 static void unreachable(struct session *s, int err) {
     const char *why = err == 0 ? "not configured" : strerror(err);
     log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "reason", why, NULL);
-    flt_upstream_failed(s->filter, "08001", "the database cannot be reached", "Nothing of this statement was executed. Try again later.", false);
+    flt_upstream_failed(s->filter, "08001", "the database cannot be reached", "Nothing of this statement was executed. Try again later.",
+                        false);
 }
 
 static void on_dialed(void *arg, int fd, const struct conf_addr *addr, int err) {
@@ -32,8 +33,8 @@ static void on_dialed(void *arg, int fd, const struct conf_addr *addr, int err) 
         return;
     }
     /* What the server is called and the credential are today's; the pins are those that the session's verdicts lean on. */
-    struct flt_upstream up = {.user = db->user, .password = db->password, .database = db->database, .params = kv,
-                              .allow_cleartext = db->allow_cleartext};
+    struct flt_upstream up = {
+        .user = db->user, .password = db->password, .database = db->database, .params = kv, .allow_cleartext = db->allow_cleartext};
     up.nparams = startup_upstream(s->startup, s->db, kv, UPSTREAM_PARAMS);
     if (getrandom(up.nonce, sizeof up.nonce, 0) != (ssize_t)sizeof up.nonce || !pump_attach(&s->pump, FLT_SERVER, fd)) {
         unreachable(s, ENOMEM);
@@ -47,9 +48,15 @@ static void on_dialed(void *arg, int fd, const struct conf_addr *addr, int err) 
 
 void session_on_upstream(struct session *s) {
     const struct conf_database *db = conf_database(s->snap->conf, s->db->name);
-    if (db != NULL)
-        s->dial = dial_start(s->ws->base, db->addrs, db->naddrs, s->snap->conf->limits.upstream_connect_ms, on_dialed, s);
+    if (db != NULL) s->dial = dial_start(s->ws->base, db->addrs, db->naddrs, s->snap->conf->limits.upstream_connect_ms, on_dialed, s);
     if (s->dial == NULL) unreachable(s, db == NULL ? 0 : ENOMEM);
+}
+
+void session_on_upstream_lost(struct session *s, const struct flt_event *ev) {
+    s->up_deadline_ms = 0;
+    log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "sqlstate", ev->lost.sqlstate, "reason",
+              ev->lost.text, NULL);
+    pump_detach_server(&s->pump);
 }
 
 void session_on_upstream_ready(struct session *s, const struct flt_event *ev) {

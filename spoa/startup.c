@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hint, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hint, const char *fmt, ...) {
     va_list ap;
     *why = (struct pol_verdict){.effect = POL_DENY, .rule = ""};
@@ -54,13 +55,13 @@ static bool keep(struct startup *s, const char *name, const char *value, struct 
     return true;
 }
 
-static bool accept_setting(struct startup *s, const struct pol_role *role, const struct conf_database *db, const char *name, const char *value,
-                           struct pol_verdict *why) {
+static bool accept_setting(struct startup *s, const struct pol_role *role, const struct conf_database *db, const char *name,
+                           const char *value, struct pol_verdict *why) {
     if (strcasecmp(name, "client_encoding") == 0) {
         /* SQL_ASCII asks for no conversion: the server's UTF-8 is what the client then gets. */
         if (encoding_is(value, "utf8") || encoding_is(value, "unicode") || encoding_is(value, "sqlascii")) return true;
-        return refuse(why, "22023", "Connect with client_encoding=UTF8 (PGCLIENTENCODING=UTF8).", "client_encoding \"%s\" is not supported: only UTF8 is",
-                      value);
+        return refuse(why, "22023", "Connect with client_encoding=UTF8 (PGCLIENTENCODING=UTF8).",
+                      "client_encoding \"%s\" is not supported: only UTF8 is", value);
     }
     if (strcasecmp(name, "replication") == 0)
         return is_off(value) || refuse(why, "0A000", "Replication has to bypass the gate: it cannot be judged by statement.",
@@ -91,7 +92,8 @@ static char *next_word(const char **at) {
     return word;
 }
 
-static bool accept_option(struct startup *s, const struct pol_role *role, const struct conf_database *db, char *item, struct pol_verdict *why) {
+static bool accept_option(struct startup *s, const struct pol_role *role, const struct conf_database *db, char *item,
+                          struct pol_verdict *why) {
     char *equals = strchr(item, '=');
     if (equals == NULL || equals == item)
         return refuse(why, "42501", "Give settings as \"-c name=value\".", "the startup option \"%.100s\" is not understood", item);
@@ -106,15 +108,18 @@ static bool read_options(struct startup *s, const struct pol_role *role, const s
     char *word;
     bool ok = true;
     while (ok && (word = next_word(&options)) != NULL) {
-        if (strncmp(word, "--", 2) == 0) ok = accept_option(s, role, db, word + 2, why);
+        if (strncmp(word, "--", 2) == 0)
+            ok = accept_option(s, role, db, word + 2, why);
         else if (strcmp(word, "-c") == 0) {
             char *item = next_word(&options);
             ok = item != NULL ? accept_option(s, role, db, item, why)
                               : refuse(why, "42501", "Give settings as \"-c name=value\".", "the startup option \"-c\" needs a setting");
             free(item);
-        } else if (strncmp(word, "-c", 2) == 0) ok = accept_option(s, role, db, word + 2, why);
+        } else if (strncmp(word, "-c", 2) == 0)
+            ok = accept_option(s, role, db, word + 2, why);
         else
-            ok = refuse(why, "42501", "Only settings can be given in options: \"-c name=value\".", "the startup option \"%.100s\" is not supported", word);
+            ok = refuse(why, "42501", "Only settings can be given in options: \"-c name=value\".",
+                        "the startup option \"%.100s\" is not supported", word);
         free(word);
     }
     return ok;
@@ -125,8 +130,10 @@ struct startup *startup_read(const struct pol_role *role, const struct conf_data
     struct startup *s = calloc(1, sizeof *s);
     bool ok = s != NULL || refuse(why, "53200", "", "out of memory");
     for (size_t i = 0; ok && i < n; i++) {
-        if (strcasecmp(params[i].name, "options") == 0) ok = read_options(s, role, db, params[i].value, why);
-        else ok = accept_setting(s, role, db, params[i].name, params[i].value, why);
+        if (strcasecmp(params[i].name, "options") == 0)
+            ok = read_options(s, role, db, params[i].value, why);
+        else
+            ok = accept_setting(s, role, db, params[i].name, params[i].value, why);
     }
     if (ok) return s;
     startup_free(s);
@@ -149,7 +156,8 @@ const char *startup_get(const struct startup *s, const char *name) {
 }
 
 size_t startup_upstream(const struct startup *s, const struct conf_database *db, struct flt_kv *kv, size_t max) {
-    const struct flt_kv pins[] = {{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"search_path", db->search_path_text}};
+    const struct flt_kv pins[] = {
+        {"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"search_path", db->search_path_text}};
     size_t n = 0, npins = sizeof pins / sizeof *pins;
     for (size_t i = 0; i < npins && n < max; i++) kv[n++] = pins[i];
     for (size_t i = 0; i < db->nsettings && n < max; i++) kv[n++] = db->settings[i];

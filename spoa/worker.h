@@ -19,7 +19,7 @@ struct wmsg {
 
 struct worker_conf {
     unsigned index;
-    size_t stack; /* bytes of stack for the thread */
+    size_t stack;                    /* bytes of stack for the thread */
     void (*start)(struct worker *w); /* on the new thread, before the loop; may be NULL */
     void (*end)(struct worker *w);   /* on the thread, after the loop; may be NULL */
     void *data;

@@ -1,4 +1,6 @@
 /* A worker's loop: the two doors, the passing of time, the end. */
+#include <config.h>
+
 #include "spoa/daemon.h"
 #include "spoa/door.h"
 #include "spoa/session.h"
@@ -49,9 +51,12 @@ static void on_accept(evutil_socket_t listener, short what, void *arg) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(ws, strerror(errno));
             return;
         }
-        if (!door_peer_ok(spop ? &boot->spop : &boot->payload, spop ? "spop" : "payload", fd)) close(fd);
-        else if (spop) door_spop_accept(ws, fd);
-        else session_accept(ws, fd);
+        if (!door_peer_ok(spop ? &boot->spop : &boot->payload, spop ? "spop" : "payload", fd))
+            close(fd);
+        else if (spop)
+            door_spop_accept(ws, fd);
+        else
+            session_accept(ws, fd);
     }
 }
 
