@@ -76,9 +76,7 @@ bool cur_be32(struct cur *c, uint32_t *v) {
     return true;
 }
 
-bool cur_be64(struct cur *c, uint64_t *v) {
-    return take_be(c, 8, v);
-}
+bool cur_be64(struct cur *c, uint64_t *v) { return take_be(c, 8, v); }
 
 bool cur_le16(struct cur *c, uint16_t *v) {
     uint64_t w;
@@ -101,9 +99,7 @@ bool cur_le32(struct cur *c, uint32_t *v) {
     return true;
 }
 
-bool cur_le64(struct cur *c, uint64_t *v) {
-    return take_le(c, 8, v);
-}
+bool cur_le64(struct cur *c, uint64_t *v) { return take_le(c, 8, v); }
 
 bool cur_cstr(struct cur *c, const char **s, size_t *len) {
     const uint8_t *nul = memchr(c->p, 0, cur_left(c));
@@ -175,18 +171,12 @@ void buf_put(struct buf *b, const void *data, size_t n) {
     b->len += n;
 }
 
-void buf_u8(struct buf *b, uint8_t v) {
-    buf_put(b, &v, 1);
-}
-void buf_be16(struct buf *b, uint16_t v) {
-    buf_put(b, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2);
-}
+void buf_u8(struct buf *b, uint8_t v) { buf_put(b, &v, 1); }
+void buf_be16(struct buf *b, uint16_t v) { buf_put(b, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2); }
 void buf_be32(struct buf *b, uint32_t v) {
     buf_put(b, (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}, 4);
 }
-void buf_le16(struct buf *b, uint16_t v) {
-    buf_put(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8)}, 2);
-}
+void buf_le16(struct buf *b, uint16_t v) { buf_put(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8)}, 2); }
 void buf_le32(struct buf *b, uint32_t v) {
     buf_put(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)}, 4);
 }

@@ -46,12 +46,8 @@ static inline struct cur cur_of(const void *data, size_t len) {
     if (d == NULL) d = none;
     return (struct cur){d, d, d + len};
 }
-static inline size_t cur_left(const struct cur *c) {
-    return (size_t)(c->end - c->p);
-}
-static inline size_t cur_offset(const struct cur *c) {
-    return (size_t)(c->p - c->start);
-}
+static inline size_t cur_left(const struct cur *c) { return (size_t)(c->end - c->p); }
+static inline size_t cur_offset(const struct cur *c) { return (size_t)(c->p - c->start); }
 
 GH_CHECKED bool cur_u8(struct cur *c, uint8_t *v);
 GH_CHECKED bool cur_be16(struct cur *c, uint16_t *v);
@@ -78,11 +74,11 @@ struct buf {
 };
 #define BUF_INIT(ceiling) ((struct buf){.max = (ceiling)})
 
-static inline size_t buf_used(const struct buf *b) {
-    return b->len - b->off;
-}
+static inline size_t buf_used(const struct buf *b) { return b->len - b->off; }
+/* Never NULL, so that an empty buffer may be copied from. */
 static inline const uint8_t *buf_at(const struct buf *b) {
-    return b->data + b->off;
+    static const uint8_t none[1];
+    return b->data == NULL ? none : b->data + b->off;
 }
 void buf_free(struct buf *b);  /* releases the memory; b is empty and usable again */
 void buf_reset(struct buf *b); /* forgets the bytes and the failure, keeps the memory */

@@ -86,9 +86,7 @@ void flt_login_accept(struct flt *f, const struct flt_login_ok *ok) {
 void flt_login_refuse(struct flt *f, const char *sqlstate, const char *message, const char *detail, const char *hint) {
     if (!f->closed) f->ops->login_refuse(f, sqlstate, message, detail, hint);
 }
-void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) {
-    f->ops->answer(f, id, answer);
-}
+void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) { f->ops->answer(f, id, answer); }
 void flt_upstream_open(struct flt *f, const struct flt_upstream *up) {
     if (!f->closed) f->ops->upstream_open(f, up);
 }
@@ -98,9 +96,5 @@ void flt_upstream_failed(struct flt *f, const char *sqlstate, const char *messag
 void flt_terminate(struct flt *f, const char *sqlstate, const char *message, const char *hint) {
     if (!f->closed) f->ops->terminate(f, sqlstate, message, hint);
 }
-bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) {
-    return !f->closed && f->ops->server_key(f, pid, secret);
-}
-bool flt_idle(const struct flt *f) {
-    return f->closed || f->ops->idle(f);
-}
+bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) { return !f->closed && f->ops->server_key(f, pid, secret); }
+bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }

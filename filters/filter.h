@@ -38,7 +38,8 @@ enum flt_ev_kind {
     FLT_EV_STATEMENT,      /* asks: flt_answer() */
     FLT_EV_UPSTREAM,       /* asks: flt_upstream_open() or flt_upstream_failed() */
     FLT_EV_UPSTREAM_READY, /* tells: logged in; ev.upstream holds the server's parameters (for the owner's cache) */
-    FLT_EV_UPSTREAM_LOST,  /* tells: the login over there failed: close that connection and log ev.lost. The session lives on */
+    FLT_EV_UPSTREAM_LOST,  /* tells: the login over there failed: close that connection, drop what it still
+                            * sent, log ev.lost. The session lives on */
     FLT_EV_RESULT,         /* tells: a statement that was allowed has ended */
     FLT_EV_CANCEL,         /* tells: the connection is a CancelRequest; CLOSE follows */
     FLT_EV_CLOSE,          /* tells: drain both outputs, then close both sides; nothing follows */

@@ -33,8 +33,6 @@ void flt_release(struct flt *f); /* what flt_init() and flt_post() allocated */
 void flt_post(struct flt *f, const struct flt_event *ev);
 /* Posts FLT_EV_CLOSE once. reason is static. */
 void flt_post_close(struct flt *f, enum gh_rc rc, const char *reason);
-static inline bool flt_events_waiting(const struct flt *f) {
-    return f->ev_head < f->ev_tail;
-}
+static inline bool flt_events_waiting(const struct flt *f) { return f->ev_head < f->ev_tail; }
 
 #endif

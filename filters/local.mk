@@ -18,3 +18,6 @@ libghfilters_a_SOURCES = \
 	filters/pg_server.c \
 	filters/pg_wire.c \
 	filters/pg_wire.h
+	filters/filter.h \
+	filters/proxyv2.c \
+	filters/proxyv2.h

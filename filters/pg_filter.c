@@ -338,6 +338,7 @@ static void upstream_open(struct flt *base, const struct flt_upstream *up) {
         return;
     }
     struct buf *out = &base->out[FLT_SERVER];
+    buf_reset(out); /* what an earlier login that failed had still to say */
     size_t at = pg_begin(out, 0);
     buf_be32(out, PG_PROTOCOL_3);
     buf_cstr(out, "user");

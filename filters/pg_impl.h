@@ -129,9 +129,7 @@ struct pg_filter {
     size_t q_head, q_len, q_cap;
 };
 
-static inline struct pg_filter *pg_of(struct flt *f) {
-    return (struct pg_filter *)f;
-}
+static inline struct pg_filter *pg_of(struct flt *f) { return (struct pg_filter *)f; }
 
 /* pg_filter.c */
 void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);

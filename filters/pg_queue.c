@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool pg_queue_full(const struct pg_filter *f) {
-    return f->q_len >= f->base.conf.limits.inflight;
-}
+bool pg_queue_full(const struct pg_filter *f) { return f->q_len >= f->base.conf.limits.inflight; }
 
 struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
     if (f->q_len == f->q_cap) {

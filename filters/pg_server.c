@@ -13,15 +13,12 @@ static void distrust(struct pg_filter *f, const char *reason) {
              "Reconnect. If it happens again, tell the operators of Gatehouse.", reason);
 }
 
-static void pass(struct pg_filter *f) {
-    buf_put(&f->base.out[FLT_CLIENT], buf_at(&f->reply), buf_used(&f->reply));
-}
+static void pass(struct pg_filter *f) { buf_put(&f->base.out[FLT_CLIENT], buf_at(&f->reply), buf_used(&f->reply)); }
 
 /* --- login ----------------------------------------------------------------------------------------------------------------- */
 
 static void login_lost(struct pg_filter *f, const char *sqlstate, const char *text) {
     pg_auth_end(&f->auth);
-    buf_reset(&f->base.out[FLT_SERVER]);
     f->up = PG_UP_NONE;
     snprintf(f->lost_text, sizeof f->lost_text, "%s", text);
     struct flt_event ev = {.kind = FLT_EV_UPSTREAM_LOST, .lost = {.text = f->lost_text}};

@@ -58,9 +58,7 @@ void pg_put_ready(struct buf *b, char status) {
     pg_end(b, at);
 }
 
-void pg_put_simple(struct buf *b, char type) {
-    pg_end(b, pg_begin(b, type));
-}
+void pg_put_simple(struct buf *b, char type) { pg_end(b, pg_begin(b, type)); }
 
 void pg_put_named(struct buf *b, char type, char what, const char *name) {
     size_t at = pg_begin(b, type);

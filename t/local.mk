@@ -3,10 +3,13 @@ check_LIBRARIES += libghtest.a
 libghtest_a_SOURCES = \
 	t/lib/guard.c \
 	t/lib/guard.h \
+	t/lib/mint.c \
+	t/lib/mint.h \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/filters/local.mk
+include t/fuzz/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk

@@ -232,12 +232,8 @@ static void say(struct talk *t, enum flt_side side, const char *s) {
     move(t);
 }
 
-void talk_client(struct talk *t, const char *shorthand) {
-    say(t, FLT_CLIENT, shorthand);
-}
-void talk_server(struct talk *t, const char *shorthand) {
-    say(t, FLT_SERVER, shorthand);
-}
+void talk_client(struct talk *t, const char *shorthand) { say(t, FLT_CLIENT, shorthand); }
+void talk_server(struct talk *t, const char *shorthand) { say(t, FLT_SERVER, shorthand); }
 
 void talk_raw(struct talk *t, enum flt_side side, const void *data, size_t len) {
     buf_put(&t->pending[side], data, len);

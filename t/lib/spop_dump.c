@@ -92,16 +92,25 @@ static void take_events(struct spop_agent *a, struct buf *text) {
     }
 }
 
-void spop_dump(const struct spop_agent_conf *conf, const uint8_t *data, size_t len, size_t (*cut)(void *arg), void *arg, struct buf *text) {
+static size_t feed_piece(struct spop_agent *a, const uint8_t *data, size_t n, bool guard) {
+    uint8_t *piece = guard ? guard_copy(data, n) : malloc(n);
+    if (piece == NULL) abort();
+    memcpy(piece, data, n);
+    size_t taken = spop_agent_feed(a, piece, n);
+    if (guard)
+        guard_free(piece, n);
+    else
+        free(piece);
+    if (taken > n) abort();
+    return taken;
+}
+
+void spop_dump(const struct spop_agent_conf *conf, const uint8_t *data, size_t len, const struct spop_pieces *pieces, struct buf *text) {
     struct spop_agent *a = spop_agent_new(conf);
     if (a == NULL) abort();
     for (size_t at = 0; at < len;) {
-        size_t n = cut(arg), taken;
-        if (n > len - at) n = len - at;
-        uint8_t *piece = guard_copy(data + at, n);
-        taken = spop_agent_feed(a, piece, n);
-        guard_free(piece, n);
-        if (taken > n) abort();
+        size_t n = pieces->cut(pieces->arg);
+        size_t taken = feed_piece(a, data + at, n < len - at ? n : len - at, pieces->guard);
         take_events(a, text);
         if (taken == 0) break; /* closed: with the events taken, nothing else refuses bytes */
         at += taken;

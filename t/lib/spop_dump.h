@@ -4,8 +4,14 @@
 
 #include "spoa/spop.h"
 
-/* Feeds len bytes; cut(arg) says how long the next piece is at most (1 or more). Each piece is a copy at a guard page.
- * Each NOTIFY is answered at once with one set-var. Events go to text as lines, and the output's bytes as hex in the last line. */
-void spop_dump(const struct spop_agent_conf *conf, const uint8_t *data, size_t len, size_t (*cut)(void *arg), void *arg, struct buf *text);
+struct spop_pieces {
+    size_t (*cut)(void *arg); /* how long the next piece is at most (1 or more) */
+    void *arg;
+    bool guard; /* each piece is a copy at a guard page (inside a test of Check's); else a copy of its exact size */
+};
+
+/* Feeds len bytes in pieces. Each NOTIFY is answered at once with one set-var. Events go to text as lines, and the output's bytes as hex
+ * in the last line. */
+void spop_dump(const struct spop_agent_conf *conf, const uint8_t *data, size_t len, const struct spop_pieces *pieces, struct buf *text);
 
 #endif

@@ -287,7 +287,7 @@ static void run_talk(const struct talk *t, size_t (*cut)(void *), void *arg) {
     uint8_t raw[2048];
     size_t len = unframe(t->hex, raw, sizeof raw);
     struct buf text = BUF_INIT(65536);
-    spop_dump(NULL, raw, len, cut, arg, &text);
+    spop_dump(NULL, raw, len, &(struct spop_pieces){cut, arg, true}, &text);
     buf_u8(&text, 0);
     assert_talk(t, &text);
     buf_free(&text);

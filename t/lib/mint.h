@@ -1,0 +1,14 @@
+/* Keys and tokens for tests: JWS made with EVP, right ones and wrong ones. */
+#ifndef GH_T_MINT_H
+#define GH_T_MINT_H
+
+#include <openssl/evp.h>
+#include <stddef.h>
+
+/* {"kty":...,"kid":...,extra} for an RSA or EC key; extra is "" or ",\"use\":\"sig\"". kid NULL: none. The caller frees. */
+char *mint_jwk(EVP_PKEY *pkey, const char *kid, const char *extra);
+/* base64url(header) '.' base64url(payload) '.' base64url(signature): EVP signature of an RSA key, raw r||s of an EC key, HMAC with
+ * secret when pkey is NULL, empty when secret is NULL too. The caller frees. */
+char *mint_token(const char *header, const char *payload, EVP_PKEY *pkey, const char *secret);
+
+#endif
