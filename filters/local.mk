@@ -2,8 +2,6 @@ noinst_LIBRARIES += libghfilters.a
 libghfilters_a_SOURCES = \
 	filters/bytes.c \
 	filters/bytes.h \
-	filters/proxyv2.c \
-	filters/proxyv2.h \
 	filters/filter.c \
 	filters/filter.h \
 	filters/filter_impl.h \
@@ -17,7 +15,6 @@ libghfilters_a_SOURCES = \
 	filters/pg_queue.c \
 	filters/pg_server.c \
 	filters/pg_wire.c \
-	filters/pg_wire.h
-	filters/filter.h \
+	filters/pg_wire.h \
 	filters/proxyv2.c \
 	filters/proxyv2.h

@@ -28,7 +28,6 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_redis.c \
 	spoa/ledger_redis.h \
 	spoa/log.c \
-	spoa/ledger.h \
 	spoa/log.h \
 	spoa/names.c \
 	spoa/names.h \
@@ -61,17 +60,6 @@ libghspoa_a_SOURCES = \
 	spoa/worker.c \
 	spoa/worker.h \
 	spoa/wstate.c
-	spoa/ticket.h
-	spoa/journal.c \
-	spoa/journal.h \
-	spoa/ledger.c \
-	spoa/ledger.h \
-	spoa/ledger_event.c \
-	spoa/ledger_event.h \
-	spoa/ledger_redis.c \
-	spoa/ledger_redis.h \
-	spoa/log.c \
-	spoa/log.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 
 sbin_PROGRAMS += gatehouse
