@@ -59,9 +59,10 @@ bool conf_size(const struct yaml_node *map, const char *key, uint64_t min, uint6
 
 bool conf_ms(const struct yaml_node *map, const char *key, bool zero, uint64_t min, uint64_t max, uint64_t *out, struct pol_error *err) {
     const struct yaml_node *n = yaml_get(map, key);
-    const char *word;
+    struct pol_error not_zero = {0};
+    int64_t off;
     if (n == NULL) return true;
-    if (zero && yaml_kind(n) == YAML_SCALAR && yaml_str(n, &word, err) && strcmp(word, "0") == 0) {
+    if (zero && yaml_int(n, 0, 0, &off, &not_zero)) {
         *out = 0;
         return true;
     }
@@ -81,15 +82,15 @@ bool conf_need_str(const struct yaml_node *map, const char *key, const char **ou
 /* --- sections --- */
 
 static bool read_uid(const struct yaml_node *n, uid_t *uid, gid_t *gid, struct pol_error *err) {
+    struct pol_error not_a_number = {0};
     const char *name;
-    if (!yaml_str(n, &name, err)) return false;
-    char *end;
-    unsigned long number = strtoul(name, &end, 10);
-    if (*name >= '0' && *name <= '9' && *end == '\0' && number < 0xfffffffful) {
+    int64_t number;
+    if (yaml_int(n, 0, 0xfffffffe, &number, &not_a_number)) {
         *uid = (uid_t)number;
         *gid = (gid_t)number;
         return true;
     }
+    if (!yaml_str(n, &name, err)) return false;
     const struct passwd *pw = getpwnam(name);
     if (pw == NULL) return yaml_fail(n, err, "there is no user \"%s\" on this system", name);
     *uid = pw->pw_uid;
@@ -364,9 +365,7 @@ const struct conf_database *conf_database(const struct conf *c, const char *name
 
 /* --- what a reload cannot change --- */
 
-static bool same(const char *a, const char *b) {
-    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
-}
+static bool same(const char *a, const char *b) { return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0); }
 
 static bool same_door(const struct conf_door *a, const struct conf_door *b) {
     return same(a->socket, b->socket) && a->has_owner == b->has_owner && a->owner == b->owner && a->mode == b->mode &&

@@ -51,9 +51,7 @@ void facts_ref_put(struct facts_ref *r) {
     free(r);
 }
 
-const struct pol_facts *facts_of(const struct facts_ref *r) {
-    return r->facts;
-}
+const struct pol_facts *facts_of(const struct facts_ref *r) { return r->facts; }
 
 static uint64_t mix(uint64_t a, uint64_t b) {
     __uint128_t m = (__uint128_t)a * b;
@@ -151,9 +149,5 @@ void factscache_put(struct factscache *c, const char *text, size_t len, struct f
     c->bytes += cost;
 }
 
-size_t factscache_count(const struct factscache *c) {
-    return c->count;
-}
-size_t factscache_bytes(const struct factscache *c) {
-    return c->bytes;
-}
+size_t factscache_count(const struct factscache *c) { return c->count; }
+size_t factscache_bytes(const struct factscache *c) { return c->bytes; }

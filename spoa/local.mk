@@ -70,3 +70,5 @@ GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS)
 sbin_PROGRAMS += gatehouse
 gatehouse_SOURCES = spoa/main.c
 gatehouse_LDADD = $(GH_LIBS)
+
+dist_man_MANS += spoa/gatehouse.8 spoa/gatehouse.yaml.5

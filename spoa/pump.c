@@ -16,9 +16,7 @@ void pump_init(struct pump *p) {
     p->active_ms = worker_now_ms();
 }
 
-static struct buf *out_of(struct pump *p, int side) {
-    return flt_out(p->filter, (enum flt_side)side);
-}
+static struct buf *out_of(struct pump *p, int side) { return flt_out(p->filter, (enum flt_side)side); }
 
 static void close_side(struct pump_side *s) {
     if (s->rd != NULL) event_free(s->rd);
@@ -224,9 +222,7 @@ void pump_detach_server(struct pump *p) {
     buf_drain(out_of(p, FLT_SERVER), buf_used(out_of(p, FLT_SERVER)));
 }
 
-void pump_prefill(struct pump *p, const void *data, size_t len) {
-    buf_put(&p->side[FLT_CLIENT].in, data, len);
-}
+void pump_prefill(struct pump *p, const void *data, size_t len) { buf_put(&p->side[FLT_CLIENT].in, data, len); }
 
 void pump_tick(struct pump *p, uint64_t now_ms) {
     if (p->closing && !p->closed && now_ms >= p->deadline_ms) pump_abort(p);

@@ -13,9 +13,7 @@
 
 /* --- life --- */
 
-void session_ref(struct session *s) {
-    s->refs++;
-}
+void session_ref(struct session *s) { s->refs++; }
 
 static void drop_head(struct session *s) {
     if (s->head_ev != NULL) event_free(s->head_ev);
@@ -81,9 +79,7 @@ static void record_close(struct session *s) {
               log_fmt("%llu", (unsigned long long)s->rows), "sent", log_fmt("%llu", (unsigned long long)s->pump.bytes_client), NULL);
 }
 
-static void on_closed(void *owner) {
-    session_gone(owner);
-}
+static void on_closed(void *owner) { session_gone(owner); }
 
 static void on_filter_close(struct session *s, const struct flt_event *ev) {
     bool was_open = s->state == SESSION_OPEN;

@@ -13,9 +13,7 @@
 #define INLINE_BYTES 32768u /* longer texts are parsed by the pool */
 #define EXECUTE_SQL  32768u /* an Execute's record repeats the text up to here; beyond, it names the record of the Parse */
 
-static const char *kind_name(enum flt_stmt_kind k) {
-    return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute";
-}
+static const char *kind_name(enum flt_stmt_kind k) { return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute"; }
 
 static void deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint) {
     *v = (struct pol_verdict){.effect = POL_DENY, .rule = ""};

@@ -26,9 +26,7 @@ uint64_t worker_now_us(void) {
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-uint64_t worker_now_ms(void) {
-    return worker_now_us() / 1000u;
-}
+uint64_t worker_now_ms(void) { return worker_now_us() / 1000u; }
 
 /* Takes the whole queue at once: what the messages post in their turn waits for the next round, so sockets are not starved. */
 static void on_wake(evutil_socket_t fd, short what, void *arg) {
@@ -103,15 +101,9 @@ static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     (void)put; /* it cannot fail but with EAGAIN at 2^64-2 wakeups, when one is due anyway */
 }
 
-void worker_post(struct worker *w, struct wmsg *m) {
-    post_locked(w, m, false);
-}
-void worker_stop(struct worker *w) {
-    post_locked(w, NULL, true);
-}
-void worker_join(struct worker *w) {
-    pthread_join(w->thread, NULL);
-}
+void worker_post(struct worker *w, struct wmsg *m) { post_locked(w, m, false); }
+void worker_stop(struct worker *w) { post_locked(w, NULL, true); }
+void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
 
 void worker_free(struct worker *w) {
     if (w == NULL) return;
@@ -125,9 +117,5 @@ void worker_free(struct worker *w) {
 struct event_base *worker_base(const struct worker *w) {
     return w->base;
 }
-void *worker_data(const struct worker *w) {
-    return w->conf.data;
-}
-unsigned worker_index(const struct worker *w) {
-    return w->conf.index;
-}
+void *worker_data(const struct worker *w) { return w->conf.data; }
+unsigned worker_index(const struct worker *w) { return w->conf.index; }

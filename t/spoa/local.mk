@@ -17,3 +17,17 @@ t_spoa_test_log_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_journal
 t_spoa_test_journal_SOURCES = t/spoa/test_journal.c
 t_spoa_test_journal_LDADD = $(T_LIBS)
+
+check_PROGRAMS += t/spoa/test_config t/spoa/test_worker t/spoa/test_registry t/spoa/test_names t/spoa/test_factscache t/spoa/test_parsepool
+t_spoa_test_config_SOURCES = t/spoa/test_config.c
+t_spoa_test_config_LDADD = $(T_LIBS)
+t_spoa_test_worker_SOURCES = t/spoa/test_worker.c
+t_spoa_test_worker_LDADD = $(T_LIBS)
+t_spoa_test_registry_SOURCES = t/spoa/test_registry.c
+t_spoa_test_registry_LDADD = $(T_LIBS)
+t_spoa_test_names_SOURCES = t/spoa/test_names.c
+t_spoa_test_names_LDADD = $(T_LIBS)
+t_spoa_test_factscache_SOURCES = t/spoa/test_factscache.c
+t_spoa_test_factscache_LDADD = $(T_LIBS)
+t_spoa_test_parsepool_SOURCES = t/spoa/test_parsepool.c
+t_spoa_test_parsepool_LDADD = $(T_LIBS)
