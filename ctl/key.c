@@ -1,5 +1,7 @@
 #include "ctl/key.h"
 
+#include "spoa/base64url.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bn.h>
@@ -26,15 +28,8 @@ struct ctl_key {
 };
 
 static char *base64url(const unsigned char *data, size_t len) {
-    char *out = malloc(4 * ((len + 2) / 3) + 1);
-    if (out == NULL) return NULL;
-    int n = EVP_EncodeBlock((unsigned char *)out, data, (int)len);
-    while (n > 0 && out[n - 1] == '=') n--;
-    out[n] = '\0';
-    for (char *p = out; *p != '\0'; p++) {
-        if (*p == '+') *p = '-';
-        if (*p == '/') *p = '_';
-    }
+    char *out = malloc(BASE64URL_LEN(len) + 1);
+    if (out != NULL) base64url_encode(data, len, out);
     return out;
 }
 
@@ -116,9 +111,7 @@ void ctl_key_free(struct ctl_key *k) {
     free(k);
 }
 
-const char *ctl_key_alg(const struct ctl_key *k) {
-    return k->rsa ? "RS256" : "ES256";
-}
+const char *ctl_key_alg(const struct ctl_key *k) { return k->rsa ? "RS256" : "ES256"; }
 
 const char *ctl_key_pem(const struct ctl_key *k, size_t *len) {
     *len = k->pem_len;

@@ -5,4 +5,4 @@ gatehousectl_SOURCES = \
 	ctl/main.c \
 	ctl/token.c \
 	ctl/token.h
-gatehousectl_LDADD = libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(JWT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
+gatehousectl_LDADD = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(JWT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm

@@ -5,11 +5,16 @@ libghtest_a_SOURCES = \
 	t/lib/guard.h \
 	t/lib/mint.c \
 	t/lib/mint.h \
+	t/lib/redis.c \
+	t/lib/redis.h \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
+include t/ctl/local.mk
+include t/e2e/local.mk
 include t/filters/local.mk
 include t/fuzz/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk
+include t/bench/local.mk

@@ -1,11 +1,15 @@
 """An agent that is dead, silent, slow, wrong or empty, and a Lua script that fails: no byte may reach the payload door."""
+import signal
 import ssl
 import threading
 import time
 import unittest
 
+import psycopg
+
 import haproxy
 import spop
+import stack
 
 TICKET = "t" * 100
 ALLOW = spop.set_vars(verdict="allow", ticket=TICKET, session="s1", reason="")
@@ -115,6 +119,33 @@ class FailClosed(unittest.TestCase):
             self.run_case(lambda m, a: ALLOW, edit=[
                 ("gatehouse_starttls.lua", "    local req = txn.req\n", f"    local req = txn.req\n    {stuck}\n"),
                 ("haproxy.cfg", "inspect-delay 10s", "inspect-delay 3s")])
+
+
+class DaemonGone(unittest.TestCase):
+    """The same on the whole stack: what PostgreSQL logs is the witness."""
+
+    def test_killed_stopped_and_back(self):
+        s = stack.Stack()
+        self.addCleanup(s.close)
+        self.assertEqual(s.psql("-Atc", "SELECT 1").stdout, "1\n")
+        open_session = s.psycopg(autocommit=True)
+        self.addCleanup(open_session.close)
+        open_session.execute("SELECT 1")
+
+        s.signal("gatehouse", signal.SIGSTOP)
+        done = s.psql("-Atc", "SELECT 'while-stopped'")
+        self.assertNotEqual(done.returncode, 0)
+        s.signal("gatehouse", signal.SIGCONT)
+        stack.wait_until("service after SIGCONT", lambda: s.psql("-Atc", "SELECT 2").stdout == "2\n")
+
+        s.kill("gatehouse")
+        with self.assertRaises(psycopg.OperationalError):
+            open_session.execute("SELECT 'while-dead'")
+        for _ in range(3):
+            self.assertNotEqual(s.psql("-Atc", "SELECT 'while-dead'").returncode, 0)
+        s.start("gatehouse")
+        stack.wait_until("service after a restart", lambda: s.psql("-Atc", "SELECT 3").stdout == "3\n")
+        self.assertNotIn("while-", s.log("postgresql"))
 
 
 if __name__ == "__main__":

@@ -31,3 +31,6 @@ t_spoa_test_factscache_SOURCES = t/spoa/test_factscache.c
 t_spoa_test_factscache_LDADD = $(T_LIBS)
 t_spoa_test_parsepool_SOURCES = t/spoa/test_parsepool.c
 t_spoa_test_parsepool_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_ledger
+t_spoa_test_ledger_SOURCES = t/spoa/test_ledger.c
+t_spoa_test_ledger_LDADD = $(T_LIBS)
