@@ -72,3 +72,4 @@ gatehouse_SOURCES = spoa/main.c
 gatehouse_LDADD = $(GH_LIBS)
 
 dist_man_MANS += spoa/gatehouse.8 spoa/gatehouse.yaml.5
+EXTRA_DIST += doc/ledger.md
