@@ -153,12 +153,12 @@ static bool start_parts(struct daemon *d, char *err, size_t size) {
     return d->registry != NULL && d->params != NULL && d->key != NULL && d->used != NULL && d->pool != NULL && wstate_start_all(d);
 }
 
-/* The ledger answers everything that waits before the workers stop, so that every message finds its session. */
+/* Workers first, because their sessions write to the ledger; then the ledger, whose answers to who is gone are dropped by the workers. */
 static void stop_parts(struct daemon *d) {
-    if (d->led != NULL) led_close(d->led, LEDGER_MS);
     parsepool_free(d->pool);
     for (unsigned i = 0; i < d->nworkers; i++) worker_stop(d->workers[i]);
     for (unsigned i = 0; i < d->nworkers; i++) worker_join(d->workers[i]);
+    if (d->led != NULL) led_close(d->led, LEDGER_MS);
     for (unsigned i = 0; i < d->nworkers; i++) worker_free(d->workers[i]);
     free(d->workers);
     if (d->spop_fd >= 0) close(d->spop_fd);

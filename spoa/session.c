@@ -215,6 +215,8 @@ static void header_done(struct session *s, const struct pp2_header *h, size_t co
     event_free(s->head_ev);
     s->head_ev = NULL;
     if (!start_filter(s)) {
+        s->state = SESSION_OVER;
+        s->pump.closed = s->pump.closing = true;
         header_failed(s, "out of memory", NULL);
         return;
     }
@@ -299,6 +301,7 @@ static void tick(struct session *s, uint64_t now) {
         session_close(s, "57P05", "terminating connection because it was idle for too long", "Connect again.");
         pump_run(&s->pump);
     }
+    session_idle_check(s);
     pump_tick(&s->pump, now);
 }
 
@@ -321,10 +324,16 @@ void session_end_all(struct wstate *ws, bool all) {
     }
 }
 
+static void closed_late(void *owner) { (void)owner; }
+
 void session_drop_all(struct wstate *ws) {
-    while (ws->sessions != NULL) {
-        struct session *s = ws->sessions;
-        if (s->filter != NULL && !s->pump.closed) pump_abort(&s->pump);
-        session_free(s);
+    for (struct session *s = ws->sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->filter != NULL) {
+            s->pump.on_closed = closed_late;
+            pump_abort(&s->pump);
+        }
+        /* The ledger still holds the address of a session that waits for it: its memory stays until the process ends. */
+        if (s->refs == 1) session_free(s);
     }
 }

@@ -277,30 +277,6 @@ static void answer_allow(struct session *s) {
 
 /* --- durable before it is on its way --- */
 
-static void on_recorded(void *arg, enum led_status status) { /* the ledger's thread */
-    struct session *s = arg;
-    s->wait.status = status;
-    worker_post(s->ws->w, &s->wait.msg);
-}
-
-static void run_recorded(struct worker *w, struct wmsg *m) {
-    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
-    (void)w;
-    if (s->q.open && s->q.id == s->wait.id) {
-        if (s->wait.status == LED_OK)
-            answer_allow(s);
-        else {
-            record_withheld(s, s->q.id, "ledger");
-            deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
-                 "Nothing of this statement was executed. No statement runs before it is recorded.");
-            answer_refusal(s);
-        }
-        pump_run(&s->pump);
-    } else
-        record_withheld(s, s->wait.id, "session ended");
-    session_unref(s);
-}
-
 #ifdef GH_RECORD_LATE
 /* UNSOUND on purpose: the crash test must fail on a build that records a statement after it was forwarded. */
 struct late {
@@ -332,6 +308,30 @@ static void forward_unrecorded(struct session *s) {
     session_ref(s);
     answer_allow(s);
     event_base_once(s->ws->base, -1, EV_TIMEOUT, record_late, l, &later);
+}
+#else
+static void on_recorded(void *arg, enum led_status status) { /* the ledger's thread */
+    struct session *s = arg;
+    s->wait.status = status;
+    worker_post(s->ws->w, &s->wait.msg);
+}
+
+static void run_recorded(struct worker *w, struct wmsg *m) {
+    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
+    (void)w;
+    if (s->q.open && s->q.id == s->wait.id) {
+        if (s->wait.status == LED_OK)
+            answer_allow(s);
+        else {
+            record_withheld(s, s->q.id, "ledger");
+            deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
+                 "Nothing of this statement was executed. No statement runs before it is recorded.");
+            answer_refusal(s);
+        }
+        pump_run(&s->pump);
+    } else
+        record_withheld(s, s->wait.id, "session ended");
+    session_unref(s);
 }
 #endif
 

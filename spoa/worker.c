@@ -17,7 +17,7 @@ struct worker {
     pthread_t thread;
     pthread_mutex_t lock;
     struct wmsg *head, **tail; /* guarded by lock */
-    bool stopping;             /* guarded by lock */
+    bool stopping, ended;      /* guarded by lock */
 };
 
 uint64_t worker_now_us(void) {
@@ -54,6 +54,11 @@ static void *worker_main(void *arg) {
     struct worker *w = arg;
     if (w->conf.start != NULL) w->conf.start(w);
     event_base_dispatch(w->base);
+    pthread_mutex_lock(&w->lock);
+    w->ended = true; /* what is posted from here on is dropped: nobody would run it, and its memory may go */
+    w->head = NULL;
+    w->tail = &w->head;
+    pthread_mutex_unlock(&w->lock);
     if (w->conf.end != NULL) w->conf.end(w);
     return NULL;
 }
@@ -90,7 +95,7 @@ struct worker *worker_start(const struct worker_conf *conf) {
 static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     static const uint64_t one = 1;
     pthread_mutex_lock(&w->lock);
-    if (m != NULL) {
+    if (m != NULL && !w->ended) {
         m->next = NULL;
         *w->tail = m;
         w->tail = &m->next;

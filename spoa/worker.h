@@ -30,7 +30,7 @@ struct worker *worker_start(const struct worker_conf *conf);
 void worker_post(struct worker *w, struct wmsg *m);
 /* Any thread: what was posted before is still run, then the loop ends. */
 void worker_stop(struct worker *w);
-/* Waits for the thread; w stays valid for worker_post() (whose messages then never run) until worker_free(). */
+/* Waits for the thread; w stays valid for worker_post() (whose messages are then dropped) until worker_free(). */
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
