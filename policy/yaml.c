@@ -2,6 +2,7 @@
 
 #include "filters/bytes.h"
 #include "policy/arena.h"
+#include "policy/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,8 +337,7 @@ static bool read_all(int fd, char *data, size_t max, size_t *len) {
     return true;
 }
 
-struct yaml_doc *yaml_load_file(const char *path, size_t max, struct pol_error *err) {
-    if (max == 0 || max > MAX_BYTES) max = MAX_BYTES;
+char *pol_read_file(const char *path, size_t max, size_t *len, struct pol_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {
@@ -346,20 +346,30 @@ struct yaml_doc *yaml_load_file(const char *path, size_t max, struct pol_error *
         return NULL;
     }
     char *data = S_ISREG(st.st_mode) ? malloc(max + 1) : NULL;
-    size_t len = 0;
-    struct yaml_doc *doc = NULL;
+    bool ok = false;
     if (!S_ISREG(st.st_mode))
         fail_at(path, 0, 0, err, "is not a regular file");
     else if (data == NULL)
         fail_at(path, 0, 0, err, "out of memory");
-    else if (!read_all(fd, data, max + 1, &len))
+    else if (!read_all(fd, data, max + 1, len))
         fail_at(path, 0, 0, err, "cannot be read: %s", strerror(errno));
-    else if (len > max)
+    else if (*len > max)
         fail_at(path, 0, 0, err, "has more than %zu bytes", max);
     else
-        doc = yaml_load_text(path, data, len, err);
-    free(data);
+        ok = true;
     close(fd);
+    if (ok) return data;
+    free(data);
+    return NULL;
+}
+
+struct yaml_doc *yaml_load_file(const char *path, size_t max, struct pol_error *err) {
+    if (max == 0 || max > MAX_BYTES) max = MAX_BYTES;
+    size_t len;
+    char *data = pol_read_file(path, max, &len, err);
+    if (data == NULL) return NULL;
+    struct yaml_doc *doc = yaml_load_text(path, data, len, err);
+    free(data);
     return doc;
 }
 
