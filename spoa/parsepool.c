@@ -33,6 +33,7 @@ static struct parse_job *next_job(struct parsepool *p) {
     return job;
 }
 
+/* What libpg_query keeps for a thread it frees by a destructor of its own when the thread ends: calling pg_query_exit() too frees it twice. */
 static void *pool_main(void *arg) {
     struct parsepool *p = arg;
     struct parse_job *job;
@@ -44,7 +45,6 @@ static void *pool_main(void *arg) {
         p->bytes -= len;
         pthread_mutex_unlock(&p->lock);
     }
-    pol_facts_thread_end();
     return NULL;
 }
 

@@ -97,7 +97,6 @@ static void end(struct worker *w) {
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) event_free(events[i]);
     factscache_free(ws->facts);
     snap_unref(ws->snap);
-    pol_facts_thread_end();
     free(ws);
 }
 

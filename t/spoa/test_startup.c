@@ -10,8 +10,8 @@ static const char POLICY[] = "version: 1\n"
                              "rules:\n"
                              "  - name: all\n"
                              "    groups: [g]\n"
-                             "    databases: [shop]\n"
-                             "    relations: [\"*.*\"]\n"
+                             "    database: shop\n"
+                             "    on: [\"*\"]\n"
                              "    allow: [read]\n";
 
 static const struct flt_kv settings[] = {{"IntervalStyle", "iso_8601"}};
