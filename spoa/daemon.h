@@ -18,12 +18,13 @@
 /* One reading of the files. Immutable; sessions hold references, so an old one lives as long as somebody judges by it. */
 struct snap {
     atomic_uint refs;
-    uint64_t generation; /* counts up from 1 with every reload that took */
+    uint64_t generation;        /* counts up from 1 with every reload that took */
+    uint64_t policy_generation; /* the first generation with the same policy: verdicts of older ones no longer count */
     struct conf *conf;
     struct pol_policy *policy;
 };
-/* Loads configuration and policy. NULL and *err on a mistake. */
-struct snap *snap_load(const char *path, uint64_t generation, struct pol_error *err);
+/* Loads configuration and policy, to follow before (NULL: the first). NULL and *err on a mistake. */
+struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err);
 struct snap *snap_ref(struct snap *s);
 void snap_unref(struct snap *s); /* NULL is fine */
 

@@ -51,7 +51,7 @@ static void on_hup(evutil_socket_t fd, short what, void *arg) {
     char keys[256];
     (void)fd;
     (void)what;
-    struct snap *next = snap_load(c->path, atomic_load(&c->d.generation) + 1, &err);
+    struct snap *next = snap_load(c->path, c->d.current, &err);
     if (next == NULL) {
         log_event(LOG_ERROR, "reload.failed", "error", sentence(&err), "kept", pol_policy_hash(c->d.current->policy), NULL);
         return;
@@ -227,7 +227,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&c.d.lock, NULL);
     c.d.spop_fd = c.d.payload_fd = -1;
-    c.d.boot = snap_load(c.path, 1, &err);
+    c.d.boot = snap_load(c.path, NULL, &err);
     if (c.d.boot == NULL) {
         fprintf(stderr, "%s\n", sentence(&err));
         return 1;

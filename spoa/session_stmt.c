@@ -81,8 +81,9 @@ static bool names_matter(const struct pol_facts *f) {
 static void names_promised(struct session *s, const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(&s->prepared, t->forget_statement, s->snap->generation);
-        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, s->snap->generation);
+        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL)
+            names_promise(&s->prepared, t->forget_statement, s->snap->policy_generation);
+        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, s->snap->policy_generation);
     }
 }
 
@@ -109,9 +110,10 @@ static void names_done(struct session *s, const struct running *r) {
 static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_verdict *v) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE && names_older(&s->prepared, t->uses_statement, s->snap->generation))
+        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE &&
+            names_older(&s->prepared, t->uses_statement, s->snap->policy_generation))
             deny(v, "42501", "the policy has changed since this statement was prepared", "DEALLOCATE it and PREPARE it again.");
-        else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->snap->generation))
+        else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->snap->policy_generation))
             deny(v, "42501", "the policy has changed since this cursor was declared", "CLOSE it and DECLARE it again.");
         else
             continue;
@@ -215,7 +217,7 @@ static struct prep *make_prep(struct session *s) {
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
     p->err = q->err;
     p->id = q->id;
-    p->generation = s->snap->generation;
+    p->generation = s->snap->policy_generation;
     p->observed = q->observed;
     snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     return p;
@@ -251,7 +253,7 @@ static void answer_allow(struct session *s) {
     if (q->kind == FLT_STMT_PREPARE) {
         a.ctx = make_prep(s);
         ok = a.ctx != NULL;
-        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, s->snap->generation);
+        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, s->snap->policy_generation);
     } else if (f != NULL) {
         ok = fill_forgets(f, &a, &lists);
         names_promised(s, f);
@@ -264,7 +266,7 @@ static void answer_allow(struct session *s) {
         return;
     }
     if (q->kind != FLT_STMT_PREPARE) {
-        struct running r = {.id = q->id, .started_us = worker_now_us(), .generation = s->snap->generation};
+        struct running r = {.id = q->id, .started_us = worker_now_us(), .generation = s->snap->policy_generation};
         if (f != NULL && names_matter(f)) r.facts = facts_ref_get(q->facts);
         running_push(s, &r);
     }
@@ -372,7 +374,7 @@ static void judge(struct session *s) {
     }
     if (f == NULL)
         pol_refuse_parse(&q->err, &q->verdict);
-    else if (p != NULL && p->generation == s->snap->generation && !p->observed)
+    else if (p != NULL && p->generation == s->snap->policy_generation && !p->observed)
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
     else
         pol_judge(s->role, f, &q->verdict);
@@ -383,7 +385,7 @@ static void judge(struct session *s) {
     } else if (q->verdict.effect == POL_ALLOW && f != NULL)
         stale_name(s, f, &q->verdict);
     if (p != NULL && q->verdict.effect == POL_ALLOW) {
-        p->generation = s->snap->generation;
+        p->generation = s->snap->policy_generation;
         p->observed = false;
         if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     }

@@ -1,19 +1,24 @@
 #include "spoa/daemon.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct snap *snap_load(const char *path, uint64_t generation, struct pol_error *err) {
+struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err) {
     struct snap *s = calloc(1, sizeof *s);
     if (s == NULL) {
         *err = (struct pol_error){.text = "out of memory"};
         return NULL;
     }
     atomic_init(&s->refs, 1);
-    s->generation = generation;
+    s->generation = before == NULL ? 1 : before->generation + 1;
+    s->policy_generation = s->generation;
     s->conf = conf_load(path, err);
     if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
-    if (s->policy != NULL) return s;
+    if (s->policy != NULL) {
+        bool same = before != NULL && strcmp(pol_policy_hash(before->policy), pol_policy_hash(s->policy)) == 0;
+        if (same) s->policy_generation = before->policy_generation;
+        return s;
+    }
     conf_free(s->conf);
     free(s);
     return NULL;
