@@ -241,9 +241,7 @@ void jwks_free(struct jwks *set) {
     free(set);
 }
 
-size_t jwks_count(const struct jwks *set) {
-    return set->count;
-}
+size_t jwks_count(const struct jwks *set) { return set->count; }
 
 enum jwks_rc jwks_find(const struct jwks *set, enum jwt_alg alg, const char *kid, struct jwks_key *key) {
     const struct entry *found = NULL;

@@ -500,7 +500,7 @@ static void *run(void *arg) {
         record_gap(l);
         ship(l, now);
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
-        busy = busy && l->pending.head != NULL;
+        /* Only after a round that found nothing do callers know that they must wake us. */
         if (poll(fds, 2, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until)) < 0) fds[0].revents = fds[1].revents = 0;
         eventfd_t ignored;
         if (fds[0].revents != 0) (void)eventfd_read(l->wake, &ignored);

@@ -27,3 +27,4 @@ GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS)
 sbin_PROGRAMS += gatehouse
 gatehouse_SOURCES = spoa/main.c
 gatehouse_LDADD = $(GH_LIBS)
+EXTRA_DIST += doc/ledger.md

@@ -170,13 +170,9 @@ const char *spop_status_text(uint64_t status) {
     }
 }
 
-static bool same(const char *data, size_t len, const char *name) {
-    return len == strlen(name) && memcmp(data, name, len) == 0;
-}
+static bool same(const char *data, size_t len, const char *name) { return len == strlen(name) && memcmp(data, name, len) == 0; }
 
-bool spop_message_is(const struct spop_message *m, const char *name) {
-    return same(m->name, m->name_len, name);
-}
+bool spop_message_is(const struct spop_message *m, const char *name) { return same(m->name, m->name_len, name); }
 
 const struct spop_value *spop_arg(const struct spop_message *m, const char *name) {
     const struct spop_value *found = NULL;

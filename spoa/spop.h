@@ -49,12 +49,8 @@ static inline struct spop_value spop_str(const char *s) {
 static inline struct spop_value spop_bytes(const void *data, size_t len) {
     return (struct spop_value){.type = SPOP_BINARY, .data = (const uint8_t *)data, .len = len};
 }
-static inline struct spop_value spop_bool(bool b) {
-    return (struct spop_value){.type = SPOP_BOOL, .b = b};
-}
-static inline struct spop_value spop_int(int64_t i) {
-    return (struct spop_value){.type = SPOP_INT64, .i = i};
-}
+static inline struct spop_value spop_bool(bool b) { return (struct spop_value){.type = SPOP_BOOL, .b = b}; }
+static inline struct spop_value spop_int(int64_t i) { return (struct spop_value){.type = SPOP_INT64, .i = i}; }
 
 /* Decoders advance c only on success. GH_NEED_MORE: the bytes end inside the item; inside a whole frame that is malformed.
  * Pointers in values point into c's memory. */

@@ -73,13 +73,9 @@ void spop_agent_free(struct spop_agent *a) {
 struct buf *spop_agent_out(struct spop_agent *a) {
     return &a->out;
 }
-size_t spop_agent_pending(const struct spop_agent *a) {
-    return a->npending;
-}
+size_t spop_agent_pending(const struct spop_agent *a) { return a->npending; }
 
-static void push_event(struct spop_agent *a, const struct spop_event *ev) {
-    a->events[a->nevents++] = *ev;
-}
+static void push_event(struct spop_agent *a, const struct spop_event *ev) { a->events[a->nevents++] = *ev; }
 
 static void begin_frame(struct buf *b, uint8_t type, const struct frame_ids *ids) {
     buf_be32(b, 0); /* the length; see end_frame() */
@@ -89,9 +85,7 @@ static void begin_frame(struct buf *b, uint8_t type, const struct frame_ids *ids
     spop_put_varint(b, ids->frame);
 }
 
-static void end_frame(struct buf *b, size_t start) {
-    buf_patch_be32(b, start, (uint32_t)(buf_used(b) - start - PREFIX_LEN));
-}
+static void end_frame(struct buf *b, size_t start) { buf_patch_be32(b, start, (uint32_t)(buf_used(b) - start - PREFIX_LEN)); }
 
 static void put_disconnect(struct spop_agent *a, enum spop_status status, const char *message) {
     size_t start = buf_used(&a->out);
@@ -114,9 +108,7 @@ void spop_agent_disconnect(struct spop_agent *a, enum spop_status status, const 
     close_now(a, status, reason);
 }
 
-static void invalid(struct spop_agent *a, const char *reason) {
-    spop_agent_disconnect(a, SPOP_ST_INVALID, reason);
-}
+static void invalid(struct spop_agent *a, const char *reason) { spop_agent_disconnect(a, SPOP_ST_INVALID, reason); }
 
 /* --- HAPROXY-HELLO (section 3.2.4) --- */
 
@@ -302,9 +294,7 @@ static void handle_frame(struct spop_agent *a) {
     }
 }
 
-static size_t min_size(size_t a, size_t b) {
-    return a < b ? a : b;
-}
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t spop_agent_feed(struct spop_agent *a, const void *data, size_t len) {
     if (a->nevents > 0 || a->state == CLOSED || len == 0) return 0;

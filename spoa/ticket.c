@@ -84,9 +84,7 @@ static bool is_hex(const char *s, size_t n) {
     return true;
 }
 
-static bool is_sid(const char *s) {
-    return is_hex(s, 12) && s[12] == '-' && is_hex(s + 13, 16);
-}
+static bool is_sid(const char *s) { return is_hex(s, 12) && s[12] == '-' && is_hex(s + 13, 16); }
 
 static bool is_reason(const char *s, size_t n) {
     if (n >= TICKET_REASON_SIZE) return false;

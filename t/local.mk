@@ -5,6 +5,8 @@ libghtest_a_SOURCES = \
 	t/lib/guard.h \
 	t/lib/mint.c \
 	t/lib/mint.h \
+	t/lib/redis.c \
+	t/lib/redis.h \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
@@ -15,3 +17,4 @@ include t/filters/local.mk
 include t/fuzz/local.mk
 include t/policy/local.mk
 include t/spoa/local.mk
+include t/bench/local.mk

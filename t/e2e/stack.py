@@ -36,11 +36,12 @@ def read_env(directory):
 
 
 class Stack:
-    def __init__(self, config=None, directory=None):
-        """config: a function that takes the text of examples/shop/gatehouse.yaml and gives another; directory: a stack that runs already."""
+    def __init__(self, config=None, directory=None, build=None):
+        """config: a function that takes the text of examples/shop/gatehouse.yaml and gives another; directory: a stack that runs already;
+        build: other programs than those in GH_BUILD."""
         self.ours = directory is None
         if self.ours:
-            directory = self._up(config)
+            directory = self._up(config, build)
         self.dir = directory
         self.env = read_env(directory)
         self.port = int(self.env["GH_PG_PORT"])
@@ -49,9 +50,11 @@ class Stack:
         self._minted = {}
 
     @staticmethod
-    def _up(config):
+    def _up(config, build):
         directory = tempfile.mkdtemp(prefix="gh-e2e.", dir="/tmp")
         env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=POLICY)
+        if build:
+            env["GH_BUILD"] = build
         with open(os.path.join(TOP, "examples", "shop", "gatehouse.yaml")) as f:
             text = f.read()
         claim = "      groups_claim: groups\n"

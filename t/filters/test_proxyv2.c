@@ -55,9 +55,7 @@ static const struct vector vectors[] = {
     {"crc32c short", SIG "21 11 0012" ADR4 "03 0003 000000", GH_MALFORMED},
 };
 
-static size_t bytes_of(const struct vector *v, uint8_t *raw, size_t max) {
-    return unhex(v->hex, raw, max);
-}
+static size_t bytes_of(const struct vector *v, uint8_t *raw, size_t max) { return unhex(v->hex, raw, max); }
 
 START_TEST(every_vector_whole) {
     const struct vector *v = &vectors[_i];
@@ -102,6 +100,34 @@ static struct pp2_header ok(const char *hex, size_t header) {
     ck_assert_uint_eq(used, header);
     return h;
 }
+
+/* Captured from HAProxy 2.6.12: send-proxy-v2 with proxy-v2-options unique-id,ssl,cert-cn,crc32c,authority. */
+static const char haproxy26[] =
+    "0d0a0d0a000d0a515549540a2111006b7f0000017f000001c7ec9a5b0300040cf55d9302000a64622e6578616d706c65050029312e30313866336332"
+    "61396231302d346630633162326139393838373736362e3132372e302e302e3120001c0700000000210007544c5376312e3322000a636c69656e7420"
+    "6f6e65";
+
+START_TEST(from_haproxy) {
+    struct pp2_header h = ok(haproxy26, 123);
+    ck_assert_str_eq(h.src, "127.0.0.1");
+    ck_assert_uint_eq(h.src_port, 51180);
+    ck_assert_uint_eq(h.unique_id_len, 41);
+    ck_assert_mem_eq(h.unique_id, "1.018f3c2a9b10-4f0c1b2a99887766.127.0.0.1", 41);
+    ck_assert_uint_eq(h.ssl.client, PP2_CLIENT_SSL | PP2_CLIENT_CERT_CONN | PP2_CLIENT_CERT_SESS);
+    ck_assert_uint_eq(h.ssl.verify, 0);
+    ck_assert_str_eq(h.ssl.version, "TLSv1.3");
+    ck_assert_str_eq(h.ssl.cn, "client one");
+    /* The checksum covers every byte of it; only the type of its own field could hide it, and the command turns it into LOCAL. */
+    uint8_t raw[256];
+    size_t len = unhex(haproxy26, raw, sizeof raw), used;
+    for (size_t i = 0; i < len; i++) {
+        if (i == 28) continue;
+        raw[i] ^= 1;
+        ck_assert_msg(pp2_decode(raw, len, &h, &used, NULL) != GH_OK || h.command == PP2_LOCAL, "byte %zu", i);
+        raw[i] ^= 1;
+    }
+}
+END_TEST
 
 START_TEST(what_is_read) {
     struct pp2_header h = ok(SIG "21 11 000c" ADR4 "0000 0008", 28);
@@ -203,6 +229,7 @@ int main(void) {
     TCase *t = tcase_create("all");
     tcase_add_loop_test(t, every_vector_whole, 0, sizeof vectors / sizeof *vectors);
     tcase_add_loop_test(t, every_vector_byte_by_byte, 0, sizeof vectors / sizeof *vectors);
+    tcase_add_test(t, from_haproxy);
     tcase_add_test(t, what_is_read);
     tcase_add_test(t, limits);
     tcase_add_test(t, addresses_as_text);

@@ -151,9 +151,7 @@ static const struct {
     {"{\"alg\":\"ES256\"}", JWT_BAD_SIGNATURE}, /* an RSA signature */
 };
 
-START_TEST(headers_refused) {
-    ck_assert_int_eq(try(headers[_i].header, CLAIMS, rsa, NULL), headers[_i].rc);
-}
+START_TEST(headers_refused) { ck_assert_int_eq(try(headers[_i].header, CLAIMS, rsa, NULL), headers[_i].rc); }
 END_TEST
 
 static const struct {
@@ -204,9 +202,7 @@ static const struct {
     {"{\"iss\":\"https://two.example\"," AUD "," SUB "," EXP "}", JWT_ALG_REFUSED},
 };
 
-START_TEST(claims_judged) {
-    ck_assert_int_eq(try(ES, payloads[_i].claims, ec, NULL), payloads[_i].rc);
-}
+START_TEST(claims_judged) { ck_assert_int_eq(try(ES, payloads[_i].claims, ec, NULL), payloads[_i].rc); }
 END_TEST
 
 START_TEST(names_are_bounded) {

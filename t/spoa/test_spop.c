@@ -293,13 +293,9 @@ static void run_talk(const struct talk *t, size_t (*cut)(void *), void *arg) {
     buf_free(&text);
 }
 
-START_TEST(talk_whole) {
-    run_talk(&talks[_i], whole, NULL);
-}
+START_TEST(talk_whole) { run_talk(&talks[_i], whole, NULL); }
 END_TEST
-START_TEST(talk_byte_by_byte) {
-    run_talk(&talks[_i], single, NULL);
-}
+START_TEST(talk_byte_by_byte) { run_talk(&talks[_i], single, NULL); }
 END_TEST
 START_TEST(talk_chopped) {
     for (uint32_t seed = 1; seed <= 30; seed++) {
