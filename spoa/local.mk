@@ -60,11 +60,6 @@ libghspoa_a_SOURCES = \
 	spoa/worker.c \
 	spoa/worker.h \
 	spoa/wstate.c
-	spoa/spop.c \
-	spoa/spop.h \
-	spoa/spop_agent.c \
-	spoa/ticket.c \
-	spoa/ticket.h
 GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
 
 sbin_PROGRAMS += gatehouse
