@@ -49,7 +49,7 @@ struct led_event { /* copied during led_append() */
 enum led_status {
     LED_OK,
     LED_UNAVAILABLE, /* Redis is away (strict) or too much waits for it; try again later */
-    LED_FAILED,      /* the journal cannot be written: disk full, I/O error */
+    LED_FAILED,      /* the journal cannot be written: disk full, I/O error; or the event is over 16 MiB */
 };
 /* Called on the ledger's thread, exactly once for each append that asked; must only hand the news on and return. */
 typedef void (*led_done_fn)(void *arg, enum led_status status);

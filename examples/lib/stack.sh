@@ -96,15 +96,15 @@ for s in taken:
 PY
 }
 
-# gh_wait_for SECONDS WHAT COMMAND...: until the command succeeds.
+# gh_wait_for SECONDS NAME COMMAND...: until the command succeeds, or the process of that name is gone.
 gh_wait_for() {
     local seconds=$1 what=$2 end
     shift 2
     end=$((SECONDS + seconds))
     until "$@" >/dev/null 2>&1; do
-        if [ "$SECONDS" -ge "$end" ]; then
+        if [ "$SECONDS" -ge "$end" ] || { [ -s "$GH_DIR/run/$what.start" ] && ! gh_runs "$what"; }; then
             tail -n 20 "$GH_DIR/log/$what.log" >&2 || true
-            gh_die "$what did not come up within $seconds s; its log is $GH_DIR/log/$what.log"
+            gh_die "$what did not come up; its log is $GH_DIR/log/$what.log"
         fi
         sleep 0.05
     done
@@ -126,6 +126,7 @@ gh_runs() {
 gh_spawn() {
     local name=$1 user=$2 pid_file=$GH_DIR/run/$1.pid log=$GH_DIR/log/$1.log pid
     shift 2
+    rm -f "$GH_DIR/run/$name.start"
     [ -e "$log" ] || gh_root install -o "$user" -m 644 /dev/null "$log"
     gh_root install -o "$user" -m 644 /dev/null "$pid_file"
     # shellcheck disable=SC2016 # for the inner shell

@@ -45,7 +45,7 @@ redis() {
 }
 
 tour() {
-    local session
+    local key
     step "An AI agent reads what its group may read"
     as agent "SELECT id, status, total FROM orders ORDER BY id LIMIT 3"
     allowed "(3 rows)"
@@ -80,20 +80,19 @@ tour() {
 
     step "The auditor: the index of sessions, and one session statement by statement"
     redis --no-raw XREVRANGE gatehouse:sessions + - COUNT 2
-    session=$(audit_session_of "DROP TABLE orders")
-    redis --no-raw XRANGE "gatehouse:audit:{$session}" - +
+    key=$(audit_stream_of "DROP TABLE orders")
+    redis --no-raw XRANGE "$key" - +
     holds "DROP TABLE orders"
     holds "agent@shop.example"
     step "Everything was as it should be"
 }
 
-# The session whose stream records a statement.
-audit_session_of() {
+# The stream that records a statement.
+audit_stream_of() {
     local key
     for key in $(redis-cli -p "$GH_REDIS_PORT" --raw KEYS 'gatehouse:audit:*'); do
         if redis-cli -p "$GH_REDIS_PORT" XRANGE "$key" - + | grep -qF -- "$1"; then
-            key=${key#gatehouse:audit:}
-            printf '%s\n' "${key//[\{\}]/}"
+            printf '%s\n' "$key"
             return
         fi
     done

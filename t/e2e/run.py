@@ -22,7 +22,7 @@ def main():
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(os.path.basename(n).removesuffix(".py")) for n in names)
     result = unittest.TextTestRunner(resultclass=Result, verbosity=2, stream=sys.stdout).run(suite)
     failed = len(result.failures) + len(result.errors) + len(result.skipped) + len(result.expectedFailures) + len(result.unexpectedSuccesses)
-    if stack._shared is not None:
+    if isinstance(stack._shared, stack.Stack):
         try:
             stack._shared.close()
             stack._shared.ours = False

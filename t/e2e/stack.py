@@ -59,7 +59,7 @@ class Stack:
             text = f.read()
         claim = "      groups_claim: groups\n"
         assert claim in text
-        text = text.replace(claim, claim + "      leeway: 0\n")  # so that tests need not wait for it
+        text = text.replace(claim, claim + "      leeway: 0s\n")  # so that tests need not wait for it
         env["GH_CONFIG_FILE"] = directory + ".yaml"
         with open(env["GH_CONFIG_FILE"], "w") as f:
             f.write(text if config is None else config(text))
@@ -213,8 +213,14 @@ _shared = None
 
 def shared():
     global _shared
+    if isinstance(_shared, AssertionError):
+        raise _shared
     if _shared is None:
-        _shared = Stack(directory=os.environ.get("GH_DIR"))
+        try:
+            _shared = Stack(directory=os.environ.get("GH_DIR"))
+        except AssertionError as e:
+            _shared = e
+            raise
         if _shared.ours:
             atexit.register(_shared.close)
     return _shared
