@@ -3,6 +3,8 @@ gatehousectl_SOURCES = \
 	ctl/key.c \
 	ctl/key.h \
 	ctl/main.c \
+	ctl/policy.c \
+	ctl/policy.h \
 	ctl/token.c \
 	ctl/token.h
 gatehousectl_LDADD = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(JWT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm

@@ -1,1 +1,44 @@
-int main(void) { return 1; }
+#include "config.h"
+
+#include "ctl/policy.h"
+#include "ctl/token.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+} commands[] = {
+    {"policy", ctl_policy, "check a policy; explain what it says to a statement"},
+    {"token", ctl_token, "make a token to try Gatehouse with"},
+    {"jwks", ctl_jwks, "write the public keys that verify such tokens"},
+    {"keygen", ctl_keygen, "make a key that signs such tokens"},
+};
+
+static void usage(FILE *to) {
+    fputs("usage: gatehousectl COMMAND [ARGUMENTS]\n       gatehousectl --help | --version\n\ncommands:\n", to);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].about);
+    fputs("\nSee gatehousectl(1).\n", to);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        usage(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        puts("gatehousectl " PACKAGE_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "gatehousectl: unknown command \"%s\"\n", argv[1]);
+    usage(stderr);
+    return 2;
+}

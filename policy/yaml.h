@@ -18,13 +18,14 @@ struct pol_error {
 /* "FILE:LINE:COLUMN: KEY: TEXT" into out (always NUL-terminated). */
 void pol_error_format(const struct pol_error *e, char *out, size_t size);
 
-struct yaml_doc; /* owns every node and string */
+struct yaml_doc;  /* owns every node and string */
 struct yaml_node; /* borrowed from its doc */
 
 /* Files over max bytes (0: 4 MiB) or deeper than 32 levels are refused. NULL and *err on a mistake. */
 struct yaml_doc *yaml_load_file(const char *path, size_t max, struct pol_error *err);
 struct yaml_doc *yaml_load_text(const char *name, const char *text, size_t len, struct pol_error *err);
-void yaml_free(struct yaml_doc *doc);
+/* Not "yaml_free": libyaml exports a symbol of that name and calls it itself. */
+void yaml_doc_free(struct yaml_doc *doc);
 const struct yaml_node *yaml_root(const struct yaml_doc *doc);
 
 enum yaml_kind { YAML_NULL, YAML_SCALAR, YAML_LIST, YAML_MAP };
@@ -48,9 +49,11 @@ const struct yaml_node *yaml_key_node_at(const struct yaml_node *map, size_t i);
 bool yaml_str(const struct yaml_node *n, const char **out, struct pol_error *err);
 bool yaml_bool(const struct yaml_node *n, bool *out, struct pol_error *err); /* true and false only, unquoted */
 bool yaml_int(const struct yaml_node *n, int64_t min, int64_t max, int64_t *out, struct pol_error *err);
-bool yaml_size(const struct yaml_node *n, uint64_t min, uint64_t max, uint64_t *out, struct pol_error *err);   /* 8192, 8KiB, 16MiB, 1GiB -> bytes */
-bool yaml_duration(const struct yaml_node *n, uint64_t min_ms, uint64_t max_ms, uint64_t *out, struct pol_error *err); /* 500ms, 5s, 10m, 1h -> ms */
-bool yaml_enum(const struct yaml_node *n, const char *const *words, int *out, struct pol_error *err);         /* NULL-terminated words -> index */
+bool yaml_size(const struct yaml_node *n, uint64_t min, uint64_t max, uint64_t *out,
+               struct pol_error *err); /* 8192, 8KiB, 16MiB, 1GiB -> bytes */
+bool yaml_duration(const struct yaml_node *n, uint64_t min_ms, uint64_t max_ms, uint64_t *out,
+                   struct pol_error *err);                                                            /* 500ms, 5s, 10m, 1h -> ms */
+bool yaml_enum(const struct yaml_node *n, const char *const *words, int *out, struct pol_error *err); /* NULL-terminated words -> index */
 /* A string, or a list of strings: *out is a NULL-terminated array owned by the doc, *n its length. */
 bool yaml_strings(struct yaml_doc *doc, const struct yaml_node *n, const char *const **out, size_t *count, struct pol_error *err);
 

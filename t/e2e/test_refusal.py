@@ -22,7 +22,8 @@ class Refusal(unittest.TestCase):
 
     def setUp(self):
         self.stack.scratch("CREATE TABLE scratch.t (id integer)")
-        self.conn = self.stack.psycopg(autocommit=True)
+        # psycopg 3.1 loses count of what it prepared by itself when a pipeline fails, on PostgreSQL alone too
+        self.conn = self.stack.psycopg(autocommit=True, prepare_threshold=None)
         self.addCleanup(self.conn.close)
 
     def units(self):
@@ -31,8 +32,7 @@ class Refusal(unittest.TestCase):
             for position in range(WIDTH):
                 unit = [f"INSERT INTO scratch.t VALUES ({n})" for n in range(WIDTH)]
                 unit[position] = refused
-                with self.subTest(name, position=position):
-                    yield unit
+                yield name, position, unit
 
     def rows(self):
         return self.stack.direct("SELECT count(*) FROM scratch.t")[0][0]
@@ -48,73 +48,79 @@ class Refusal(unittest.TestCase):
         self.assertNotIn("c4n4ry", str(error))
 
     def test_one_query_message(self):
-        for unit in self.units():
-            with self.assertRaises(psycopg.Error) as caught:
-                self.conn.execute("; ".join(unit))
-            self.assert_refused(caught.exception)
-            self.check_nothing_happened()
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                with self.assertRaises(psycopg.Error) as caught:
+                    self.conn.execute("; ".join(unit))
+                self.assert_refused(caught.exception)
+                self.check_nothing_happened()
 
     def test_transaction_of_queries(self):
-        for unit in self.units():
-            self.conn.execute("BEGIN")
-            refused = 0
-            for sql in unit:
-                try:
-                    self.conn.execute(sql)
-                except psycopg.Error as e:
-                    if not refused:
-                        self.assert_refused(e)
-                    else:
-                        self.assertIn(e.sqlstate, ("25P02", "42501", "42601"))
-                    refused += 1
-                    self.assertEqual(self.conn.info.transaction_status, pq.TransactionStatus.INERROR)
-            self.assertGreaterEqual(refused, 1)
-            self.assertEqual(self.conn.execute("COMMIT").statusmessage, "ROLLBACK")
-            self.check_nothing_happened()
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                self.conn.execute("BEGIN")
+                refused = 0
+                for sql in unit:
+                    try:
+                        self.conn.execute(sql)
+                    except psycopg.Error as e:
+                        if not refused:
+                            self.assert_refused(e)
+                        else:
+                            self.assertIn(e.sqlstate, ("25P02", "42501", "42601"))
+                        refused += 1
+                        self.assertEqual(self.conn.info.transaction_status, pq.TransactionStatus.INERROR)
+                self.assertGreaterEqual(refused, 1)
+                self.assertEqual(self.conn.execute("COMMIT").statusmessage, "ROLLBACK")
+                self.check_nothing_happened()
 
     def test_transaction_of_prepared_statements(self):
-        for unit in self.units():
-            self.conn.execute("BEGIN", prepare=True)
-            for sql in unit:
-                try:
-                    self.conn.execute(sql, prepare=True)
-                except psycopg.Error:
-                    pass
-            self.assertEqual(self.conn.info.transaction_status, pq.TransactionStatus.INERROR)
-            self.assertEqual(self.conn.execute("COMMIT", prepare=True).statusmessage, "ROLLBACK")
-            self.check_nothing_happened()
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                self.conn.execute("BEGIN", prepare=True)
+                for sql in unit:
+                    try:
+                        self.conn.execute(sql, prepare=True)
+                    except psycopg.Error:
+                        pass
+                self.assertEqual(self.conn.info.transaction_status, pq.TransactionStatus.INERROR)
+                self.assertEqual(self.conn.execute("COMMIT", prepare=True).statusmessage, "ROLLBACK")
+                self.check_nothing_happened()
 
     def test_pipeline(self):
         """One Sync behind all of them: an implicit transaction."""
-        for unit in self.units():
-            with self.assertRaises(psycopg.Error) as caught, self.conn.pipeline():
-                for sql in unit:
-                    self.conn.execute(sql)
-            self.assert_refused(caught.exception)
-            self.check_nothing_happened()
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                with self.assertRaises(psycopg.Error) as caught, self.conn.pipeline():
+                    for sql in unit:
+                        self.conn.execute(sql)
+                self.assert_refused(caught.exception)
+                self.check_nothing_happened()
 
     def test_pipeline_that_opens_a_transaction(self):
-        for unit in self.units():
-            with self.assertRaises(psycopg.Error), self.conn.pipeline():
-                self.conn.execute("BEGIN")
-                for sql in unit:
-                    self.conn.execute(sql)
-                self.conn.execute("COMMIT")
-            self.conn.rollback()
-            self.check_nothing_happened()
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                with self.assertRaises(psycopg.Error), self.conn.pipeline():
+                    self.conn.execute("BEGIN")
+                    for sql in unit:
+                        self.conn.execute(sql)
+                    self.conn.execute("COMMIT")
+                self.conn.rollback()
+                self.check_nothing_happened()
 
     def test_pipeline_with_a_sync_after_each(self):
         """Each is a unit: the refused one alone does not happen."""
-        for unit in self.units():
-            with self.conn.pipeline() as p:
-                for sql in unit:
-                    self.conn.execute(sql) if sql.startswith("INSERT") else self.quietly(sql)
-                    try:
-                        p.sync()
-                    except psycopg.Error as e:
-                        self.assert_refused(e)
-            self.check_nothing_happened(after=WIDTH - 1)
-            self.stack.direct("TRUNCATE scratch.t")
+        for name, position, unit in self.units():
+            with self.subTest(name, position=position):
+                with self.conn.pipeline() as p:
+                    for sql in unit:
+                        self.conn.execute(sql) if sql.startswith("INSERT") else self.quietly(sql)
+                        try:
+                            p.sync()
+                        except psycopg.Error as e:
+                            self.assert_refused(e)
+                self.check_nothing_happened(after=WIDTH - 1)
+                self.stack.direct("TRUNCATE scratch.t")
 
     def quietly(self, sql):
         try:

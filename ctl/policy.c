@@ -1,0 +1,272 @@
+#include "ctl/policy.h"
+
+#include "policy/policy.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_ALLOWED = 0, EXIT_USAGE = 2, EXIT_DENIED = 3 };
+#define MAX_WORDS 64
+#define MAX_SQL   (17u << 20)
+
+static int usage(FILE *to) {
+    fputs("usage: gatehousectl policy check FILE\n"
+          "       gatehousectl policy explain --policy FILE --database NAME [--as GROUP[,GROUP...]] [--principal NAME]\n"
+          "                                   [--search-path SCHEMA[,SCHEMA...]] [--json] SQL\n"
+          "\n"
+          "check    reads FILE and reports the first mistake with its line and column.\n"
+          "explain  says what SQL does, whether the policy allows it, and which rule says so. SQL \"-\" is read from standard input.\n"
+          "         --search-path defaults to public.\n"
+          "\n"
+          "Exit status: 0 allowed (check: no mistake), 2 wrong usage or a mistake in the policy, 3 denied.\n",
+          to);
+    return to == stderr ? EXIT_USAGE : 0;
+}
+
+static int complain(const char *what) {
+    fprintf(stderr, "gatehousectl policy: %s\n", what);
+    return EXIT_USAGE;
+}
+
+struct words {
+    const char *at[MAX_WORDS];
+    size_t n;
+};
+
+/* Splits text in place at commas. */
+static bool split(char *text, struct words *out) {
+    char *save = NULL;
+    for (char *w = strtok_r(text, ",", &save); w != NULL; w = strtok_r(NULL, ",", &save)) {
+        if (out->n == MAX_WORDS) return false;
+        out->at[out->n++] = w;
+    }
+    return true;
+}
+
+static struct pol_policy *load(const char *path) {
+    struct pol_error err;
+    struct pol_policy *p = pol_policy_load(path, &err);
+    if (p != NULL) return p;
+    char text[1024];
+    pol_error_format(&err, text, sizeof text);
+    fprintf(stderr, "%s\n", text);
+    return NULL;
+}
+
+static int check(int argc, char **argv) {
+    if (argc != 2) return usage(stderr);
+    struct pol_policy *p = load(argv[1]);
+    if (p == NULL) return EXIT_USAGE;
+    printf("%s: no mistakes (sha256 %s)\n", argv[1], pol_policy_hash(p));
+    pol_policy_unref(p);
+    return 0;
+}
+
+static char *read_stdin(size_t *len) {
+    char *data = malloc(MAX_SQL + 1);
+    if (data == NULL) return NULL;
+    *len = fread(data, 1, MAX_SQL, stdin);
+    data[*len] = '\0';
+    return data;
+}
+
+struct parse {
+    const char *sql;
+    size_t len;
+    struct pol_facts *facts;
+    struct pol_parse_error err;
+};
+
+static void *parse_thread(void *arg) {
+    struct parse *p = arg;
+    p->facts = pol_facts_pg(p->sql, p->len, NULL, &p->err);
+    pol_facts_thread_end();
+    return NULL;
+}
+
+/* The parser recurses: it runs on a stack of the size that its limits were made for. */
+static bool parse(struct parse *p) {
+    pthread_attr_t attr;
+    pthread_t thread;
+    if (pthread_attr_init(&attr) != 0) return false;
+    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, parse_thread, p) == 0;
+    pthread_attr_destroy(&attr);
+    return ok && pthread_join(thread, NULL) == 0;
+}
+
+static json_t *access_words(unsigned access) {
+    json_t *a = json_array();
+    for (unsigned bit = 1; bit <= POL_TEMP; bit <<= 1)
+        if (access & bit) json_array_append_new(a, json_string(pol_action_name(bit)));
+    return a;
+}
+
+static json_t *text_or_null(const char *s) { return s != NULL ? json_string(s) : json_null(); }
+
+static json_t *statement_json(const struct pol_stmt *s) {
+    json_t *relations = json_array(), *functions = json_array(), *settings = json_array();
+    for (size_t i = 0; i < s->nrelations; i++)
+        json_array_append_new(relations, json_pack("{s:o, s:s, s:o, s:i}", "schema", text_or_null(s->relations[i].schema), "name",
+                                                   s->relations[i].name, "access", access_words(s->relations[i].access), "location",
+                                                   (int)s->relations[i].location));
+    for (size_t i = 0; i < s->nfunctions; i++)
+        json_array_append_new(functions,
+                              json_pack("{s:o, s:s}", "schema", text_or_null(s->functions[i].schema), "name", s->functions[i].name));
+    for (size_t i = 0; i < s->nsettings; i++)
+        json_array_append_new(settings,
+                              json_pack("{s:s, s:o, s:b, s:b}", "name", s->settings[i].name, "value", text_or_null(s->settings[i].value),
+                                        "local", s->settings[i].local, "show", s->settings[i].show));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:b}", "kind", pol_kind_name(s->kind), "tag", s->tag, "actions",
+                     access_words(s->actions), "relations", relations, "functions", functions, "settings", settings, "opaque", s->opaque,
+                     "where", s->where, "reads_only", s->reads_only);
+}
+
+static void print_json(const struct pol_facts *f, const struct pol_verdict *v) {
+    json_t *stmts = json_array();
+    for (size_t i = 0; f != NULL && i < f->nstmts; i++) json_array_append_new(stmts, statement_json(&f->stmts[i]));
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", v->effect == POL_ALLOW ? "allow" : "deny", "rule",
+                            v->rule, "sqlstate", v->sqlstate, "message", v->message, "detail", v->detail, "hint", v->hint, "statement",
+                            (int)v->stmt, "statements", stmts);
+    json_dumpf(all, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(all);
+}
+
+static void print_access(unsigned access) {
+    bool first = true;
+    for (unsigned bit = 1; bit <= POL_TEMP; bit <<= 1) {
+        if ((access & bit) == 0) continue;
+        printf("%s%s", first ? "" : ", ", pol_action_name(bit));
+        first = false;
+    }
+}
+
+static void print_statement(size_t n, const struct pol_stmt *s) {
+    printf("statement %zu: %s%s%s%s%s\n", n, pol_kind_name(s->kind), s->tag[0] != '\0' ? " (" : "", s->tag, s->tag[0] != '\0' ? ")" : "",
+           s->opaque ? ", opaque" : "");
+    if (s->actions != 0) {
+        printf("  needs: ");
+        print_access(s->actions);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < s->nrelations; i++) {
+        const struct pol_relation *r = &s->relations[i];
+        printf("  relation %s%s%s: ", r->schema != NULL ? r->schema : "", r->schema != NULL ? "." : "", r->name);
+        print_access(r->access);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < s->nfunctions; i++)
+        printf("  function %s%s%s\n", s->functions[i].schema != NULL ? s->functions[i].schema : "",
+               s->functions[i].schema != NULL ? "." : "", s->functions[i].name);
+    for (size_t i = 0; i < s->nsettings; i++)
+        printf("  setting %s%s%s%s\n", s->settings[i].name, s->settings[i].show ? " (shown)" : " = ",
+               s->settings[i].show            ? ""
+               : s->settings[i].value != NULL ? s->settings[i].value
+                                              : "DEFAULT",
+               s->settings[i].local ? " (local)" : "");
+}
+
+static void print_text(const struct pol_facts *f, const struct pol_verdict *v) {
+    for (size_t i = 0; f != NULL && i < f->nstmts; i++) print_statement(i + 1, &f->stmts[i]);
+    printf("verdict: %s\n", v->effect == POL_ALLOW ? "allow" : "deny");
+    if (v->rule[0] != '\0') printf("rule: %s\n", v->rule);
+    if (v->effect == POL_ALLOW) return;
+    if (f != NULL && f->nstmts > 1) printf("refused: statement %zu\n", v->stmt + 1);
+    printf("sqlstate: %s\nmessage: %s\n", v->sqlstate, v->message);
+    if (v->detail[0] != '\0') printf("detail: %s\n", v->detail);
+    if (v->hint[0] != '\0') printf("hint: %s\n", v->hint);
+}
+
+struct options {
+    const char *policy, *database, *principal;
+    struct words groups, path;
+    bool json, help;
+};
+
+static bool options(int argc, char **argv, struct options *o) {
+    static const struct option longs[] = {{"policy", required_argument, NULL, 'p'},
+                                          {"as", required_argument, NULL, 'a'},
+                                          {"principal", required_argument, NULL, 'P'},
+                                          {"database", required_argument, NULL, 'd'},
+                                          {"search-path", required_argument, NULL, 's'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    *o = (struct options){0};
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'p': o->policy = optarg; break;
+        case 'P': o->principal = optarg; break;
+        case 'd': o->database = optarg; break;
+        case 'a':
+            if (!split(optarg, &o->groups)) return false;
+            break;
+        case 's':
+            if (!split(optarg, &o->path)) return false;
+            break;
+        case 'j': o->json = true; break;
+        case 'h': o->help = true; return true;
+        default: return false;
+        }
+    }
+    if (o->path.n == 0) o->path.at[o->path.n++] = "public";
+    return o->policy != NULL && o->database != NULL && argc - optind == 1;
+}
+
+static int judge(const struct options *o, struct pol_policy *policy, const char *sql, size_t len) {
+    struct pol_subject who = {o->principal, o->groups.at, o->groups.n};
+    struct pol_pins pins = {.search_path = o->path.at, .nsearch_path = o->path.n};
+    struct pol_role *role = pol_role_new(policy, &who, o->database, &pins);
+    struct parse p = {.sql = sql, .len = len};
+    struct pol_verdict v;
+    if (role == NULL || !parse(&p)) {
+        pol_role_free(role);
+        return complain("out of memory");
+    }
+    if (p.facts != NULL)
+        pol_judge(role, p.facts, &v);
+    else
+        pol_refuse_parse(&p.err, &v);
+    if (o->json)
+        print_json(p.facts, &v);
+    else
+        print_text(p.facts, &v);
+    if (!o->json && pol_role_observes(role)) puts("note: this database is in mode observe: statements are forwarded whatever the verdict");
+    pol_facts_free(p.facts);
+    pol_role_free(role);
+    return v.effect == POL_ALLOW ? EXIT_ALLOWED : EXIT_DENIED;
+}
+
+static int explain(int argc, char **argv) {
+    struct options o;
+    if (!options(argc, argv, &o)) return usage(stderr);
+    if (o.help) return usage(stdout);
+    struct pol_policy *policy = load(o.policy);
+    if (policy == NULL) return EXIT_USAGE;
+    if (!pol_policy_has_database(policy, o.database)) {
+        fprintf(stderr, "gatehousectl policy: %s does not list the database \"%s\"\n", o.policy, o.database);
+        pol_policy_unref(policy);
+        return EXIT_USAGE;
+    }
+    const char *sql = argv[optind];
+    char *text = NULL;
+    size_t len = strlen(sql);
+    if (strcmp(sql, "-") == 0) sql = text = read_stdin(&len);
+    int status = sql != NULL ? judge(&o, policy, sql, len) : complain("out of memory");
+    free(text);
+    pol_policy_unref(policy);
+    return status;
+}
+
+int ctl_policy(int argc, char **argv) {
+    if (argc < 2) return usage(stderr);
+    if (strcmp(argv[1], "check") == 0) return check(argc - 1, argv + 1);
+    if (strcmp(argv[1], "explain") == 0) return explain(argc - 1, argv + 1);
+    return usage(strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? stdout : stderr);
+}

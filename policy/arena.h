@@ -1,0 +1,23 @@
+/* One block list for many small objects that die together: the strings and arrays of a statement's facts, of a YAML document,
+ * of a compiled policy. Not thread-safe; reading what it holds is. */
+#ifndef GH_POLICY_ARENA_H
+#define GH_POLICY_ARENA_H
+
+#include <stddef.h>
+
+struct pol_arena;
+
+struct pol_arena *pol_arena_new(void);
+void pol_arena_free(struct pol_arena *a); /* everything at once; a may be NULL */
+/* n zeroed bytes, aligned for any type, until the arena is freed. NULL when out of memory. */
+void *pol_alloc(struct pol_arena *a, size_t n);
+/* count * size zeroed bytes; NULL when out of memory or when the product overflows. */
+void *pol_alloc_array(struct pol_arena *a, size_t count, size_t size);
+/* A NUL-terminated copy. */
+char *pol_strndup(struct pol_arena *a, const char *s, size_t len);
+char *pol_strdup(struct pol_arena *a, const char *s); /* NULL for NULL */
+/* Makes room for item n (from 0) of an array that grows by doubling; returns the array, moved or not. NULL when out of memory (the
+ * old array stays valid). *cap starts at 0. */
+void *pol_grow(struct pol_arena *a, void *array, size_t n, size_t *cap, size_t size);
+
+#endif

@@ -1,0 +1,228 @@
+/* SELECT, INSERT, UPDATE, DELETE, MERGE: which relations, and what for. */
+#include "policy/facts_pg.h"
+
+#include <string.h>
+
+#define MAX_CTES 256 /* visible at one place */
+
+static bool is_cte(const struct fx *x, const char *name) {
+    uint32_t h = fx_hash(name);
+    for (const struct fx_cte *c = x->ctes; c != NULL; c = c->outer)
+        if (c->hash == h && strcmp(c->name, name) == 0) return true;
+    return false;
+}
+
+static bool push_cte(struct fx *x, uint32_t fields) {
+    struct fx_cte *c = pol_alloc(x->arena, sizeof *c);
+    if (c == NULL) return fx_no_memory(x);
+    c->name = fx_text(x, jt_get(x->t, fields, "ctename"));
+    if (c->name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a WITH query without a name is not understood");
+    if (++x->nctes > MAX_CTES) return fx_fail(x, POL_TOO_LARGE, "more than %d WITH queries are visible at one place", MAX_CTES);
+    c->hash = fx_hash(c->name);
+    c->outer = x->ctes;
+    x->ctes = c;
+    return true;
+}
+
+struct scope { /* what a query changes for its inside and puts back */
+    struct fx_cte *ctes;
+    unsigned nctes, access;
+    bool in_from;
+    const struct fx_lock *lock;
+};
+
+static struct scope enter(struct fx *x) {
+    struct scope s = {x->ctes, x->nctes, x->access, x->in_from, x->lock};
+    x->access = POL_SELECT;
+    x->in_from = true; /* every RangeVar below is a FROM item unless a handler says otherwise */
+    x->lock = NULL;
+    return s;
+}
+
+static bool leave(struct fx *x, const struct scope *s, bool ok) {
+    x->ctes = s->ctes;
+    x->nctes = s->nctes;
+    x->access = s->access;
+    x->in_from = s->in_from;
+    x->lock = s->lock;
+    return ok;
+}
+
+/* Without RECURSIVE a WITH query sees those before it; with it, all of them ("WITH Clause", SELECT's page). The names stay visible for the
+ * statement that follows; the caller's scope ends that. */
+static bool with_clause(struct fx *x, uint32_t with) {
+    if (with == 0) return true;
+    uint32_t ctes = jt_get(x->t, with, "ctes"), fields;
+    bool recursive = jt_bool(x->t, jt_get(x->t, with, "recursive"));
+    for (uint32_t c = ctes + 1; ctes != 0 && recursive && c < jt_end(x->t, ctes); c = jt_skip(x->t, c)) {
+        if (fx_node(x, c, &fields) != NT_CommonTableExpr) return fx_fail(x, POL_NOT_UNDERSTOOD, "a WITH clause is not understood");
+        if (!push_cte(x, fields)) return false;
+    }
+    for (uint32_t c = ctes + 1; ctes != 0 && c < jt_end(x->t, ctes); c = jt_skip(x->t, c)) {
+        if (fx_node(x, c, &fields) != NT_CommonTableExpr) return fx_fail(x, POL_NOT_UNDERSTOOD, "a WITH clause is not understood");
+        struct scope s = enter(x);
+        if (!leave(x, &s, fx_walk_fields(x, NT_CommonTableExpr, fields, NULL))) return false;
+        if (!recursive && !push_cte(x, fields)) return false;
+    }
+    return fx_walk_fields(x, NT_WithClause, with, (const char *const[]){"ctes", NULL});
+}
+
+/* --- FROM --- */
+
+/* True when name is among those that FOR UPDATE OF lists. */
+static bool lock_names(struct fx *x, const char *name) {
+    uint32_t clause = x->lock->clause, fields;
+    for (uint32_t c = clause + 1; c < jt_end(x->t, clause); c = jt_skip(x->t, c)) {
+        if (fx_node(x, c, &fields) != NT_LockingClause) return true;
+        uint32_t rels = jt_get(x->t, fields, "lockedRels"), rel;
+        for (uint32_t r = rels + 1; rels != 0 && r < jt_end(x->t, rels); r = jt_skip(x->t, r)) {
+            if (fx_node(x, r, &rel) != NT_RangeVar) return true;
+            const char *locked = fx_text(x, jt_get(x->t, rel, "relname"));
+            if (locked == NULL || strcmp(locked, name) == 0) return true;
+        }
+    }
+    return false;
+}
+
+static bool is_locked(struct fx *x, uint32_t i, const char *name) {
+    if (x->lock == NULL) return false;
+    if (x->lock->all) return true;
+    uint32_t alias = jt_get(x->t, i, "alias");
+    const char *called = alias != 0 ? fx_text(x, jt_get(x->t, alias, "aliasname")) : name;
+    return called == NULL || lock_names(x, called);
+}
+
+bool fx_range_var(struct fx *x, uint32_t i) {
+    const char *name = fx_text(x, jt_get(x->t, i, "relname"));
+    if (name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a relation without a name is not understood");
+    if (!fx_walk_fields(x, NT_RangeVar, i, NULL)) return false;
+    if (x->in_from && jt_get(x->t, i, "schemaname") == 0 && is_cte(x, name)) return true;
+    return fx_target(x, i, x->access | (is_locked(x, i, name) ? POL_UPDATE : 0u));
+}
+
+bool fx_range_subselect(struct fx *x, uint32_t i) {
+    static const struct fx_lock everything = {.all = true};
+    bool locked = is_locked(x, i, "");
+    struct scope s = enter(x);
+    /* FOR UPDATE reaches into a subselect: its own SELECT takes the lock over from here */
+    x->lock = locked ? &everything : NULL;
+    bool ok = fx_walk_fields(x, NT_RangeSubselect, i, NULL);
+    return leave(x, &s, ok);
+}
+
+/* --- SELECT --- */
+
+/* The locks of this SELECT: its own clause, or all when a FOR UPDATE further out reaches in. */
+static bool find_lock(struct fx *x, uint32_t i, bool inherited, struct fx_lock *lock) {
+    uint32_t clause = jt_get(x->t, i, "lockingClause"), fields;
+    *lock = (struct fx_lock){.all = inherited, .clause = clause};
+    if (clause == 0) return inherited;
+    for (uint32_t c = clause + 1; c < jt_end(x->t, clause); c = jt_skip(x->t, c))
+        if (fx_node(x, c, &fields) != NT_LockingClause || jt_get(x->t, fields, "lockedRels") == 0) lock->all = true;
+    x->s->reads_only = false;
+    return true;
+}
+
+bool fx_select(struct fx *x, uint32_t i) {
+    bool inherited = x->lock != NULL && x->lock->all;
+    struct scope s = enter(x);
+    struct fx_lock lock;
+    bool locks = find_lock(x, i, inherited, &lock);
+    bool ok = with_clause(x, jt_get(x->t, i, "withClause"));
+    x->lock = locks ? &lock : NULL;
+    ok = ok && fx_walk(x, jt_get(x->t, i, "fromClause"));
+    x->lock = locks && lock.all ? &lock : NULL; /* a set operation's sides */
+    ok = ok && fx_walk_as(x, NT_SelectStmt, jt_get(x->t, i, "larg")) && fx_walk_as(x, NT_SelectStmt, jt_get(x->t, i, "rarg"));
+    x->lock = NULL;
+    ok =
+        ok && fx_walk_fields(x, NT_SelectStmt, i, (const char *const[]){"withClause", "fromClause", "larg", "rarg", "lockingClause", NULL});
+    return leave(x, &s, ok);
+}
+
+bool fx_created(struct fx *x, uint32_t range_var) {
+    if (range_var == 0) return fx_fail(x, POL_NOT_UNDERSTOOD, "a CREATE without a name is not understood");
+    bool temp = jt_str_is(x->t, jt_get(x->t, range_var, "relpersistence"), "t") ||
+                jt_str_is(x->t, jt_get(x->t, range_var, "schemaname"), "pg_temp");
+    x->s->reads_only = false;
+    if (!temp) return fx_target(x, range_var, POL_CREATE);
+    const char *name = fx_text(x, jt_get(x->t, range_var, "relname"));
+    if (name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a relation without a name is not understood");
+    return fx_relation(x, "pg_temp", name, POL_TEMP, fx_location(x, range_var));
+}
+
+bool fx_into(struct fx *x, uint32_t i) {
+    return fx_created(x, jt_get(x->t, i, "rel")) && fx_walk_fields(x, NT_IntoClause, i, (const char *const[]){"rel", NULL});
+}
+
+/* --- the others --- */
+
+/* SET a = 1 needs no select on the target, SET a = a + 1 does: columns counts the references to columns that were seen meanwhile. */
+static bool walk_counting(struct fx *x, uint32_t i, bool *reads) {
+    uint32_t before = x->columns;
+    bool ok = fx_walk(x, i);
+    if (x->columns != before) *reads = true;
+    return ok;
+}
+
+static bool on_conflict(struct fx *x, uint32_t i, unsigned *access) {
+    if (i == 0) return true;
+    uint32_t infer = jt_get(x->t, i, "infer");
+    bool reads = jt_get(x->t, i, "whereClause") != 0 || (infer != 0 && jt_get(x->t, infer, "indexElems") != 0);
+    if (jt_str_is(x->t, jt_get(x->t, i, "action"), "ONCONFLICT_UPDATE")) *access |= POL_UPDATE;
+    if (!walk_counting(x, jt_get(x->t, i, "targetList"), &reads)) return false;
+    if (reads) *access |= POL_SELECT;
+    return fx_walk_fields(x, NT_OnConflictClause, i, (const char *const[]){"targetList", NULL});
+}
+
+bool fx_insert(struct fx *x, uint32_t i) {
+    struct scope s = enter(x);
+    unsigned access = POL_INSERT | (jt_get(x->t, i, "returningList") != 0 ? POL_SELECT : 0u);
+    bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && on_conflict(x, jt_get(x->t, i, "onConflictClause"), &access);
+    ok = ok && fx_target(x, jt_get(x->t, i, "relation"), access) &&
+         fx_walk_fields(x, NT_InsertStmt, i, (const char *const[]){"withClause", "onConflictClause", "relation", NULL});
+    return leave(x, &s, ok);
+}
+
+bool fx_update(struct fx *x, uint32_t i) {
+    struct scope s = enter(x);
+    bool where = jt_get(x->t, i, "whereClause") != 0;
+    bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "fromClause") != 0;
+    bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && walk_counting(x, jt_get(x->t, i, "targetList"), &reads);
+    ok = ok && fx_target(x, jt_get(x->t, i, "relation"), POL_UPDATE | (reads ? POL_SELECT : 0u)) &&
+         fx_walk_fields(x, NT_UpdateStmt, i, (const char *const[]){"withClause", "targetList", "relation", NULL});
+    if (x->s->kind == POL_K_UPDATE) x->s->where = where;
+    return leave(x, &s, ok);
+}
+
+bool fx_delete(struct fx *x, uint32_t i) {
+    struct scope s = enter(x);
+    bool where = jt_get(x->t, i, "whereClause") != 0;
+    bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "usingClause") != 0;
+    bool ok = with_clause(x, jt_get(x->t, i, "withClause")) &&
+              fx_target(x, jt_get(x->t, i, "relation"), POL_DELETE | (reads ? POL_SELECT : 0u)) &&
+              fx_walk_fields(x, NT_DeleteStmt, i, (const char *const[]){"withClause", "relation", NULL});
+    if (x->s->kind == POL_K_DELETE) x->s->where = where;
+    return leave(x, &s, ok);
+}
+
+bool fx_merge(struct fx *x, uint32_t i) {
+    struct scope s = enter(x);
+    unsigned access = POL_SELECT;
+    uint32_t whens = jt_get(x->t, i, "mergeWhenClauses"), fields;
+    for (uint32_t c = whens + 1; whens != 0 && c < jt_end(x->t, whens); c = jt_skip(x->t, c)) {
+        if (fx_node(x, c, &fields) != NT_MergeWhenClause)
+            return leave(x, &s, fx_fail(x, POL_NOT_UNDERSTOOD, "a MERGE action is not understood"));
+        uint32_t command = jt_get(x->t, fields, "commandType");
+        if (jt_str_is(x->t, command, "CMD_INSERT"))
+            access |= POL_INSERT;
+        else if (jt_str_is(x->t, command, "CMD_UPDATE"))
+            access |= POL_UPDATE;
+        else if (jt_str_is(x->t, command, "CMD_DELETE"))
+            access |= POL_DELETE;
+        else if (!jt_str_is(x->t, command, "CMD_NOTHING"))
+            return leave(x, &s, fx_fail(x, POL_NOT_UNDERSTOOD, "a MERGE action is not understood"));
+    }
+    bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && fx_target(x, jt_get(x->t, i, "relation"), access) &&
+              fx_walk_fields(x, NT_MergeStmt, i, (const char *const[]){"withClause", "relation", NULL});
+    return leave(x, &s, ok);
+}

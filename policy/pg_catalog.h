@@ -1,0 +1,11 @@
+/* PostgreSQL's system catalogs, split in two: what describes the schema and is open to anyone who has any rule on the database, and the rest. */
+#ifndef GH_POLICY_PG_CATALOG_H
+#define GH_POLICY_PG_CATALOG_H
+
+#include <stdbool.h>
+
+/* Reading it tells about structure only: no other session's activity, no secret, no sample of column values. */
+bool pg_catalog_harmless(const char *relation);
+bool pg_information_schema_harmless(const char *relation);
+
+#endif

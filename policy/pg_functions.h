@@ -1,0 +1,19 @@
+/* PostgreSQL's built-in functions, judged by name: an overloaded name is what its worst overload is. */
+#ifndef GH_POLICY_PG_FUNCTIONS_H
+#define GH_POLICY_PG_FUNCTIONS_H
+
+#include <stdbool.h>
+
+/* Computes from its arguments alone (and the clock, a random generator, the session's own name): reads no table, file or other session,
+ * writes nothing, runs no SQL text, does not wait. */
+bool pg_function_harmless(const char *name);
+/* Describes the schema: what psql's \d commands and drivers call. */
+bool pg_function_introspection(const char *name);
+/* The same for functions of information_schema. */
+bool pg_function_information_schema(const char *name);
+/* A name in PostgreSQL 15's pg_catalog, harmless or not, or one of PostgreSQL's own prefixes. */
+bool pg_function_built_in(const char *name);
+/* A column that harmless functions in FROM return (json_each's key and value): no function's name. */
+bool pg_function_column(const char *name);
+
+#endif

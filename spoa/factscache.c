@@ -1,0 +1,153 @@
+#include "spoa/factscache.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Facts hold copies of names and an entry per relation and function; measured on real statements they stay below this many bytes for
+ * each byte of text. */
+#define FACTS_PER_BYTE 8u
+#define ENTRY_FIXED    1024u
+
+struct facts_ref {
+    unsigned refs;
+    struct pol_facts *facts;
+};
+
+struct entry {
+    struct entry *chain;         /* in its bucket */
+    struct entry *newer, *older; /* by use */
+    uint64_t hash;
+    struct facts_ref *facts;
+    size_t len, cost;
+    char text[];
+};
+
+struct factscache {
+    size_t max_entries, max_bytes, count, bytes, nbuckets;
+    uint64_t seed[2];
+    struct entry *newest, *oldest;
+    struct entry **buckets; /* a power of two of them */
+};
+
+struct facts_ref *facts_ref_new(struct pol_facts *facts) {
+    struct facts_ref *r = malloc(sizeof *r);
+    if (r == NULL) {
+        pol_facts_free(facts);
+        return NULL;
+    }
+    *r = (struct facts_ref){1, facts};
+    return r;
+}
+
+struct facts_ref *facts_ref_get(struct facts_ref *r) {
+    r->refs++;
+    return r;
+}
+
+void facts_ref_put(struct facts_ref *r) {
+    if (r == NULL || --r->refs > 0) return;
+    pol_facts_free(r->facts);
+    free(r);
+}
+
+const struct pol_facts *facts_of(const struct facts_ref *r) { return r->facts; }
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    __uint128_t m = (__uint128_t)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Multiply and fold, seeded: fast, and a client cannot aim texts at one bucket. Equality is decided on the text itself. */
+static uint64_t hash_text(const struct factscache *c, const char *text, size_t len) {
+    uint64_t h = mix(c->seed[0] ^ len, 0x9e3779b97f4a7c15u);
+    while (len >= 8) {
+        uint64_t word;
+        memcpy(&word, text, 8);
+        h = mix(h ^ word, c->seed[1]);
+        text += 8;
+        len -= 8;
+    }
+    uint64_t last = 0;
+    memcpy(&last, text, len);
+    return mix(h ^ last, c->seed[1] ^ 0xd6e8feb86659fd93u);
+}
+
+struct factscache *factscache_new(size_t entries, size_t bytes) {
+    struct factscache *c = calloc(1, sizeof *c);
+    if (c == NULL) return NULL;
+    c->max_entries = entries;
+    c->max_bytes = bytes;
+    for (c->nbuckets = 64; c->nbuckets < entries && c->nbuckets < 1u << 20;) c->nbuckets *= 2;
+    c->buckets = calloc(c->nbuckets, sizeof(*c->buckets));
+    if (c->buckets == NULL || getrandom(c->seed, sizeof c->seed, 0) != (ssize_t)sizeof c->seed) {
+        factscache_free(c);
+        return NULL;
+    }
+    c->seed[1] |= 1;
+    return c;
+}
+
+static void unlink_use(struct factscache *c, struct entry *e) {
+    *(e->newer != NULL ? &e->newer->older : &c->newest) = e->older;
+    *(e->older != NULL ? &e->older->newer : &c->oldest) = e->newer;
+}
+
+static void push_use(struct factscache *c, struct entry *e) {
+    e->newer = NULL;
+    e->older = c->newest;
+    *(c->newest != NULL ? &c->newest->newer : &c->oldest) = e;
+    c->newest = e;
+}
+
+static void evict(struct factscache *c, struct entry *e) {
+    struct entry **at = &c->buckets[e->hash & (c->nbuckets - 1)];
+    while (*at != e) at = &(*at)->chain;
+    *at = e->chain;
+    unlink_use(c, e);
+    c->count--;
+    c->bytes -= e->cost;
+    facts_ref_put(e->facts);
+    free(e);
+}
+
+void factscache_free(struct factscache *c) {
+    if (c == NULL) return;
+    while (c->oldest != NULL) evict(c, c->oldest);
+    free(c->buckets);
+    free(c);
+}
+
+static struct entry *find(struct factscache *c, uint64_t hash, const char *text, size_t len) {
+    for (struct entry *e = c->buckets[hash & (c->nbuckets - 1)]; e != NULL; e = e->chain)
+        if (e->hash == hash && e->len == len && memcmp(e->text, text, len) == 0) return e;
+    return NULL;
+}
+
+struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len) {
+    struct entry *e = find(c, hash_text(c, text, len), text, len);
+    if (e == NULL) return NULL;
+    unlink_use(c, e);
+    push_use(c, e);
+    return facts_ref_get(e->facts);
+}
+
+void factscache_put(struct factscache *c, const char *text, size_t len, struct facts_ref *r) {
+    if (c->max_entries == 0 || len > c->max_bytes / (FACTS_PER_BYTE + 1)) return;
+    size_t cost = ENTRY_FIXED + len * (FACTS_PER_BYTE + 1);
+    uint64_t hash = hash_text(c, text, len);
+    if (cost > c->max_bytes || find(c, hash, text, len) != NULL) return;
+    struct entry *e = malloc(sizeof *e + len);
+    if (e == NULL) return;
+    while (c->count >= c->max_entries || cost > c->max_bytes - c->bytes) evict(c, c->oldest);
+    struct entry **bucket = &c->buckets[hash & (c->nbuckets - 1)];
+    *e = (struct entry){.chain = *bucket, .hash = hash, .facts = facts_ref_get(r), .len = len, .cost = cost};
+    memcpy(e->text, text, len);
+    *bucket = e;
+    push_use(c, e);
+    c->count++;
+    c->bytes += cost;
+}
+
+size_t factscache_count(const struct factscache *c) { return c->count; }
+size_t factscache_bytes(const struct factscache *c) { return c->bytes; }

@@ -1,0 +1,31 @@
+/* Facts by the exact text of a statement: a worker's own LRU cache, bounded by count and by bytes.
+ *
+ * Facts are shared with prepared statements, so they are reference-counted; the count is not atomic: one worker's
+ * facts never leave its thread. */
+#ifndef GH_SPOA_FACTSCACHE_H
+#define GH_SPOA_FACTSCACHE_H
+
+#include "policy/facts.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct facts_ref; /* opaque */
+/* Takes facts over, also when it returns NULL (out of memory). The caller holds one reference. */
+struct facts_ref *facts_ref_new(struct pol_facts *facts);
+struct facts_ref *facts_ref_get(struct facts_ref *r);
+void facts_ref_put(struct facts_ref *r); /* NULL is fine */
+const struct pol_facts *facts_of(const struct facts_ref *r);
+
+struct factscache;
+/* NULL when out of memory or randomness. bytes counts texts and an estimate of their facts. */
+struct factscache *factscache_new(size_t entries, size_t bytes);
+void factscache_free(struct factscache *c);
+/* A new reference for the caller, or NULL. */
+struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len);
+/* Keeps a reference of its own, and a copy of the text; does nothing when the entry would not fit. */
+void factscache_put(struct factscache *c, const char *text, size_t len, struct facts_ref *r);
+size_t factscache_count(const struct factscache *c);
+size_t factscache_bytes(const struct factscache *c);
+
+#endif

@@ -1,0 +1,248 @@
+#include "spoa/pump.h"
+
+#include "spoa/worker.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TURN_BYTES   (256u << 10) /* read for one session before others get their turn */
+#define CLOSE_MS     5000u        /* for the last bytes to be written */
+#define LINGER_MS    2000u        /* for the peer to close after them */
+#define LINGER_BYTES (1u << 20)
+
+void pump_init(struct pump *p) {
+    for (int i = 0; i < 2; i++) p->side[i] = (struct pump_side){.pump = p, .fd = -1, .in = BUF_INIT(p->scratch_size)};
+    p->active_ms = worker_now_ms();
+}
+
+static struct buf *out_of(struct pump *p, int side) { return flt_out(p->filter, (enum flt_side)side); }
+
+static void close_side(struct pump_side *s) {
+    if (s->rd != NULL) event_free(s->rd);
+    if (s->wr != NULL) event_free(s->wr);
+    s->rd = s->wr = NULL;
+    s->rd_on = s->wr_on = false;
+    if (s->fd >= 0) close(s->fd);
+    s->fd = -1;
+    s->dead = s->eof = true;
+    s->blocked_ms = 0;
+    buf_free(&s->in);
+}
+
+/* True when something was written. */
+static bool flush(struct pump *p, int side) {
+    struct pump_side *s = &p->side[side];
+    struct buf *out = out_of(p, side);
+    bool wrote = false;
+    if (s->dead) buf_drain(out, buf_used(out));
+    while (s->fd >= 0 && buf_used(out) > 0) {
+        ssize_t n = send(s->fd, buf_at(out), buf_used(out), MSG_NOSIGNAL);
+        if (n > 0) {
+            buf_drain(out, (size_t)n);
+            if (side == FLT_CLIENT) p->bytes_client += (uint64_t)n;
+            wrote = true;
+            s->blocked_ms = 0;
+            continue;
+        }
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            if (s->blocked_ms == 0) s->blocked_ms = worker_now_ms();
+            break;
+        }
+        s->dead = s->eof = true; /* the peer is gone: nothing of what it sent is of use any more */
+        buf_reset(&s->in);
+        buf_drain(out, buf_used(out));
+    }
+    if (buf_used(out) == 0) s->blocked_ms = 0;
+    return wrote;
+}
+
+static void take_events(struct pump *p) {
+    struct flt_event ev;
+    while (!p->closing && flt_next(p->filter, &ev)) {
+        if (ev.kind == FLT_EV_CLOSE) {
+            p->closing = true;
+            p->deadline_ms = worker_now_ms() + CLOSE_MS;
+        }
+        p->on_event(p->owner, &ev);
+    }
+}
+
+/* Gives the filter what waits on this side; true when anything moved. */
+static bool feed_rest(struct pump *p, int side) {
+    struct pump_side *s = &p->side[side];
+    bool moved = false;
+    if (buf_used(&s->in) > 0) {
+        size_t n = flt_feed(p->filter, (enum flt_side)side, buf_at(&s->in), buf_used(&s->in));
+        buf_drain(&s->in, n);
+        moved = n > 0;
+        if (buf_used(&s->in) == 0) buf_free(&s->in); /* an idle session keeps no buffer */
+    }
+    if (s->eof && !s->eof_told && buf_used(&s->in) == 0) {
+        s->eof_told = true;
+        flt_eof(p->filter, (enum flt_side)side);
+        moved = true;
+    }
+    return moved;
+}
+
+static void step(struct pump *p) {
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        take_events(p);
+        for (int i = 0; i < 2 && !p->closing; i++) {
+            moved = feed_rest(p, i) || moved;
+            take_events(p);
+        }
+        for (int i = 0; i < 2; i++)
+            if (flush(p, i) && !p->closing && (buf_used(&p->side[0].in) > 0 || buf_used(&p->side[1].in) > 0)) moved = true;
+        /* A client that takes no more must not keep its statement running. */
+        if (!p->closing && p->side[FLT_CLIENT].dead && p->side[FLT_CLIENT].eof_told) {
+            flt_terminate(p->filter, "08006", "the client has gone", NULL);
+            moved = true;
+        }
+    }
+}
+
+static bool may_read(struct pump *p, int side) {
+    const struct pump_side *s = &p->side[side];
+    if (s->fd < 0 || s->eof || p->closing || buf_used(&s->in) > 0) return false;
+    if (buf_used(out_of(p, FLT_CLIENT)) > p->mark) return false;
+    return side == FLT_SERVER || buf_used(out_of(p, FLT_SERVER)) <= p->mark;
+}
+
+static void watch(struct event *ev, bool *on, bool want) {
+    if (ev == NULL || *on == want) return;
+    *on = want && event_add(ev, NULL) == 0;
+    if (!want) event_del(ev);
+}
+
+static void close_step(struct pump *p) {
+    struct pump_side *c = &p->side[FLT_CLIENT], *s = &p->side[FLT_SERVER];
+    if (s->fd >= 0 && (buf_used(out_of(p, FLT_SERVER)) == 0 || s->dead)) close_side(s);
+    if (c->fd >= 0 && (buf_used(out_of(p, FLT_CLIENT)) == 0 || c->dead)) {
+        if (c->eof || c->dead)
+            close_side(c);
+        else if (!p->lingering) {
+            /* A close with unread input could take our last message from the peer: say that we are done, and read until it is too. */
+            p->lingering = true;
+            p->deadline_ms = worker_now_ms() + LINGER_MS;
+            shutdown(c->fd, SHUT_WR);
+        }
+    }
+    if (c->fd < 0 && s->fd < 0 && !p->closed) {
+        p->closed = true;
+        p->on_closed(p->owner);
+    }
+}
+
+static void interest(struct pump *p) {
+    if (p->closing) close_step(p);
+    for (int i = 0; i < 2; i++) {
+        struct pump_side *s = &p->side[i];
+        if (s->fd < 0) continue;
+        watch(s->rd, &s->rd_on, may_read(p, i) || (p->lingering && i == FLT_CLIENT));
+        watch(s->wr, &s->wr_on, s->blocked_ms != 0);
+    }
+}
+
+void pump_run(struct pump *p) {
+    if (p->running || p->closed) return;
+    p->running = true;
+    step(p);
+    p->running = false;
+    interest(p);
+}
+
+static void linger_read(struct pump *p, struct pump_side *s) {
+    ssize_t n = recv(s->fd, p->scratch, p->scratch_size, 0);
+    if (n > 0) p->linger_bytes += (size_t)n;
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || p->linger_bytes > LINGER_BYTES) s->eof = true;
+    interest(p);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg) {
+    struct pump_side *s = arg;
+    struct pump *p = s->pump;
+    int side = s == &p->side[FLT_CLIENT] ? FLT_CLIENT : FLT_SERVER;
+    size_t turn = 0;
+    (void)what;
+    if (p->lingering) {
+        linger_read(p, s);
+        return;
+    }
+    p->active_ms = worker_now_ms();
+    p->running = true;
+    while (turn < TURN_BYTES && may_read(p, side)) {
+        ssize_t n = recv((int)fd, p->scratch, p->scratch_size, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (n <= 0) {
+            s->eof = true;
+            if (n < 0) s->dead = true;
+            step(p);
+            break;
+        }
+        size_t taken = flt_feed(p->filter, (enum flt_side)side, p->scratch, (size_t)n);
+        buf_put(&s->in, p->scratch + taken, (size_t)n - taken);
+        if (s->in.failed) s->dead = s->eof = true; /* out of memory: this session ends, no byte is skipped */
+        step(p);
+        turn += (size_t)n;
+        if ((size_t)n < p->scratch_size) break; /* the socket is empty, most likely */
+    }
+    p->running = false;
+    interest(p);
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg) {
+    struct pump_side *s = arg;
+    (void)fd;
+    (void)what;
+    s->pump->active_ms = worker_now_ms();
+    pump_run(s->pump);
+}
+
+bool pump_attach(struct pump *p, enum flt_side side, int fd) {
+    struct pump_side *s = &p->side[side];
+    s->fd = fd;
+    s->dead = s->eof = s->eof_told = false;
+    s->rd = event_new(p->base, fd, EV_READ | EV_PERSIST, on_read, s);
+    s->wr = event_new(p->base, fd, EV_WRITE | EV_PERSIST, on_write, s);
+    if (s->rd != NULL && s->wr != NULL) return true;
+    close_side(s);
+    return false;
+}
+
+void pump_detach_server(struct pump *p) {
+    struct pump_side *s = &p->side[FLT_SERVER];
+    close_side(s);
+    s->dead = s->eof = s->eof_told = false;
+    buf_drain(out_of(p, FLT_SERVER), buf_used(out_of(p, FLT_SERVER)));
+}
+
+void pump_prefill(struct pump *p, const void *data, size_t len) { buf_put(&p->side[FLT_CLIENT].in, data, len); }
+
+void pump_tick(struct pump *p, uint64_t now_ms) {
+    if (p->closing && !p->closed && now_ms >= p->deadline_ms) pump_abort(p);
+}
+
+void pump_abort(struct pump *p) {
+    if (p->closed) return;
+    p->closing = true;
+    close_side(&p->side[FLT_CLIENT]);
+    close_side(&p->side[FLT_SERVER]);
+    if (p->running) return; /* interest() reports it */
+    p->closed = true;
+    p->on_closed(p->owner);
+}
+
+uint64_t pump_stalled(const struct pump *p, uint64_t now_ms) {
+    uint64_t longest = 0;
+    for (int i = 0; i < 2; i++) {
+        uint64_t since = p->side[i].blocked_ms;
+        if (since != 0 && now_ms > since && now_ms - since > longest) longest = now_ms - since;
+    }
+    return longest;
+}

@@ -1,0 +1,57 @@
+/* Moves bytes between two sockets and a filter: raw reads and writes on readiness, bounded buffers, backpressure both ways.
+ *
+ * A side is not read while bytes that it sent wait for the filter, or while an output that its bytes may lengthen is over the mark. */
+#ifndef GH_SPOA_PUMP_H
+#define GH_SPOA_PUMP_H
+
+#include "filters/filter.h"
+
+#include <event2/event.h>
+
+struct pump_side {
+    struct pump *pump;
+    int fd; /* -1: not connected, or closed */
+    struct event *rd, *wr;
+    bool rd_on, wr_on; /* what the loop watches */
+    bool eof;          /* the peer sends no more */
+    bool eof_told;
+    bool dead;           /* the peer takes no more */
+    struct buf in;       /* read, but not yet taken by the filter: at most one read */
+    uint64_t blocked_ms; /* since when a write waits; 0: none does */
+};
+
+struct pump {
+    struct event_base *base;
+    struct flt *filter;
+    uint8_t *scratch; /* one read's worth, shared by the pumps of a thread */
+    size_t scratch_size, mark;
+    void *owner;
+    void (*on_event)(void *owner, const struct flt_event *ev); /* may answer, may not call pump_run() */
+    /* Both sockets are closed; nothing follows. The pump's memory must outlive the call. */
+    void (*on_closed)(void *owner);
+    struct pump_side side[2]; /* by enum flt_side */
+    bool running, closing, lingering, closed;
+    uint64_t deadline_ms;  /* while closing */
+    uint64_t active_ms;    /* when bytes moved last */
+    size_t linger_bytes;   /* thrown away after our last byte */
+    uint64_t bytes_client; /* written to the client */
+};
+
+/* Prepares p, whose base, filter, scratch, scratch_size, mark, owner and calls are set. */
+void pump_init(struct pump *p);
+/* Gives the side its socket, which the pump owns from here on; call pump_run() after. False when out of memory: fd is closed. */
+bool pump_attach(struct pump *p, enum flt_side side, int fd);
+/* Closes the server's connection; the session lives on and may attach another. May be called from on_event. */
+void pump_detach_server(struct pump *p);
+/* Bytes of the client that were read before the pump had its socket; at most one read's worth. */
+void pump_prefill(struct pump *p, const void *data, size_t len);
+/* Moves what can be moved, hands events to the owner. To be called after every answer that was given outside on_event. */
+void pump_run(struct pump *p);
+/* Time passes: ends a closing that takes too long. */
+void pump_tick(struct pump *p, uint64_t now_ms);
+/* Closes both sockets now. */
+void pump_abort(struct pump *p);
+/* Milliseconds that the slower side has let our bytes wait; 0 when it does not. */
+uint64_t pump_stalled(const struct pump *p, uint64_t now_ms);
+
+#endif

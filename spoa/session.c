@@ -1,0 +1,339 @@
+#include "spoa/session_int.h"
+
+#include "spoa/record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- life --- */
+
+void session_ref(struct session *s) { s->refs++; }
+
+static void drop_head(struct session *s) {
+    if (s->head_ev != NULL) event_free(s->head_ev);
+    s->head_ev = NULL;
+    buf_free(&s->head);
+    if (s->fd >= 0) close(s->fd);
+    s->fd = -1;
+}
+
+static void session_free(struct session *s) {
+    *s->link = s->next;
+    if (s->next != NULL) s->next->link = s->link;
+    drop_head(s);
+    dial_cancel(s->dial);
+    session_drop_question(s);
+    session_drop_running(s);
+    names_clear(&s->prepared);
+    names_clear(&s->cursors);
+    flt_free(s->filter);
+    if (s->key_pid != 0) registry_key_drop(s->ws->d->registry, s->key_pid);
+    if (s->who_counted) registry_principal_leave(s->ws->d->registry, s->who->principal);
+    if (s->counted) registry_leave(s->ws->d->registry);
+    jwt_identity_free(s->who);
+    startup_free(s->startup);
+    pol_role_free(s->role);
+    free(s->groups);
+    free(s->user);
+    snap_unref(s->login);
+    snap_unref(s->snap);
+    free(s);
+}
+
+void session_unref(struct session *s) {
+    if (--s->refs == 0) session_free(s);
+}
+
+static void run_bye(struct worker *w, struct wmsg *m) {
+    (void)w;
+    session_unref((struct session *)(void *)((char *)m - offsetof(struct session, bye)));
+}
+
+/* The connection is gone. The memory goes in a turn of its own: callers up the stack still hold it. */
+static void session_gone(struct session *s) {
+    s->bye.run = run_bye;
+    worker_post(s->ws->w, &s->bye);
+}
+
+static void record_close(struct session *s) {
+    struct rec r = {0};
+    rec_str(&r, "session", s->id);
+    rec_str(&r, "principal", s->who->principal);
+    rec_str(&r, "database", s->db->name);
+    rec_str(&r, "reason", s->why != NULL ? s->why : "closed");
+    rec_u64(&r, "statements", s->statements);
+    rec_u64(&r, "refused", s->refused);
+    rec_u64(&r, "rows", s->rows);
+    rec_u64(&r, "bytes", s->bytes);
+    rec_u64(&r, "duration_ms", worker_now_ms() - s->started_ms);
+    rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "session.close", NULL, NULL);
+    rec_append(s->ws->d->led, &r, LED_SESSIONS, NULL, "session.close", NULL, NULL);
+    log_event(LOG_INFO, "session.close", "session", s->id, "principal", s->who->principal, "reason", s->why, "statements",
+              log_fmt("%llu", (unsigned long long)s->statements), "refused", log_fmt("%llu", (unsigned long long)s->refused), "rows",
+              log_fmt("%llu", (unsigned long long)s->rows), "sent", log_fmt("%llu", (unsigned long long)s->pump.bytes_client), NULL);
+}
+
+static void on_closed(void *owner) { session_gone(owner); }
+
+static void on_filter_close(struct session *s, const struct flt_event *ev) {
+    bool was_open = s->state == SESSION_OPEN;
+    s->state = SESSION_OVER;
+    if (s->why == NULL) s->why = ev->close.reason;
+    dial_cancel(s->dial);
+    s->dial = NULL;
+    session_drop_question(s);
+    if (s->key_pid != 0) registry_key_drop(s->ws->d->registry, s->key_pid);
+    s->key_pid = 0;
+    if (was_open)
+        record_close(s);
+    else
+        log_event(ev->close.rc == GH_OK ? LOG_INFO : LOG_WARN, "session.end", "session", s->id, "src", s->src, "reason", s->why, "result",
+                  gh_rc_name(ev->close.rc), NULL);
+}
+
+static void on_event(void *owner, const struct flt_event *ev) {
+    struct session *s = owner;
+    switch (ev->kind) {
+    case FLT_EV_LOGIN: session_on_login(s, ev); break;
+    case FLT_EV_STATEMENT: session_on_statement(s, ev); break;
+    case FLT_EV_UPSTREAM: session_on_upstream(s); break;
+    case FLT_EV_UPSTREAM_READY: session_on_upstream_ready(s, ev); break;
+    case FLT_EV_UPSTREAM_LOST: session_on_upstream_lost(s, ev); break;
+    case FLT_EV_RESULT: session_on_result(s, ev); break;
+    case FLT_EV_CANCEL: session_cancel(s->ws, ev->cancel.pid, ev->cancel.secret, s->src); break;
+    case FLT_EV_CLOSE: on_filter_close(s, ev); break;
+    }
+}
+
+void session_close(struct session *s, const char *sqlstate, const char *message, const char *hint) {
+    if (s->state == SESSION_OVER) return;
+    if (s->filter == NULL || s->pump.closing) return;
+    flt_terminate(s->filter, sqlstate, message, hint);
+}
+
+struct pol_pins session_pins(const struct conf_database *db) {
+    struct pol_pins pins = {.search_path = db->search_path, .nsearch_path = db->nsearch_path};
+    for (size_t i = 0; i < db->nsettings; i++) {
+        if (strcasecmp(db->settings[i].name, "timezone") == 0) pins.time_zone = db->settings[i].value;
+        if (strcasecmp(db->settings[i].name, "datestyle") == 0) pins.date_style = db->settings[i].value;
+    }
+    return pins;
+}
+
+void session_renew(struct session *s) {
+    struct snap *now = wstate_snap(s->ws);
+    if (now->generation == s->snap->generation) return;
+    snap_unref(s->snap);
+    s->snap = snap_ref(now);
+    if (s->who == NULL) return;
+    pol_role_free(s->role);
+    s->role = NULL;
+    if (conf_database(now->conf, s->db->name) == NULL) return; /* no longer offered */
+    struct pol_subject who = {s->who->principal, (const char *const *)s->who->groups, s->who->ngroups};
+    struct pol_pins pins = session_pins(s->db);
+    s->role = pol_role_new(now->policy, &who, s->db->name, &pins);
+}
+
+void session_idle_check(struct session *s) {
+    if (!s->draining || s->filter == NULL || s->pump.closing || s->q.open) return;
+    if (s->state == SESSION_OPEN && !flt_idle(s->filter)) return;
+    s->why = "drained";
+    session_close(s, "57P01", "terminating connection: gatehouse is shutting down", "Connect again.");
+    pump_run(&s->pump);
+}
+
+/* --- the PROXY header --- */
+
+static bool start_filter(struct session *s) {
+    static const struct flt_kv pins[] = {{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}};
+    const struct conf_limits *l = &s->snap->conf->limits;
+    struct flt_conf conf = {.limits = {.token = l->token + 64,
+                                       .statement = l->statement,
+                                       .params = l->params,
+                                       .reply = l->reply,
+                                       .statements = l->prepared,
+                                       .portals = l->portals,
+                                       .inflight = l->inflight},
+                            .ctx_free = session_prep_free,
+                            .pins = pins,
+                            .npins = sizeof pins / sizeof *pins};
+    s->filter = pg_filter_new(&conf);
+    if (s->filter == NULL) return false;
+    s->pump = (struct pump){.base = s->ws->base,
+                            .filter = s->filter,
+                            .scratch = s->ws->scratch,
+                            .scratch_size = sizeof s->ws->scratch,
+                            .mark = l->buffer,
+                            .owner = s,
+                            .on_event = on_event,
+                            .on_closed = on_closed};
+    pump_init(&s->pump);
+    s->state = SESSION_LOGIN;
+    int fd = s->fd;
+    s->fd = -1;
+    return pump_attach(&s->pump, FLT_CLIENT, fd);
+}
+
+static void refuse_ticket(struct session *s, const struct ticket *t) {
+    log_event(LOG_WARN, "session.refused", "session", s->id, "src", s->src, "reason", t->reason, NULL);
+    s->why = "refused";
+    if (strcmp(t->reason, "draining") == 0)
+        session_close(s, "57P03", "gatehouse is shutting down", "Connect again in a moment.");
+    else if (strcmp(t->reason, "sessions") == 0)
+        session_close(s, "53300", "too many sessions", "Close sessions that you do not need, or try again later.");
+    else
+        session_close(s, "28000", "this connection is not admitted", "Ask who runs this gate; the reason is in its log.");
+}
+
+static void header_failed(struct session *s, const char *why, const char *detail) {
+    log_event(LOG_WARN, "payload.refused", "src", s->src, "reason", why, "detail", detail, NULL);
+    drop_head(s);
+    session_gone(s);
+}
+
+static void header_done(struct session *s, const struct pp2_header *h, size_t consumed) {
+    struct daemon *d = s->ws->d;
+    struct ticket t;
+    if (h->command != PP2_PROXY || !h->has_unique_id) {
+        header_failed(s, h->command != PP2_PROXY ? "local connection" : "no ticket", NULL);
+        return;
+    }
+    memcpy(s->src, h->src, sizeof s->src);
+    s->src_port = h->src_port;
+    enum ticket_rc rc = ticket_check(d->key, d->used, h->unique_id, h->unique_id_len, h->src, h->src_port, worker_now_ms(), &t);
+    if (rc != TICKET_OK) {
+        header_failed(s, "ticket", ticket_rc_name(rc));
+        return;
+    }
+    memcpy(s->id, t.sid, sizeof s->id);
+    event_free(s->head_ev);
+    s->head_ev = NULL;
+    if (!start_filter(s)) {
+        s->state = SESSION_OVER;
+        s->pump.closed = s->pump.closing = true;
+        header_failed(s, "out of memory", NULL);
+        return;
+    }
+    pump_prefill(&s->pump, buf_at(&s->head) + consumed, buf_used(&s->head) - consumed);
+    buf_free(&s->head);
+    if (s->draining || atomic_load(&d->draining))
+        refuse_ticket(s, &(struct ticket){.reason = "draining"});
+    else if (!s->counted)
+        refuse_ticket(s, &(struct ticket){.reason = "sessions"});
+    else if (t.verdict != TICKET_ALLOW)
+        refuse_ticket(s, &t);
+    pump_run(&s->pump);
+}
+
+static void on_head(evutil_socket_t fd, short what, void *arg) {
+    struct session *s = arg;
+    struct pp2_header h;
+    size_t consumed = 0;
+    struct gh_err err = {0};
+    (void)what;
+    /* Never more than a header's worth: what follows it waits in the socket. */
+    uint8_t *room = buf_reserve(&s->head, PP2_HEADER_MAX - buf_used(&s->head));
+    ssize_t n = room == NULL ? -1 : recv((int)fd, room, PP2_HEADER_MAX - buf_used(&s->head), 0);
+    if (n < 0 && room != NULL && (errno == EAGAIN || errno == EINTR)) return;
+    if (n <= 0) {
+        header_failed(s, "closed before its header", NULL);
+        return;
+    }
+    buf_commit(&s->head, (size_t)n);
+    enum gh_rc rc = pp2_decode(buf_at(&s->head), buf_used(&s->head), &h, &consumed, &err);
+    if (rc == GH_OK)
+        header_done(s, &h, consumed);
+    else if (rc != GH_NEED_MORE || buf_used(&s->head) >= PP2_HEADER_MAX)
+        header_failed(s, "PROXY header", err.reason);
+}
+
+void session_accept(struct wstate *ws, int fd) {
+    struct session *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        close(fd);
+        return;
+    }
+    s->ws = ws;
+    s->snap = snap_ref(wstate_snap(ws));
+    s->serial = ++ws->next_serial;
+    s->refs = 1;
+    s->fd = fd;
+    s->head = BUF_INIT(PP2_HEADER_MAX);
+    s->started_ms = worker_now_ms();
+    s->next = ws->sessions;
+    if (s->next != NULL) s->next->link = &s->next;
+    s->link = &ws->sessions;
+    ws->sessions = s;
+    s->counted = registry_enter(ws->d->registry, s->snap->conf->limits.sessions);
+    s->head_ev = event_new(ws->base, fd, EV_READ | EV_PERSIST, on_head, s);
+    if (s->head_ev == NULL || event_add(s->head_ev, NULL) != 0) header_failed(s, "out of memory", NULL);
+}
+
+/* --- time and the end --- */
+
+static void tick(struct session *s, uint64_t now) {
+    const struct conf_limits *l = &s->snap->conf->limits;
+    if (s->state == SESSION_HEADER) {
+        if (s->fd >= 0 && now - s->started_ms > l->startup_ms) header_failed(s, "no header in time", NULL);
+        return;
+    }
+    if (s->state == SESSION_LOGIN && now - s->started_ms > l->startup_ms) {
+        s->why = "login took too long";
+        session_close(s, "57P05", "login took too long", NULL);
+        pump_run(&s->pump);
+    } else if (s->up_deadline_ms != 0 && now > s->up_deadline_ms) {
+        s->up_deadline_ms = 0;
+        s->why = "the database did not finish the login";
+        log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "reason", "login timed out", NULL);
+        session_close(s, "08006", "the database does not answer", "Try again later.");
+        pump_run(&s->pump);
+    } else if (l->stall_ms != 0 && pump_stalled(&s->pump, now) > l->stall_ms) {
+        s->why = "a peer takes no bytes";
+        pump_abort(&s->pump);
+    } else if (l->idle_ms != 0 && s->state == SESSION_OPEN && !s->q.open && s->run_count == 0 && now - s->pump.active_ms > l->idle_ms) {
+        s->why = "idle for too long";
+        session_close(s, "57P05", "terminating connection because it was idle for too long", "Connect again.");
+        pump_run(&s->pump);
+    }
+    session_idle_check(s);
+    pump_tick(&s->pump, now);
+}
+
+void session_sweep(struct wstate *ws, uint64_t now_ms) {
+    for (struct session *s = ws->sessions; s != NULL; s = s->next) tick(s, now_ms);
+}
+
+void session_end_all(struct wstate *ws, bool all) {
+    for (struct session *s = ws->sessions; s != NULL; s = s->next) {
+        s->draining = true;
+        if (s->state == SESSION_HEADER) {
+            if (all && s->fd >= 0) header_failed(s, "shutting down", NULL);
+            continue;
+        }
+        session_idle_check(s);
+        if (!all) continue;
+        if (s->why == NULL) s->why = "shut down";
+        session_close(s, "57P01", "terminating connection: gatehouse is shutting down", "Connect again.");
+        pump_run(&s->pump);
+    }
+}
+
+static void closed_late(void *owner) { (void)owner; }
+
+void session_drop_all(struct wstate *ws) {
+    for (struct session *s = ws->sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->filter != NULL) {
+            s->pump.on_closed = closed_late;
+            pump_abort(&s->pump);
+        }
+        /* The ledger still holds the address of a session that waits for it: its memory stays until the process ends. */
+        if (s->refs == 1) session_free(s);
+    }
+}

@@ -1,0 +1,53 @@
+#include "spoa/daemon.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err) {
+    struct snap *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        *err = (struct pol_error){.text = "out of memory"};
+        return NULL;
+    }
+    atomic_init(&s->refs, 1);
+    s->generation = before == NULL ? 1 : before->generation + 1;
+    s->policy_generation = s->generation;
+    s->conf = conf_load(path, err);
+    if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
+    if (s->policy != NULL) {
+        bool same = before != NULL && strcmp(pol_policy_hash(before->policy), pol_policy_hash(s->policy)) == 0;
+        if (same) s->policy_generation = before->policy_generation;
+        return s;
+    }
+    conf_free(s->conf);
+    free(s);
+    return NULL;
+}
+
+struct snap *snap_ref(struct snap *s) {
+    atomic_fetch_add(&s->refs, 1);
+    return s;
+}
+
+void snap_unref(struct snap *s) {
+    if (s == NULL || atomic_fetch_sub(&s->refs, 1) != 1) return;
+    pol_policy_unref(s->policy);
+    conf_free(s->conf);
+    free(s);
+}
+
+struct snap *daemon_snap(struct daemon *d) {
+    pthread_mutex_lock(&d->lock);
+    struct snap *s = snap_ref(d->current);
+    pthread_mutex_unlock(&d->lock);
+    return s;
+}
+
+void daemon_swap(struct daemon *d, struct snap *next) {
+    pthread_mutex_lock(&d->lock);
+    struct snap *old = d->current;
+    d->current = next;
+    atomic_store(&d->generation, next->generation);
+    pthread_mutex_unlock(&d->lock);
+    snap_unref(old);
+}

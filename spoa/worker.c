@@ -1,0 +1,126 @@
+#include "spoa/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+struct worker {
+    struct worker_conf conf;
+    struct event_base *base;
+    struct event *wake; /* reads efd */
+    int efd;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    struct wmsg *head, **tail; /* guarded by lock */
+    bool stopping, ended;      /* guarded by lock */
+};
+
+uint64_t worker_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+uint64_t worker_now_ms(void) { return worker_now_us() / 1000u; }
+
+/* Takes the whole queue at once: what the messages post in their turn waits for the next round, so sockets are not starved. */
+static void on_wake(evutil_socket_t fd, short what, void *arg) {
+    struct worker *w = arg;
+    uint64_t count;
+    (void)what;
+    ssize_t got = read((int)fd, &count, sizeof count);
+    (void)got; /* EAGAIN only: the queue is looked at anyway */
+    pthread_mutex_lock(&w->lock);
+    struct wmsg *m = w->head;
+    w->head = NULL;
+    w->tail = &w->head;
+    bool stop = w->stopping;
+    pthread_mutex_unlock(&w->lock);
+    while (m != NULL) {
+        struct wmsg *next = m->next;
+        m->next = NULL;
+        m->run(w, m);
+        m = next;
+    }
+    if (stop) event_base_loopbreak(w->base);
+}
+
+static void *worker_main(void *arg) {
+    struct worker *w = arg;
+    if (w->conf.start != NULL) w->conf.start(w);
+    event_base_dispatch(w->base);
+    pthread_mutex_lock(&w->lock);
+    w->ended = true; /* what is posted from here on is dropped: nobody would run it, and its memory may go */
+    w->head = NULL;
+    w->tail = &w->head;
+    pthread_mutex_unlock(&w->lock);
+    if (w->conf.end != NULL) w->conf.end(w);
+    return NULL;
+}
+
+static bool start_thread(struct worker *w) {
+    pthread_attr_t attr;
+    sigset_t all, old;
+    if (pthread_attr_init(&attr) != 0) return false;
+    bool ok = pthread_attr_setstacksize(&attr, w->conf.stack) == 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    ok = ok && pthread_create(&w->thread, &attr, worker_main, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    return ok;
+}
+
+struct worker *worker_start(const struct worker_conf *conf) {
+    struct worker *w = calloc(1, sizeof *w);
+    if (w == NULL) return NULL;
+    w->conf = *conf;
+    w->tail = &w->head;
+    pthread_mutex_init(&w->lock, NULL);
+    w->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    w->base = event_base_new();
+    if (w->efd >= 0 && w->base != NULL) w->wake = event_new(w->base, w->efd, EV_READ | EV_PERSIST, on_wake, w);
+    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
+        worker_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
+    static const uint64_t one = 1;
+    pthread_mutex_lock(&w->lock);
+    if (m != NULL && !w->ended) {
+        m->next = NULL;
+        *w->tail = m;
+        w->tail = &m->next;
+    }
+    w->stopping = w->stopping || stop;
+    pthread_mutex_unlock(&w->lock);
+    ssize_t put = write(w->efd, &one, sizeof one);
+    (void)put; /* it cannot fail but with EAGAIN at 2^64-2 wakeups, when one is due anyway */
+}
+
+void worker_post(struct worker *w, struct wmsg *m) { post_locked(w, m, false); }
+void worker_stop(struct worker *w) { post_locked(w, NULL, true); }
+void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
+
+void worker_free(struct worker *w) {
+    if (w == NULL) return;
+    if (w->wake != NULL) event_free(w->wake);
+    if (w->base != NULL) event_base_free(w->base);
+    if (w->efd >= 0) close(w->efd);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+struct event_base *worker_base(const struct worker *w) {
+    return w->base;
+}
+void *worker_data(const struct worker *w) { return w->conf.data; }
+unsigned worker_index(const struct worker *w) { return w->conf.index; }

@@ -1,0 +1,139 @@
+/* A worker's loop: the two doors, the passing of time, the end. */
+#include <config.h>
+
+#include "spoa/daemon.h"
+#include "spoa/door.h"
+#include "spoa/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_TURN 8
+#define PAUSE_MS         100 /* when descriptors are out: no busy loop on a readable listener */
+#define SWEEP_MS         250
+
+struct snap *wstate_snap(struct wstate *ws) {
+    if (ws->snap == NULL || ws->snap->generation != atomic_load(&ws->d->generation)) {
+        snap_unref(ws->snap);
+        ws->snap = daemon_snap(ws->d);
+    }
+    return ws->snap;
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg) {
+    struct wstate *ws = arg;
+    (void)fd;
+    (void)what;
+    event_add(ws->accept_spop, NULL);
+    event_add(ws->accept_payload, NULL);
+}
+
+static void pause_accepting(struct wstate *ws, const char *why) {
+    struct timeval tv = {0, PAUSE_MS * 1000};
+    log_event(LOG_ERROR, "door.paused", "reason", why, NULL);
+    event_del(ws->accept_spop);
+    event_del(ws->accept_payload);
+    event_add(ws->resume, &tv);
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *arg) {
+    struct wstate *ws = arg;
+    bool spop = listener == ws->d->spop_fd;
+    const struct conf *boot = ws->d->boot->conf;
+    (void)what;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4((int)listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0) {
+            if (errno == EINTR || errno == ECONNABORTED) continue;
+            if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(ws, strerror(errno));
+            return;
+        }
+        if (!door_peer_ok(spop ? &boot->spop : &boot->payload, spop ? "spop" : "payload", fd))
+            close(fd);
+        else if (spop)
+            door_spop_accept(ws, fd);
+        else
+            session_accept(ws, fd);
+    }
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg) {
+    struct wstate *ws = arg;
+    (void)fd;
+    (void)what;
+    wstate_snap(ws); /* lets go of an old snapshot on an idle worker too */
+    session_sweep(ws, worker_now_ms());
+}
+
+static bool setup(struct wstate *ws) {
+    const struct conf_limits *l = &ws->d->boot->conf->limits;
+    struct timeval sweep = {0, SWEEP_MS * 1000};
+    ws->facts = factscache_new((size_t)l->cache_statements, (size_t)l->cache_bytes);
+    ws->accept_spop = event_new(ws->base, ws->d->spop_fd, EV_READ | EV_PERSIST, on_accept, ws);
+    ws->accept_payload = event_new(ws->base, ws->d->payload_fd, EV_READ | EV_PERSIST, on_accept, ws);
+    ws->resume = event_new(ws->base, -1, 0, on_resume, ws);
+    ws->sweep = event_new(ws->base, -1, EV_PERSIST, on_sweep, ws);
+    return ws->facts != NULL && ws->accept_spop != NULL && ws->accept_payload != NULL && ws->resume != NULL && ws->sweep != NULL &&
+           event_add(ws->accept_spop, NULL) == 0 && event_add(ws->accept_payload, NULL) == 0 && event_add(ws->sweep, &sweep) == 0;
+}
+
+static void start(struct worker *w) {
+    struct wstate *ws = worker_data(w);
+    ws->w = w;
+    ws->base = worker_base(w);
+    if (setup(ws)) return;
+    log_event(LOG_ERROR, "worker.start", "reason", "out of memory", NULL);
+    _exit(1);
+}
+
+static void end(struct worker *w) {
+    struct wstate *ws = worker_data(w);
+    session_drop_all(ws);
+    door_spop_drop_all(ws);
+    struct event *events[] = {ws->accept_spop, ws->accept_payload, ws->resume, ws->sweep};
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) event_free(events[i]);
+    factscache_free(ws->facts);
+    snap_unref(ws->snap);
+    free(ws);
+}
+
+bool wstate_start_all(struct daemon *d) {
+    d->workers = calloc(d->boot->conf->threads, sizeof(*d->workers));
+    if (d->workers == NULL) return false;
+    for (unsigned i = 0; i < d->boot->conf->threads; i++) {
+        struct wstate *ws = calloc(1, sizeof *ws);
+        if (ws == NULL) return false;
+        ws->d = d;
+        struct worker_conf conf = {.index = i, .stack = POL_STACK_BYTES + (1u << 20), .start = start, .end = end, .data = ws};
+        d->workers[i] = worker_start(&conf);
+        if (d->workers[i] == NULL) {
+            free(ws);
+            return false;
+        }
+        d->nworkers++;
+    }
+    return true;
+}
+
+struct end_msg {
+    struct wmsg msg;
+    bool all;
+};
+
+static void run_end(struct worker *w, struct wmsg *m) {
+    session_end_all(worker_data(w), ((struct end_msg *)(void *)m)->all);
+    free(m);
+}
+
+void wstate_end_sessions(struct daemon *d, bool all) {
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        struct end_msg *m = calloc(1, sizeof *m);
+        if (m == NULL) continue;
+        m->msg.run = run_end;
+        m->all = all;
+        worker_post(d->workers[i], &m->msg);
+    }
+}

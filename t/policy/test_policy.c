@@ -1,0 +1,383 @@
+#include "policy/policy.h"
+#include "t/lib/guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char shop[] = "version: 1\n"
+                           "databases:\n"
+                           "  shop: { mode: enforce }\n"
+                           "  lab: { mode: observe }\n"
+                           "rules:\n"
+                           "  - name: agents-read\n"
+                           "    groups: [ai-agents]\n"
+                           "    database: shop\n"
+                           "    allow: [select]\n"
+                           "    on: [public.orders, public.customers, \"public.\\\"Odd Name\\\"\"]\n"
+                           "    functions: [public.order_total, public.pg_*, pg_catalog.nextval]\n"
+                           "  - name: agents-write\n"
+                           "    principals: [agent@shop.example]\n"
+                           "    database: [shop]\n"
+                           "    allow: [insert, update, temp]\n"
+                           "    on: public.orders\n"
+                           "  - name: archive\n"
+                           "    groups: [ai-agents]\n"
+                           "    database: \"*\"\n"
+                           "    allow: read\n"
+                           "    on: archive.*\n"
+                           "  - name: builders\n"
+                           "    groups: [builders]\n"
+                           "    database: shop\n"
+                           "    allow: [ddl, read, write, execute]\n"
+                           "    on: [\"build.*\"]\n"
+                           "    functions: [build.*]\n"
+                           "  - name: dbas\n"
+                           "    groups: [dbas]\n"
+                           "    database: \"*\"\n"
+                           "    allow: all\n"
+                           "    on: \"*.*\"\n"
+                           "  - name: no-secrets\n"
+                           "    groups: [ai-agents, builders]\n"
+                           "    database: shop\n"
+                           "    deny: all\n"
+                           "    on: [\"*.staff\", archive.secret_*]\n"
+                           "    reason: Salaries are not for agents.\n"
+                           "    hint: Ask hr@shop.example.\n"
+                           "  - name: settings\n"
+                           "    groups: [tuners]\n"
+                           "    database: shop\n"
+                           "    allow: [set, notify]\n";
+
+static struct pol_policy *policy(void) {
+    struct pol_error e;
+    struct pol_policy *p = pol_policy_load_text("shop.yaml", shop, strlen(shop), &e);
+    char text[1024] = "";
+    if (p == NULL) pol_error_format(&e, text, sizeof text);
+    ck_assert_msg(p != NULL, "%s", text);
+    return p;
+}
+
+static void judge_as(const char *who, const char *database, const char *sql, struct pol_verdict *v) {
+    static const char *const path[] = {"public", "archive"};
+    struct pol_policy *p = policy();
+    const char *groups[] = {who};
+    struct pol_subject s = {.principal = strcmp(who, "agent") == 0 ? "agent@shop.example" : "x", .groups = groups, .ngroups = 1};
+    if (strcmp(who, "agent") == 0) groups[0] = "ai-agents";
+    struct pol_pins pins = {.search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC"};
+    if (strcmp(who, "wide") == 0) groups[0] = "ai-agents";
+    struct pol_role *r = pol_role_new(p, &s, database, &pins);
+    pol_policy_unref(p); /* the role holds its own reference */
+    ck_assert_ptr_nonnull(r);
+    struct pol_parse_error err;
+    struct pol_facts *f = pol_facts_pg(sql, strlen(sql), NULL, &err);
+    if (f != NULL)
+        pol_judge(r, f, v);
+    else
+        pol_refuse_parse(&err, v);
+    char rule[64];
+    snprintf(rule, sizeof rule, "%s", v->rule);
+    v->rule = strcmp(rule, "no-secrets") == 0 ? "no-secrets" : rule[0] == '\0' ? "" : "other"; /* the role's memory goes now */
+    pol_facts_free(f);
+    pol_role_free(r);
+}
+
+static const struct {
+    const char *who, *sql, *want; /* "" allowed, else a part of the message */
+} verdicts[] = {
+    {"agent", "SELECT * FROM orders", ""},
+    {"agent", "SELECT * FROM public.orders o JOIN customers c ON o.customer_id = c.id", ""},
+    {"agent", "SELECT * FROM \"Odd Name\"", ""},
+    {"agent", "SELECT * FROM \"Orders\"", "select on public.Orders"},
+    {"agent", "SELECT * FROM staff", "Salaries"},
+    {"agent", "SELECT * FROM public.staff", "Salaries"},
+    {"agent", "SELECT * FROM hr.staff", "Salaries"},
+    {"agent", "SELECT * FROM archive.secret_x", "Salaries"},
+    {"agent", "SELECT * FROM archive.y", ""},
+    {"agent", "SELECT * FROM unknown", "select on public.unknown"},
+    {"agent", "WITH staff AS (SELECT 1) SELECT * FROM staff", ""},
+    {"agent", "WITH x AS (SELECT * FROM staff) SELECT 1", "Salaries"},
+    {"agent", "SELECT 1; SELECT * FROM staff", "Salaries"},
+    {"agent", "INSERT INTO orders VALUES (1)", ""},
+    {"agent", "UPDATE orders SET status = 'x' WHERE id = 1", ""},
+    {"agent", "DELETE FROM orders", "delete on public.orders"},
+    {"agent", "UPDATE customers SET a = 1", "update on public.customers"},
+    {"agent", "SELECT * FROM customers FOR UPDATE", "update on public.customers"},
+    {"agent", "WITH x AS (DELETE FROM orders RETURNING *) SELECT * FROM x", "delete on public.orders"},
+    {"agent", "DROP TABLE orders", "drop on public.orders"},
+    {"agent", "CREATE TABLE n (a int)", "create on public.n"},
+    {"agent", "CREATE TEMP TABLE n AS SELECT * FROM orders", ""},
+    {"agent", "CREATE TEMP VIEW orders AS SELECT * FROM staff", "Salaries"},
+    {"agent", "SELECT * FROM pg_temp.n", ""},
+    {"agent", "SELECT * FROM pg_temp_3.n", "pg_temp_3.n"},
+    {"ai-agents", "CREATE TEMP TABLE n (a int)", "temp on pg_temp.n"},
+    {"ai-agents", "INSERT INTO orders VALUES (1)", "insert on public.orders"},
+    {"wide", "SELECT * FROM orders", ""},
+    {"wide", "SELECT * FROM secret_x", "select on public.secret_x"},
+    {"wide", "SELECT * FROM staff", "Salaries"},
+    {"agent", "COPY orders TO STDOUT", ""},
+    {"agent", "COPY orders TO '/tmp/x'", "COPY on database"},
+    {"agent", "COPY (SELECT * FROM staff) TO STDOUT", "Salaries"},
+    {"agent", "EXPLAIN ANALYZE SELECT * FROM staff", "Salaries"},
+    {"agent", "PREPARE p AS SELECT * FROM staff", "Salaries"},
+    {"agent", "EXECUTE p", ""},
+    {"agent", "DECLARE c CURSOR FOR SELECT * FROM staff", "Salaries"},
+    {"agent", "BEGIN; SELECT 1; SAVEPOINT a; ROLLBACK TO a; COMMIT", ""},
+    {"agent", "", ""},
+    {"agent", "PREPARE TRANSACTION 'x'", "cannot be seen"},
+    {"agent", "DO 'x'", "DO on database"},
+    {"agent", "CALL p()", "CALL on database"},
+    {"agent", "TRUNCATE orders", "truncate on public.orders"},
+    {"agent", "LOCK TABLE orders", "lock on public.orders"},
+    {"agent", "LISTEN a", "LISTEN on database"},
+    {"agent", "UNLISTEN *", ""},
+    {"agent", "CLOSE ALL; UNLISTEN *; RESET ALL; SELECT pg_advisory_unlock_all()", ""},
+    {"agent", "DISCARD ALL", ""},
+    {"agent", "GRANT SELECT ON orders TO x", "grant on public.orders"},
+    {"agent", "CREATE ROLE x", "CREATE ROLE on database"},
+    {"agent", "VACUUM orders", "maintain on public.orders"},
+    /* functions */
+    {"agent", "SELECT lower('A'), now(), count(*), version() FROM orders", ""},
+    {"agent", "SELECT order_total(1), public.order_total(1)", ""},
+    {"agent", "SELECT other.order_total(1)", "other.order_total"},
+    {"wide", "SELECT order_total(1)", "order_total"},
+    {"agent", "SELECT pg_read_file('x')", "pg_read_file"},
+    {"agent", "SELECT pg_catalog.pg_read_file('x')", "pg_catalog.pg_read_file"},
+    {"agent", "SELECT public.pg_read_file('x')", ""},
+    {"agent", "SELECT pg_read_file_of_the_future('x')", "pg_read_file_of_the_future"},
+    {"agent", "SELECT nextval(x) FROM orders", ""},
+    {"agent", "SELECT nextval('orders_id_seq')", "update on public.orders_id_seq"},
+    {"agent", "SELECT nextval('orders')", ""},
+    {"agent", "SELECT setval('archive.s', 1)", "update on archive.s"},
+    {"agent", "SELECT pg_sleep(1)", "pg_sleep"},
+    {"agent", "SELECT query_to_xml('SELECT * FROM staff', true, true, '')", "query_to_xml"},
+    {"agent", "SELECT ('x'::text).pg_read_file", "pg_read_file"},
+    {"agent", "SELECT t.pg_read_file FROM lower('x') t", "pg_read_file"},
+    {"agent", "SELECT (x).lower FROM orders", ""},
+    {"agent", "SELECT e.key, e.value FROM orders, json_each(j) e", ""},
+    {"agent", "SELECT ts_rewrite(a, 'SELECT 1'), ts_stat('x')", "ts_rewrite"},
+    {"agent", "SELECT dblink('a', 'b')", "dblink"},
+    {"agent", "SELECT lo_import('/etc/passwd')", "lo_import"},
+    {"agent", "SELECT pg_notify('a', 'b')", "pg_notify"},
+    {"agent", "SELECT pg_advisory_lock(1)", "pg_advisory_lock"},
+    {"agent", "SELECT pg_terminate_backend(1)", "pg_terminate_backend"},
+    {"agent", "SELECT pg_stat_get_activity(NULL)", "pg_stat_get_activity"},
+    {"agent", "SELECT 1 OPERATOR(public.+) 2", "public.+"},
+    /* catalogs */
+    {"agent", "SELECT relname FROM pg_class, pg_catalog.pg_attribute, information_schema.columns", ""},
+    {"agent", "SELECT * FROM pg_stats", "select on pg_catalog.pg_stats"},
+    {"agent", "SELECT * FROM pg_catalog.pg_statistic", "select on pg_catalog.pg_statistic"},
+    {"agent", "SELECT * FROM pg_stat_activity", "pg_stat_activity"},
+    {"agent", "SELECT * FROM pg_authid", "pg_authid"},
+    {"agent", "SELECT * FROM pg_shadow", "pg_shadow"},
+    {"agent", "SELECT * FROM pg_user_mappings", "pg_user_mappings"},
+    {"agent", "SELECT * FROM information_schema.user_mapping_options", "user_mapping_options"},
+    {"agent", "SELECT * FROM pg_largeobject", "pg_largeobject"},
+    {"agent", "SELECT * FROM pg_hba_file_rules", "pg_hba_file_rules"},
+    {"agent", "DELETE FROM pg_class", "delete on pg_catalog.pg_class"},
+    {"nobody", "SELECT * FROM pg_class", "select on pg_catalog.pg_class"},
+    {"nobody", "SELECT 1", ""},
+    {"nobody", "SELECT * FROM orders", "select on public.orders"},
+    /* settings */
+    {"agent", "SET application_name = 'x'", ""},
+    {"agent", "SET search_path = public", ""},
+    {"agent", "SET search_path = PUBLIC", ""},
+    {"agent", "SET search_path = 'public'", ""},
+    {"agent", "SET search_path = \"Public\"", "search_path"},
+    {"agent", "SET search_path = evil, public", "search_path"},
+    {"agent", "SET search_path = ''", "search_path"},
+    {"agent", "SET search_path TO DEFAULT", ""},
+    {"agent", "SELECT set_config('search_path', 'public', false)", ""},
+    {"agent", "SELECT set_config('search_path', '', false)", "search_path"},
+    {"agent", "SELECT set_config('search_path', x, false)", "set_config"},
+    {"agent", "SET client_encoding = 'UTF8'", ""},
+    {"agent", "SET NAMES 'utf-8'", ""},
+    {"agent", "SET NAMES 'SJIS'", "client_encoding"},
+    {"agent", "SET standard_conforming_strings = on", ""},
+    {"agent", "SET standard_conforming_strings = off", "standard_conforming_strings"},
+    {"agent", "SET LOCAL standard_conforming_strings TO 0", "standard_conforming_strings"},
+    {"agent", "SET backslash_quote = on", "backslash_quote"},
+    {"agent", "SET ROLE dba", "role"},
+    {"agent", "SET ROLE NONE", ""},
+    {"agent", "SET SESSION AUTHORIZATION dba", "session_authorization"},
+    {"agent", "RESET SESSION AUTHORIZATION", ""},
+    {"agent", "SET row_security = off", "row_security"},
+    {"agent", "SET session_replication_role = replica", "session_replication_role"},
+    {"agent", "SET TIME ZONE 'utc'", ""},
+    {"agent", "SET TIME ZONE 'Europe/Berlin'", "timezone"},
+    {"agent", "SET DateStyle = ISO, DMY", ""},
+    {"agent", "SET app.uid = 'x'", "app.user"},
+    {"tuners", "SET app.uid = 'x'", ""},
+    {"tuners", "NOTIFY a", ""},
+    {"tuners", "SET ROLE dba", "role"},
+    {"agent", "SET TRANSACTION SNAPSHOT 'x'", "transaction_snapshot"},
+    {"agent", "SHOW search_path", ""},
+    {"agent", "SHOW primary_conninfo", "primary_conninfo"},
+    {"agent", "SELECT current_setting('server_version_num')", ""},
+    {"agent", "SELECT current_setting('primary_conninfo')", "primary_conninfo"},
+    {"agent", "SELECT current_setting(x)", "current_setting"},
+    /* builders: rights in one schema */
+    {"builders", "CREATE TABLE build.x AS SELECT 1", ""},
+    {"builders", "ALTER TABLE build.x RENAME TO y", ""},
+    {"builders", "ALTER TABLE build.x SET SCHEMA public", "create on public.x"},
+    {"builders", "CREATE TABLE build.y (a int REFERENCES public.orders)", "alter on public.orders"},
+    {"builders", "CREATE SCHEMA z", "CREATE SCHEMA on database"},
+    {"builders", "CREATE FUNCTION build.f() RETURNS int LANGUAGE sql AS ''", "CREATE FUNCTION on database"},
+    {"builders", "CREATE VIEW build.v AS SELECT * FROM public.orders", "select on public.orders"},
+    {"builders", "DROP TABLE build.x", ""},
+    {"builders", "DROP TABLE build.x CASCADE", "cannot be seen"},
+    {"builders", "CREATE TRIGGER t AFTER INSERT ON build.x EXECUTE FUNCTION build.f()", "cannot be seen"},
+    {"builders", "CALL build.p()", ""},
+    {"builders", "CALL other.p()", "other.p"},
+    {"builders", "SELECT * FROM build.staff", "Salaries"},
+    /* dbas: everything but the pins */
+    {"dbas", "DROP TABLE public.staff CASCADE", ""},
+    {"dbas", "DO 'x'", ""},
+    {"dbas", "SELECT pg_read_file('x')", ""},
+    {"dbas", "CREATE SCHEMA z", ""},
+    {"dbas", "COPY staff TO '/tmp/x'", ""},
+    {"dbas", "SET log_statement = 'none'", ""},
+    {"dbas", "SET search_path = evil", "search_path"},
+    {"dbas", "SET ROLE postgres", "role"},
+    {"dbas", "SELECT * FROM pg_authid", ""},
+    {"dbas", "SELECT evil.f(1)", ""},
+    {"agent", "SELEC", "syntax error"},
+};
+
+START_TEST(verdict) {
+    struct pol_verdict v;
+    judge_as(verdicts[_i].who, "shop", verdicts[_i].sql, &v);
+    const char *want = verdicts[_i].want;
+    ck_assert_msg((v.effect == POL_ALLOW) == (*want == '\0'), "%s: %s: %s", verdicts[_i].who, verdicts[_i].sql, v.message);
+    ck_assert_msg(strstr(v.message, want) != NULL, "%s: %s: %s", verdicts[_i].who, verdicts[_i].sql, v.message);
+    if (*want != '\0') ck_assert(v.sqlstate[0] != '\0' && v.detail[0] != '\0');
+    if (strcmp(want, "Salaries") == 0) {
+        ck_assert_str_eq(v.rule, "no-secrets");
+        ck_assert_str_eq(v.hint, "Ask hr@shop.example.");
+        ck_assert_str_eq(v.sqlstate, "42501");
+    }
+}
+END_TEST
+
+START_TEST(roles) {
+    struct pol_policy *p = policy();
+    ck_assert_uint_eq(strlen(pol_policy_hash(p)), 64);
+    ck_assert(pol_policy_has_database(p, "lab") && !pol_policy_has_database(p, "other"));
+    const char *const groups[] = {"ai-agents"};
+    struct pol_subject who = {.principal = "x", .groups = groups, .ngroups = 1};
+    struct pol_role *r = pol_role_new(p, &who, "lab", NULL);
+    ck_assert(pol_role_observes(r) && pol_role_any(r));
+    pol_role_free(r);
+    r = pol_role_new(p, &who, "other", NULL);
+    ck_assert(!pol_role_observes(r) && !pol_role_any(r));
+    pol_role_free(r);
+    who.ngroups = 0;
+    r = pol_role_new(p, &who, "shop", NULL);
+    ck_assert(!pol_role_observes(r) && !pol_role_any(r));
+    struct pol_verdict v;
+    ck_assert(pol_judge_setting(r, "Application_Name", "x", &v));
+    ck_assert(!pol_judge_setting(r, "search_path", "x", &v));
+    ck_assert_str_eq(v.sqlstate, "42501");
+    ck_assert(!pol_judge_setting(r, "session_preload_libraries", "x", &v));
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+END_TEST
+
+START_TEST(refused_statement_is_named) {
+    struct pol_verdict v;
+    judge_as("agent", "shop", "SELECT 1; SELECT 2; DROP TABLE orders", &v);
+    ck_assert_uint_eq(v.stmt, 2);
+    ck_assert_ptr_nonnull(strstr(v.hint, "public.orders (select)"));
+}
+END_TEST
+
+#define HEAD "version: 1\ndatabases:\n  shop: {}\nrules:\n"
+#define RULE HEAD "  - name: r\n    groups: [g]\n    database: shop\n"
+static const struct {
+    const char *text;
+    unsigned line, column;
+    const char *says;
+} mistakes[] = {
+    {"databases: {shop: {}}\nrules: []\n", 1, 1, "version: 1"},
+    {"version: 2\ndatabases: {shop: {}}\nrules: []\n", 1, 10, "range"},
+    {"version: 1\nrules: []\n", 1, 1, "databases"},
+    {"version: 1\ndatabases: {shop: {}}\n", 1, 1, "rules"},
+    {"version: 1\ndatabases: {shop: {mode: off}}\nrules: []\n", 2, 26, "enforce, observe"},
+    {"version: 1\ndatabases: {shop: {moed: observe}}\nrules: []\n", 2, 20, "did you mean \"mode\""},
+    {"version: 1\ndatabases: {\"*\": {}}\nrules: []\n", 2, 13, "by name"},
+    {"version: 1\ndatabases:\n  shop:\nrules: []\n", 3, 3, "map"},
+    {HEAD "  - groups: [g]\n", 5, 5, "name"},
+    {HEAD "  - name: r\n    group: [g]\n", 6, 5, "did you mean \"groups\""},
+    {HEAD "  - name: r\n    groups: [g]\n", 5, 5, "\"database\" is missing"},
+    {RULE, 5, 5, "allow or deny"},
+    {RULE "    allow: select\n    deny: select\n    on: a.b\n", 9, 11, "not both"},
+    {RULE "    allow: selct\n    on: a.b\n", 8, 12, "no action"},
+    {RULE "    allow: [select, 5]\n    on: a.b\n", 8, 21, "text"},
+    {RULE "    allow: []\n", 8, 12, "empty"},
+    {RULE "    allow: select\n", 5, 5, "\"on\" is missing"},
+    {RULE "    allow: notify\n    on: a.b\n", 9, 9, "no effect"},
+    {RULE "    allow: select\n    on: []\n", 9, 9, "empty"},
+    {RULE "    allow: select\n    on: [a.b, orders]\n", 9, 15, "schema.name"},
+    {RULE "    allow: select\n    on: a.b.c\n", 9, 9, "more than"},
+    {RULE "    allow: select\n    on: public.Orders\n", 9, 9, "lower case"},
+    {RULE "    allow: select\n    on: public.\n", 9, 9, "empty name"},
+    {RULE "    allow: select\n    on: pg_temp.*\n", 9, 9, "temp"},
+    {RULE "    allow: select\n    on: a.b\n    reason: x\n", 10, 13, "only a deny rule"},
+    {RULE "    deny: select\n    on: a.b\n", 5, 5, "reason"},
+    {RULE "    deny: select\n    on: a.b\n    reason: x\n    functions: a.b\n", 11, 16, "cannot list"},
+    {HEAD "  - name: r\n    database: shop\n    allow: select\n    on: a.b\n", 5, 5, "groups or principals"},
+    {HEAD "  - name: r\n    groups: []\n    database: shop\n    allow: select\n    on: a.b\n", 6, 13, "empty"},
+    {HEAD "  - name: r\n    groups: g\n    database: [shop, shp]\n    allow: select\n    on: a.b\n", 7, 22, "shp"},
+    {RULE "    allow: select\n    on: a.b\n  - name: r\n    groups: g\n    database: shop\n    allow: select\n    on: a.b\n", 10, 11,
+     "line 5"},
+    {"version: 1\ndatabases: {shop: {}}\nrules: {}\n", 3, 8, "list"},
+};
+
+START_TEST(mistake) {
+    struct pol_error e;
+    struct pol_policy *p = pol_policy_load_text("p.yaml", mistakes[_i].text, strlen(mistakes[_i].text), &e);
+    ck_assert_msg(p == NULL, "accepted:\n%s", mistakes[_i].text);
+    char text[1024];
+    pol_error_format(&e, text, sizeof text);
+    ck_assert_msg(e.line == mistakes[_i].line && e.column == mistakes[_i].column && strstr(e.text, mistakes[_i].says) != NULL, "%s\n%s",
+                  mistakes[_i].text, text);
+}
+END_TEST
+
+START_TEST(ten_thousand_rules) {
+    size_t room = 2000000, n = 0;
+    char *text = malloc(room);
+    n += (size_t)snprintf(text, room, HEAD);
+    for (int i = 0; i < 10000; i++)
+        n += (size_t)snprintf(text + n, room - n, "  - {name: r%d, groups: g, database: shop, allow: select, on: s.t%d}\n", i, i);
+    struct pol_error e;
+    struct pol_policy *p = pol_policy_load_text("p", text, n, &e);
+    free(text);
+    ck_assert_ptr_nonnull(p);
+    const char *const groups[] = {"g"};
+    struct pol_subject who = {.groups = groups, .ngroups = 1};
+    struct pol_role *r = pol_role_new(p, &who, "shop", NULL);
+    struct pol_parse_error err;
+    struct pol_facts *f = pol_facts_pg("SELECT * FROM s.t9999, s.t1", 27, NULL, &err);
+    struct pol_verdict v;
+    pol_judge(r, f, &v);
+    ck_assert_int_eq(v.effect, POL_ALLOW);
+    pol_facts_free(f);
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("policy");
+    TCase *t = tcase_create("all");
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, verdict, 0, sizeof verdicts / sizeof *verdicts);
+    tcase_add_test(t, roles);
+    tcase_add_test(t, refused_statement_is_named);
+    tcase_add_loop_test(t, mistake, 0, sizeof mistakes / sizeof *mistakes);
+    tcase_add_test(t, ten_thousand_rules);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}

@@ -1,0 +1,95 @@
+/* What goes into the record: summaries, parameters, and no passwords. */
+#include "spoa/record.h"
+#include "t/lib/guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct pol_facts *parse(const char *sql) {
+    struct pol_parse_error err = {0};
+    struct pol_facts *f = pol_facts_pg(sql, strlen(sql), &(struct pol_parse_limits){0}, &err);
+    ck_assert_msg(f != NULL, "%s: %s", sql, err.text);
+    return f;
+}
+
+START_TEST(relations) {
+    char out[128];
+    struct pol_facts *f = parse("SELECT * FROM a.b; UPDATE c SET x = 1 WHERE y = 2");
+    rec_relations(f, out, sizeof out);
+    ck_assert_msg(strncmp(out, "a.b:select c:", 13) == 0 && strstr(out, "update") != NULL, "%s", out);
+    rec_kinds(f, out, sizeof out);
+    ck_assert_str_eq(out, "select update");
+    rec_relations(f, out, 12);
+    ck_assert_uint_lt(strlen(out), 12);
+    ck_assert_str_eq(out + strlen(out) - 4, " ...");
+    pol_facts_free(f);
+}
+END_TEST
+
+START_TEST(params) {
+    const struct flt_param p[] = {{(const uint8_t *)"a\"b", 3, 3, false},
+                                  {NULL, 0, 0, false},
+                                  {(const uint8_t *)"\x01\xff", 2, 2, true},
+                                  {(const uint8_t *)"abc", 900, 3, false}};
+    char *text = rec_params(p, 4);
+    ck_assert_str_eq(text, "[\"a\\\"b\",null,{\"hex\":\"01ff\"},{\"hex\":\"616263\",\"cut\":900}]");
+    free(text);
+    ck_assert_ptr_null(rec_params(NULL, 0));
+}
+END_TEST
+
+START_TEST(sha256) {
+    char out[65];
+    rec_sha256("abc", 3, out);
+    ck_assert_str_eq(out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+END_TEST
+
+START_TEST(passwords) {
+    static const struct {
+        const char *sql, *recorded; /* NULL: as it is */
+    } cases[] = {
+        {"ALTER ROLE a PASSWORD 's3cret'", "ALTER ROLE a PASSWORD '***' "},
+        {"create user a with encrypted password E's3c\\'ret' LOGIN", "create user a with encrypted password '***' "},
+        {"SELECT 1; ALTER ROLE a PASSWORD 's3cret'; SELECT 2", "SELECT 1; ALTER ROLE a PASSWORD '***' ; SELECT 2"},
+        {"SELECT 'password' , 's'", NULL}, /* nothing of an ordinary statement may hide behind the word */
+        {"ALTER ROLE a LOGIN", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pol_facts *f = parse(cases[i].sql);
+        size_t len = 0;
+        char *out = rec_hide_passwords(f, cases[i].sql, strlen(cases[i].sql), &len);
+        if (cases[i].recorded == NULL)
+            ck_assert_ptr_null(out);
+        else {
+            ck_assert_str_eq(out, cases[i].recorded);
+            ck_assert_uint_eq(len, strlen(out));
+        }
+        free(out);
+        pol_facts_free(f);
+    }
+}
+END_TEST
+
+START_TEST(fields) {
+    struct rec r = {0};
+    rec_str(&r, "absent", NULL);
+    ck_assert_uint_eq(r.n, 0);
+    for (int i = 0; i < 100; i++) rec_u64(&r, "n", 7); /* more than there is room for */
+    for (int i = 0; i < 100; i++) rec_str(&r, "s", "x");
+    ck_assert_uint_eq(r.n, LED_MAX_FIELDS);
+    ck_assert_int_eq(memcmp(r.f[0].value, "7", 1), 0);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("record");
+    TCase *t = tcase_create("record");
+    tcase_add_test(t, relations);
+    tcase_add_test(t, params);
+    tcase_add_test(t, sha256);
+    tcase_add_test(t, passwords);
+    tcase_add_test(t, fields);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}

@@ -1,0 +1,104 @@
+/* Messages to a worker: all of them, in order, on its thread, and those posted before the stop too. */
+#include "spoa/worker.h"
+#include "t/lib/guard.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define POSTERS 4
+#define EACH    2000
+
+struct note {
+    struct wmsg msg;
+    int poster, number;
+};
+
+static int last[POSTERS]; /* the worker's thread only, until it is joined */
+static int total;
+static pthread_t ran_on;
+static bool disordered, began, ended;
+
+static void run_note(struct worker *w, struct wmsg *m) {
+    struct note *n = (struct note *)(void *)m;
+    if (n->number != last[n->poster] + 1 || !pthread_equal(ran_on, pthread_self()) || worker_data(w) != &total) disordered = true;
+    last[n->poster] = n->number;
+    total++;
+    free(n);
+}
+
+static void on_start(struct worker *w) {
+    (void)w;
+    began = true;
+    ran_on = pthread_self();
+}
+static void on_end(struct worker *w) {
+    (void)w;
+    ended = true;
+}
+
+struct poster {
+    struct worker *w;
+    int number;
+};
+
+static void *post_all(void *arg) {
+    struct poster *p = arg;
+    for (int i = 1; i <= EACH; i++) {
+        struct note *n = calloc(1, sizeof *n);
+        if (n == NULL) abort();
+        *n = (struct note){{NULL, run_note}, p->number, i};
+        worker_post(p->w, &n->msg);
+    }
+    return NULL;
+}
+
+START_TEST(messages) {
+    struct worker_conf conf = {.index = 3, .stack = 1u << 20, .start = on_start, .end = on_end, .data = &total};
+    struct worker *w = worker_start(&conf);
+    ck_assert_ptr_nonnull(w);
+    ck_assert_uint_eq(worker_index(w), 3);
+    pthread_t threads[POSTERS];
+    struct poster posters[POSTERS];
+    for (int i = 0; i < POSTERS; i++) {
+        posters[i] = (struct poster){w, i};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, post_all, &posters[i]), 0);
+    }
+    for (int i = 0; i < POSTERS; i++) pthread_join(threads[i], NULL);
+    worker_stop(w);
+    worker_join(w);
+    ck_assert(began && ended && !disordered);
+    ck_assert_int_eq(total, POSTERS * EACH);
+    worker_free(w);
+}
+END_TEST
+
+/* A message that posts itself again waits for the next turn: the loop is not starved, and the stop still comes. */
+static void run_again(struct worker *w, struct wmsg *m) {
+    total++;
+    if (total < 100)
+        worker_post(w, m);
+    else
+        worker_stop(w);
+}
+
+START_TEST(again) {
+    struct worker_conf conf = {.stack = 1u << 20};
+    struct wmsg m = {NULL, run_again};
+    total = 0;
+    struct worker *w = worker_start(&conf);
+    ck_assert_ptr_nonnull(w);
+    worker_post(w, &m);
+    worker_join(w);
+    ck_assert_int_eq(total, 100);
+    worker_free(w);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("worker");
+    TCase *t = tcase_create("worker");
+    tcase_add_test(t, messages);
+    tcase_add_test(t, again);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
