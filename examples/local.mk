@@ -1,4 +1,5 @@
 EXTRA_DIST += \
+	examples/gatehouse.service \
 	examples/lib/stack.sh \
 	examples/lib/tour.sh \
 	examples/quickstart \
