@@ -401,7 +401,7 @@ static void take_facts(struct session *s, struct pol_facts *facts) {
         q->facts = facts_ref_new(facts);
         if (q->facts == NULL)
             q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        else
+        else if (q->len <= INLINE_BYTES) /* a long text would push hundreds of short ones out */
             factscache_put(s->ws->facts, q->text, q->len, q->facts);
     }
     judge(s);
@@ -466,7 +466,7 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
         judge(s);
         return;
     }
-    q->facts = factscache_find(s->ws->facts, q->text, q->len);
+    q->facts = q->len <= INLINE_BYTES ? factscache_find(s->ws->facts, q->text, q->len) : NULL;
     if (q->facts != NULL)
         judge(s);
     else if (q->len <= INLINE_BYTES)
