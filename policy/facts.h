@@ -88,7 +88,7 @@ struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_
 
 struct pol_parse_limits { /* zero: the default in brackets */
     uint32_t bytes;  /* [16 MiB] */
-    uint32_t depth;  /* upper bound on the tree's depth by the pre-scan [4000] */
+    uint32_t depth;  /* upper bound on the tree's depth by the pre-scan [32000]; more needs more than POL_STACK_BYTES */
     uint32_t tokens; /* [4,000,000] */
 };
 enum pol_parse_rc {
