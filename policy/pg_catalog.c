@@ -51,9 +51,7 @@ static bool contains(const char *const *sorted, size_t n, const char *name) {
     return false;
 }
 
-bool pg_catalog_harmless(const char *relation) {
-    return contains(harmless, sizeof harmless / sizeof *harmless, relation);
-}
+bool pg_catalog_harmless(const char *relation) { return contains(harmless, sizeof harmless / sizeof *harmless, relation); }
 bool pg_information_schema_harmless(const char *relation) {
     return contains(information_schema, sizeof information_schema / sizeof *information_schema, relation);
 }

@@ -97,27 +97,31 @@ static bool matches(const struct pol_pattern *p, const char *schema, const char 
     return pol_glob(p->schema, schema) && pol_glob(p->name, name);
 }
 
+/* "*.*" of an ordinary rule means the users' own schemas: PostgreSQL's (pg_catalog, pg_toast, ...) must be written out, unless all is allowed. */
+static bool grants(const struct pol_entry *e, const char *schema) {
+    if (e->rule->deny) return false;
+    if (e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
+    bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
+    return !system || strchr(e->pattern->schema, '*') == NULL;
+}
+
+/* One pattern's share in the actions granted and in the first rule that denies. */
+static void count_entry(const struct pol_entry *e, const char *schema, const char *name, unsigned wanted, unsigned *granted,
+                        const struct pol_rule **deny) {
+    if (!matches(e->pattern, schema, name)) return;
+    if (grants(e, schema))
+        *granted |= e->rule->actions;
+    else if (e->rule->deny && (e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
+        *deny = e->rule;
+}
+
 /* The actions that rules grant on schema.name, and the first rule that denies one of wanted. */
 static unsigned rules_on(const struct pol_role *r, const char *schema, const char *name, unsigned wanted, const struct pol_rule **deny) {
     unsigned granted = 0;
     *deny = NULL;
-    uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)];
-    for (; at != 0; at = r->exact[at - 1].next) {
-        const struct pol_entry *e = &r->exact[at - 1];
-        if (!matches(e->pattern, schema, name)) continue;
-        if (!e->rule->deny)
-            granted |= e->rule->actions;
-        else if ((e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
-            *deny = e->rule;
-    }
-    for (size_t i = 0; i < r->nglobs; i++) {
-        const struct pol_entry *e = &r->globs[i];
-        if (!matches(e->pattern, schema, name)) continue;
-        if (!e->rule->deny)
-            granted |= e->rule->actions;
-        else if ((e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
-            *deny = e->rule;
-    }
+    for (uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
+        count_entry(&r->exact[at - 1], schema, name, wanted, &granted, deny);
+    for (size_t i = 0; i < r->nglobs; i++) count_entry(&r->globs[i], schema, name, wanted, &granted, deny);
     return granted;
 }
 

@@ -85,7 +85,7 @@ START_TEST(nesting_counts) {
                                         "(1)+",
                                         "(a, b) = ",
                                         " COLLATE \"x\"",
-                                        "@",
+                                        "@ ",
                                         " EXCEPT (SELECT 1, 2)",
                                         "(SELECT 1, "};
     for (size_t i = 0; i < sizeof grows / sizeof *grows; i++) ck_assert_msg(depth_of("SELECT a", grows[i], 500, "") >= 500, "%s", grows[i]);
