@@ -15,7 +15,7 @@
  * The parser's own stack is on the heap and ends in a clean "memory exhausted" at 10,000 open rules.
  *
  * This build of libpg_query leaves file descriptor 2 alone (strace shows no dup2 or pipe: it is built without the redirection of stderr), keeps
- * its state in thread-local variables, and gave the same trees on 4 threads as on one. */
+ * its state in thread-local variables, and gave the expected results on 4 threads at once. */
 #define DEFAULT_BYTES  (16u << 20)
 #define DEFAULT_DEPTH  32000u
 #define DEFAULT_TOKENS 4000000u

@@ -208,7 +208,8 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
     add(v->detail, sizeof v->detail, "It is not among the harmless built-in functions, and no rule lists it under \"functions\" for you.");
     v->hint[0] = '\0';
     add(v->hint, sizeof v->hint,
-        "If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function of that name; write the column's "
+        "A rule can list it under \"functions\". If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
+        "of that name; write the column's "
         "name alone, or give columns names as in FROM f() AS t(%.70s).",
         f->name, f->name, f->name, f->name);
     return false;
@@ -320,12 +321,23 @@ static const char *granting_rule(const struct pol_role *r, const struct pol_stmt
         const struct pol_rule *rule = r->rules[i];
         if (rule->deny) continue;
         if (rule->actions & s->actions) return rule->name;
+        if (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS) return rule->name;
         for (size_t k = 0; k < s->nrelations; k++) {
             const struct pol_relation *rel = &s->relations[k];
             const char *schema = rel->schema != NULL ? rel->schema : r->pins.nsearch_path > 0 ? r->pins.search_path[0] : "";
+            if (strcmp(schema, "pg_temp") == 0 && (rule->actions & POL_TEMP)) return rule->name;
             if ((rule->actions & rel->access) == 0) continue;
             for (size_t p = 0; p < rule->non; p++)
                 if (matches(&rule->on[p], schema, rel->name)) return rule->name;
+        }
+        for (size_t k = 0; k < s->nfunctions; k++) {
+            const struct pol_function *f = &s->functions[k];
+            const char *schema = f->schema != NULL               ? f->schema
+                                 : pg_function_built_in(f->name) ? "pg_catalog"
+                                 : r->pins.nsearch_path > 0      ? r->pins.search_path[0]
+                                                                 : "";
+            for (size_t p = 0; p < rule->nfunctions; p++)
+                if (matches(&rule->functions[p], schema, f->name)) return rule->name;
         }
     }
     return "";

@@ -544,6 +544,10 @@ bool yaml_size(const struct yaml_node *n, uint64_t min, uint64_t max, uint64_t *
 
 bool yaml_duration(const struct yaml_node *n, uint64_t min_ms, uint64_t max_ms, uint64_t *out, struct pol_error *err) {
     static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+    if (min_ms == 0 && n != NULL && n->kind == YAML_SCALAR && strcmp(n->text, "0") == 0) { /* the one number that needs no unit */
+        *out = 0;
+        return true;
+    }
     return with_unit(n, units, "500ms, 5s, 10m or 1h", min_ms, max_ms, out, err);
 }
 

@@ -149,7 +149,11 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
         rec_bytes(&r, "sql", hidden, hidden_len);
     else
         rec_bytes(&r, "sql", q->text, q->len);
-    rec_sha256(q->text, q->len, sha);
+    /* Of the text as recorded: a hash of a hidden password could be tried out offline. */
+    if (hidden != NULL)
+        rec_sha256(hidden, hidden_len, sha);
+    else
+        rec_sha256(q->text, q->len, sha);
     rec_str(&r, "sha256", sha);
     if (q->name != NULL) rec_str(&r, "name", q->name);
     rec_str(&r, "params", params);
