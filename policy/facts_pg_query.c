@@ -167,7 +167,7 @@ static bool walk_counting(struct fx *x, uint32_t i, bool *reads) {
 static bool on_conflict(struct fx *x, uint32_t i, unsigned *access) {
     if (i == 0) return true;
     uint32_t infer = jt_get(x->t, i, "infer");
-    bool reads = jt_get(x->t, i, "whereClause") != 0 || (infer != 0 && jt_get(x->t, infer, "indexElems") != 0);
+    bool reads = jt_get(x->t, i, "whereClause") != 0 || infer != 0; /* the server wants select on the arbiter's columns */
     if (jt_str_is(x->t, jt_get(x->t, i, "action"), "ONCONFLICT_UPDATE")) *access |= POL_UPDATE;
     if (!walk_counting(x, jt_get(x->t, i, "targetList"), &reads)) return false;
     if (reads) *access |= POL_SELECT;

@@ -73,7 +73,7 @@ static const struct {
     {"INSERT INTO t VALUES (1) ON CONFLICT (a) DO NOTHING",
      "insert t=select,insert writes"},
     {"INSERT INTO t VALUES (1) ON CONFLICT ON CONSTRAINT c DO UPDATE SET x = 1",
-     "insert t=insert,update writes"},
+     "insert t=select,insert,update writes"},
     {"INSERT INTO t VALUES (1) ON CONFLICT (a) WHERE b DO UPDATE SET x = excluded.x, y = (SELECT 1 FROM u) WHERE EXISTS (SELECT 1 FROM v)",
      "insert u=select v=select t=select,insert,update writes"},
     {"INSERT INTO s.t (a, b[1], c.d) VALUES (1, DEFAULT, $1)",
