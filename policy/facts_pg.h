@@ -31,6 +31,7 @@ struct fx_from {
     const char *name;
     const char **columns; /* that its alias or column definition list declares */
     size_t ncolumns, columns_cap;
+    bool own;   /* it has a column of the same name */
     bool twice; /* the name is used more than once: the columns say nothing */
 };
 

@@ -203,6 +203,10 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
         f->schema != NULL ? "." : "", f->name);
     add(v->detail, sizeof v->detail, "It is not among the harmless built-in functions, and no rule lists it under \"functions\" for you.");
     v->hint[0] = '\0';
+    if (strchr("~!@#^&|`?+-*/%<>=", f->name[0]) != NULL) { /* an operator, judged as the function that it stands for */
+        add(v->hint, sizeof v->hint, "A rule can list operators that are not built in under \"functions\" as schema.operator.");
+        return false;
+    }
     add(v->hint, sizeof v->hint,
         "If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function of that name; write the column's "
         "name alone, or give columns names as in FROM f() AS t(%.70s).",
