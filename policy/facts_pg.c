@@ -19,6 +19,8 @@
 #define DEFAULT_BYTES  (16u << 20)
 #define DEFAULT_DEPTH  32000u
 #define DEFAULT_TOKENS 4000000u
+/* Relations, and functions, of one statement: a table of names that were chosen to collide costs at most the square. */
+#define MAX_NAMES 4096
 
 bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) {
     if (x->err->rc != POL_PARSED) return false;
@@ -137,6 +139,7 @@ bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned ac
         s->relations[*slot - 1].access |= access;
         return true;
     }
+    if (s->nrelations == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d relations is not supported", MAX_NAMES);
     struct pol_relation *all = pol_grow(x->arena, s->relations, s->nrelations, &x->relations_cap, sizeof *all);
     if (all == NULL) return fx_no_memory(x);
     s->relations = all;
@@ -153,6 +156,7 @@ bool fx_function(struct fx *x, const char *schema, const char *name, uint32_t lo
     uint32_t *slot = set_find(x, &x->functions, true, schema, name);
     if (slot == NULL) return false;
     if (*slot != 0) return true;
+    if (s->nfunctions == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d functions is not supported", MAX_NAMES);
     struct pol_function *all = pol_grow(x->arena, s->functions, s->nfunctions, &x->functions_cap, sizeof *all);
     if (all == NULL) return fx_no_memory(x);
     s->functions = all;
@@ -273,6 +277,7 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
         return fx_target(x, jt_get(x->t, i, "pktable"), POL_ALTER) && fx_walk_fields(x, type, i, (const char *const[]){"pktable", NULL});
     case NT_TableLikeClause:
         return fx_target(x, jt_get(x->t, i, "relation"), POL_SELECT) && fx_walk_fields(x, type, i, (const char *const[]){"relation", NULL});
+    case NT_ReplicaIdentityStmt: /* of ALTER TABLE: the name of an index */ return fx_walk_fields(x, type, i, NULL);
     default:
         if (is_statement(type))
             return fx_fail(x, POL_NOT_UNDERSTOOD, "the construct %s is not understood at this place", pg_node_name(type));

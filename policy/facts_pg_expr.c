@@ -13,7 +13,8 @@
  * built-in functions that take any row are harmless (row_to_json, to_json, count, pg_typeof, record_out ...: pg_proc was asked). What is left is
  * a function of the database's own that takes the row type of a granted table, or any type; ruling that out needs the catalog. */
 
-#define MAX_FROM 64
+#define MAX_FROM    64
+#define MAX_COLUMNS 256 /* of one alias */
 
 static struct fx_from *add_from(struct fx *x, const char *name, bool own) {
     for (size_t i = 0; i < x->nfrom; i++)
@@ -42,6 +43,10 @@ static bool add_columns(struct fx *x, struct fx_from *from, uint32_t list, enum 
         if (fx_node(x, c, &fields) != type) continue;
         const char *name = fx_text(x, jt_get(x->t, fields, member));
         if (name == NULL) return x->err->rc == POL_PARSED;
+        if (from->ncolumns == MAX_COLUMNS) {
+            from->twice = true;
+            return true;
+        }
         const char **all = pol_grow(x->arena, from->columns, from->ncolumns, &from->columns_cap, sizeof *all);
         if (all == NULL) return fx_no_memory(x);
         from->columns = all;
