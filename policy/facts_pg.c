@@ -238,6 +238,20 @@ static bool is_statement(enum pg_node type) {
     return n > 4 && strcmp(name + n - 4, "Stmt") == 0;
 }
 
+/* Options of sequences that name a relation: GENERATED .. AS IDENTITY (SEQUENCE NAME s.n) makes that one, OWNED BY t.c ties it to t. */
+static bool option(struct fx *x, uint32_t i) {
+    const char *parts[4];
+    uint32_t name = jt_get(x->t, i, "defname"), list;
+    bool made = jt_str_is(x->t, name, "sequence_name");
+    if ((made || jt_str_is(x->t, name, "owned_by")) && fx_node(x, jt_get(x->t, i, "arg"), &list) == NT_List) {
+        size_t n = fx_parts(x, jt_get(x->t, list, "items"), parts, 4);
+        if (n == 0 || n > 4) return fx_fail(x, POL_NOT_UNDERSTOOD, "a sequence's option is not understood");
+        if (!made) n--; /* the column; or NONE */
+        if (n > 0 && !fx_named_relation(x, parts, n, made ? POL_CREATE : POL_ALTER, fx_location(x, i))) return false;
+    }
+    return fx_walk_fields(x, NT_DefElem, i, NULL);
+}
+
 bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     if (i == 0) return true;
     if (x->t->v[i].type != JT_OBJECT) return unknown(x, i, type);
@@ -273,6 +287,7 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     case NT_CurrentOfExpr:
         x->s->uses_portal = fx_text(x, jt_get(x->t, i, "cursor_name"));
         return x->err->rc == POL_PARSED && fx_walk_fields(x, type, i, NULL);
+    case NT_DefElem: return option(x, i);
     case NT_Constraint: /* FOREIGN KEY puts triggers and locks on the table that it refers to */
         return fx_target(x, jt_get(x->t, i, "pktable"), POL_ALTER) && fx_walk_fields(x, type, i, (const char *const[]){"pktable", NULL});
     case NT_TableLikeClause:
