@@ -19,6 +19,8 @@
 #define DEFAULT_BYTES  (16u << 20)
 #define DEFAULT_DEPTH  32000u
 #define DEFAULT_TOKENS 4000000u
+/* Relations, and functions, of one statement: a table of names that were chosen to collide costs at most the square. */
+#define MAX_NAMES 4096
 
 bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) {
     if (x->err->rc != POL_PARSED) return false;
@@ -133,6 +135,7 @@ bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned ac
         s->relations[*slot - 1].access |= access;
         return true;
     }
+    if (s->nrelations == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d relations is not supported", MAX_NAMES);
     struct pol_relation *all = pol_grow(x->arena, s->relations, s->nrelations, &x->relations_cap, sizeof *all);
     if (all == NULL) return fx_no_memory(x);
     s->relations = all;
@@ -149,6 +152,7 @@ bool fx_function(struct fx *x, const char *schema, const char *name, uint32_t lo
     uint32_t *slot = set_find(x, &x->functions, true, schema, name);
     if (slot == NULL) return false;
     if (*slot != 0) return true;
+    if (s->nfunctions == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d functions is not supported", MAX_NAMES);
     struct pol_function *all = pol_grow(x->arena, s->functions, s->nfunctions, &x->functions_cap, sizeof *all);
     if (all == NULL) return fx_no_memory(x);
     s->functions = all;
@@ -230,6 +234,20 @@ static bool is_statement(enum pg_node type) {
     return n > 4 && strcmp(name + n - 4, "Stmt") == 0;
 }
 
+/* Options of sequences that name a relation: GENERATED .. AS IDENTITY (SEQUENCE NAME s.n) makes that one, OWNED BY t.c ties it to t. */
+static bool option(struct fx *x, uint32_t i) {
+    const char *parts[4];
+    uint32_t name = jt_get(x->t, i, "defname"), list;
+    bool made = jt_str_is(x->t, name, "sequence_name");
+    if ((made || jt_str_is(x->t, name, "owned_by")) && fx_node(x, jt_get(x->t, i, "arg"), &list) == NT_List) {
+        size_t n = fx_parts(x, jt_get(x->t, list, "items"), parts, 4);
+        if (n == 0 || n > 4) return fx_fail(x, POL_NOT_UNDERSTOOD, "a sequence's option is not understood");
+        if (!made) n--; /* the column; or NONE */
+        if (n > 0 && !fx_named_relation(x, parts, n, made ? POL_CREATE : POL_ALTER, fx_location(x, i))) return false;
+    }
+    return fx_walk_fields(x, NT_DefElem, i, NULL);
+}
+
 bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     if (i == 0) return true;
     if (x->t->v[i].type != JT_OBJECT) return unknown(x, i, type);
@@ -265,10 +283,12 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     case NT_CurrentOfExpr:
         x->s->uses_portal = fx_text(x, jt_get(x->t, i, "cursor_name"));
         return x->err->rc == POL_PARSED && fx_walk_fields(x, type, i, NULL);
+    case NT_DefElem: return option(x, i);
     case NT_Constraint: /* FOREIGN KEY puts triggers and locks on the table that it refers to */
         return fx_target(x, jt_get(x->t, i, "pktable"), POL_ALTER) && fx_walk_fields(x, type, i, (const char *const[]){"pktable", NULL});
     case NT_TableLikeClause:
         return fx_target(x, jt_get(x->t, i, "relation"), POL_SELECT) && fx_walk_fields(x, type, i, (const char *const[]){"relation", NULL});
+    case NT_ReplicaIdentityStmt: /* of ALTER TABLE: the name of an index */ return fx_walk_fields(x, type, i, NULL);
     default:
         if (is_statement(type))
             return fx_fail(x, POL_NOT_UNDERSTOOD, "the construct %s is not understood at this place", pg_node_name(type));

@@ -14,10 +14,11 @@ struct fx_cte {
     struct fx_cte *outer;
 };
 
-/* FOR UPDATE and its kin of one SELECT: names NULL means every relation of its FROM clause. */
+/* FOR UPDATE and its kin of one SELECT: of every relation of its FROM clause, or of those named. */
 struct fx_lock {
     bool all;
-    uint32_t clause; /* the lockingClause array */
+    const char *const *names; /* that FOR UPDATE OF lists */
+    size_t nnames;
 };
 
 /* name -> index, for merging what is named again and again. */
@@ -31,6 +32,7 @@ struct fx_from {
     const char *name;
     const char **columns; /* that its alias or column definition list declares */
     size_t ncolumns, columns_cap;
+    bool own;   /* it has a column of the same name */
     bool twice; /* the name is used more than once: the columns say nothing */
 };
 

@@ -13,12 +13,14 @@
  * built-in functions that take any row are harmless (row_to_json, to_json, count, pg_typeof, record_out ...: pg_proc was asked). What is left is
  * a function of the database's own that takes the row type of a granted table, or any type; ruling that out needs the catalog. */
 
-#define MAX_FROM 64
+#define MAX_FROM    64
+#define MAX_COLUMNS 256 /* of one alias */
 
-static struct fx_from *add_from(struct fx *x, const char *name) {
+static struct fx_from *add_from(struct fx *x, const char *name, bool own) {
     for (size_t i = 0; i < x->nfrom; i++)
         if (strcmp(x->from[i].name, name) == 0) {
             x->from[i].twice = true;
+            x->from[i].own = x->from[i].own && own;
             return &x->from[i];
         }
     if (x->nfrom >= MAX_FROM) {
@@ -31,7 +33,7 @@ static struct fx_from *add_from(struct fx *x, const char *name) {
         return NULL;
     }
     x->from = all;
-    all[x->nfrom] = (struct fx_from){.name = name};
+    all[x->nfrom] = (struct fx_from){.name = name, .own = own};
     return &all[x->nfrom++];
 }
 
@@ -41,6 +43,10 @@ static bool add_columns(struct fx *x, struct fx_from *from, uint32_t list, enum 
         if (fx_node(x, c, &fields) != type) continue;
         const char *name = fx_text(x, jt_get(x->t, fields, member));
         if (name == NULL) return x->err->rc == POL_PARSED;
+        if (from->ncolumns == MAX_COLUMNS) {
+            from->twice = true;
+            return true;
+        }
         const char **all = pol_grow(x->arena, from->columns, from->ncolumns, &from->columns_cap, sizeof *all);
         if (all == NULL) return fx_no_memory(x);
         from->columns = all;
@@ -60,9 +66,21 @@ static bool add_bare_functions(struct fx *x, uint32_t functions) {
         }
         size_t n = fx_parts(x, jt_get(x->t, call, "funcname"), parts, 3);
         if (n == 0 || n > 3) return fx_fail(x, POL_NOT_UNDERSTOOD, "a function's name is not understood");
-        if (add_from(x, parts[n - 1]) == NULL) return false;
+        if (add_from(x, parts[n - 1], true) == NULL) return false; /* f.f: the column, or a call of what is called anyway */
     }
     return true;
+}
+
+/* FROM f(..) AS t: t.t is its column only when f has one unnamed result; an OUT parameter (json_array_elements: "value") or a column list leaves t.t to be
+ * a call of t, with f's result for its argument. */
+static bool has_own_column(struct fx *x, uint32_t range_function, uint32_t alias) {
+    uint32_t functions = jt_get(x->t, range_function, "functions"), list, call, first;
+    const char *parts[3];
+    if (jt_get(x->t, alias, "colnames") != 0 || jt_get(x->t, range_function, "coldeflist") != 0 || functions == 0) return false;
+    if (fx_node(x, functions + 1, &list) != NT_List || jt_skip(x->t, functions + 1) != jt_end(x->t, functions)) return false;
+    if ((first = jt_get(x->t, list, "items")) == 0 || fx_node(x, first + 1, &call) != NT_FuncCall) return false;
+    size_t n = fx_parts(x, jt_get(x->t, call, "funcname"), parts, 3);
+    return (n == 1 || (n == 2 && strcmp(parts[0], "pg_catalog") == 0)) && pg_function_one_column(parts[n - 1]);
 }
 
 bool fx_collect_from_functions(struct fx *x) {
@@ -74,7 +92,7 @@ bool fx_collect_from_functions(struct fx *x) {
             continue;
         }
         const char *name = fx_text(x, jt_get(x->t, alias, "aliasname"));
-        struct fx_from *from = name == NULL ? NULL : add_from(x, name);
+        struct fx_from *from = name == NULL ? NULL : add_from(x, name, has_own_column(x, i, alias));
         if (from == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a function in FROM is not understood");
         if (!add_columns(x, from, jt_get(x->t, alias, "colnames"), NT_String, "sval") ||
             !add_columns(x, from, jt_get(x->t, i, "coldeflist"), NT_ColumnDef, "colname"))
@@ -90,7 +108,7 @@ static bool may_call(const struct fx *x, const char *qualifier, const char *name
     for (size_t i = 0; i < x->nfrom; i++) {
         const struct fx_from *f = &x->from[i];
         if (strcmp(f->name, qualifier) != 0) continue;
-        if (strcmp(name, qualifier) == 0) return false; /* a scalar's own column */
+        if (f->own && strcmp(name, qualifier) == 0) return false;
         if (f->twice) return true;
         for (size_t c = 0; c < f->ncolumns; c++)
             if (strcmp(f->columns[c], name) == 0) return false;
@@ -128,8 +146,11 @@ bool fx_operator_name(struct fx *x, uint32_t list, uint32_t location) {
     if (list == 0) return true;
     size_t n = fx_parts(x, list, parts, 3);
     if (n == 0 || n > 3) return fx_fail(x, POL_NOT_UNDERSTOOD, "an operator's name is not understood");
-    if (n == 1 || strcmp(parts[n - 2], "pg_catalog") == 0) return true;
-    return fx_function(x, parts[n - 2], parts[n - 1], location); /* its function is whatever its owner wrote */
+    const char *name = parts[n - 1], *schema = n > 1 ? parts[n - 2] : NULL;
+    if (schema != NULL && strcmp(schema, "pg_catalog") == 0) return true;
+    /* "BETWEEN" and its kin are no operators */
+    if (schema == NULL && (pg_operator_built_in(name) || (*name >= 'A' && *name <= 'Z'))) return true;
+    return fx_function(x, schema, name, location); /* its function is whatever its owner wrote */
 }
 
 /* --- arguments that name something --- */

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define MAX_CTES 256 /* visible at one place */
+#define MAX_CTES       256 /* visible at one place */
+#define MAX_LOCK_NAMES 64  /* of one FOR UPDATE OF; more of them lock everything */
 
 static bool is_cte(const struct fx *x, const char *name) {
     uint32_t h = fx_hash(name);
@@ -69,27 +70,15 @@ static bool with_clause(struct fx *x, uint32_t with) {
 
 /* --- FROM --- */
 
-/* True when name is among those that FOR UPDATE OF lists. */
-static bool lock_names(struct fx *x, const char *name) {
-    uint32_t clause = x->lock->clause, fields;
-    for (uint32_t c = clause + 1; c < jt_end(x->t, clause); c = jt_skip(x->t, c)) {
-        if (fx_node(x, c, &fields) != NT_LockingClause) return true;
-        uint32_t rels = jt_get(x->t, fields, "lockedRels"), rel;
-        for (uint32_t r = rels + 1; rels != 0 && r < jt_end(x->t, rels); r = jt_skip(x->t, r)) {
-            if (fx_node(x, r, &rel) != NT_RangeVar) return true;
-            const char *locked = fx_text(x, jt_get(x->t, rel, "relname"));
-            if (locked == NULL || strcmp(locked, name) == 0) return true;
-        }
-    }
-    return false;
-}
-
 static bool is_locked(struct fx *x, uint32_t i, const char *name) {
     if (x->lock == NULL) return false;
     if (x->lock->all) return true;
     uint32_t alias = jt_get(x->t, i, "alias");
     const char *called = alias != 0 ? fx_text(x, jt_get(x->t, alias, "aliasname")) : name;
-    return called == NULL || lock_names(x, called);
+    if (called == NULL) return true;
+    for (size_t k = 0; k < x->lock->nnames; k++)
+        if (strcmp(x->lock->names[k], called) == 0) return true;
+    return false;
 }
 
 bool fx_range_var(struct fx *x, uint32_t i) {
@@ -112,13 +101,36 @@ bool fx_range_subselect(struct fx *x, uint32_t i) {
 
 /* --- SELECT --- */
 
-/* The locks of this SELECT: its own clause, or all when a FOR UPDATE further out reaches in. */
-static bool find_lock(struct fx *x, uint32_t i, bool inherited, struct fx_lock *lock) {
+/* The names of one FOR UPDATE OF, behind the *n that names holds. False when there are too many, or none: then it locks everything. */
+static bool lock_names(struct fx *x, uint32_t clause, const char **names, size_t *n) {
+    uint32_t rels = jt_get(x->t, clause, "lockedRels"), fields;
+    for (uint32_t c = rels + 1; rels != 0 && c < jt_end(x->t, rels); c = jt_skip(x->t, c)) {
+        if (*n == MAX_LOCK_NAMES || fx_node(x, c, &fields) != NT_RangeVar) return false;
+        if ((names[*n] = fx_text(x, jt_get(x->t, fields, "relname"))) == NULL) return false;
+        ++*n;
+    }
+    return rels != 0;
+}
+
+/* At most MAX_LOCK_NAMES. */
+static size_t count_lock_names(const struct fx *x, uint32_t clause) {
+    size_t n = 0;
+    uint32_t fields;
+    for (uint32_t c = clause + 1; clause != 0 && c < jt_end(x->t, clause); c = jt_skip(x->t, c)) {
+        if (fx_node(x, c, &fields) != NT_LockingClause) continue;
+        uint32_t rels = jt_get(x->t, fields, "lockedRels");
+        for (uint32_t r = rels + 1; rels != 0 && r < jt_end(x->t, rels) && n < MAX_LOCK_NAMES; r = jt_skip(x->t, r)) n++;
+    }
+    return n;
+}
+
+/* The locks of this SELECT: its own clause, or all when a FOR UPDATE further out reaches in. names has room for count_lock_names(). */
+static bool find_lock(struct fx *x, uint32_t i, bool inherited, const char **names, struct fx_lock *lock) {
     uint32_t clause = jt_get(x->t, i, "lockingClause"), fields;
-    *lock = (struct fx_lock){.all = inherited, .clause = clause};
+    *lock = (struct fx_lock){.all = inherited, .names = names};
     if (clause == 0) return inherited;
     for (uint32_t c = clause + 1; c < jt_end(x->t, clause); c = jt_skip(x->t, c))
-        if (fx_node(x, c, &fields) != NT_LockingClause || jt_get(x->t, fields, "lockedRels") == 0) lock->all = true;
+        if (fx_node(x, c, &fields) != NT_LockingClause || !lock_names(x, fields, names, &lock->nnames)) lock->all = true;
     x->s->reads_only = false;
     return true;
 }
@@ -127,7 +139,10 @@ bool fx_select(struct fx *x, uint32_t i) {
     bool inherited = x->lock != NULL && x->lock->all;
     struct scope s = enter(x);
     struct fx_lock lock;
-    bool locks = find_lock(x, i, inherited, &lock);
+    const char **names = NULL; /* not on the stack: SELECTs nest deeply */
+    size_t n = count_lock_names(x, jt_get(x->t, i, "lockingClause"));
+    if (n > 0 && (names = pol_alloc_array(x->arena, n, sizeof *names)) == NULL) return leave(x, &s, fx_no_memory(x));
+    bool locks = find_lock(x, i, inherited, names, &lock);
     bool ok = with_clause(x, jt_get(x->t, i, "withClause"));
     x->lock = locks ? &lock : NULL;
     ok = ok && fx_walk(x, jt_get(x->t, i, "fromClause"));

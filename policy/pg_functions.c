@@ -408,6 +408,20 @@ static const char *const others[] = {
     "xml_in", "xml_out", "xml_recv", "xml_send", "xmlconcat2", "xmlvalidate",
 };
 
+/* Every operator's name in pg_catalog. */
+static const char *const operators[] = {
+    "!!", "!~", "!~*", "!~~", "!~~*", "#", "##", "#-", "#>", "#>>", "%", "&", "&&", "&<", "&<|", "&>", "*", "*<", "*<=", "*<>", "*=", "*>",
+    "*>=", "+", "-", "->", "->>", "-|-", "/", "<", "<->", "<<", "<<=", "<<|", "<=", "<>", "<@", "<^", "=", ">", ">=", ">>", ">>=", ">^",
+    "?", "?#", "?&", "?-", "?-|", "?|", "?||", "@", "@-@", "@>", "@?", "@@", "@@@", "^", "^@", "|", "|&>", "|/", "|>>", "||", "||/", "~",
+    "~*", "~<=~", "~<~", "~=", "~>=~", "~>~", "~~", "~~*",
+};
+
+/* Functions for FROM that return one column without a name of its own, in every overload that returns one column. */
+static const char *const one_column[] = {
+    "generate_series", "generate_subscripts", "json_object_keys", "jsonb_object_keys", "jsonb_path_query", "jsonb_path_query_tz",
+    "regexp_matches", "regexp_split_to_table", "string_to_table", "unnest",
+};
+
 /* Names of columns that functions of the lists above return as rows (pg_proc.proargnames, modes o and t), and _pg_expandarray's. */
 static const char *const columns[] = {
     "abbrev", "alias", "attrs", "baredesc", "barelabel", "catcode", "catdesc", "description", "dictionaries", "dictionary", "fkcols",
@@ -440,4 +454,6 @@ bool pg_function_built_in(const char *name) {
     return strncmp(name, "pg_", 3) == 0 || strncmp(name, "lo_", 3) == 0 || strncmp(name, "binary_upgrade_", 15) == 0 ||
            IN(harmless, name) || IN(introspection, name) || IN(others, name);
 }
+bool pg_operator_built_in(const char *name) { return IN(operators, name); }
+bool pg_function_one_column(const char *name) { return IN(one_column, name); }
 bool pg_function_column(const char *name) { return IN(columns, name); }

@@ -15,5 +15,9 @@ bool pg_function_information_schema(const char *name);
 bool pg_function_built_in(const char *name);
 /* A column that harmless functions in FROM return (json_each's key and value): no function's name. */
 bool pg_function_column(const char *name);
+/* An operator's name in PostgreSQL 15's pg_catalog. One that is not is somebody's own: his function under another name. */
+bool pg_operator_built_in(const char *name);
+/* Called in FROM as t, it has the one column t: no OUT parameter names it otherwise. */
+bool pg_function_one_column(const char *name);
 
 #endif

@@ -135,6 +135,27 @@ static bool same_loosely(const char *a, const char *b) {
     }
 }
 
+static bool is_false(const char *v) {
+    static const char *const words[] = {"off", "false", "no", "0", "f", "n", "of", "fa", "fal", "fals"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(v, words[i]) == 0) return true;
+    return false;
+}
+
+/* What the configuration fixes for every session. Pinning default_transaction_x pins transaction_x too. */
+static enum pg_pin configured_pin(const struct pol_pins *pins, const char *name, const char *value, const char **wanted) {
+    static const char prefix[] = "default_";
+    for (const char *const *s = pins->settings; s != NULL && *s != NULL; s += 2) {
+        const char *pinned = s[0];
+        if (strncmp(name, "transaction_", 12) == 0 && strncasecmp(pinned, prefix, sizeof prefix - 1) == 0) pinned += sizeof prefix - 1;
+        if (strcasecmp(pinned, name) != 0) continue;
+        *wanted = s[1];
+        if (value == NULL || strcasecmp(value, s[1]) == 0) return PG_PIN_SAME;
+        return same_if((is_true(value) && is_true(s[1])) || (is_false(value) && is_false(s[1])));
+    }
+    return PG_PIN_NONE;
+}
+
 enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const char *value, const char **wanted) {
     const char *none;
     if (wanted == NULL) wanted = &none;
@@ -153,5 +174,5 @@ enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const 
         return *wanted = pins->time_zone, same_if(value == NULL || strcasecmp(value, pins->time_zone) == 0);
     if (strcmp(name, "datestyle") == 0 && pins->date_style != NULL)
         return *wanted = pins->date_style, same_if(value == NULL || same_loosely(value, pins->date_style));
-    return PG_PIN_NONE;
+    return configured_pin(pins, name, value, wanted);
 }

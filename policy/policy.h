@@ -30,6 +30,7 @@ struct pol_pins {
     /* Values that SET may repeat; anything else for these settings is refused. */
     const char *time_zone;  /* NULL: not pinned */
     const char *date_style; /* NULL: not pinned */
+    const char *const *settings; /* name, value, name, value, ..., NULL; NULL: none. Other settings of the configuration */
 };
 /* NULL when out of memory. Strings are copied. */
 struct pol_role *pol_role_new(struct pol_policy *p, const struct pol_subject *who, const char *database, const struct pol_pins *pins);

@@ -55,6 +55,13 @@ static bool copy_pins(struct pol_role *r, const struct pol_pins *pins) {
     for (size_t i = 0; i < pins->nsearch_path; i++)
         if ((path[i] = pol_strdup(r->arena, pins->search_path[i])) == NULL) return false;
     r->pins = (struct pol_pins){.search_path = path, .nsearch_path = pins->nsearch_path};
+    size_t n = 0;
+    while (pins->settings != NULL && pins->settings[n] != NULL) n++;
+    const char **settings = pol_alloc_array(r->arena, n + 1, sizeof *settings);
+    if (settings == NULL) return false;
+    for (size_t i = 0; i < n; i++)
+        if ((settings[i] = pol_strdup(r->arena, pins->settings[i])) == NULL) return false;
+    r->pins.settings = settings;
     r->pins.time_zone = pol_strdup(r->arena, pins->time_zone);
     r->pins.date_style = pol_strdup(r->arena, pins->date_style);
     return (r->pins.time_zone != NULL) == (pins->time_zone != NULL) && (r->pins.date_style != NULL) == (pins->date_style != NULL);

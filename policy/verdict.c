@@ -207,6 +207,10 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
         f->schema != NULL ? "." : "", f->name);
     add(v->detail, sizeof v->detail, "It is not among the harmless built-in functions, and no rule lists it under \"functions\" for you.");
     v->hint[0] = '\0';
+    if (strchr("~!@#^&|`?+-*/%<>=", f->name[0]) != NULL) { /* an operator, judged as the function that it stands for */
+        add(v->hint, sizeof v->hint, "A rule can list operators that are not built in under \"functions\" as schema.operator.");
+        return false;
+    }
     add(v->hint, sizeof v->hint,
         "A rule can list it under \"functions\". If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
         "of that name; write the column's "
@@ -220,7 +224,7 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
 static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char *wanted) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "the setting %.80s may not be changed in this session", s->name);
-    add(v->detail, sizeof v->detail, "It decides how statements are read or whose rights apply, so it is pinned for every identity.");
+    add(v->detail, sizeof v->detail, "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
     v->hint[0] = '\0';
     if (wanted != NULL)
         add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);

@@ -41,6 +41,7 @@ struct conf_database {
     const char *search_path_text;  /* the same, quoted for SET */
     const struct flt_kv *settings; /* startup settings of every session */
     size_t nsettings;
+    const char *const *pinned; /* the same as name, value, ..., NULL: what SET may not change */
 };
 
 struct conf_limits {

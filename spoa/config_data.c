@@ -177,15 +177,19 @@ static bool read_settings(struct conf_all *a, const struct yaml_node *n, struct 
     if (n == NULL) return true;
     if (yaml_kind(n) != YAML_MAP) return yaml_fail(n, err, "must be a map of settings and values");
     struct flt_kv *kv = conf_own(a, calloc(yaml_len(n) + 1, sizeof *kv), free);
-    if (kv == NULL) return yaml_fail(n, err, "out of memory");
+    const char **pinned = conf_own(a, calloc(2 * yaml_len(n) + 1, sizeof *pinned), free);
+    if (kv == NULL || pinned == NULL) return yaml_fail(n, err, "out of memory");
     for (size_t i = 0; i < yaml_len(n); i++) {
         kv[i].name = yaml_key_at(n, i);
         if (!yaml_str(yaml_at(n, i), &kv[i].value, err)) return false;
+        pinned[2 * i] = kv[i].name;
+        pinned[2 * i + 1] = kv[i].value;
         for (const char *const *o = ours; *o != NULL; o++)
             if (strcasecmp(*o, kv[i].name) == 0)
                 return yaml_fail(yaml_key_node_at(n, i), err, "%s is set by gatehouse itself and cannot be changed here", kv[i].name);
     }
     d->settings = kv;
+    d->pinned = pinned;
     d->nsettings = yaml_len(n);
     return true;
 }

@@ -118,7 +118,7 @@ void session_close(struct session *s, const char *sqlstate, const char *message,
 }
 
 struct pol_pins session_pins(const struct conf_database *db) {
-    struct pol_pins pins = {.search_path = db->search_path, .nsearch_path = db->nsearch_path};
+    struct pol_pins pins = {.search_path = db->search_path, .nsearch_path = db->nsearch_path, .settings = db->pinned};
     for (size_t i = 0; i < db->nsettings; i++) {
         if (strcasecmp(db->settings[i].name, "timezone") == 0) pins.time_zone = db->settings[i].value;
         if (strcasecmp(db->settings[i].name, "datestyle") == 0) pins.date_style = db->settings[i].value;
@@ -151,7 +151,7 @@ void session_idle_check(struct session *s) {
 /* --- the PROXY header --- */
 
 static bool start_filter(struct session *s) {
-    static const struct flt_kv pins[] = {{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}};
+    static const struct flt_kv pins[] = {{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"server_encoding", "UTF8"}};
     const struct conf_limits *l = &s->snap->conf->limits;
     struct flt_conf conf = {.limits = {.token = l->token + 64,
                                        .statement = l->statement,

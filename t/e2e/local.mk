@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
 	t/e2e/test_asyncpg.py \
+	t/e2e/test_bypass.py \
 	t/e2e/test_crash.py \
 	t/e2e/test_daemon.py \
 	t/e2e/test_edge.py \

@@ -61,6 +61,43 @@ START_TEST(errors) {
 }
 END_TEST
 
+/* Names that are many, or chosen to be slow: bounded work, and never a smaller answer. */
+static char *many(const char *head, const char *item, unsigned n, const char *middle, const char *item2, unsigned n2, const char *tail) {
+    char *sql = malloc(256 + (n + n2) * 16ul), *p = sql;
+    ck_assert_ptr_nonnull(sql);
+    p = stpcpy(p, head);
+    for (unsigned i = 0; i < n; i++) p += sprintf(p, "%s%s%u", i > 0 ? "," : "", item, i);
+    p = stpcpy(p, middle);
+    for (unsigned i = 0; i < n2; i++) p += sprintf(p, "%s%s%u", i > 0 ? "," : "", item2, i);
+    stpcpy(p, tail);
+    return sql;
+}
+
+START_TEST(many_names) {
+    struct pol_parse_error err;
+    char *sql = many("SELECT 1 FROM ", "a", 3000, " FOR UPDATE OF ", "b", 3000, "");
+    struct pol_facts *f = pol_facts_pg(sql, strlen(sql), NULL, &err);
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(f->stmts[0].relations[2999].access, POL_SELECT | POL_UPDATE);
+    pol_facts_free(f);
+    free(sql);
+    sql = many("SELECT ", "t.b", 60000, " FROM f() AS t(", "c", 60000, ")");
+    ck_assert_ptr_null(pol_facts_pg(sql, strlen(sql), NULL, &err));
+    ck_assert_int_eq(err.rc, POL_TOO_LARGE);
+    free(sql);
+    sql = many("SELECT t.c299, t.evil", "", 0, " FROM f() AS t(", "c", 300, ")");
+    f = pol_facts_pg(sql, strlen(sql), NULL, &err);
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(f->stmts[0].nfunctions, 3);
+    pol_facts_free(f);
+    free(sql);
+    sql = many("SELECT 1 FROM ", "a", 5000, "", "", 0, "");
+    ck_assert_ptr_null(pol_facts_pg(sql, strlen(sql), NULL, &err));
+    ck_assert_int_eq(err.rc, POL_TOO_LARGE);
+    free(sql);
+}
+END_TEST
+
 /* --- depth and size, on a stack of exactly POL_STACK_BYTES: AddressSanitizer's larger frames included --- */
 
 struct job {
@@ -191,6 +228,7 @@ int main(void) {
     tcase_add_loop_test(t, facts, 0, sizeof pg_facts_table / sizeof *pg_facts_table);
     tcase_add_test(t, locations);
     tcase_add_test(t, errors);
+    tcase_add_test(t, many_names);
     tcase_add_loop_test(t, stack, 0, sizeof sizes / sizeof *sizes);
     tcase_add_test(t, nine_kilobytes);
     tcase_add_test(t, four_threads_agree);

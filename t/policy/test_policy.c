@@ -65,11 +65,12 @@ static struct pol_policy *policy(void) {
 
 static void judge_as(const char *who, const char *database, const char *sql, struct pol_verdict *v) {
     static const char *const path[] = {"public", "archive"};
+    static const char *const settings[] = {"Default_transaction_read_only", "on", "statement_timeout", "5s", NULL};
     struct pol_policy *p = policy();
     const char *groups[] = {who};
     struct pol_subject s = {.principal = strcmp(who, "agent") == 0 ? "agent@shop.example" : "x", .groups = groups, .ngroups = 1};
     if (strcmp(who, "agent") == 0) groups[0] = "ai-agents";
-    struct pol_pins pins = {.search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC"};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC", .settings = settings};
     if (strcmp(who, "wide") == 0) groups[0] = "ai-agents";
     struct pol_role *r = pol_role_new(p, &s, database, &pins);
     pol_policy_unref(p); /* the role holds its own reference */
@@ -210,6 +211,12 @@ static const struct {
     {"agent", "SET session_replication_role = replica", "session_replication_role"},
     {"agent", "SET TIME ZONE 'utc'", ""},
     {"agent", "SET TIME ZONE 'Europe/Berlin'", "timezone"},
+    {"agent", "SET statement_timeout = 0", "statement_timeout"},
+    {"agent", "SELECT set_config('Statement_Timeout', '0', true)", "statement_timeout"},
+    {"agent", "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "default_transaction_read_only"},
+    {"agent", "SET TRANSACTION READ WRITE", "transaction_read_only"},
+    {"agent", "BEGIN READ WRITE", "transaction_read_only"},
+    {"agent", "SET transaction_read_only = off", "transaction_read_only"},
     {"agent", "SET DateStyle = ISO, DMY", ""},
     {"agent", "SET app.uid = 'x'", "app.uid"},
     {"tuners", "SET app.uid = 'x'", ""},
