@@ -77,7 +77,7 @@ bool pg_queue_fail(struct pg_filter *f, const char *sqlstate) {
         pg_queue_pop(f);
         if (unnamed) pg_names_forget(&f->statements, "");
     }
-    f->copy_hold = f->copy_in = false;
+    if (f->q_len == 0) f->copy_hold = f->copy_in = false; /* else the COPY that is waited for stands behind that SYNC */
     return f->q_len > 0;
 }
 
