@@ -394,6 +394,15 @@ static enum next on_named(struct pg_filter *f, char type, struct cur body) {
         return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no such prepared statement in this session", NULL);
     }
     struct pg_names *names = what == 'S' ? &f->statements : &f->portals;
+    if (type == 'D' && len == 0) {
+        /* No SQL makes an unnamed one, so what we do not know is not there, or is what a refusal or a failed Query has left: the server
+         * must not be asked about it (PostgreSQL 15 reads freed memory when a failed Query's portal is described or executed). */
+        bool wait;
+        void *known = pg_names_look(names, name, f->unit, &wait);
+        if (wait) return WAIT;
+        if (known == NULL)
+            return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no unnamed prepared statement in this session", NULL);
+    }
     struct pg_entry *e = pg_queue_push(f, type == 'C' ? PG_S_CLOSE : what == 'S' ? PG_S_DESCRIBE_STATEMENT : PG_S_DESCRIBE_PORTAL);
     if (e == NULL) return DONE;
     if (type == 'C') {

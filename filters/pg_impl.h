@@ -60,6 +60,7 @@ struct pg_entry {
     uint64_t id;          /* QUERY, EXECUTE: the statement's */
     uint64_t rows, bytes; /* so far */
     char sqlstate[6];     /* QUERY: the error that it met */
+    bool empty;           /* QUERY: held no statement */
     bool statement;       /* CLOSE, POISON: of a statement, not a portal */
     struct pg_name *name; /* PARSE, BIND, CLOSE, POISON (of a Parse): the name with the change outstanding */
     void *obj;            /* PARSE, BIND: what the name will mean (referenced) */

@@ -151,7 +151,8 @@ static void on_ready(struct pg_filter *f, struct cur body) {
     if (e->what == PG_S_QUERY) {
         pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
         f->wait_query = f->copy_in = false;
-        pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement */
+        pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement, and takes the unnamed portal for itself */
+        if (!e->empty) pg_names_forget(&f->portals, "");
     }
     pg_queue_pop(f);
     if (status == 'I') pg_names_forget_all(&f->portals); /* portals end with their transaction */
@@ -189,6 +190,7 @@ static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
         }
         pg_queue_done(f);
     } else if (in_query && head_is(f, IS(PG_S_QUERY))) {
+        pg_queue_head(f)->empty = true;
         pass(f);
     } else {
         distrust(f, "an answer that nothing asked for");

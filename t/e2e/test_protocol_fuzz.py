@@ -31,8 +31,8 @@ class Sequence:
         self.rng = random.Random(seed)
         self.seed = seed
         self.marks = 0
-        self.steps = []  # (what, ...) with texts as functions of the way
-        self.copies = False
+        self.steps = []  # (what, ...) with mk@ for the mark of either way
+        self.copies = self.bound = self.queried = False
         self.forgets = False  # holds SQL that drops names
         for _ in range(self.rng.randint(3, 40)):
             self.one()
@@ -40,6 +40,11 @@ class Sequence:
 
     def add(self, *step):
         self.steps.append(step)
+        if step[0] == "raw" and step[1].startswith(b"B") and step[1][5] == 0:
+            self.bound = True
+        elif step[0] in ("query", "wait") or step == ("raw", pgraw.SYNC):
+            self.bound = False
+        self.queried = self.queried or step[0] == "query"
 
     def mark(self):
         self.marks += 1
@@ -94,7 +99,13 @@ class Sequence:
             self.add("raw", copy_data(r.choice([b"%d\tcopied\n" % r.randint(1, 30), b"bad\trow\textra\n", b"%d\tx\n" % r.randint(1, 30)])))
         self.add("raw", pgraw.COPY_DONE if r.random() < 0.8 else copy_fail("no more"))
 
+    def usable(self, portal):
+        """PostgreSQL 15 itself crashes when the unnamed portal of a Query that failed is described or executed."""
+        return portal != "" or self.bound or not self.queried
+
     def execute(self, portal):
+        if not self.usable(portal):
+            return
         self.add("raw", execute(portal, self.rng.choice([0, 0, 0, 1, 2])))
         if self.copies:  # it may have been a COPY; the server ignores CopyDone otherwise
             self.add("raw", pgraw.COPY_DONE)
@@ -129,7 +140,8 @@ class Sequence:
         elif kind < 0.56:
             self.add("raw", close("S", r.choice(STATEMENTS)) if r.random() < 0.5 else close("P", r.choice(PORTALS)))
         elif kind < 0.60:
-            self.add("raw", describe("S", r.choice(STATEMENTS)) if r.random() < 0.5 else describe("P", r.choice(PORTALS)))
+            portal = r.choice(PORTALS)
+            self.add("raw", describe("P", portal) if r.random() < 0.5 and self.usable(portal) else describe("S", r.choice(STATEMENTS)))
         elif kind < 0.72:
             self.add("raw", pgraw.SYNC)
         elif kind < 0.74:
