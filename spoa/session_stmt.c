@@ -73,7 +73,9 @@ void session_drop_running(struct session *s) {
 static bool names_matter(const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals) return true;
+        if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals ||
+            t->kind == POL_K_FETCH)
+            return true;
     }
     return false;
 }
@@ -231,18 +233,20 @@ static struct prep *make_prep(struct session *s) {
 static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const char ***lists) {
     *lists = NULL;
     if (!names_matter(f)) return true;
-    const char **names = calloc(2 * f->nstmts, sizeof *names);
+    const char **names = calloc(3 * f->nstmts, sizeof *names);
     if (names == NULL) return false;
-    const char **portals = names + f->nstmts;
+    const char **portals = names + f->nstmts, **fetched = portals + f->nstmts;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->forget_statement != NULL) names[a->nforget_statements++] = t->forget_statement;
         if (t->forget_portal != NULL) portals[a->nforget_portals++] = t->forget_portal;
+        if (t->kind == POL_K_FETCH) fetched[a->nfetched++] = t->uses_portal;
         a->forget_all_statements = a->forget_all_statements || t->forget_all_statements;
         a->forget_all_portals = a->forget_all_portals || t->forget_all_portals;
     }
     a->forget_statements = names;
     a->forget_portals = portals;
+    a->fetched = fetched;
     *lists = names;
     return true;
 }
