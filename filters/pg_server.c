@@ -82,7 +82,9 @@ static void on_login(struct pg_filter *f, char type, struct cur body) {
     case 'S':
         if (!f->auth_done || !read_parameter(body, &name, &value)) break;
         if (!keeps_pins(f, name, value)) {
-            login_lost(f, "08P01", "the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its database is not in UTF8");
+            login_lost(
+                f, "08P01",
+                "the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its database is not in UTF8");
             return;
         }
         if (!report(f, name, value)) break;

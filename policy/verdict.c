@@ -224,7 +224,8 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
 static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char *wanted) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "the setting %.80s may not be changed in this session", s->name);
-    add(v->detail, sizeof v->detail, "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
+    add(v->detail, sizeof v->detail,
+        "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
     v->hint[0] = '\0';
     if (wanted != NULL)
         add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);

@@ -70,7 +70,8 @@ static void judge_as(const char *who, const char *database, const char *sql, str
     const char *groups[] = {who};
     struct pol_subject s = {.principal = strcmp(who, "agent") == 0 ? "agent@shop.example" : "x", .groups = groups, .ngroups = 1};
     if (strcmp(who, "agent") == 0) groups[0] = "ai-agents";
-    struct pol_pins pins = {.search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC", .settings = settings};
+    struct pol_pins pins = {
+        .search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC", .settings = settings};
     if (strcmp(who, "wide") == 0) groups[0] = "ai-agents";
     struct pol_role *r = pol_role_new(p, &s, database, &pins);
     pol_policy_unref(p); /* the role holds its own reference */
