@@ -97,6 +97,18 @@ static bool matches(const struct pol_pattern *p, const char *schema, const char 
     return pol_glob(p->schema, schema) && pol_glob(p->name, name);
 }
 
+static bool is_open_catalog(const char *schema, const char *name) {
+    if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
+    return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
+}
+
+/* pg_stats, pg_toast.*, pg_statistic hold what other relations hold: "*.*" beside a denial does not open them, a pattern that names the schema does. */
+static bool is_too_wide(const struct pol_role *r, const struct pol_pattern *p, const char *schema, const char *name) {
+    if (r->deny == NULL || strchr(p->schema, '*') == NULL) return false;
+    bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
+    return system && !is_open_catalog(schema, name);
+}
+
 /* The actions that rules grant on schema.name, and the first rule that denies one of wanted. */
 static unsigned rules_on(const struct pol_role *r, const char *schema, const char *name, unsigned wanted, const struct pol_rule **deny) {
     unsigned granted = 0;
@@ -114,7 +126,7 @@ static unsigned rules_on(const struct pol_role *r, const char *schema, const cha
         const struct pol_entry *e = &r->globs[i];
         if (!matches(e->pattern, schema, name)) continue;
         if (!e->rule->deny)
-            granted |= e->rule->actions;
+            granted |= is_too_wide(r, e->pattern, schema, name) ? 0u : e->rule->actions;
         else if ((e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
             *deny = e->rule;
     }
@@ -131,11 +143,6 @@ static const struct pol_rule *first_denial(const struct pol_role *r, unsigned ac
     return NULL;
 }
 
-static bool is_open_catalog(const char *schema, const char *name) {
-    if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
-    return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
-}
-
 static unsigned lowest(unsigned bits) { return bits & (~bits + 1u); }
 
 static bool judge_candidate(struct judge *j, const struct pol_relation *rel, const char *schema) {
@@ -147,6 +154,14 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
         if (no_temp != NULL) return denied_by(j, no_temp, "temp", what);
         if (j->r->unbound & POL_TEMP) return true;
         return not_granted(j, "temp", what);
+    }
+    if (strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0 && (rel->access & ~(unsigned)POL_SELECT)) {
+        struct pol_verdict *v = refuse(j, "42501", NULL); /* a rule of the view makes set_config() of it, for any setting */
+        add(v->message, sizeof v->message, "settings may not be changed through pg_settings");
+        add(v->detail, sizeof v->detail, "Some are pinned, and the text does not say which one it is about.");
+        v->hint[0] = '\0';
+        add(v->hint, sizeof v->hint, "Write SET name = value.");
+        return false;
     }
     unsigned granted = rules_on(j->r, schema, rel->name, rel->access, &deny);
     if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), what);
@@ -174,8 +189,9 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
 
 /* --- functions --- */
 
+/* A right to everything covers every function, unless a denial says that something is not covered: query_to_xml('SELECT ..') would reach it. */
 static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
-    if (r->super != NULL) return true;
+    if (r->super != NULL && r->deny == NULL) return true;
     for (size_t i = 0; i < r->nrules; i++)
         for (size_t k = 0; !r->rules[i]->deny && k < r->rules[i]->nfunctions; k++)
             if (matches(&r->rules[i]->functions[k], schema, name)) return true;
@@ -184,7 +200,7 @@ static bool function_granted(const struct pol_role *r, const char *schema, const
 
 static bool function_allowed(const struct pol_role *r, const struct pol_function *f) {
     bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
-    if (r->super != NULL) return true;
+    if (r->super != NULL && r->deny == NULL) return true;
     if (catalog && pg_function_harmless(f->name)) return true;
     if (catalog && pg_function_introspection(f->name) && pol_role_any(r)) return true;
     if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name) && pol_role_any(r))
@@ -274,9 +290,7 @@ static bool judge_actions(struct judge *j) {
 /* Code that cannot be seen into may do anything: it needs a rule for everything, and no denial of any relation to walk around. */
 static bool judge_opaque(struct judge *j) {
     if (!j->s->opaque || (j->s->kind == POL_K_CALL && j->r->super == NULL && j->s->nfunctions > 0)) return true;
-    const struct pol_rule *deny = NULL;
-    for (size_t i = 0; i < j->r->nrules && deny == NULL; i++)
-        if (j->r->rules[i]->deny) deny = j->r->rules[i];
+    const struct pol_rule *deny = j->r->deny;
     if (j->r->super != NULL && deny == NULL) return true;
     struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? deny : NULL);
     add(v->message, sizeof v->message, "%s is not allowed by the policy: what it does cannot be seen from its text", j->s->tag);
