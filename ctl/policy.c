@@ -126,12 +126,12 @@ static json_t *statement_json(const struct pol_stmt *s) {
                      "where", s->where, "reads_only", s->reads_only);
 }
 
-static void print_json(const struct pol_facts *f, const struct pol_verdict *v) {
+static void print_json(const struct pol_facts *f, const struct pol_verdict *v, bool admitted) {
     json_t *stmts = json_array();
     for (size_t i = 0; f != NULL && i < f->nstmts; i++) json_array_append_new(stmts, statement_json(&f->stmts[i]));
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", v->effect == POL_ALLOW ? "allow" : "deny", "rule",
-                            v->rule, "sqlstate", v->sqlstate, "message", v->message, "detail", v->detail, "hint", v->hint, "statement",
-                            (int)v->stmt, "statements", stmts);
+    json_t *all = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", v->effect == POL_ALLOW ? "allow" : "deny",
+                            "admitted", admitted, "rule", v->rule, "sqlstate", v->sqlstate, "message", v->message, "detail", v->detail,
+                            "hint", v->hint, "statement", (int)v->stmt, "statements", stmts);
     json_dumpf(all, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(all);
@@ -233,14 +233,16 @@ static int judge(const struct options *o, struct pol_policy *policy, const char 
         pol_judge(role, p.facts, &v);
     else
         pol_refuse_parse(&p.err, &v);
+    bool admitted = pol_role_any(role);
     if (o->json)
-        print_json(p.facts, &v);
+        print_json(p.facts, &v, admitted);
     else
         print_text(p.facts, &v);
     if (!o->json && pol_role_observes(role)) puts("note: this database is in mode observe: statements are forwarded whatever the verdict");
+    if (!admitted && !o->json) puts("note: no rule names this identity on this database, so it is refused at login");
     pol_facts_free(p.facts);
     pol_role_free(role);
-    return v.effect == POL_ALLOW ? EXIT_ALLOWED : EXIT_DENIED;
+    return v.effect == POL_ALLOW && admitted ? EXIT_ALLOWED : EXIT_DENIED;
 }
 
 static int explain(int argc, char **argv) {

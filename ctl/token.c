@@ -19,11 +19,15 @@ struct request {
     json_t *claims; /* of --claim: they come last, so they win */
 };
 
-static int usage(const char *text) {
-    fprintf(stderr, "usage: gatehousectl %s\n", text);
-    return 2;
+static int usage(FILE *to, const char *text) {
+    fprintf(to, "usage: gatehousectl %s\n", text);
+    return to == stderr ? 2 : 0;
 }
 
+static bool asks_for_help(int argc, char **argv) { return argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0); }
+
+static const char jwks_usage[] = "jwks --key FILE [--kid K] [--key FILE [--kid K] ...]";
+static const char keygen_usage[] = "keygen [--alg RS256|ES256] --out FILE";
 static const char token_usage[] = "token --key FILE --issuer I --audience A --principal P [--group G ...] [--ttl 1h] [--kid K]\n"
                                   "                          [--alg RS256|ES256] [--claim NAME=VALUE ...]";
 
@@ -142,12 +146,14 @@ static int mint(const struct request *r) {
 int ctl_token(int argc, char **argv) {
     struct request r = {.ttl = 3600, .groups = json_array(), .claims = json_object()};
     int status = 2;
-    if (r.groups == NULL || r.claims == NULL)
+    if (asks_for_help(argc, argv))
+        status = usage(stdout, token_usage);
+    else if (r.groups == NULL || r.claims == NULL)
         status = 1;
     else if (parse_request(argc, argv, &r))
         status = mint(&r);
     else
-        usage(token_usage);
+        usage(stderr, token_usage);
     json_decref(r.groups);
     json_decref(r.claims);
     return status;
@@ -172,6 +178,7 @@ static json_t *set_member(const char *path, const char *kid) {
 int ctl_jwks(int argc, char **argv) {
     static const struct option options[] = {
         {"key", required_argument, NULL, 'k'}, {"kid", required_argument, NULL, 'K'}, {NULL, 0, NULL, 0}};
+    if (asks_for_help(argc, argv)) return usage(stdout, jwks_usage);
     json_t *keys = json_array();
     const char *path = NULL, *kid = NULL;
     bool ok = keys != NULL, wrong = false;
@@ -189,7 +196,7 @@ int ctl_jwks(int argc, char **argv) {
     }
     if (wrong || (ok && (optind != argc || json_array_size(keys) == 0))) {
         json_decref(keys);
-        return usage("jwks --key FILE [--kid K] [--key FILE [--kid K] ...]");
+        return usage(stderr, jwks_usage);
     }
     json_t *set = ok ? json_pack("{s:O}", "keys", keys) : NULL;
     ok = set != NULL && json_dumpf(set, stdout, JSON_INDENT(2)) == 0 && puts("") >= 0 && fflush(stdout) == 0;
@@ -203,12 +210,13 @@ int ctl_keygen(int argc, char **argv) {
         {"alg", required_argument, NULL, 'A'}, {"out", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
     const char *alg = "ES256", *path = NULL;
     int c;
+    if (asks_for_help(argc, argv)) return usage(stdout, keygen_usage);
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'A') alg = optarg;
         if (c == 'o') path = optarg;
         if (c == '?') path = NULL;
         if (c == '?') break;
     }
-    if (path == NULL || optind != argc) return usage("keygen [--alg RS256|ES256] --out FILE");
+    if (path == NULL || optind != argc) return usage(stderr, keygen_usage);
     return ctl_key_make(alg, path) ? 0 : 1;
 }

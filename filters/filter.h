@@ -121,6 +121,10 @@ struct flt_answer {
     const char *const *forget_portals;
     size_t nforget_portals;
     bool forget_all_portals;
+    /* Portals that the text reads by name (FETCH, MOVE). One that a Bind made would run without an Execute that is judged and
+     * recorded with its parameters: such a statement is refused. */
+    const char *const *fetched;
+    size_t nfetched;
     /* refused */
     const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
     bool fatal;                                     /* end the session after the answer */

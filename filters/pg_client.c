@@ -8,6 +8,9 @@
 /* Describe, Close, Execute hold a name and a few bytes; a longer name is refused anyway. */
 #define SHORT_MESSAGE 4096u
 
+/* Bytes of parameters that a session's Binds may keep for the record: those in flight, and those of its portals. */
+#define BOUND_MAX (4u << 20)
+
 enum next { DONE, WAIT };
 
 /* --- refusing -------------------------------------------------------------------------------------------------------------- */
@@ -45,6 +48,13 @@ static void refuse_now(struct pg_filter *f, bool simple) {
     }
     e->error = copy;
     e->error_len = len;
+    /* A Query, and a Parse of the unnamed statement, drop the old one before they can fail. */
+    const uint8_t *msg = buf_at(&f->msg);
+    bool drops = msg[0] == 'Q' || (msg[0] == 'P' && buf_used(&f->msg) > 5 && msg[5] == '\0');
+    if (drops && pg_names_get(&f->statements, "") != NULL) {
+        e->statement = true;
+        e->name = pg_names_pend(&f->statements, "", NULL, f->unit);
+    }
     pg_put_named(server, 'D', 'P', f->poison);
     if (!simple) {
         f->skip = true;
@@ -100,6 +110,22 @@ static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *t
     return WAIT;
 }
 
+/* Before a statement runs that reads portals by name: none of them may be a Bind's. */
+enum fetch { FETCH_OK, FETCH_WAIT, FETCH_REFUSED };
+static enum fetch fetches(struct pg_filter *f, bool simple) {
+    if (f->answer.nfetched > 0 && f->portals.npend > 0) {
+        barrier(f);
+        return FETCH_WAIT;
+    }
+    for (size_t i = 0; i < f->answer.nfetched; i++) {
+        if (pg_names_get(&f->portals, f->fetched[i]) == NULL) continue;
+        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+        refuse(f, simple, "0A000", "FETCH and MOVE cannot read a portal that a Bind message made", "Run it with an Execute message.");
+        return FETCH_REFUSED;
+    }
+    return FETCH_OK;
+}
+
 /* Before a statement runs that makes or drops names itself: the fate of every earlier change must be known. */
 static bool forget(struct pg_filter *f) {
     const struct flt_answer *a = &f->answer;
@@ -137,7 +163,10 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
         refuse_now(f, true);
         return DONE;
     }
-    if (!upstream(f) || !forget(f)) return WAIT;
+    if (!upstream(f)) return WAIT;
+    enum fetch fetch = fetches(f, true);
+    if (fetch != FETCH_OK) return fetch == FETCH_WAIT ? WAIT : DONE;
+    if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
     if (e == NULL) return DONE;
     e->id = f->last_id;
@@ -270,6 +299,13 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
     if (pg_names_get(&f->portals, portal) == NULL && f->portals.count >= f->base.conf.limits.portals)
         return refuse(f, false, "54000", "this session keeps too many portals",
                       "Close those that are no longer used, or end the transaction.");
+    if (f->bound > BOUND_MAX) {
+        barrier(f);
+        return WAIT;
+    }
+    if (f->portals.bytes > BOUND_MAX)
+        return refuse(f, false, "54000", "this session's portals keep too many parameters",
+                      "Close those that are no longer used, or end the transaction.");
     struct flt_param *params;
     struct pg_portal *p = NULL;
     bool ok = read_params(f, &body, &params, &n, &cut);
@@ -279,13 +315,14 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
         pg_violation(f, ok ? "out of memory" : "Bind message whose parameters do not fit");
         return DONE;
     }
-    p->cut = cut;
+    p->cut = p->cut || cut;
     struct pg_entry *e = pg_queue_push(f, PG_S_BIND);
     if (e == NULL) {
         pg_portal_unref(p);
         return DONE;
     }
     e->obj = p;
+    f->bound += p->bytes;
     e->name = pg_names_pend(&f->portals, portal, p, f->unit);
     if (e->name == NULL) {
         pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
@@ -327,7 +364,10 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
         pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
         return no_portal(f);
     }
-    if (!upstream(f) || !forget(f)) return WAIT;
+    if (!upstream(f)) return WAIT;
+    enum fetch fetch = fetches(f, false);
+    if (fetch != FETCH_OK) return fetch == FETCH_WAIT ? WAIT : DONE;
+    if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
     if (e == NULL) return DONE;
     e->id = f->last_id;
@@ -354,6 +394,15 @@ static enum next on_named(struct pg_filter *f, char type, struct cur body) {
         return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no such prepared statement in this session", NULL);
     }
     struct pg_names *names = what == 'S' ? &f->statements : &f->portals;
+    if (type == 'D' && len == 0) {
+        /* No SQL makes an unnamed one, so what we do not know is not there, or is what a refusal or a failed Query has left: the server
+         * must not be asked about it (PostgreSQL 15 reads freed memory when a failed Query's portal is described or executed). */
+        bool wait;
+        void *known = pg_names_look(names, name, f->unit, &wait);
+        if (wait) return WAIT;
+        if (known == NULL)
+            return what == 'P' ? no_portal(f) : refuse(f, false, "26000", "there is no unnamed prepared statement in this session", NULL);
+    }
     struct pg_entry *e = pg_queue_push(f, type == 'C' ? PG_S_CLOSE : what == 'S' ? PG_S_DESCRIBE_STATEMENT : PG_S_DESCRIBE_PORTAL);
     if (e == NULL) return DONE;
     if (type == 'C') {
@@ -424,7 +473,9 @@ static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body)
     }
     if (type == 'd' || type == 'c' || type == 'f') return on_copy(f, type);
     if (f->wait_query) return WAIT;
-    if (pg_queue_full(f)) {
+    /* Behind an error without a Sync between, the server would drop these unread; the Sync that a refusal of one sends must not end that. */
+    bool starts = f->step == PG_STEP_NEW && (type == 'Q' || type == 'F');
+    if (pg_queue_full(f) || (starts && pg_queue_open(f))) {
         barrier(f);
         return WAIT;
     }
@@ -450,10 +501,12 @@ static void end_answer(struct pg_filter *f) {
     if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx);
     for (size_t i = 0; i < f->answer.nforget_statements; i++) free(f->forget_statements[i]);
     for (size_t i = 0; i < f->answer.nforget_portals; i++) free(f->forget_portals[i]);
+    for (size_t i = 0; i < f->answer.nfetched; i++) free(f->fetched[i]);
     free(f->forget_statements);
     free(f->forget_portals);
+    free(f->fetched);
     free(f->rewritten);
-    f->forget_statements = f->forget_portals = NULL;
+    f->forget_statements = f->forget_portals = f->fetched = NULL;
     f->rewritten = NULL;
     f->answer = (struct flt_answer){0};
 }

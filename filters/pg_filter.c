@@ -259,6 +259,11 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->answer = *a;
     f->forget_statements = copy_names(a->forget_statements, a->nforget_statements);
     f->forget_portals = copy_names(a->forget_portals, a->nforget_portals);
+    f->fetched = copy_names(a->fetched, a->nfetched);
+    if (f->fetched == NULL && a->nfetched > 0) {
+        f->answer.nfetched = 0;
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+    }
     if (f->forget_statements == NULL && a->nforget_statements > 0) {
         f->answer.nforget_statements = 0;
         f->answer.forget_all_statements = true; /* without memory: forget more rather than less */

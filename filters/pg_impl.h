@@ -60,8 +60,9 @@ struct pg_entry {
     uint64_t id;          /* QUERY, EXECUTE: the statement's */
     uint64_t rows, bytes; /* so far */
     char sqlstate[6];     /* QUERY: the error that it met */
-    bool statement;       /* CLOSE: of a statement, not a portal */
-    struct pg_name *name; /* PARSE, BIND, CLOSE: the name with the change outstanding */
+    bool empty;           /* QUERY: held no statement */
+    bool statement;       /* CLOSE, POISON: of a statement, not a portal */
+    struct pg_name *name; /* PARSE, BIND, CLOSE, POISON (of a Parse): the name with the change outstanding */
     void *obj;            /* PARSE, BIND: what the name will mean (referenced) */
     uint8_t *error;       /* POISON: the ErrorResponse to show instead (owned) */
     size_t error_len;
@@ -85,10 +86,10 @@ struct pg_filter {
     enum pg_step step;
     uint64_t asked_id; /* the open question; 0: none */
     uint64_t last_id;
-    struct flt_answer answer;                   /* the owner's; its strings are copied below */
-    char **forget_statements, **forget_portals; /* owned, with the counts in answer */
-    char *rewritten;                            /* owned */
-    struct buf refusal;                         /* the ErrorResponse for the message at hand */
+    struct flt_answer answer;                              /* the owner's; its strings are copied below */
+    char **forget_statements, **forget_portals, **fetched; /* owned, with the counts in answer */
+    char *rewritten;                                       /* owned */
+    struct buf refusal;                                    /* the ErrorResponse for the message at hand */
     bool refusal_fatal;
     bool skip;              /* an error in this pipeline: everything until Sync is dropped */
     bool wait_query;        /* a Query is running: nothing follows it before its ReadyForQuery */
@@ -96,6 +97,7 @@ struct pg_filter {
     bool copy_in;           /* the server takes CopyData */
     size_t barrier;         /* answers still due of a Flush that was sent to learn the fate of what went before */
     uint64_t unit;          /* Sync units sent so far */
+    size_t bound;           /* bytes of the parameters that the Binds in the queue hold */
     struct pg_portal *held; /* what the open question of an Execute points to (referenced) */
 
     /* login */
@@ -154,7 +156,8 @@ void pg_server_eof(struct pg_filter *f);
 struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what); /* NULL (session closed) when over the limit */
 struct pg_entry *pg_queue_head(struct pg_filter *f);
 bool pg_queue_full(const struct pg_filter *f);
-void pg_queue_pop(struct pg_filter *f); /* releases what the head holds */
+bool pg_queue_open(const struct pg_filter *f); /* no Sync stands behind what was sent last */
+void pg_queue_pop(struct pg_filter *f);        /* releases what the head holds */
 /* The server answered the head well: its name change is committed. Pops. */
 void pg_queue_done(struct pg_filter *f);
 /* The server answered the head with an error: everything up to the next SYNC was skipped. True when a SYNC is in the queue. */

@@ -30,6 +30,10 @@ struct pg_portal *pg_portal_new(struct pg_stmt *s, const struct flt_param *param
     struct pg_portal *p = calloc(1, sizeof *p);
     if (p == NULL) return NULL;
     size_t room = 0;
+    if (nparams > keep / PG_PARAM_COST) {
+        nparams = keep / PG_PARAM_COST;
+        p->cut = true;
+    }
     for (size_t i = 0; i < nparams; i++) {
         size_t n = params[i].kept < keep - room ? params[i].kept : keep - room;
         room += n;
@@ -53,6 +57,7 @@ struct pg_portal *pg_portal_new(struct pg_stmt *s, const struct flt_param *param
         used += n;
     }
     p->nparams = nparams;
+    p->bytes = sizeof *p + nparams * sizeof *p->params + room;
     p->stmt = s;
     s->refs++;
     p->refs = 1;
@@ -70,6 +75,7 @@ static void *take(struct pg_names *t, void *obj) {
     if (obj == NULL) return NULL;
     if (t->portals) {
         ((struct pg_portal *)obj)->refs++;
+        t->bytes += ((struct pg_portal *)obj)->bytes;
     } else {
         ((struct pg_stmt *)obj)->refs++;
         t->bytes += ((struct pg_stmt *)obj)->len;
@@ -82,6 +88,7 @@ static void drop(struct pg_names *t, void **at) {
     *at = NULL;
     if (obj == NULL) return;
     if (t->portals) {
+        t->bytes -= ((struct pg_portal *)obj)->bytes;
         pg_portal_unref(obj);
     } else {
         t->bytes -= ((struct pg_stmt *)obj)->len;
@@ -180,6 +187,7 @@ void pg_names_forget_all(struct pg_names *t) {
     for (size_t i = 0; i < PG_NAME_BUCKETS; i++) {
         for (struct pg_name *n = t->bucket[i], *next; n != NULL; n = next) {
             next = n->next;
+            if (!t->portals && n->name[0] == '\0') continue; /* DEALLOCATE ALL and DISCARD ALL leave the unnamed statement */
             drop(t, &n->live);
             settle(t, n);
         }

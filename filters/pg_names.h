@@ -25,7 +25,8 @@ struct pg_portal {
     struct pg_stmt *stmt;
     struct flt_param *params; /* one allocation with the bytes that they point to */
     size_t nparams;
-    bool cut; /* there were more */
+    bool cut;     /* there were more */
+    size_t bytes; /* that all this takes */
 };
 
 struct pg_name {
@@ -41,12 +42,14 @@ struct pg_names {
     bool portals;
     size_t count; /* names */
     size_t npend; /* changes outstanding, all names */
-    size_t bytes; /* statement texts held */
+    size_t bytes; /* statement texts, or portals' parameters, held */
 };
+
+#define PG_PARAM_COST 8u
 
 struct pg_stmt *pg_stmt_new(const char *text, size_t len);
 void pg_stmt_unref(struct pg_stmt *s);
-/* Copies the parameters, at most keep bytes of values. params may be NULL when nparams is 0. NULL without memory. Takes a reference to s. */
+/* Copies the parameters, at most keep bytes of values, and one parameter for each PG_PARAM_COST of them (cut tells). params may be NULL when nparams is 0. NULL without memory. Takes a reference to s. */
 struct pg_portal *pg_portal_new(struct pg_stmt *s, const struct flt_param *params, size_t nparams, size_t keep);
 void pg_portal_unref(struct pg_portal *p);
 

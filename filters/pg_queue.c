@@ -6,6 +6,8 @@
 
 bool pg_queue_full(const struct pg_filter *f) { return f->q_len >= f->base.conf.limits.inflight; }
 
+bool pg_queue_open(const struct pg_filter *f) { return f->q_len > 0 && f->queue[(f->q_head + f->q_len - 1) % f->q_cap].what != PG_S_SYNC; }
+
 struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
     if (f->q_len == f->q_cap) {
         /* Two places over the limit: a refusal's poison and its Sync always fit. */
@@ -42,7 +44,10 @@ void pg_queue_pop(struct pg_filter *f) {
     assert(e != NULL);
     if (e->name != NULL) pg_names_abort(names_of(f, e), e->name);
     if (e->obj != NULL && e->what == PG_S_PARSE) pg_stmt_unref(e->obj);
-    if (e->obj != NULL && e->what == PG_S_BIND) pg_portal_unref(e->obj);
+    if (e->obj != NULL && e->what == PG_S_BIND) {
+        f->bound -= ((struct pg_portal *)e->obj)->bytes;
+        pg_portal_unref(e->obj);
+    }
     free(e->error);
     f->q_head = (f->q_head + 1) % f->q_cap;
     f->q_len--;
@@ -73,11 +78,11 @@ bool pg_queue_fail(struct pg_filter *f, const char *sqlstate) {
             f->wait_query = false;
         }
         /* A Parse of the unnamed statement drops the old one before it can fail. */
-        bool unnamed = first && e->what == PG_S_PARSE && e->name != NULL && e->name->name[0] == '\0';
+        bool unnamed = first && (e->what == PG_S_PARSE || e->what == PG_S_POISON) && e->name != NULL && e->name->name[0] == '\0';
         pg_queue_pop(f);
         if (unnamed) pg_names_forget(&f->statements, "");
     }
-    f->copy_hold = f->copy_in = false;
+    if (f->q_len == 0) f->copy_hold = f->copy_in = false; /* else the COPY that is waited for stands behind that SYNC */
     return f->q_len > 0;
 }
 

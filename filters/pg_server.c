@@ -82,7 +82,9 @@ static void on_login(struct pg_filter *f, char type, struct cur body) {
     case 'S':
         if (!f->auth_done || !read_parameter(body, &name, &value)) break;
         if (!keeps_pins(f, name, value)) {
-            login_lost(f, "08P01", "the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its database is not in UTF8");
+            login_lost(
+                f, "08P01",
+                "the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its database is not in UTF8");
             return;
         }
         if (!report(f, name, value)) break;
@@ -107,6 +109,11 @@ static void on_login(struct pg_filter *f, char type, struct cur body) {
 static bool head_is(struct pg_filter *f, unsigned mask) {
     struct pg_entry *e = pg_queue_head(f);
     return e != NULL && (mask >> e->what & 1u) != 0;
+}
+/* The Execute that copy_hold waits for is the last that was sent: an answer to one before it says nothing about it. */
+static bool head_is_last(const struct pg_filter *f) { return f->q_len == 1; }
+static void copy_over(struct pg_filter *f) {
+    if (head_is_last(f)) f->copy_hold = f->copy_in = false;
 }
 #define IS(what) (1u << (what))
 #define RUNS     (IS(PG_S_QUERY) | IS(PG_S_EXECUTE))
@@ -146,7 +153,8 @@ static void on_ready(struct pg_filter *f, struct cur body) {
     if (e->what == PG_S_QUERY) {
         pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
         f->wait_query = f->copy_in = false;
-        pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement */
+        pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement, and takes the unnamed portal for itself */
+        if (!e->empty) pg_names_forget(&f->portals, "");
     }
     pg_queue_pop(f);
     if (status == 'I') pg_names_forget_all(&f->portals); /* portals end with their transaction */
@@ -166,7 +174,7 @@ static void on_complete(struct pg_filter *f, struct cur body) {
     /* DataRows were counted as they passed; RETURNING sends rows and a count of the same rows. */
     if (!counted && rows > e->rows) e->rows = rows;
     pass(f);
-    f->copy_hold = f->copy_in = false;
+    copy_over(f);
     if (e->what == PG_S_EXECUTE) {
         pg_post_result(f, e, "00000", false);
         pg_queue_done(f);
@@ -179,11 +187,12 @@ static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
         struct pg_entry *e = pg_queue_head(f);
         pass(f);
         if (e->what == PG_S_EXECUTE) {
+            copy_over(f);
             pg_post_result(f, e, "00000", false);
-            f->copy_hold = false;
         }
         pg_queue_done(f);
     } else if (in_query && head_is(f, IS(PG_S_QUERY))) {
+        pg_queue_head(f)->empty = true;
         pass(f);
     } else {
         distrust(f, "an answer that nothing asked for");
@@ -214,9 +223,10 @@ static void on_reply(struct pg_filter *f, char type, struct cur body) {
         return;
     case 'G':
     case 'H':
-        if (!head_is(f, RUNS)) break;
+        /* What was sent behind a COPY FROM STDIN that nobody saw coming would be read as its data. */
+        if (!head_is(f, RUNS) || (type == 'G' && !head_is_last(f))) break;
+        copy_over(f);
         f->copy_in = type == 'G';
-        f->copy_hold = false;
         pass(f);
         return;
     case 'c':

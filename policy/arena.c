@@ -73,9 +73,7 @@ char *pol_strndup(struct pol_arena *a, const char *s, size_t len) {
     return p;
 }
 
-char *pol_strdup(struct pol_arena *a, const char *s) {
-    return s == NULL ? NULL : pol_strndup(a, s, strlen(s));
-}
+char *pol_strdup(struct pol_arena *a, const char *s) { return s == NULL ? NULL : pol_strndup(a, s, strlen(s)); }
 
 void *pol_grow(struct pol_arena *a, void *array, size_t n, size_t *cap, size_t size) {
     if (n < *cap) return array;

@@ -16,17 +16,17 @@ enum pol_action {
     POL_UPDATE = 1u << 2,
     POL_DELETE = 1u << 3,
     POL_TRUNCATE = 1u << 4,
-    POL_LOCK = 1u << 5,     /* LOCK TABLE (SELECT ... FOR UPDATE is select plus update, as in PostgreSQL's own privileges) */
-    POL_CREATE = 1u << 6,   /* CREATE of any object, CREATE TABLE AS, SELECT INTO */
-    POL_ALTER = 1u << 7,    /* ALTER, RENAME, COMMENT, REINDEX, CLUSTER, ... */
+    POL_LOCK = 1u << 5,   /* LOCK TABLE (SELECT ... FOR UPDATE is select plus update, as in PostgreSQL's own privileges) */
+    POL_CREATE = 1u << 6, /* CREATE of any object, CREATE TABLE AS, SELECT INTO */
+    POL_ALTER = 1u << 7,  /* ALTER, RENAME, COMMENT, REINDEX, CLUSTER, ... */
     POL_DROP = 1u << 8,
-    POL_GRANT = 1u << 9,    /* GRANT, REVOKE, roles, default privileges, security labels */
-    POL_EXECUTE = 1u << 10, /* CALL, DO: opaque code */
+    POL_GRANT = 1u << 9,     /* GRANT, REVOKE, roles, default privileges, security labels */
+    POL_EXECUTE = 1u << 10,  /* CALL, DO: opaque code */
     POL_MAINTAIN = 1u << 11, /* VACUUM, ANALYZE, CHECKPOINT, REFRESH MATERIALIZED VIEW */
-    POL_NOTIFY = 1u << 12,  /* LISTEN, NOTIFY, UNLISTEN */
-    POL_SET = 1u << 13,     /* settings that are neither pinned nor known to be harmless */
-    POL_FILES = 1u << 14,   /* COPY to or from a server's file or program, and the like */
-    POL_TEMP = 1u << 15,    /* temporary tables */
+    POL_NOTIFY = 1u << 12,   /* LISTEN, NOTIFY, UNLISTEN */
+    POL_SET = 1u << 13,      /* settings that are neither pinned nor known to be harmless */
+    POL_FILES = 1u << 14,    /* COPY to or from a server's file or program, and the like */
+    POL_TEMP = 1u << 15,     /* temporary tables */
 };
 #define POL_ALL_ACTIONS 0xFFFFu
 /* The policy file's word for one bit; NULL when it is none. */
@@ -35,18 +35,42 @@ const char *pol_action_name(unsigned bit);
 unsigned pol_action_of(const char *word);
 
 enum pol_kind { /* the statement as a whole, for records and messages */
-    POL_K_EMPTY, POL_K_SELECT, POL_K_INSERT, POL_K_UPDATE, POL_K_DELETE, POL_K_MERGE, POL_K_COPY, POL_K_TRANSACTION, POL_K_SET,
-    POL_K_SHOW, POL_K_EXPLAIN, POL_K_PREPARE, POL_K_EXECUTE, POL_K_DEALLOCATE, POL_K_DECLARE, POL_K_FETCH, POL_K_CLOSE, POL_K_DISCARD,
-    POL_K_LOCK, POL_K_TRUNCATE, POL_K_DDL, POL_K_GRANT, POL_K_CALL, POL_K_DO, POL_K_MAINTAIN, POL_K_NOTIFY, POL_K_OTHER,
+                POL_K_EMPTY,
+                POL_K_SELECT,
+                POL_K_INSERT,
+                POL_K_UPDATE,
+                POL_K_DELETE,
+                POL_K_MERGE,
+                POL_K_COPY,
+                POL_K_TRANSACTION,
+                POL_K_SET,
+                POL_K_SHOW,
+                POL_K_EXPLAIN,
+                POL_K_PREPARE,
+                POL_K_EXECUTE,
+                POL_K_DEALLOCATE,
+                POL_K_DECLARE,
+                POL_K_FETCH,
+                POL_K_CLOSE,
+                POL_K_DISCARD,
+                POL_K_LOCK,
+                POL_K_TRUNCATE,
+                POL_K_DDL,
+                POL_K_GRANT,
+                POL_K_CALL,
+                POL_K_DO,
+                POL_K_MAINTAIN,
+                POL_K_NOTIFY,
+                POL_K_OTHER,
 };
 const char *pol_kind_name(enum pol_kind k); /* "select", "create", ... */
 
 struct pol_relation {
     const char *schema; /* NULL: unqualified; the verdict resolves it over the pinned search_path */
     const char *name;
-    unsigned access;    /* POL_* bits */
-    uint32_t location;  /* byte offset of the name in the whole text */
-    bool catalog;       /* pg_catalog or information_schema, by name (unqualified pg_* too) */
+    unsigned access;   /* POL_* bits */
+    uint32_t location; /* byte offset of the name in the whole text */
+    bool catalog;      /* pg_catalog or information_schema, by name (unqualified pg_* too) */
 };
 struct pol_function {
     const char *schema; /* NULL: unqualified */
@@ -57,12 +81,12 @@ struct pol_setting {
     const char *name;  /* folded to lower case; "all" for RESET ALL */
     const char *value; /* as text; NULL: RESET or SET ... TO DEFAULT */
     bool local;
-    bool show;         /* SHOW: only reads it */
+    bool show; /* SHOW: only reads it */
 };
 struct pol_stmt {
     enum pol_kind kind;
-    const char *tag;      /* "SELECT", "DROP TABLE", ...: for messages; static */
-    unsigned actions;     /* POL_* bits that the statement needs besides its relations (CREATE of a schema, EXECUTE, SET, ...) */
+    const char *tag;        /* "SELECT", "DROP TABLE", ...: for messages; static */
+    unsigned actions;       /* POL_* bits that the statement needs besides its relations (CREATE of a schema, EXECUTE, SET, ...) */
     uint32_t location, len; /* its piece of the text */
     struct pol_relation *relations;
     size_t nrelations;
@@ -70,15 +94,15 @@ struct pol_stmt {
     size_t nfunctions;
     struct pol_setting *settings;
     size_t nsettings;
-    bool opaque;          /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
-    bool where;           /* UPDATE or DELETE has a WHERE */
-    bool reads_only;      /* nothing in it writes */
-    bool copy_in, copy_out; /* COPY FROM STDIN, COPY TO STDOUT */
+    bool opaque;                  /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
+    bool where;                   /* UPDATE or DELETE has a WHERE */
+    bool reads_only;              /* nothing in it writes */
+    bool copy_in, copy_out;       /* COPY FROM STDIN, COPY TO STDOUT */
     const char *forget_statement; /* PREPARE, DEALLOCATE: the name; "" with forget_all_statements for ALL */
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;
-    const char *uses_statement;   /* EXECUTE name */
-    const char *uses_portal;      /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
+    const char *uses_statement; /* EXECUTE name */
+    const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
 };
 struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_free() */
     size_t nstmts;
@@ -87,18 +111,18 @@ struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_
 };
 
 struct pol_parse_limits { /* zero: the default in brackets */
-    uint32_t bytes;  /* [16 MiB] */
-    uint32_t depth;  /* upper bound on the tree's depth by the pre-scan [4000] */
-    uint32_t tokens; /* [4,000,000] */
+    uint32_t bytes;       /* [16 MiB] */
+    uint32_t depth;       /* upper bound on the tree's depth by the pre-scan [32000]; more needs more than POL_STACK_BYTES */
+    uint32_t tokens;      /* [4,000,000] */
 };
 enum pol_parse_rc {
     POL_PARSED = 0,
-    POL_SYNTAX,      /* the parser refuses it: SQLSTATE 42601 */
-    POL_TOO_DEEP,    /* 54001 */
-    POL_TOO_LARGE,   /* 54000 */
-    POL_ENCODING,    /* NUL or invalid UTF-8: 22021 */
+    POL_SYNTAX,         /* the parser refuses it: SQLSTATE 42601 */
+    POL_TOO_DEEP,       /* 54001 */
+    POL_TOO_LARGE,      /* 54000 */
+    POL_ENCODING,       /* NUL or invalid UTF-8: 22021 */
     POL_NOT_UNDERSTOOD, /* valid SQL, but a construct that the extractor does not know: 42501 */
-    POL_NO_MEMORY,   /* 53200 */
+    POL_NO_MEMORY,      /* 53200 */
 };
 struct pol_parse_error {
     enum pol_parse_rc rc;

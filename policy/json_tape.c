@@ -44,9 +44,7 @@ static enum jt_rc open_container(struct builder *b, uint8_t type) {
     return push(b, type, 0, 0);
 }
 
-static bool in_object(const struct builder *b) {
-    return b->nopen > 0 && b->t->v[b->open[b->nopen - 1]].type == JT_OBJECT;
-}
+static bool in_object(const struct builder *b) { return b->nopen > 0 && b->t->v[b->open[b->nopen - 1]].type == JT_OBJECT; }
 
 /* at behind the opening quote; leaves it behind the closing one. */
 static bool scan_string(struct builder *b, size_t *start, size_t *len) {
@@ -243,6 +241,4 @@ int64_t jt_int(const struct jt *t, uint32_t i, int64_t def) {
     return *end == '\0' ? (int64_t)v : def;
 }
 
-bool jt_bool(const struct jt *t, uint32_t i) {
-    return i != 0 && t->v[i].type == JT_TRUE;
-}
+bool jt_bool(const struct jt *t, uint32_t i) { return i != 0 && t->v[i].type == JT_TRUE; }

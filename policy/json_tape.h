@@ -31,17 +31,13 @@ enum jt_rc jt_parse(struct jt *t, const char *json, size_t len, uint32_t max_dep
 void jt_free(struct jt *t);
 
 /* The index behind value i and all that it holds. */
-static inline uint32_t jt_skip(const struct jt *t, uint32_t i) {
-    return t->v[i].type <= JT_ARRAY ? t->v[i].next : i + 1;
-}
+static inline uint32_t jt_skip(const struct jt *t, uint32_t i) { return t->v[i].type <= JT_ARRAY ? t->v[i].next : i + 1; }
 /* for (uint32_t c = jt_first(t, i); c < jt_end(t, i); c = jt_skip(t, c)): the members of an object or array; none for a scalar. */
 static inline uint32_t jt_first(const struct jt *t, uint32_t i) {
     (void)t;
     return i + 1;
 }
-static inline uint32_t jt_end(const struct jt *t, uint32_t i) {
-    return t->v[i].type <= JT_ARRAY ? t->v[i].next : i + 1;
-}
+static inline uint32_t jt_end(const struct jt *t, uint32_t i) { return t->v[i].type <= JT_ARRAY ? t->v[i].next : i + 1; }
 bool jt_key_is(const struct jt *t, uint32_t i, const char *key);
 /* The member named key of object i; 0 when there is none (the root is nobody's member). */
 uint32_t jt_get(const struct jt *t, uint32_t i, const char *key);

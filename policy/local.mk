@@ -30,3 +30,4 @@ libghpolicy_a_SOURCES = \
 	policy/verdict.c \
 	policy/yaml.c \
 	policy/yaml.h
+dist_man_MANS += policy/policy.5

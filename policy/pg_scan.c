@@ -30,28 +30,14 @@ struct scan {
 /* What a level without any counted word can still hold: SELECT, WITH, INSERT ... around a list. */
 #define LEVEL_BASE 4
 
-static bool is_word_start(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
-}
-static bool is_digit(unsigned char c) {
-    return c >= '0' && c <= '9';
-}
-static bool is_word(unsigned char c) {
-    return is_word_start(c) || is_digit(c) || c == '$';
-}
-static bool is_blank(unsigned char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-static bool is_newline(unsigned char c) {
-    return c == '\n' || c == '\r';
-}
-static bool is_op(unsigned char c) {
-    return c != '\0' && strchr("~!@#^&|`?+-*/%<>=", c) != NULL;
-}
+static bool is_word_start(unsigned char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80; }
+static bool is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
+static bool is_word(unsigned char c) { return is_word_start(c) || is_digit(c) || c == '$'; }
+static bool is_blank(unsigned char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
+static bool is_newline(unsigned char c) { return c == '\n' || c == '\r'; }
+static bool is_op(unsigned char c) { return c != '\0' && strchr("~!@#^&|`?+-*/%<>=", c) != NULL; }
 
-static uint32_t add_sat(uint32_t a, uint32_t b) {
-    return a > UINT32_MAX - b ? UINT32_MAX : a + b;
-}
+static uint32_t add_sat(uint32_t a, uint32_t b) { return a > UINT32_MAX - b ? UINT32_MAX : a + b; }
 
 static uint32_t level_depth(const struct level *l) {
     uint32_t now = add_sat(l->chain, l->child);

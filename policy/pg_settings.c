@@ -123,9 +123,7 @@ static bool same_path(const struct pol_pins *pins, const char *value) {
     return n == pins->nsearch_path;
 }
 
-static enum pg_pin same_if(bool same) {
-    return same ? PG_PIN_SAME : PG_PIN_OTHER;
-}
+static enum pg_pin same_if(bool same) { return same ? PG_PIN_SAME : PG_PIN_OTHER; }
 
 /* DateStyle "ISO, MDY" with or without blanks, any case. */
 static bool same_loosely(const char *a, const char *b) {

@@ -15,9 +15,7 @@ struct loading {
     struct pol_error *err;
 };
 
-static bool no_memory(const struct loading *l, const struct yaml_node *n) {
-    return yaml_fail(n, l->err, "out of memory");
-}
+static bool no_memory(const struct loading *l, const struct yaml_node *n) { return yaml_fail(n, l->err, "out of memory"); }
 
 /* --- patterns --- */
 
@@ -68,9 +66,7 @@ static bool load_pattern(const struct loading *l, const struct yaml_node *n, con
     return true;
 }
 
-static const struct yaml_node *item_of(const struct yaml_node *n, size_t i) {
-    return yaml_kind(n) == YAML_LIST ? yaml_at(n, i) : n;
-}
+static const struct yaml_node *item_of(const struct yaml_node *n, size_t i) { return yaml_kind(n) == YAML_LIST ? yaml_at(n, i) : n; }
 
 static bool load_patterns(struct loading *l, const struct yaml_node *n, struct pol_pattern **out, size_t *count) {
     const char *const *texts;
@@ -288,9 +284,7 @@ void pol_policy_unref(struct pol_policy *p) {
     free(p);
 }
 
-const char *pol_policy_hash(const struct pol_policy *p) {
-    return p->hash;
-}
+const char *pol_policy_hash(const struct pol_policy *p) { return p->hash; }
 
 bool pol_policy_has_database(const struct pol_policy *p, const char *database) {
     for (size_t i = 0; i < p->ndatabases; i++)

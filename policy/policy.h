@@ -28,8 +28,8 @@ struct pol_pins {
     const char *const *search_path; /* schemas, without pg_catalog and pg_temp, which the server adds */
     size_t nsearch_path;
     /* Values that SET may repeat; anything else for these settings is refused. */
-    const char *time_zone;  /* NULL: not pinned */
-    const char *date_style; /* NULL: not pinned */
+    const char *time_zone;       /* NULL: not pinned */
+    const char *date_style;      /* NULL: not pinned */
     const char *const *settings; /* name, value, name, value, ..., NULL; NULL: none. Other settings of the configuration */
 };
 /* NULL when out of memory. Strings are copied. */

@@ -133,9 +133,7 @@ void pol_role_free(struct pol_role *r) {
     free(r);
 }
 
-bool pol_role_observes(const struct pol_role *r) {
-    return r->observes;
-}
+bool pol_role_observes(const struct pol_role *r) { return r->observes; }
 bool pol_role_any(const struct pol_role *r) {
     for (size_t i = 0; i < r->nrules; i++)
         if (!r->rules[i]->deny) return true;

@@ -97,39 +97,32 @@ static bool matches(const struct pol_pattern *p, const char *schema, const char 
     return pol_glob(p->schema, schema) && pol_glob(p->name, name);
 }
 
-static bool is_open_catalog(const char *schema, const char *name) {
-    if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
-    return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
+/* "*.*" of an ordinary rule means the users' own schemas: PostgreSQL's (pg_catalog, pg_toast, ...) must be written out, unless all is allowed and
+ * nothing denied: pg_stats and pg_toast hold what other relations hold. */
+static bool grants(const struct pol_role *r, const struct pol_entry *e, const char *schema) {
+    if (e->rule->deny) return false;
+    if (r->deny == NULL && e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
+    bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
+    return !system || strchr(e->pattern->schema, '*') == NULL;
 }
 
-/* pg_stats, pg_toast.*, pg_statistic hold what other relations hold: "*.*" beside a denial does not open them, a pattern that names the schema does. */
-static bool is_too_wide(const struct pol_role *r, const struct pol_pattern *p, const char *schema, const char *name) {
-    if (r->deny == NULL || strchr(p->schema, '*') == NULL) return false;
-    bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
-    return system && !is_open_catalog(schema, name);
+/* One pattern's share in the actions granted and in the first rule that denies. */
+static void count_entry(const struct pol_role *r, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted, unsigned *granted,
+                        const struct pol_rule **deny) {
+    if (!matches(e->pattern, schema, name)) return;
+    if (grants(r, e, schema))
+        *granted |= e->rule->actions;
+    else if (e->rule->deny && (e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
+        *deny = e->rule;
 }
 
 /* The actions that rules grant on schema.name, and the first rule that denies one of wanted. */
 static unsigned rules_on(const struct pol_role *r, const char *schema, const char *name, unsigned wanted, const struct pol_rule **deny) {
     unsigned granted = 0;
     *deny = NULL;
-    uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)];
-    for (; at != 0; at = r->exact[at - 1].next) {
-        const struct pol_entry *e = &r->exact[at - 1];
-        if (!matches(e->pattern, schema, name)) continue;
-        if (!e->rule->deny)
-            granted |= e->rule->actions;
-        else if ((e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
-            *deny = e->rule;
-    }
-    for (size_t i = 0; i < r->nglobs; i++) {
-        const struct pol_entry *e = &r->globs[i];
-        if (!matches(e->pattern, schema, name)) continue;
-        if (!e->rule->deny)
-            granted |= is_too_wide(r, e->pattern, schema, name) ? 0u : e->rule->actions;
-        else if ((e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
-            *deny = e->rule;
-    }
+    for (uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
+        count_entry(r, &r->exact[at - 1], schema, name, wanted, &granted, deny);
+    for (size_t i = 0; i < r->nglobs; i++) count_entry(r, &r->globs[i], schema, name, wanted, &granted, deny);
     return granted;
 }
 
@@ -141,6 +134,11 @@ static const struct pol_rule *first_denial(const struct pol_role *r, unsigned ac
         if (rule->deny && (mask & actions)) return rule;
     }
     return NULL;
+}
+
+static bool is_open_catalog(const char *schema, const char *name) {
+    if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
+    return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
 }
 
 static unsigned lowest(unsigned bits) { return bits & (~bits + 1u); }
@@ -224,7 +222,8 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
         return false;
     }
     add(v->hint, sizeof v->hint,
-        "If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function of that name; write the column's "
+        "A rule can list it under \"functions\". If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
+        "of that name; write the column's "
         "name alone, or give columns names as in FROM f() AS t(%.70s).",
         f->name, f->name, f->name, f->name);
     return false;
@@ -235,7 +234,8 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
 static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char *wanted) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "the setting %.80s may not be changed in this session", s->name);
-    add(v->detail, sizeof v->detail, "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
+    add(v->detail, sizeof v->detail,
+        "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
     v->hint[0] = '\0';
     if (wanted != NULL)
         add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);
@@ -334,12 +334,23 @@ static const char *granting_rule(const struct pol_role *r, const struct pol_stmt
         const struct pol_rule *rule = r->rules[i];
         if (rule->deny) continue;
         if (rule->actions & s->actions) return rule->name;
+        if (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS) return rule->name;
         for (size_t k = 0; k < s->nrelations; k++) {
             const struct pol_relation *rel = &s->relations[k];
             const char *schema = rel->schema != NULL ? rel->schema : r->pins.nsearch_path > 0 ? r->pins.search_path[0] : "";
+            if (strcmp(schema, "pg_temp") == 0 && (rule->actions & POL_TEMP)) return rule->name;
             if ((rule->actions & rel->access) == 0) continue;
             for (size_t p = 0; p < rule->non; p++)
                 if (matches(&rule->on[p], schema, rel->name)) return rule->name;
+        }
+        for (size_t k = 0; k < s->nfunctions; k++) {
+            const struct pol_function *f = &s->functions[k];
+            const char *schema = f->schema != NULL               ? f->schema
+                                 : pg_function_built_in(f->name) ? "pg_catalog"
+                                 : r->pins.nsearch_path > 0      ? r->pins.search_path[0]
+                                                                 : "";
+            for (size_t p = 0; p < rule->nfunctions; p++)
+                if (matches(&rule->functions[p], schema, f->name)) return rule->name;
         }
     }
     return "";

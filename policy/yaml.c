@@ -98,9 +98,7 @@ struct loader {
     struct pol_error *err;
 };
 
-static bool no_memory(struct loader *l) {
-    return fail_at(l->doc->file, 0, 0, l->err, "out of memory");
-}
+static bool no_memory(struct loader *l) { return fail_at(l->doc->file, 0, 0, l->err, "out of memory"); }
 
 static bool fail_event(struct loader *l, const yaml_event_t *ev, const char *what) {
     return fail_at(l->doc->file, (unsigned)ev->start_mark.line + 1, (unsigned)ev->start_mark.column + 1, l->err, "%s", what);
@@ -381,18 +379,10 @@ void yaml_doc_free(struct yaml_doc *doc) {
 
 /* --- reading --- */
 
-const struct yaml_node *yaml_root(const struct yaml_doc *doc) {
-    return doc->root;
-}
-enum yaml_kind yaml_kind(const struct yaml_node *n) {
-    return n->kind;
-}
-unsigned yaml_line(const struct yaml_node *n) {
-    return n->line;
-}
-unsigned yaml_column(const struct yaml_node *n) {
-    return n->column;
-}
+const struct yaml_node *yaml_root(const struct yaml_doc *doc) { return doc->root; }
+enum yaml_kind yaml_kind(const struct yaml_node *n) { return n->kind; }
+unsigned yaml_line(const struct yaml_node *n) { return n->line; }
+unsigned yaml_column(const struct yaml_node *n) { return n->column; }
 
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key) {
     if (map == NULL || map->kind != YAML_MAP) return NULL;
@@ -401,15 +391,9 @@ const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key) {
     return NULL;
 }
 
-size_t yaml_len(const struct yaml_node *n) {
-    return n->n;
-}
-const struct yaml_node *yaml_at(const struct yaml_node *n, size_t i) {
-    return i < n->n ? n->items[i] : NULL;
-}
-const char *yaml_key_at(const struct yaml_node *map, size_t i) {
-    return map->kind == YAML_MAP && i < map->n ? map->keys[i]->text : NULL;
-}
+size_t yaml_len(const struct yaml_node *n) { return n->n; }
+const struct yaml_node *yaml_at(const struct yaml_node *n, size_t i) { return i < n->n ? n->items[i] : NULL; }
+const char *yaml_key_at(const struct yaml_node *map, size_t i) { return map->kind == YAML_MAP && i < map->n ? map->keys[i]->text : NULL; }
 const struct yaml_node *yaml_key_node_at(const struct yaml_node *map, size_t i) {
     return map->kind == YAML_MAP && i < map->n ? map->keys[i] : NULL;
 }
@@ -560,6 +544,10 @@ bool yaml_size(const struct yaml_node *n, uint64_t min, uint64_t max, uint64_t *
 
 bool yaml_duration(const struct yaml_node *n, uint64_t min_ms, uint64_t max_ms, uint64_t *out, struct pol_error *err) {
     static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
+    if (min_ms == 0 && n != NULL && n->kind == YAML_SCALAR && strcmp(n->text, "0") == 0) { /* the one number that needs no unit */
+        *out = 0;
+        return true;
+    }
     return with_unit(n, units, "500ms, 5s, 10m or 1h", min_ms, max_ms, out, err);
 }
 

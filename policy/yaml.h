@@ -52,7 +52,7 @@ bool yaml_int(const struct yaml_node *n, int64_t min, int64_t max, int64_t *out,
 bool yaml_size(const struct yaml_node *n, uint64_t min, uint64_t max, uint64_t *out,
                struct pol_error *err); /* 8192, 8KiB, 16MiB, 1GiB -> bytes */
 bool yaml_duration(const struct yaml_node *n, uint64_t min_ms, uint64_t max_ms, uint64_t *out,
-                   struct pol_error *err);                                                            /* 500ms, 5s, 10m, 1h -> ms */
+                   struct pol_error *err); /* 500ms, 5s, 10m, 1h, and 0 where min_ms is 0 -> ms */
 bool yaml_enum(const struct yaml_node *n, const char *const *words, int *out, struct pol_error *err); /* NULL-terminated words -> index */
 /* A string, or a list of strings: *out is a NULL-terminated array owned by the doc, *n its length. */
 bool yaml_strings(struct yaml_doc *doc, const struct yaml_node *n, const char *const **out, size_t *count, struct pol_error *err);

@@ -100,9 +100,7 @@ static bool line_check(const char *s, size_t n, uint64_t seq, const char **json,
 
 /* ---- segments ---- */
 
-static void seg_name(char out[40], uint64_t first) {
-    snprintf(out, 40, "journal-%016" PRIu64 ".log", first);
-}
+static void seg_name(char out[40], uint64_t first) { snprintf(out, 40, "journal-%016" PRIu64 ".log", first); }
 
 static bool seg_add(struct jnl *j, struct seg s) {
     if (j->nsegs == j->capsegs) {
@@ -415,15 +413,9 @@ void jnl_close(struct jnl *j) {
     free(j);
 }
 
-uint64_t jnl_first_seq(const struct jnl *j) {
-    return j->segs[0].first;
-}
-uint64_t jnl_last_seq(const struct jnl *j) {
-    return j->last_seq;
-}
-uint64_t jnl_shipped_hint(const struct jnl *j) {
-    return j->shipped;
-}
+uint64_t jnl_first_seq(const struct jnl *j) { return j->segs[0].first; }
+uint64_t jnl_last_seq(const struct jnl *j) { return j->last_seq; }
+uint64_t jnl_shipped_hint(const struct jnl *j) { return j->shipped; }
 
 /* ---- writing ---- */
 

@@ -107,9 +107,7 @@ static void answer(struct req *r, enum led_status status) {
     free(r);
 }
 
-static size_t req_bytes(const struct req *r) {
-    return sizeof *r + (r->ev != NULL ? r->ev->bytes : 0);
-}
+static size_t req_bytes(const struct req *r) { return sizeof *r + (r->ev != NULL ? r->ev->bytes : 0); }
 
 /* ---- any thread ---- */
 
@@ -141,9 +139,7 @@ void led_append(struct led *l, const struct led_event *ev, led_done_fn done, voi
     lev_free_all(over);
 }
 
-bool led_healthy(const struct led *l) {
-    return atomic_load_explicit(&l->healthy, memory_order_relaxed);
-}
+bool led_healthy(const struct led *l) { return atomic_load_explicit(&l->healthy, memory_order_relaxed); }
 
 void led_why(struct led *l, char *out, size_t size) {
     pthread_mutex_lock(&l->mu);
@@ -153,9 +149,7 @@ void led_why(struct led *l, char *out, size_t size) {
 
 /* ---- health ---- */
 
-static bool too_much(const struct led *l) {
-    return l->unshipped > l->conf.max_unshipped;
-}
+static bool too_much(const struct led *l) { return l->unshipped > l->conf.max_unshipped; }
 
 static void update_health(struct led *l) {
     char why[600] = "";
@@ -516,12 +510,8 @@ static void *run(void *arg) {
 
 /* ---- opening and closing ---- */
 
-static bool copy_str(const char **s) {
-    return *s == NULL || (*s = strdup(*s)) != NULL;
-}
-static void free_str(const char *s) {
-    free((void *)(uintptr_t)s);
-}
+static bool copy_str(const char **s) { return *s == NULL || (*s = strdup(*s)) != NULL; }
+static void free_str(const char *s) { free((void *)(uintptr_t)s); }
 
 static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *err, size_t errsize) {
     *to = *from;

@@ -15,7 +15,7 @@
 
 enum led_mode { LED_STRICT, LED_JOURNAL };
 
-struct led_conf { /* strings are copied by led_open() */
+struct led_conf {     /* strings are copied by led_open() */
     const char *dir;  /* the journal's folder; made with mode 0700 when missing */
     const char *node; /* this node's name: [A-Za-z0-9_.-]{1,64} */
     enum led_mode mode;

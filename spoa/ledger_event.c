@@ -60,9 +60,7 @@ static void stamp(char out[32]) {
     snprintf(out + n, 32 - n, ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
 }
 
-static struct lev_part part(const char *s) {
-    return (struct lev_part){s, strlen(s)};
-}
+static struct lev_part part(const char *s) { return (struct lev_part){s, strlen(s)}; }
 
 static void put_value(struct lev_part p[2], const struct led_field *f, char **text) {
     size_t name = strlen(f->name);

@@ -117,22 +117,12 @@ void lrd_free(struct lrd *r) {
     free(r);
 }
 
-enum lrd_state lrd_state(const struct lrd *r) {
-    return r->state;
-}
-uint64_t lrd_shipped(const struct lrd *r) {
-    return r->shipped;
-}
-const char *lrd_error(const struct lrd *r) {
-    return r->error;
-}
-bool lrd_refused(const struct lrd *r) {
-    return r->refused;
-}
+enum lrd_state lrd_state(const struct lrd *r) { return r->state; }
+uint64_t lrd_shipped(const struct lrd *r) { return r->shipped; }
+const char *lrd_error(const struct lrd *r) { return r->error; }
+bool lrd_refused(const struct lrd *r) { return r->refused; }
 
-uint64_t lrd_deadline(const struct lrd *r) {
-    return r->state == LRD_CONNECTING || r->state == LRD_BUSY ? r->deadline : UINT64_MAX;
-}
+uint64_t lrd_deadline(const struct lrd *r) { return r->state == LRD_CONNECTING || r->state == LRD_BUSY ? r->deadline : UINT64_MAX; }
 
 struct pollfd lrd_poll(const struct lrd *r) {
     if (r->c == NULL) return (struct pollfd){.fd = -1};
@@ -149,9 +139,7 @@ __attribute__((format(printf, 3, 4))) static enum lrd_news lost(struct lrd *r, b
     return LRD_LOST;
 }
 
-void lrd_drop(struct lrd *r, const char *why) {
-    lost(r, true, "%s", why);
-}
+void lrd_drop(struct lrd *r, const char *why) { lost(r, true, "%s", why); }
 
 /* ---- connecting ---- */
 

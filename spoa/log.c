@@ -34,9 +34,7 @@ void log_init(enum log_level level) {
     if (old != STDERR_FILENO) close(old);
 }
 
-void log_set_level(enum log_level level) {
-    atomic_store(&log_level, (int)level);
-}
+void log_set_level(enum log_level level) { atomic_store(&log_level, (int)level); }
 
 static void put(struct line *l, const char *s, size_t n) {
     if (l->cut || n > LINE_MAX_BYTES - l->len) {
@@ -47,9 +45,7 @@ static void put(struct line *l, const char *s, size_t n) {
     l->len += n;
 }
 
-static void put_str(struct line *l, const char *s) {
-    put(l, s, strlen(s));
-}
+static void put_str(struct line *l, const char *s) { put(l, s, strlen(s)); }
 
 /* The length of the character at s when it may be shown as it is, else 0: invalid UTF-8, C1 controls, and the characters that
  * break or reorder a line on a terminal (U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069) are escaped. */

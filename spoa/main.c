@@ -62,9 +62,8 @@ static void on_hup(evutil_socket_t fd, short what, void *arg) {
     paramcache_forget(c->d.params, NULL);
     log_event(LOG_INFO, "reload", "generation", log_fmt("%llu", (unsigned long long)next->generation), "policy",
               pol_policy_hash(next->policy), NULL);
-    struct led_field f[] = {{"policy", pol_policy_hash(next->policy), strlen(pol_policy_hash(next->policy))},
-                            {"node", c->d.boot->conf->node, strlen(c->d.boot->conf->node)}};
-    struct led_event ev = {.stream = LED_SESSIONS, .type = "reload", .fields = f, .nfields = 2};
+    struct led_field f[] = {{"policy", pol_policy_hash(next->policy), strlen(pol_policy_hash(next->policy))}};
+    struct led_event ev = {.stream = LED_SESSIONS, .type = "reload", .fields = f, .nfields = 1};
     led_append(c->d.led, &ev, NULL, NULL);
     daemon_swap(&c->d, next);
 }

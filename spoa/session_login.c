@@ -25,7 +25,6 @@ static void record_failure(struct session *s, const struct flt_event *ev, const 
     if (s->who != NULL) rec_str(&r, "principal", s->who->principal);
     rec_str(&r, "sqlstate", sqlstate);
     rec_str(&r, "reason", reason);
-    rec_str(&r, "node", s->ws->d->boot->conf->node);
     rec_append(s->ws->d->led, &r, LED_AUTH, NULL, "login.refused", NULL, NULL);
     log_event(LOG_WARN, "login.refused", "session", s->id, "src", s->src, "user", ev->login.user, "database", ev->login.database,
               "principal", s->who != NULL ? s->who->principal : NULL, "sqlstate", sqlstate, "reason", reason, NULL);
@@ -82,7 +81,6 @@ static bool find_database(struct session *s, const struct flt_event *ev, const c
 
 static void record_open(struct session *s) {
     struct rec r = {0};
-    const struct conf *c = s->ws->d->boot->conf;
     rec_str(&r, "session", s->id);
     rec_str(&r, "principal", s->who->principal);
     rec_str(&r, "groups", s->groups);
@@ -96,7 +94,6 @@ static void record_open(struct session *s) {
     rec_str(&r, "mode", pol_role_observes(s->role) ? "observe" : "enforce");
     rec_u64(&r, "expires", (uint64_t)(s->who->exp > 0 ? s->who->exp : 0));
     rec_str(&r, "version", PACKAGE_VERSION);
-    rec_str(&r, "node", c->node);
     rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "session.open", NULL, NULL);
     rec_append(s->ws->d->led, &r, LED_SESSIONS, NULL, "session.open", NULL, NULL);
     log_event(LOG_INFO, "session.open", "session", s->id, "principal", s->who->principal, "groups", s->groups, "database", s->db->name,

@@ -73,7 +73,9 @@ void session_drop_running(struct session *s) {
 static bool names_matter(const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals) return true;
+        if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals ||
+            t->kind == POL_K_FETCH)
+            return true;
     }
     return false;
 }
@@ -149,7 +151,11 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
         rec_bytes(&r, "sql", hidden, hidden_len);
     else
         rec_bytes(&r, "sql", q->text, q->len);
-    rec_sha256(q->text, q->len, sha);
+    /* Of the text as recorded: a hash of a hidden password could be tried out offline. */
+    if (hidden != NULL)
+        rec_sha256(hidden, hidden_len, sha);
+    else
+        rec_sha256(q->text, q->len, sha);
     rec_str(&r, "sha256", sha);
     if (q->name != NULL) rec_str(&r, "name", q->name);
     rec_str(&r, "params", params);
@@ -227,18 +233,20 @@ static struct prep *make_prep(struct session *s) {
 static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const char ***lists) {
     *lists = NULL;
     if (!names_matter(f)) return true;
-    const char **names = calloc(2 * f->nstmts, sizeof *names);
+    const char **names = calloc(3 * f->nstmts, sizeof *names);
     if (names == NULL) return false;
-    const char **portals = names + f->nstmts;
+    const char **portals = names + f->nstmts, **fetched = portals + f->nstmts;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->forget_statement != NULL) names[a->nforget_statements++] = t->forget_statement;
         if (t->forget_portal != NULL) portals[a->nforget_portals++] = t->forget_portal;
+        if (t->kind == POL_K_FETCH) fetched[a->nfetched++] = t->uses_portal;
         a->forget_all_statements = a->forget_all_statements || t->forget_all_statements;
         a->forget_all_portals = a->forget_all_portals || t->forget_all_portals;
     }
     a->forget_statements = names;
     a->forget_portals = portals;
+    a->fetched = fetched;
     *lists = names;
     return true;
 }
@@ -401,7 +409,7 @@ static void take_facts(struct session *s, struct pol_facts *facts) {
         q->facts = facts_ref_new(facts);
         if (q->facts == NULL)
             q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        else
+        else if (q->len <= INLINE_BYTES) /* a long text would push hundreds of short ones out */
             factscache_put(s->ws->facts, q->text, q->len, q->facts);
     }
     judge(s);
@@ -466,7 +474,7 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
         judge(s);
         return;
     }
-    q->facts = factscache_find(s->ws->facts, q->text, q->len);
+    q->facts = q->len <= INLINE_BYTES ? factscache_find(s->ws->facts, q->text, q->len) : NULL;
     if (q->facts != NULL)
         judge(s);
     else if (q->len <= INLINE_BYTES)

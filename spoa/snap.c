@@ -1,7 +1,21 @@
 #include "spoa/daemon.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A database that the policy does not list would refuse every login: better said here than there. */
+static bool policy_speaks_of_all(const struct snap *s, struct pol_error *err) {
+    for (size_t i = 0; i < s->conf->ndatabases; i++) {
+        if (pol_policy_has_database(s->policy, s->conf->databases[i].name)) continue;
+        *err = (struct pol_error){.key = "databases"};
+        snprintf(err->file, sizeof err->file, "%s", s->conf->policy);
+        snprintf(err->text, sizeof err->text, "the policy does not list \"%.100s\", which the configuration offers: add it under databases",
+                 s->conf->databases[i].name);
+        return false;
+    }
+    return true;
+}
 
 struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err) {
     struct snap *s = calloc(1, sizeof *s);
@@ -14,11 +28,12 @@ struct snap *snap_load(const char *path, const struct snap *before, struct pol_e
     s->policy_generation = s->generation;
     s->conf = conf_load(path, err);
     if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
-    if (s->policy != NULL) {
+    if (s->policy != NULL && policy_speaks_of_all(s, err)) {
         bool same = before != NULL && strcmp(pol_policy_hash(before->policy), pol_policy_hash(s->policy)) == 0;
         if (same) s->policy_generation = before->policy_generation;
         return s;
     }
+    pol_policy_unref(s->policy);
     conf_free(s->conf);
     free(s);
     return NULL;

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	t/e2e/test_asyncpg.py \
 	t/e2e/test_bypass.py \
 	t/e2e/test_crash.py \
+	t/e2e/test_daemon.py \
 	t/e2e/test_edge.py \
 	t/e2e/test_failclosed.py \
 	t/e2e/test_identity.py \

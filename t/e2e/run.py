@@ -1,4 +1,5 @@
 """Runs the end-to-end tests (all, or the files named) and ends with the line "N passed, N failed". A skipped test counts as failed."""
+import logging
 import os
 import sys
 import unittest
@@ -18,6 +19,7 @@ class Result(unittest.TextTestResult):
 
 
 def main():
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it warns whenever a pipeline ends with an error, which many tests want
     names = sys.argv[1:] or sorted(f for f in os.listdir(HERE) if f.startswith("test_") and f.endswith(".py"))
     suite = unittest.TestSuite(unittest.defaultTestLoader.loadTestsFromName(os.path.basename(n).removesuffix(".py")) for n in names)
     result = unittest.TextTestRunner(resultclass=Result, verbosity=2, stream=sys.stdout).run(suite)

@@ -7,6 +7,7 @@ Both use the programs in GH_BUILD when that is set (t/run sets it), else the qui
 """
 import asyncio
 import atexit
+import json
 import os
 import shlex
 import signal
@@ -180,13 +181,15 @@ class Stack:
 
     def audit(self):
         """Every entry of every session's stream, as dictionaries in order, each with its session."""
+        script = """local out = {}
+                    for i, key in ipairs(redis.call('KEYS', 'gatehouse:audit:*')) do out[i] = {key, redis.call('XRANGE', key, '-', '+')} end
+                    return cjson.encode(out)"""
         out = []
-        for key in self.redis("KEYS", "gatehouse:audit:*").split():
-            out += [dict(entry, session=key.split(":", 2)[2].strip("{}")) for entry in self.stream(key)]
+        for key, entries in json.loads(self.redis("EVAL", script, "0")) or ():
+            out += [dict(zip(fields[::2], fields[1::2]), id=ident, session=key.split(":", 2)[2]) for ident, fields in entries or ()]
         return out
 
     def stream(self, key):
-        import json
         script = "return cjson.encode(redis.call('XRANGE', KEYS[1], '-', '+'))"
         entries = json.loads(self.redis("EVAL", script, "1", key))
         return [dict(zip(fields[::2], fields[1::2]), id=ident) for ident, fields in entries or ()]

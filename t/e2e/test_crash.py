@@ -42,7 +42,7 @@ class Load:
                         self.one(conn, rng)
                         self.done += 1
             except psycopg.Error:
-                time.sleep(0.02)
+                time.sleep(0.05)
 
     @staticmethod
     def one(conn, rng):
@@ -123,9 +123,10 @@ def rounds(s, count, victims):
 
 def settled(s):
     """Everything that the journal holds is in Redis: nothing new comes while nobody works."""
-    last = None
-    while last is None or last != (last := len(s.audit())):
+    before, now = -1, len(s.audit())
+    while before != now:
         time.sleep(1.5)
+        before, now = now, len(s.audit())
 
 
 class Crash(unittest.TestCase):

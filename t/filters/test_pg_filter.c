@@ -484,7 +484,8 @@ START_TEST(upstream_trouble) {
     talk_expect(&t, FLT_CLIENT, "E08006 ZI");
     talk_events(&t, "login ann@shop token\nquery one\nupstream\nresult 1 rows 0 bytes 0 '' skipped\nquery two\nupstream\n"
                     "upstream lost 28P01 server\nresult 2 rows 0 bytes 0 '' skipped\nprepare three\nupstream\n"
-                    "upstream lost 08P01 the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its database is not in UTF8\n");
+                    "upstream lost 08P01 the server does not take a pinned setting (client_encoding, standard_conforming_strings), or its "
+                    "database is not in UTF8\n");
     talk_client(&t, "Q'four'");
     talk_server(&t, "R0 K ZI");
     talk_server(&t, "D'1'");

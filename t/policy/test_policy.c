@@ -50,6 +50,11 @@ static const char shop[] = "version: 1\n"
                            "    on: [\"*.staff\", archive.secret_*]\n"
                            "    reason: Salaries are not for agents.\n"
                            "    hint: Ask hr@shop.example.\n"
+                           "  - name: readers\n"
+                           "    groups: [readers]\n"
+                           "    database: shop\n"
+                           "    allow: select\n"
+                           "    on: [\"*.*\", pg_catalog.pg_stats]\n"
                            "  - name: settings\n"
                            "    groups: [tuners]\n"
                            "    database: shop\n"
@@ -71,7 +76,8 @@ static void judge_as(const char *who, const char *database, const char *sql, str
     const char *groups[] = {who};
     struct pol_subject s = {.principal = strcmp(who, "agent") == 0 ? "agent@shop.example" : "x", .groups = groups, .ngroups = 1};
     if (strcmp(who, "agent") == 0) groups[0] = "ai-agents";
-    struct pol_pins pins = {.search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC", .settings = settings};
+    struct pol_pins pins = {
+        .search_path = path, .nsearch_path = strcmp(who, "wide") == 0 ? 2 : 1, .time_zone = "UTC", .settings = settings};
     if (strcmp(who, "wide") == 0) groups[0] = "ai-agents";
     struct pol_role *r = pol_role_new(p, &s, database, &pins);
     pol_policy_unref(p); /* the role holds its own reference */
@@ -268,6 +274,12 @@ static const struct {
     {"dbas", "SET ROLE postgres", "role"},
     {"dbas", "SELECT * FROM pg_authid", ""},
     {"dbas", "SELECT evil.f(1)", ""},
+    {"readers", "SELECT * FROM orders, hr.x, pg_class, pg_stats", ""},
+    {"readers", "SELECT * FROM pg_authid", "pg_authid"},
+    {"readers", "SELECT * FROM pg_toast.pg_toast_1", "pg_toast_1"},
+    {"readers", "SELECT * FROM information_schema.user_mapping_options", "user_mapping_options"},
+    {"readers", "SELECT pg_read_file('x')", "pg_read_file"},
+    {"readers", "CREATE TABLE x AS SELECT 1", "create on public.x"},
     {"agent", "SELEC", "syntax error"},
 };
 

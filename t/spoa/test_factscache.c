@@ -57,14 +57,14 @@ END_TEST
 
 START_TEST(bytes) {
     struct factscache *c = factscache_new(1000, 20000);
-    char sql[4096];
+    char sql[10240];
     for (int i = 0; i < 200; i++) {
         snprintf(sql, sizeof sql, "SELECT %d", i);
         put(c, sql);
         ck_assert_uint_le(factscache_bytes(c), 20000);
     }
     ck_assert_uint_gt(factscache_count(c), 3);
-    snprintf(sql, sizeof sql, "SELECT '%03000d'", 1); /* larger than the whole cache: not kept, nothing lost for it */
+    snprintf(sql, sizeof sql, "SELECT '%09000d'", 1); /* larger than the whole cache: not kept, nothing lost for it */
     size_t before = factscache_count(c);
     put(c, sql);
     ck_assert(!has(c, sql));

@@ -68,9 +68,7 @@ static void expect(struct jnl *j, uint64_t first, uint64_t last) {
     ck_assert_uint_eq(jnl_unread_bytes(j), 0);
 }
 
-static void seg_path(char out[120], uint64_t first) {
-    snprintf(out, 120, "%s/journal-%016" PRIu64 ".log", dir, first);
-}
+static void seg_path(char out[120], uint64_t first) { snprintf(out, 120, "%s/journal-%016" PRIu64 ".log", dir, first); }
 static off_t seg_size(uint64_t first) {
     char path[120];
     struct stat st;

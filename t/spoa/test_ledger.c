@@ -82,9 +82,7 @@ static uint64_t ms(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
-static void nap(long millis) {
-    nanosleep(&(struct timespec){millis / 1000, millis % 1000 * 1000000}, NULL);
-}
+static void nap(long millis) { nanosleep(&(struct timespec){millis / 1000, millis % 1000 * 1000000}, NULL); }
 static void wait_healthy(bool healthy) {
     for (uint64_t end = ms() + 10000; led_healthy(led) != healthy;) {
         led_why(led, err, sizeof err);
@@ -647,13 +645,9 @@ static void kill_rounds(enum led_mode mode) {
     expect("gatehouse:audit:s", "statement", 1, next - 1);
     expect("gatehouse:sessions", "statement", 1, 20);
 }
-START_TEST(daemon_killed_strict) {
-    kill_rounds(LED_STRICT);
-}
+START_TEST(daemon_killed_strict) { kill_rounds(LED_STRICT); }
 END_TEST
-START_TEST(daemon_killed_journal) {
-    kill_rounds(LED_JOURNAL);
-}
+START_TEST(daemon_killed_journal) { kill_rounds(LED_JOURNAL); }
 END_TEST
 
 START_TEST(closing_answers_everybody) {
