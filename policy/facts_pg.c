@@ -289,6 +289,9 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     case NT_TableLikeClause:
         return fx_target(x, jt_get(x->t, i, "relation"), POL_SELECT) && fx_walk_fields(x, type, i, (const char *const[]){"relation", NULL});
     case NT_ReplicaIdentityStmt: /* of ALTER TABLE: the name of an index */ return fx_walk_fields(x, type, i, NULL);
+    case NT_VariableSetStmt: /* of ALTER FUNCTION: holds while the function runs */
+        if (x->s->opaque) return fx_walk_fields(x, type, i, NULL);
+        return fx_fail(x, POL_NOT_UNDERSTOOD, "SET is not understood at this place");
     default:
         if (is_statement(type))
             return fx_fail(x, POL_NOT_UNDERSTOOD, "the construct %s is not understood at this place", pg_node_name(type));

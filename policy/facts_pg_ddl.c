@@ -23,7 +23,6 @@ static const struct {
     {NT_AlterTSConfigurationStmt, "ALTER TEXT SEARCH CONFIGURATION", POL_ALTER, 0, 0},
     {NT_AlterFunctionStmt, "ALTER FUNCTION", POL_ALTER, 0, OPAQUE},
     {NT_AlterOperatorStmt, "ALTER OPERATOR", POL_ALTER, 0, OPAQUE},
-    {NT_AlterOpFamilyStmt, "ALTER OPERATOR FAMILY", POL_ALTER, 0, OPAQUE},
     {NT_AlterEventTrigStmt, "ALTER EVENT TRIGGER", POL_ALTER, 0, OPAQUE},
     {NT_AlterExtensionStmt, "ALTER EXTENSION", POL_ALTER, 0, OPAQUE},
     {NT_AlterExtensionContentsStmt, "ALTER EXTENSION", POL_ALTER, 0, OPAQUE},
@@ -52,7 +51,6 @@ static const struct {
     {NT_CreatePLangStmt, "CREATE LANGUAGE", POL_CREATE, 0, OPAQUE},
     {NT_CreateConversionStmt, "CREATE CONVERSION", POL_CREATE, 0, OPAQUE},
     {NT_CreateCastStmt, "CREATE CAST", POL_CREATE, 0, OPAQUE},
-    {NT_CreateOpClassStmt, "CREATE OPERATOR CLASS", POL_CREATE, 0, OPAQUE},
     {NT_CreateOpFamilyStmt, "CREATE OPERATOR FAMILY", POL_CREATE, 0, OPAQUE},
     {NT_CreateTransformStmt, "CREATE TRANSFORM", POL_CREATE, 0, OPAQUE},
     {NT_CreateAmStmt, "CREATE ACCESS METHOD", POL_CREATE, 0, OPAQUE},
@@ -80,6 +78,8 @@ static const struct {
     unsigned actions;
 } closed[] = {
     {NT_CreateFunctionStmt, "CREATE FUNCTION", POL_CREATE},
+    {NT_CreateOpClassStmt, "CREATE OPERATOR CLASS", POL_CREATE},
+    {NT_AlterOpFamilyStmt, "ALTER OPERATOR FAMILY", POL_ALTER},
     {NT_ImportForeignSchemaStmt, "IMPORT FOREIGN SCHEMA", POL_CREATE},
     {NT_LoadStmt, "LOAD", POL_FILES},
     {NT_AlterSystemStmt, "ALTER SYSTEM", POL_SET},

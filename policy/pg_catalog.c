@@ -6,15 +6,15 @@
 /* The relations of PostgreSQL 15's pg_catalog that psql's \d commands, drivers and ORMs read. Not here, and so in need of a grant of their own:
  * pg_stats, pg_statistic, pg_statistic_ext_data, pg_stats_ext (samples of column values); pg_stat_*, pg_locks, pg_prepared_xacts, pg_cursors,
  * pg_prepared_statements (statements, other sessions); pg_sequences (last values); pg_authid, pg_shadow, pg_user_mapping(s),
- * pg_subscription, pg_foreign_server, pg_db_role_setting (secrets, ways out); pg_largeobject(_metadata) (data); pg_file_settings, pg_hba_file_rules,
- * pg_ident_file_mappings, pg_config (files); pg_seclabel(s), pg_replication_*; pg_settings (primary_conninfo and commands, to a login role with
+ * pg_subscription, pg_foreign_server, pg_foreign_table, pg_db_role_setting (secrets, ways out); pg_largeobject(_metadata) (data);
+ * pg_file_settings, pg_hba_file_rules, pg_ident_file_mappings, pg_config (files); pg_seclabel(s), pg_replication_*; pg_settings (primary_conninfo and commands, to a login role with
  * rights on the server: SHOW of the harmless ones is enough). */
 // clang-format off
 static const char *const harmless[] = {
     "pg_aggregate", "pg_am", "pg_amop", "pg_amproc", "pg_attrdef", "pg_attribute", "pg_auth_members", "pg_available_extension_versions",
     "pg_available_extensions", "pg_cast", "pg_class", "pg_collation", "pg_constraint", "pg_conversion", "pg_database", "pg_default_acl",
-    "pg_depend", "pg_description", "pg_enum", "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_table",
-    "pg_group", "pg_index", "pg_indexes", "pg_inherits", "pg_init_privs", "pg_language", "pg_matviews", "pg_namespace", "pg_opclass",
+    "pg_depend", "pg_description", "pg_enum", "pg_event_trigger", "pg_extension", "pg_foreign_data_wrapper", "pg_group",
+    "pg_index", "pg_indexes", "pg_inherits", "pg_init_privs", "pg_language", "pg_matviews", "pg_namespace", "pg_opclass",
     "pg_operator", "pg_opfamily", "pg_parameter_acl", "pg_partitioned_table", "pg_policies", "pg_policy", "pg_proc", "pg_publication",
     "pg_publication_namespace", "pg_publication_rel", "pg_publication_tables", "pg_range", "pg_rewrite", "pg_roles", "pg_rules",
     "pg_sequence", "pg_shdepend", "pg_shdescription", "pg_statistic_ext", "pg_tables", "pg_tablespace", "pg_timezone_abbrevs",

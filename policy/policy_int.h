@@ -57,6 +57,7 @@ struct pol_role {
     size_t nslots;                /* a power of two */
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow: all on *.* */
+    const struct pol_rule *deny;  /* the first rule that denies; NULL: none */
 };
 
 bool pol_glob(const char *pattern, const char *text);

@@ -78,7 +78,10 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         if (!applies(rule, who, r->database)) continue;
         r->rules[r->nrules++] = rule;
         *patterns += rule->non;
-        if (rule->deny) continue;
+        if (rule->deny) {
+            if (r->deny == NULL) r->deny = rule;
+            continue;
+        }
         r->unbound |= rule->actions & POL_UNBOUND;
         if (rule->everything) r->everywhere |= rule->actions;
         if (rule->everything && rule->actions == POL_ALL_ACTIONS && r->super == NULL) r->super = rule;

@@ -97,19 +97,20 @@ static bool matches(const struct pol_pattern *p, const char *schema, const char 
     return pol_glob(p->schema, schema) && pol_glob(p->name, name);
 }
 
-/* "*.*" of an ordinary rule means the users' own schemas: PostgreSQL's (pg_catalog, pg_toast, ...) must be written out, unless all is allowed. */
-static bool grants(const struct pol_entry *e, const char *schema) {
+/* "*.*" of an ordinary rule means the users' own schemas: PostgreSQL's (pg_catalog, pg_toast, ...) must be written out, unless all is allowed and
+ * nothing denied: pg_stats and pg_toast hold what other relations hold. */
+static bool grants(const struct pol_role *r, const struct pol_entry *e, const char *schema) {
     if (e->rule->deny) return false;
-    if (e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
+    if (r->deny == NULL && e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
     bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
     return !system || strchr(e->pattern->schema, '*') == NULL;
 }
 
 /* One pattern's share in the actions granted and in the first rule that denies. */
-static void count_entry(const struct pol_entry *e, const char *schema, const char *name, unsigned wanted, unsigned *granted,
+static void count_entry(const struct pol_role *r, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted, unsigned *granted,
                         const struct pol_rule **deny) {
     if (!matches(e->pattern, schema, name)) return;
-    if (grants(e, schema))
+    if (grants(r, e, schema))
         *granted |= e->rule->actions;
     else if (e->rule->deny && (e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
         *deny = e->rule;
@@ -120,8 +121,8 @@ static unsigned rules_on(const struct pol_role *r, const char *schema, const cha
     unsigned granted = 0;
     *deny = NULL;
     for (uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
-        count_entry(&r->exact[at - 1], schema, name, wanted, &granted, deny);
-    for (size_t i = 0; i < r->nglobs; i++) count_entry(&r->globs[i], schema, name, wanted, &granted, deny);
+        count_entry(r, &r->exact[at - 1], schema, name, wanted, &granted, deny);
+    for (size_t i = 0; i < r->nglobs; i++) count_entry(r, &r->globs[i], schema, name, wanted, &granted, deny);
     return granted;
 }
 
@@ -152,6 +153,14 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
         if (j->r->unbound & POL_TEMP) return true;
         return not_granted(j, "temp", what);
     }
+    if (strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0 && (rel->access & ~(unsigned)POL_SELECT)) {
+        struct pol_verdict *v = refuse(j, "42501", NULL); /* a rule of the view makes set_config() of it, for any setting */
+        add(v->message, sizeof v->message, "settings may not be changed through pg_settings");
+        add(v->detail, sizeof v->detail, "Some are pinned, and the text does not say which one it is about.");
+        v->hint[0] = '\0';
+        add(v->hint, sizeof v->hint, "Write SET name = value.");
+        return false;
+    }
     unsigned granted = rules_on(j->r, schema, rel->name, rel->access, &deny);
     if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), what);
     if (is_open_catalog(schema, rel->name) && pol_role_any(j->r)) granted |= POL_SELECT;
@@ -178,8 +187,9 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
 
 /* --- functions --- */
 
+/* A right to everything covers every function, unless a denial says that something is not covered: query_to_xml('SELECT ..') would reach it. */
 static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
-    if (r->super != NULL) return true;
+    if (r->super != NULL && r->deny == NULL) return true;
     for (size_t i = 0; i < r->nrules; i++)
         for (size_t k = 0; !r->rules[i]->deny && k < r->rules[i]->nfunctions; k++)
             if (matches(&r->rules[i]->functions[k], schema, name)) return true;
@@ -188,7 +198,7 @@ static bool function_granted(const struct pol_role *r, const char *schema, const
 
 static bool function_allowed(const struct pol_role *r, const struct pol_function *f) {
     bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
-    if (r->super != NULL) return true;
+    if (r->super != NULL && r->deny == NULL) return true;
     if (catalog && pg_function_harmless(f->name)) return true;
     if (catalog && pg_function_introspection(f->name) && pol_role_any(r)) return true;
     if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name) && pol_role_any(r))
@@ -280,9 +290,7 @@ static bool judge_actions(struct judge *j) {
 /* Code that cannot be seen into may do anything: it needs a rule for everything, and no denial of any relation to walk around. */
 static bool judge_opaque(struct judge *j) {
     if (!j->s->opaque || (j->s->kind == POL_K_CALL && j->r->super == NULL && j->s->nfunctions > 0)) return true;
-    const struct pol_rule *deny = NULL;
-    for (size_t i = 0; i < j->r->nrules && deny == NULL; i++)
-        if (j->r->rules[i]->deny) deny = j->r->rules[i];
+    const struct pol_rule *deny = j->r->deny;
     if (j->r->super != NULL && deny == NULL) return true;
     struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? deny : NULL);
     add(v->message, sizeof v->message, "%s is not allowed by the policy: what it does cannot be seen from its text", j->s->tag);

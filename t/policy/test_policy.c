@@ -37,8 +37,14 @@ static const char shop[] = "version: 1\n"
                            "    database: \"*\"\n"
                            "    allow: all\n"
                            "    on: \"*.*\"\n"
+                           "  - name: careful\n"
+                           "    groups: [careful]\n"
+                           "    database: shop\n"
+                           "    allow: all\n"
+                           "    on: [\"*.*\", pg_catalog.pg_locks]\n"
+                           "    functions: public.f\n"
                            "  - name: no-secrets\n"
-                           "    groups: [ai-agents, builders]\n"
+                           "    groups: [ai-agents, builders, careful]\n"
                            "    database: shop\n"
                            "    deny: all\n"
                            "    on: [\"*.staff\", archive.secret_*]\n"
@@ -243,7 +249,21 @@ static const struct {
     {"builders", "CALL build.p()", ""},
     {"builders", "CALL other.p()", "other.p"},
     {"builders", "SELECT * FROM build.staff", "Salaries"},
+    /* careful: everything, but a denial */
+    {"careful", "SELECT * FROM customers", ""},
+    {"careful", "SELECT lower('a'), public.f(), f()", ""},
+    {"careful", "SELECT query_to_xml('SELECT * FROM staff', true, false, '')", "query_to_xml"},
+    {"careful", "SELECT public.g()", "public.g"},
+    {"careful", "SELECT * FROM pg_stats", "pg_stats"},
+    {"careful", "SELECT * FROM pg_catalog.pg_statistic", "pg_statistic"},
+    {"careful", "SELECT * FROM pg_toast.pg_toast_2619", "pg_toast"},
+    {"careful", "SELECT * FROM pg_class, pg_locks", ""},
+    {"careful", "SELECT * FROM information_schema.user_mapping_options", "user_mapping_options"},
+    {"careful", "DO 'x'", "cannot be seen"},
     /* dbas: everything but the pins */
+    {"dbas", "UPDATE pg_settings SET setting = 'evil' WHERE name = 'search_path'", "pg_settings"},
+    {"dbas", "MERGE INTO pg_catalog.pg_settings USING orders ON true WHEN MATCHED THEN UPDATE SET setting = 'x'", "pg_settings"},
+    {"dbas", "SELECT * FROM pg_settings, pg_stats", ""},
     {"dbas", "DROP TABLE public.staff CASCADE", ""},
     {"dbas", "DO 'x'", ""},
     {"dbas", "SELECT pg_read_file('x')", ""},
