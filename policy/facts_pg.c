@@ -30,9 +30,7 @@ bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) {
     return false;
 }
 
-bool fx_no_memory(struct fx *x) {
-    return fx_fail(x, POL_NO_MEMORY, "out of memory");
-}
+bool fx_no_memory(struct fx *x) { return fx_fail(x, POL_NO_MEMORY, "out of memory"); }
 
 /* --- texts --- */
 
@@ -93,9 +91,7 @@ static bool same_name(const char *schema, const char *name, const char *schema2,
     return schema == NULL || strcmp(schema, schema2) == 0;
 }
 
-static uint32_t hash_name(const char *schema, const char *name) {
-    return fx_hash(name) * 31 + (schema != NULL ? fx_hash(schema) : 7);
-}
+static uint32_t hash_name(const char *schema, const char *name) { return fx_hash(name) * 31 + (schema != NULL ? fx_hash(schema) : 7); }
 
 static bool set_grow(struct fx *x, struct fx_set *set, bool functions) {
     size_t size = set->size == 0 ? 32 : set->size * 2;
@@ -323,6 +319,9 @@ static bool check_text(const char *sql, size_t len, const struct pol_parse_limit
     case PG_SCAN_TOKENS:
         snprintf(text, sizeof text, "the statement has more than %u tokens", tokens);
         fail_parse(err, POL_TOO_LARGE, 0, text);
+        return false;
+    case PG_SCAN_OPERATORS:
+        fail_parse(err, POL_TOO_LARGE, 0, "the statement has a run of operator characters or comment starts that is too long");
         return false;
     case PG_SCAN_NO_MEMORY: break;
     }

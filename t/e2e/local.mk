@@ -1,5 +1,6 @@
 EXTRA_DIST += \
 	t/e2e/haproxy.py \
+	t/e2e/pgraw.py \
 	t/e2e/policy.yaml \
 	t/e2e/run.py \
 	t/e2e/spop.py \
@@ -10,6 +11,7 @@ EXTRA_DIST += \
 	t/e2e/test_failclosed.py \
 	t/e2e/test_identity.py \
 	t/e2e/test_pgbench.py \
+	t/e2e/test_protocol_fuzz.py \
 	t/e2e/test_psql.py \
 	t/e2e/test_psycopg.py \
 	t/e2e/test_refusal.py \
