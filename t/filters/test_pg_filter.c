@@ -696,8 +696,11 @@ START_TEST(query_ends_the_unnamed_portal) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
     talk_ready(&t);
-    talk_client(&t, "Q'begin' P'one' B, S Q'one'");
-    talk_server(&t, "C'BEGIN' ZT 1 2 ZT");
+    talk_client(&t, "Q'begin'");
+    talk_server(&t, "C'BEGIN' ZT");
+    talk_client(&t, "P'one' B, S");
+    talk_server(&t, "1 2 ZT");
+    talk_client(&t, "Q'one'");
     talk_server(&t, "E22012 ZE");
     talk_saw(&t, FLT_SERVER);
     talk_client(&t, "E S");
