@@ -343,6 +343,9 @@ static bool check_text(const char *sql, size_t len, const struct pol_parse_limit
         snprintf(text, sizeof text, "the statement has more than %u tokens", tokens);
         fail_parse(err, POL_TOO_LARGE, 0, text);
         return false;
+    case PG_SCAN_OPERATORS:
+        fail_parse(err, POL_TOO_LARGE, 0, "the statement has a run of operator characters or comment starts that is too long");
+        return false;
     case PG_SCAN_NO_MEMORY: break;
     }
     fail_parse(err, POL_NO_MEMORY, 0, "out of memory");

@@ -20,12 +20,19 @@ struct level {
 
 struct scan {
     const unsigned char *p, *end;
+    size_t len;
     struct level *levels;
     size_t n, cap;
     uint32_t tokens, max_depth, max_tokens, deepest;
     enum pg_scan_rc rc;
     bool after_dot;
+    const unsigned char *run_end; /* of the run of operator characters looked at last */
+    uint64_t steps;
 };
+
+/* PostgreSQL's lexer matches a run of operator characters to its end, and then gives back what the token does not hold: "+" and the
+ * start of a comment each pay for the rest of the run, so a run costs the square of its length (32 KB of them a second). */
+#define MAX_STEPS (4u << 20)
 
 /* What a level without any counted word can still hold: SELECT, WITH, INSERT ... around a list. */
 #define LEVEL_BASE 4
@@ -107,6 +114,15 @@ static const unsigned char *continued(const unsigned char *p, const unsigned cha
     return NULL;
 }
 
+static void lexer_steps(struct scan *s, const unsigned char *p, uint32_t times) {
+    if (s->run_end == NULL || p >= s->run_end) {
+        s->run_end = p;
+        while (s->run_end < s->end && is_op(*s->run_end)) s->run_end++;
+    }
+    s->steps += (uint64_t)(s->run_end - p) * times;
+    if (s->steps > s->len + MAX_STEPS && s->rc == PG_SCAN_OK) s->rc = PG_SCAN_OPERATORS;
+}
+
 /* p at the opening quote. */
 static void skip_string(struct scan *s, bool escapes) {
     const unsigned char *p = s->p + 1;
@@ -146,10 +162,12 @@ static void skip_quoted_name(struct scan *s) {
 static void skip_block_comment(struct scan *s) {
     const unsigned char *p = s->p + 2;
     size_t nested = 1;
-    while (nested > 0 && s->end - p >= 2) {
-        if (p[0] == '/' && p[1] == '*')
+    lexer_steps(s, s->p, 1);
+    while (nested > 0 && s->end - p >= 2 && s->rc == PG_SCAN_OK) {
+        if (p[0] == '/' && p[1] == '*') {
+            lexer_steps(s, p, 1);
             nested++, p += 2;
-        else if (p[0] == '*' && p[1] == '/')
+        } else if (p[0] == '*' && p[1] == '/')
             nested--, p += 2;
         else
             p++;
@@ -228,6 +246,7 @@ static void scan_operator(struct scan *s) {
         sign |= *p == '+' || *p == '-';
         n++, p++;
     }
+    lexer_steps(s, s->p, sign ? n : 1);
     count(s, sign ? n : 1);
     s->tokens += sign ? n - 1 : 0; /* the caller counts one */
     s->p = p;
@@ -291,6 +310,7 @@ enum pg_scan_rc pg_scan(const char *sql, size_t len, uint32_t max_depth, uint32_
     if (!gh_utf8_valid(sql, len)) return PG_SCAN_ENCODING;
     struct scan s = {.p = (const unsigned char *)sql, .max_depth = max_depth, .max_tokens = max_tokens};
     s.end = s.p + len;
+    s.len = len;
     open_level(&s);
     while (s.rc == PG_SCAN_OK && s.p < s.end)
         if (!skip_blanks(&s)) scan_token(&s);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum pg_scan_rc { PG_SCAN_OK, PG_SCAN_DEEP, PG_SCAN_TOKENS, PG_SCAN_ENCODING, PG_SCAN_NO_MEMORY };
+enum pg_scan_rc { PG_SCAN_OK, PG_SCAN_DEEP, PG_SCAN_TOKENS, PG_SCAN_OPERATORS, PG_SCAN_ENCODING, PG_SCAN_NO_MEMORY };
 struct pg_scan {
     uint32_t depth; /* upper bound, in words and operators that can nest */
     uint32_t tokens;

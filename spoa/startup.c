@@ -55,6 +55,16 @@ static bool keep(struct startup *s, const char *name, const char *value, struct 
     return true;
 }
 
+/* Names that the server takes for something else than a setting when they stand in a startup packet: whose session it is and where. */
+static bool is_setting_name(const char *name) {
+    static const char *const others[] = {"user", "database", "options", "replication", NULL};
+    for (const char *const *o = others; *o != NULL; o++)
+        if (strcasecmp(name, *o) == 0) return false;
+    for (const char *c = name; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '.' && *c != '$') return false;
+    return name[0] != '\0' && strncasecmp(name, "_pq_.", 5) != 0;
+}
+
 static bool accept_setting(struct startup *s, const struct pol_role *role, const struct conf_database *db, const char *name,
                            const char *value, struct pol_verdict *why) {
     if (strcasecmp(name, "client_encoding") == 0) {
@@ -66,6 +76,8 @@ static bool accept_setting(struct startup *s, const struct pol_role *role, const
     if (strcasecmp(name, "replication") == 0)
         return is_off(value) || refuse(why, "0A000", "Replication has to bypass the gate: it cannot be judged by statement.",
                                        "replication connections are not supported");
+    if (!is_setting_name(name))
+        return refuse(why, "42501", "Connect without it.", "the startup parameter \"%.100s\" is no setting that can be given here", name);
     for (size_t i = 0; i < db->nsettings; i++) {
         if (strcasecmp(db->settings[i].name, name) != 0) continue;
         if (strcmp(db->settings[i].value, value) == 0) return true;
@@ -130,6 +142,7 @@ struct startup *startup_read(const struct pol_role *role, const struct conf_data
     struct startup *s = calloc(1, sizeof *s);
     bool ok = s != NULL || refuse(why, "53200", "", "out of memory");
     for (size_t i = 0; ok && i < n; i++) {
+        if (strncmp(params[i].name, "_pq_.", 5) == 0) continue; /* protocol options: the filter has said that it knows none */
         if (strcasecmp(params[i].name, "options") == 0)
             ok = read_options(s, role, db, params[i].value, why);
         else
@@ -162,7 +175,7 @@ size_t startup_upstream(const struct startup *s, const struct conf_database *db,
     for (size_t i = 0; i < npins && n < max; i++) kv[n++] = pins[i];
     for (size_t i = 0; i < db->nsettings && n < max; i++) kv[n++] = db->settings[i];
     for (size_t i = 0; i < s->n && n < max; i++) {
-        bool taken = false;
+        bool taken = !is_setting_name(s->kv[i].name); /* none was kept: this is the last place to look */
         for (size_t j = 0; j < n; j++) taken = taken || strcasecmp(kv[j].name, s->kv[i].name) == 0;
         if (!taken) kv[n++] = s->kv[i];
     }

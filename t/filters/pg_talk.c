@@ -22,7 +22,7 @@ static void note(struct talk *t, const char *fmt, ...) {
 
 static void reply(struct talk *t, uint64_t id, const char *text, bool allow, bool prepare) {
     struct flt_answer a = {.allow = allow};
-    static const char *const names[] = {"gone"};
+    static const char *const names[] = {"gone"}, *const portals[] = {"p"};
     if (allow) {
         a.copy_in = strstr(text, "copyin") != NULL;
         if (prepare) a.ctx = strdup(text);
@@ -33,6 +33,10 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
         if (strstr(text, "deallocate gone") != NULL) {
             a.forget_statements = names;
             a.nforget_statements = 1;
+        }
+        if (strstr(text, "fetch from p") != NULL) {
+            a.fetched = portals;
+            a.nfetched = 1;
         }
         a.forget_all_statements = strstr(text, "discard all") != NULL;
     } else {

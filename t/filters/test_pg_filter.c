@@ -629,6 +629,132 @@ START_TEST(password_vectors) {
 }
 END_TEST
 
+START_TEST(copy_in_behind_others) {
+    /* What an earlier Execute, or an earlier pipeline's error, gets for an answer does not open the way for data. */
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "P'one' B, E P'copyin' B, E d'x' c S");
+    talk_expect(&t, FLT_SERVER, "P'one' B, E'' P'copyin' B, E''");
+    talk_server(&t, "1 2 C'SELECT 1' 1 2");
+    talk_expect(&t, FLT_SERVER, "");
+    talk_server(&t, "G");
+    talk_expect(&t, FLT_SERVER, "d'x' c S");
+    talk_server(&t, "C'COPY 1' ZI");
+    talk_saw(&t, FLT_CLIENT);
+    talk_client(&t, "P'one' B, E S P'copyin' B, E d'x' c S");
+    talk_saw(&t, FLT_SERVER);
+    talk_server(&t, "1 2 E22012 ZI 1 2");
+    talk_expect(&t, FLT_SERVER, "");
+    talk_server(&t, "G");
+    talk_expect(&t, FLT_SERVER, "d'x' c S");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(refused_query_in_an_open_pipeline) {
+    /* The server drops a Query behind an error; the Sync of a refusal's own must not end that. */
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "P'one' B, E Q'refuse' P'insert' B, E S");
+    talk_expect(&t, FLT_SERVER, "P'one' B, E'' H");
+    talk_server(&t, "1 2 E22012");
+    talk_expect(&t, FLT_SERVER, "S");
+    talk_server(&t, "ZI");
+    talk_expect(&t, FLT_CLIENT, "1 2 E22012 ZI");
+    talk_client(&t, "P'one' B, E Q'refuse' P'insert' B, E S");
+    talk_saw(&t, FLT_SERVER);
+    talk_server(&t, "1 2 C'SELECT 1'");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S P'insert' B, E'' S");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(refusal_drops_the_unnamed) {
+    for (int simple = 0; simple < 2; simple++) {
+        struct talk t;
+        talk_start(&t, chops[_i], NULL);
+        talk_ready(&t);
+        talk_client(&t, "P'one' S");
+        talk_server(&t, "1 ZI");
+        talk_client(&t, simple ? "Q'refuse'" : "P'refuse' S");
+        talk_server(&t, "E34000 ZI");
+        talk_saw(&t, FLT_SERVER);
+        talk_saw(&t, FLT_CLIENT);
+        talk_client(&t, "B, E S");
+        talk_expect(&t, FLT_SERVER, "DP(poison) S");
+        talk_server(&t, "E34000 ZI");
+        talk_expect(&t, FLT_CLIENT, "E26000 ZI");
+        talk_client(&t, "DS S");
+        talk_expect(&t, FLT_SERVER, "DP(poison) S");
+        talk_end(&t);
+    }
+}
+END_TEST
+
+START_TEST(query_ends_the_unnamed_portal) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Q'begin'");
+    talk_server(&t, "C'BEGIN' ZT");
+    talk_client(&t, "P'one' B, S");
+    talk_server(&t, "1 2 ZT");
+    talk_client(&t, "Q'one'");
+    talk_server(&t, "E22012 ZE");
+    talk_saw(&t, FLT_SERVER);
+    talk_client(&t, "E S");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_server(&t, "E34000 ZE");
+    talk_client(&t, "DP S");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_expect(&t, FLT_CLIENT, "C'BEGIN' ZT 1 2 ZT E22012 ZE E34000 ZE");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(fetch_reads_no_bound_portal) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Q'fetch from p'"); /* a cursor of SQL's */
+    talk_expect(&t, FLT_SERVER, "Q'fetch from p'");
+    talk_server(&t, "C'FETCH 1' ZT");
+    talk_client(&t, "P'insert' Bp,'secret' S Q'fetch from p'");
+    talk_saw(&t, FLT_SERVER);
+    talk_server(&t, "1 2 ZT");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_server(&t, "E34000 ZE");
+    talk_saw(&t, FLT_CLIENT);
+    ck_assert_ptr_nonnull(strstr(t.events, "query fetch from p\nresult 4 rows 0 bytes 0 '' skipped"));
+    talk_client(&t, "P'fetch from p' B, E S");
+    talk_server(&t, "E25P02 ZE");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(bound_parameters_are_bounded) {
+    /* 65,535 NULLs take 262 KB on the wire, and many times that when each is kept: only so many are. */
+    struct talk t;
+    talk_start(&t, chops[_i] == 1 ? 0 : chops[_i], &(struct flt_limits){.params = 80});
+    talk_ready(&t);
+    talk_client(&t, "P'one'");
+    uint8_t *bind = calloc(1, 11 + 4 * 20 + 2);
+    ck_assert_ptr_nonnull(bind);
+    bind[0] = 'B';
+    bind[4] = 4 + 2 + 2 + 2 + 4 * 20 + 2;
+    bind[10] = 20;
+    memset(bind + 11, 0xff, 4 * 20);
+    talk_raw(&t, FLT_CLIENT, bind, 11 + 4 * 20 + 2);
+    free(bind);
+    talk_client(&t, "E S");
+    talk_server(&t, "1 2");
+    ck_assert_ptr_nonnull(strstr(t.events, "execute one null null null null null null null null null null cut\n"));
+    talk_end(&t);
+}
+END_TEST
+
 START_TEST(terminate_waits_for_what_was_sent) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
@@ -689,6 +815,12 @@ int main(void) {
     EACH(malformed_binds);
     EACH(startup_vectors);
     EACH(password_vectors);
+    EACH(copy_in_behind_others);
+    EACH(refused_query_in_an_open_pipeline);
+    EACH(refusal_drops_the_unnamed);
+    EACH(query_ends_the_unnamed_portal);
+    EACH(fetch_reads_no_bound_portal);
+    EACH(bound_parameters_are_bounded);
     EACH(terminate_waits_for_what_was_sent);
     EACH(terminated_from_outside);
     suite_add_tcase(s, c);

@@ -163,6 +163,14 @@ static const struct {
     {"SELECT ", "@ ", "1", "", "", 9000, true},
     {"SELECT ", "CASE ", "1", " WHEN 1 THEN 1 END", "", 40000, false},
     {"SELECT 1", "\nCOLLATE \"C\"", "", "", "", 40000, false},
+    /* runs of operator characters, for which PostgreSQL's lexer takes the square of their length */
+    {"", "/*", "", "", "", 16000, false},
+    {"", "/*", "SELECT 1", "*/", "", 100000, false},
+    {"", "+/**/", "1", "", "", 60000, false},
+    {"SELECT ", "+", "1", "", "", 31000, false},
+    {"SELECT ", "+-", "1", "", "", 15000, false},
+    {"SELECT ", "+", "1", "", "", 1000, true},
+    {"SELECT 1 /*", "*", "", "", "*/", 100000, true},
     /* deep, and allowed: as deep as the limit lets each construct be */
     {"SELECT ", "NOT ", "true", "", "", 9000, true},
     {"SELECT 1", "+1", "", "", "", 31000, true},

@@ -89,6 +89,16 @@ START_TEST(options) {
     refused("options", "-d 5", "42501");
     refused("options", "-c client_encoding=latin1", "22023");
     refused("options", "-c replication=true", "0A000");
+    /* in a startup packet these would choose Gatehouse's own role and database */
+    refused("options", "-c user=postgres", "42501");
+    refused("options", "-cdatabase=postgres", "42501");
+    refused("options", "--user=postgres", "42501");
+    refused("options", "-c options=-crole=x", "42501");
+    refused("options", "-c _pq_.x=1", "42501");
+    refused("options", "-c \\ role=x", "42501");
+    refused("USER", "postgres", "42501");
+    refused("Database", "postgres", "42501");
+    accepted("_pq_.x", "1", NULL, NULL);
 }
 END_TEST
 
