@@ -107,8 +107,8 @@ static bool grants(const struct pol_role *r, const struct pol_entry *e, const ch
 }
 
 /* One pattern's share in the actions granted and in the first rule that denies. */
-static void count_entry(const struct pol_role *r, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted, unsigned *granted,
-                        const struct pol_rule **deny) {
+static void count_entry(const struct pol_role *r, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted,
+                        unsigned *granted, const struct pol_rule **deny) {
     if (!matches(e->pattern, schema, name)) return;
     if (grants(r, e, schema))
         *granted |= e->rule->actions;
