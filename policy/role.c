@@ -82,7 +82,9 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
             if (r->deny == NULL) r->deny = rule;
             continue;
         }
-        r->unbound |= rule->actions & POL_UNBOUND;
+        /* Who writes "all" on some relations means those: server files, settings and code must be named, or all be allowed on all. */
+        bool all_on_some = rule->actions == POL_ALL_ACTIONS && !rule->everything;
+        r->unbound |= rule->actions & (all_on_some ? POL_TEMP : POL_UNBOUND);
         if (rule->everything) r->everywhere |= rule->actions;
         if (rule->everything && rule->actions == POL_ALL_ACTIONS && r->super == NULL) r->super = rule;
     }

@@ -50,6 +50,11 @@ static const char shop[] = "version: 1\n"
                            "    on: [\"*.staff\", archive.secret_*]\n"
                            "    reason: Salaries are not for agents.\n"
                            "    hint: Ask hr@shop.example.\n"
+                           "  - name: owners\n"
+                           "    groups: [owners]\n"
+                           "    database: shop\n"
+                           "    allow: all\n"
+                           "    on: own.*\n"
                            "  - name: readers\n"
                            "    groups: [readers]\n"
                            "    database: shop\n"
@@ -98,6 +103,13 @@ static void judge_as(const char *who, const char *database, const char *sql, str
 static const struct {
     const char *who, *sql, *want; /* "" allowed, else a part of the message */
 } verdicts[] = {
+    {"owners", "CREATE TABLE own.t (a int)", ""},
+    {"owners", "CREATE TEMP TABLE t (a int)", ""},
+    {"owners", "COPY own.t TO STDOUT", ""},
+    {"owners", "COPY own.t TO PROGRAM 'x'", "COPY"},
+    {"owners", "COPY own.t FROM '/etc/passwd'", "COPY"},
+    {"owners", "SET app.who = 'x'", "app.who"},
+    {"owners", "NOTIFY c", "NOTIFY"},
     {"agent", "SELECT * FROM orders", ""},
     {"agent", "SELECT * FROM public.orders o JOIN customers c ON o.customer_id = c.id", ""},
     {"agent", "SELECT * FROM \"Odd Name\"", ""},
