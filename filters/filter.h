@@ -121,8 +121,8 @@ struct flt_answer {
     const char *const *forget_portals;
     size_t nforget_portals;
     bool forget_all_portals;
-    /* Portals that the text reads by name (FETCH, MOVE). One that a Bind made would run without an Execute that is judged and
-     * recorded with its parameters: such a statement is refused. */
+    /* Portals that the text reads by name (FETCH, MOVE). When a Bind made one, an EXECUTE of its statement is asked about before the text
+     * is sent, and ends with it. */
     const char *const *fetched;
     size_t nfetched;
     /* refused */

@@ -106,24 +106,55 @@ static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *t
     }
     f->step = PG_STEP_ASKED;
     f->asked_id = ev.stmt.id;
+    if (!f->nested) f->msg_id = ev.stmt.id;
     flt_post(&f->base, &ev);
     return WAIT;
 }
 
-/* Before a statement runs that reads portals by name: none of them may be a Bind's. */
+void pg_client_not_run(struct pg_filter *f) {
+    if (!f->whole || buf_at(&f->msg)[0] == 'P') return;
+    if (f->step == PG_STEP_ALLOWED)
+        pg_post_result(f, &(struct pg_entry){.id = f->msg_id, .portal_id = f->nested ? f->last_id : 0}, "", true);
+    if (f->step == PG_STEP_ASKED && f->nested) pg_post_result(f, &(struct pg_entry){.id = f->msg_id}, "", true);
+}
+
+/* Before a statement runs that reads a portal by name (FETCH, MOVE): when a Bind made it, this runs it as an Execute would, so it is judged
+ * and recorded as one, with its parameters. */
 enum fetch { FETCH_OK, FETCH_WAIT, FETCH_REFUSED };
 static enum fetch fetches(struct pg_filter *f, bool simple) {
+    struct pg_portal *bound = NULL;
+    const char *name = "";
+    bool several = false;
     if (f->answer.nfetched > 0 && f->portals.npend > 0) {
         barrier(f);
         return FETCH_WAIT;
     }
     for (size_t i = 0; i < f->answer.nfetched; i++) {
-        if (pg_names_get(&f->portals, f->fetched[i]) == NULL) continue;
-        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
-        refuse(f, simple, "0A000", "FETCH and MOVE cannot read a portal that a Bind message made", "Run it with an Execute message.");
+        struct pg_name *n = pg_names_get(&f->portals, f->fetched[i]);
+        if (n == NULL) continue;
+        several = several || (bound != NULL && bound != n->live);
+        bound = n->live;
+        name = n->name;
+    }
+    if (f->nested && !several && bound == f->nested_portal) return FETCH_OK;
+    if (!f->nested && bound == NULL) return FETCH_OK;
+    if (f->nested || several) {
+        pg_client_not_run(f);
+        if (several)
+            refuse(f, simple, "0A000", "FETCH and MOVE can read one portal that a Bind message made, not several in one text",
+                   "Send them one by one, or use Execute messages.");
+        else /* no longer the one that was asked about */
+            refuse(f, simple, "34000", "there is no such portal in this session", "Bind it again.");
         return FETCH_REFUSED;
     }
-    return FETCH_OK;
+    bound->refs++;
+    f->nested_portal = bound;
+    f->nested = true;
+    struct pg_portal *outer = f->held;
+    f->held = bound;
+    ask(f, FLT_STMT_EXECUTE, bound->stmt->text, bound->stmt->len, name);
+    f->held = outer;
+    return FETCH_WAIT;
 }
 
 /* Before a statement runs that makes or drops names itself: the fate of every earlier change must be known. */
@@ -169,7 +200,8 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
     if (e == NULL) return DONE;
-    e->id = f->last_id;
+    e->id = f->msg_id;
+    e->portal_id = f->nested ? f->last_id : 0;
     if (f->rewritten == NULL) {
         forward(f);
     } else {
@@ -361,7 +393,7 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     }
     /* What was asked about must still be what the name means. */
     if (p != f->held) {
-        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+        pg_client_not_run(f);
         return no_portal(f);
     }
     if (!upstream(f)) return WAIT;
@@ -370,7 +402,8 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
     if (e == NULL) return DONE;
-    e->id = f->last_id;
+    e->id = f->msg_id;
+    e->portal_id = f->nested ? f->last_id : 0;
     f->copy_hold = f->answer.copy_in || p->stmt->copy_in;
     forward(f);
     return DONE;
@@ -461,7 +494,7 @@ static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body)
     }
     if (f->step == PG_STEP_ASKED) return WAIT;
     if (f->skip && type != 'S' && !(f->step == PG_STEP_REFUSED && f->refusal_fatal)) { /* as the server does after an error, until Sync */
-        if (f->step == PG_STEP_ALLOWED && type != 'P') pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+        pg_client_not_run(f);
         f->stream_drop = true;
         return DONE;
     }
@@ -514,7 +547,9 @@ static void end_answer(struct pg_filter *f) {
 void pg_wipe_message(struct pg_filter *f) {
     end_answer(f);
     pg_portal_unref(f->held);
-    f->held = NULL;
+    pg_portal_unref(f->nested_portal);
+    f->held = f->nested_portal = NULL;
+    f->nested = false;
     buf_reset(&f->msg);
     if (f->msg.cap > (1u << 20)) buf_free(&f->msg); /* a long statement is not paid for by the rest of the session */
     f->need = 0;
@@ -600,7 +635,7 @@ size_t pg_client_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
 
 void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char *message, const char *hint) {
     if (!f->whole || f->step != PG_STEP_ALLOWED) return;
-    if (buf_at(&f->msg)[0] != 'P') pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+    pg_client_not_run(f);
     end_answer(f);
     buf_reset(&f->refusal);
     pg_put_error(&f->refusal, &(struct pg_error_text){.sqlstate = sqlstate, .message = message, .hint = hint});

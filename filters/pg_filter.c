@@ -13,8 +13,7 @@ void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const ch
     if (f->base.closed) return;
     /* Inside a row or COPY data that is on its way the client would read the error as data: it gets the end of the connection. */
     if (f->reply_stream == 0) pg_put_fatal(&f->base.out[FLT_CLIENT], sqlstate, message, hint);
-    if (f->whole && f->step == PG_STEP_ALLOWED && buf_used(&f->msg) > 0 && buf_at(&f->msg)[0] != 'P')
-        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+    pg_client_not_run(f);
     pg_queue_end(f, true);
     flt_post_close(&f->base, rc, reason);
 }
@@ -290,10 +289,25 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
     }
     assert(f->step == PG_STEP_ASKED && id == f->asked_id);
     f->asked_id = 0;
-    if (a->allow) {
+    bool deeper =
+        a->nfetched > 0 || a->nforget_portals > 0 || a->nforget_statements > 0 || a->forget_all_portals || a->forget_all_statements;
+    if (a->allow && f->nested && deeper) { /* a FETCH from a portal that fetches itself, or changes names: nobody needs that */
+        static const struct pg_error_text nested = {.sqlstate = "0A000",
+                                                    .message = "FETCH cannot read a portal whose statement uses or changes other names",
+                                                    .hint = "Run it with an Execute message."};
+        pg_client_not_run(f);
+        pg_post_result(f, &(struct pg_entry){.id = id}, "", true);
+        f->step = PG_STEP_REFUSED;
+        f->refusal_fatal = false;
+        buf_reset(&f->refusal);
+        pg_put_error(&f->refusal, &nested);
+    } else if (a->allow && f->nested) { /* the portal that the message fetches from may run; the message's own answer is kept */
+        f->step = PG_STEP_ALLOWED;
+    } else if (a->allow) {
         f->step = PG_STEP_ALLOWED;
         keep_answer(f, a);
     } else {
+        if (f->nested) pg_post_result(f, &(struct pg_entry){.id = f->msg_id}, "", true);
         f->step = PG_STEP_REFUSED;
         f->refusal_fatal = a->fatal;
         buf_reset(&f->refusal);
@@ -400,8 +414,7 @@ static void eof(struct flt *base, enum flt_side side) {
         pg_server_eof(f);
         return;
     }
-    if (f->whole && f->step == PG_STEP_ALLOWED && buf_at(&f->msg)[0] != 'P')
-        pg_post_result(f, &(struct pg_entry){.id = f->last_id}, "", true);
+    pg_client_not_run(f);
     pg_queue_end(f, true);
     flt_post_close(base, GH_OK, "client closed the connection");
 }

@@ -58,6 +58,7 @@ enum pg_sent {
 struct pg_entry {
     enum pg_sent what;
     uint64_t id;          /* QUERY, EXECUTE: the statement's */
+    uint64_t portal_id;   /* QUERY, EXECUTE of a FETCH: the portal's statement, which ends with it; 0: none */
     uint64_t rows, bytes; /* so far */
     char sqlstate[6];     /* QUERY: the error that it met */
     bool empty;           /* QUERY: held no statement */
@@ -86,6 +87,9 @@ struct pg_filter {
     enum pg_step step;
     uint64_t asked_id; /* the open question; 0: none */
     uint64_t last_id;
+    uint64_t msg_id;                                       /* of the question about the message at hand */
+    bool nested;                                           /* a second question was asked, about the portal that the message fetches from */
+    struct pg_portal *nested_portal;                       /* that portal (referenced) */
     struct flt_answer answer;                              /* the owner's; its strings are copied below */
     char **forget_statements, **forget_portals, **fetched; /* owned, with the counts in answer */
     char *rewritten;                                       /* owned */
@@ -144,7 +148,8 @@ void pg_wipe_message(struct pg_filter *f);
 
 /* pg_client.c */
 size_t pg_client_feed(struct pg_filter *f, const uint8_t *data, size_t len);
-void pg_client_resume(struct pg_filter *f); /* dispatches a held message again */
+void pg_client_resume(struct pg_filter *f);  /* dispatches a held message again */
+void pg_client_not_run(struct pg_filter *f); /* what was allowed and is held will not be sent: tells */
 void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char *message,
                            const char *hint); /* the upstream cannot be had */
 

@@ -67,6 +67,9 @@ void pg_post_result(struct pg_filter *f, const struct pg_entry *e, const char *s
     struct flt_event ev = {.kind = FLT_EV_RESULT, .result = {.id = e->id, .rows = e->rows, .bytes = e->bytes, .skipped = skipped}};
     memcpy(ev.result.sqlstate, sqlstate, strnlen(sqlstate, 5));
     flt_post(&f->base, &ev);
+    if (e->portal_id == 0) return;
+    ev.result.id = e->portal_id;
+    flt_post(&f->base, &ev);
 }
 
 bool pg_queue_fail(struct pg_filter *f, const char *sqlstate) {

@@ -237,16 +237,18 @@ class Found(unittest.TestCase):
                 pgraw.RawClient.gate(stack.shared(), params=[("options", f"-c {name}=postgres")])
             self.assertIn("42501", str(caught.exception))
 
-    def test_fetch_runs_no_bound_statement(self):
+    def test_fetch_of_a_bound_statement_is_recorded_as_its_execution(self):
         s = stack.shared()
         s.scratch("CREATE TABLE scratch.free (mark text)")
         client = pgraw.RawClient.gate(s)
         self.addCleanup(client.close)
         client.run(query("BEGIN"))
-        client.run(parse("s", "INSERT INTO scratch.free VALUES ($1) RETURNING 1") + bind("p", "s", [b"unseen"]) + pgraw.SYNC)
-        self.assertEqual([k for k, _ in client.run(query("FETCH ALL FROM p"))], ["E", "Z"])
+        client.run(parse("s", "INSERT INTO scratch.free VALUES ($1) RETURNING 1") + bind("p", "s", [b"fetched"]) + pgraw.SYNC)
+        self.assertEqual([k for k, _ in client.run(query("FETCH ALL FROM p"))], ["T", "D", "C", "Z"])
         client.run(query("COMMIT"))
-        self.assertEqual(s.direct("SELECT * FROM scratch.free"), [])
+        self.assertEqual(s.direct("SELECT * FROM scratch.free"), [("fetched",)])
+        seen = [e for e in s.audit() if e["type"] == "statement" and e.get("kind") == "execute" and "scratch.free" in e.get("sql", "")]
+        self.assertEqual([(e["verdict"], "fetched" in e["params"]) for e in seen], [("allow", True)])
 
     def test_operator_runs_do_not_stop_the_daemon(self):
         client = pgraw.RawClient.gate(stack.shared())

@@ -714,22 +714,73 @@ START_TEST(query_ends_the_unnamed_portal) {
 }
 END_TEST
 
-START_TEST(fetch_reads_no_bound_portal) {
+/* SQL's FETCH from a Bind's portal runs it: it is asked about as an Execute, with its parameters, each time. */
+START_TEST(fetch_from_a_bound_portal_is_an_execute) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
     talk_ready(&t);
     talk_client(&t, "Q'fetch from p'"); /* a cursor of SQL's */
     talk_expect(&t, FLT_SERVER, "Q'fetch from p'");
     talk_server(&t, "C'FETCH 1' ZT");
-    talk_client(&t, "P'insert' Bp,'secret' S Q'fetch from p'");
+    talk_client(&t, "P'insert' Bp,'value' S Q'fetch from p'");
     talk_saw(&t, FLT_SERVER);
+    t.events[t.events_len = 0] = '\0';
     talk_server(&t, "1 2 ZT");
-    talk_expect(&t, FLT_SERVER, "DP(poison) S");
-    talk_server(&t, "E34000 ZE");
-    talk_saw(&t, FLT_CLIENT);
-    ck_assert_ptr_nonnull(strstr(t.events, "query fetch from p\nresult 4 rows 0 bytes 0 '' skipped"));
+    talk_expect(&t, FLT_SERVER, "Q'fetch from p'");
+    talk_server(&t, "D'x' C'FETCH 1' ZT");
+    talk_events(&t, "execute insert value\nresult 4 rows 1 bytes 1 '00000'\nresult 5 rows 1 bytes 1 '00000'\n");
     talk_client(&t, "P'fetch from p' B, E S");
-    talk_server(&t, "E25P02 ZE");
+    talk_events(&t, "prepare fetch from p\nexecute fetch from p\n");
+    talk_server(&t, "1 2"); /* only now it is known what p is */
+    talk_events(&t, "execute insert value\n");
+    talk_server(&t, "C'FETCH 0' ZT");
+    talk_events(&t, "result 7 rows 0 bytes 0 '00000'\nresult 8 rows 0 bytes 0 '00000'\n");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(fetch_from_a_bound_portal_refused) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "P'later' S");
+    talk_release(&t, true);
+    talk_server(&t, "1 ZT");
+    talk_client(&t, "Bp,'value' S");
+    talk_server(&t, "2 ZT");
+    talk_saw(&t, FLT_SERVER);
+    t.events[t.events_len = 0] = '\0';
+    talk_client(&t, "Q'fetch from p'");
+    talk_expect(&t, FLT_SERVER, "");
+    talk_release(&t, false);
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_events(&t, "query fetch from p\nexecute later value\nresult 3 rows 0 bytes 0 '' skipped\n");
+    talk_server(&t, "E34000 ZE");
+    talk_end(&t);
+    /* A portal that fetches from a portal. */
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "P'fetch from p' Bp, S");
+    talk_server(&t, "1 2 ZT");
+    talk_saw(&t, FLT_SERVER);
+    t.events[t.events_len = 0] = '\0';
+    talk_client(&t, "Q'fetch from p'");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_events(&t, "query fetch from p\nexecute fetch from p\nresult 3 rows 0 bytes 0 '' skipped\nresult 4 rows 0 bytes 0 '' skipped\n");
+    talk_end(&t);
+    /* Closed while the second question is open: the first one's end is told. */
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "P'later' S");
+    talk_release(&t, true);
+    talk_server(&t, "1 ZT");
+    talk_client(&t, "Bp, S");
+    talk_server(&t, "2 ZT");
+    t.events[t.events_len = 0] = '\0';
+    talk_client(&t, "Q'fetch from p'");
+    flt_eof(t.f, FLT_CLIENT);
+    talk_release(&t, true);
+    talk_events(&t, "query fetch from p\nexecute later\nresult 3 rows 0 bytes 0 '' skipped\nclose ok: client closed the connection\n");
     talk_end(&t);
 }
 END_TEST
@@ -819,7 +870,8 @@ int main(void) {
     EACH(refused_query_in_an_open_pipeline);
     EACH(refusal_drops_the_unnamed);
     EACH(query_ends_the_unnamed_portal);
-    EACH(fetch_reads_no_bound_portal);
+    EACH(fetch_from_a_bound_portal_is_an_execute);
+    EACH(fetch_from_a_bound_portal_refused);
     EACH(bound_parameters_are_bounded);
     EACH(terminate_waits_for_what_was_sent);
     EACH(terminated_from_outside);
