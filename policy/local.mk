@@ -28,6 +28,8 @@ libghpolicy_a_SOURCES = \
 	policy/policy_int.h \
 	policy/role.c \
 	policy/verdict.c \
+	policy/words.c \
+	policy/words.h \
 	policy/yaml.c \
 	policy/yaml.h
 dist_man_MANS += policy/policy.5

@@ -1,5 +1,7 @@
 #include "policy/pg_catalog.h"
 
+#include "policy/words.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -37,21 +39,12 @@ static const char *const information_schema[] = {
 };
 // clang-format on
 
-static bool contains(const char *const *sorted, size_t n, const char *name) {
-    size_t low = 0;
-    while (low < n) {
-        size_t mid = low + (n - low) / 2;
-        int c = strcmp(name, sorted[mid]);
-        if (c == 0) return true;
-        if (c < 0)
-            n = mid;
-        else
-            low = mid + 1;
-    }
-    return false;
-}
+bool pg_catalog_harmless(const char *relation) { return POL_IN(harmless, relation); }
+bool pg_information_schema_harmless(const char *relation) { return POL_IN(information_schema, relation); }
 
-bool pg_catalog_harmless(const char *relation) { return contains(harmless, sizeof harmless / sizeof *harmless, relation); }
-bool pg_information_schema_harmless(const char *relation) {
-    return contains(information_schema, sizeof information_schema / sizeof *information_schema, relation);
+const char *pg_catalog_out_of_order(void) {
+    const char *word = NULL;
+    if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
+    if (word == NULL) word = POL_OUT_OF_ORDER(information_schema);
+    return word;
 }

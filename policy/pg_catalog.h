@@ -8,4 +8,7 @@
 bool pg_catalog_harmless(const char *relation);
 bool pg_information_schema_harmless(const char *relation);
 
+/* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
+const char *pg_catalog_out_of_order(void);
+
 #endif

@@ -1,5 +1,7 @@
 #include "policy/pg_functions.h"
 
+#include "policy/words.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -431,29 +433,26 @@ static const char *const columns[] = {
 };
 // clang-format on
 
-static bool contains(const char *const *sorted, size_t n, const char *name) {
-    size_t low = 0;
-    while (low < n) {
-        size_t mid = low + (n - low) / 2;
-        int c = strcmp(name, sorted[mid]);
-        if (c == 0) return true;
-        if (c < 0)
-            n = mid;
-        else
-            low = mid + 1;
-    }
-    return false;
-}
-#define IN(table, name) contains(table, sizeof table / sizeof *table, name)
-
-bool pg_function_harmless(const char *name) { return IN(harmless, name); }
-bool pg_function_introspection(const char *name) { return IN(introspection, name); }
-bool pg_function_information_schema(const char *name) { return IN(information_schema, name); }
+bool pg_function_harmless(const char *name) { return POL_IN(harmless, name); }
+bool pg_function_introspection(const char *name) { return POL_IN(introspection, name); }
+bool pg_function_information_schema(const char *name) { return POL_IN(information_schema, name); }
 bool pg_function_built_in(const char *name) {
     /* the prefixes are PostgreSQL's own: newer versions add names under them */
     return strncmp(name, "pg_", 3) == 0 || strncmp(name, "lo_", 3) == 0 || strncmp(name, "binary_upgrade_", 15) == 0 ||
-           IN(harmless, name) || IN(introspection, name) || IN(others, name);
+           POL_IN(harmless, name) || POL_IN(introspection, name) || POL_IN(others, name);
 }
-bool pg_operator_built_in(const char *name) { return IN(operators, name); }
-bool pg_function_one_column(const char *name) { return IN(one_column, name); }
-bool pg_function_column(const char *name) { return IN(columns, name); }
+bool pg_operator_built_in(const char *name) { return POL_IN(operators, name); }
+bool pg_function_one_column(const char *name) { return POL_IN(one_column, name); }
+bool pg_function_column(const char *name) { return POL_IN(columns, name); }
+
+const char *pg_functions_out_of_order(void) {
+    const char *word = NULL;
+    if (word == NULL) word = POL_OUT_OF_ORDER(columns);
+    if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
+    if (word == NULL) word = POL_OUT_OF_ORDER(information_schema);
+    if (word == NULL) word = POL_OUT_OF_ORDER(introspection);
+    if (word == NULL) word = POL_OUT_OF_ORDER(one_column);
+    if (word == NULL) word = POL_OUT_OF_ORDER(operators);
+    if (word == NULL) word = POL_OUT_OF_ORDER(others);
+    return word;
+}

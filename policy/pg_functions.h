@@ -20,4 +20,7 @@ bool pg_operator_built_in(const char *name);
 /* Called in FROM as t, it has the one column t: no OUT parameter names it otherwise. */
 bool pg_function_one_column(const char *name);
 
+/* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
+const char *pg_functions_out_of_order(void);
+
 #endif

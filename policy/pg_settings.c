@@ -1,5 +1,7 @@
 #include "policy/pg_settings.h"
 
+#include "policy/words.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -39,26 +41,8 @@ static const char *const showable[] = {
 };
 // clang-format on
 
-static bool contains(const char *const *sorted, size_t n, const char *name) {
-    size_t low = 0;
-    while (low < n) {
-        size_t mid = low + (n - low) / 2;
-        int c = strcmp(name, sorted[mid]);
-        if (c == 0) return true;
-        if (c < 0)
-            n = mid;
-        else
-            low = mid + 1;
-    }
-    return false;
-}
-
-bool pg_setting_harmless(const char *name) {
-    return strcmp(name, "seed") == 0 || contains(harmless, sizeof harmless / sizeof *harmless, name);
-}
-bool pg_setting_showable(const char *name) {
-    return pg_setting_harmless(name) || contains(showable, sizeof showable / sizeof *showable, name);
-}
+bool pg_setting_harmless(const char *name) { return strcmp(name, "seed") == 0 || POL_IN(harmless, name); }
+bool pg_setting_showable(const char *name) { return pg_setting_harmless(name) || POL_IN(showable, name); }
 
 static bool is_true(const char *v) {
     static const char *const words[] = {"on", "true", "yes", "1", "t", "y", "tr", "tru", "ye"};
@@ -175,4 +159,11 @@ enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const 
     if (strcmp(name, "datestyle") == 0 && pins->date_style != NULL)
         return *wanted = pins->date_style, same_if(value == NULL || same_loosely(value, pins->date_style));
     return configured_pin(pins, name, value, wanted);
+}
+
+const char *pg_settings_out_of_order(void) {
+    const char *word = NULL;
+    if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
+    if (word == NULL) word = POL_OUT_OF_ORDER(showable);
+    return word;
 }

@@ -16,4 +16,7 @@ enum pg_pin { PG_PIN_NONE, PG_PIN_SAME, PG_PIN_OTHER };
  * *wanted, when not NULL, is the pinned value in words. */
 enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const char *value, const char **wanted);
 
+/* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
+const char *pg_settings_out_of_order(void);
+
 #endif

@@ -1,3 +1,6 @@
+#include "policy/pg_catalog.h"
+#include "policy/pg_functions.h"
+#include "policy/pg_settings.h"
 #include "policy/policy.h"
 #include "t/lib/guard.h"
 
@@ -420,10 +423,18 @@ START_TEST(ten_thousand_rules) {
 }
 END_TEST
 
+START_TEST(tables_are_sorted) {
+    ck_assert_msg(pg_catalog_out_of_order() == NULL, "%s", pg_catalog_out_of_order());
+    ck_assert_msg(pg_functions_out_of_order() == NULL, "%s", pg_functions_out_of_order());
+    ck_assert_msg(pg_settings_out_of_order() == NULL, "%s", pg_settings_out_of_order());
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("policy");
     TCase *t = tcase_create("all");
     tcase_set_timeout(t, 60);
+    tcase_add_test(t, tables_are_sorted);
     tcase_add_loop_test(t, verdict, 0, sizeof verdicts / sizeof *verdicts);
     tcase_add_test(t, roles);
     tcase_add_test(t, refused_statement_is_named);
