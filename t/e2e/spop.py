@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import struct
+import subprocess
 import threading
 
 HAPROXY_HELLO, HAPROXY_DISCONNECT, NOTIFY, AGENT_HELLO, AGENT_DISCONNECT, ACK = 1, 2, 3, 101, 102, 103
@@ -109,7 +110,8 @@ class Server:
         self.listener.bind(path)
         os.chmod(path, 0o600)
         if owner is not None:
-            os.chown(path, *owner)
+            as_root = [] if os.getuid() == 0 else ["sudo", "--"]
+            subprocess.run([*as_root, "chown", "%d:%d" % owner, path], check=True)
         self.listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
 
