@@ -1,8 +1,8 @@
 /* SQL text: the pre-scan, PostgreSQL's facts, and the verdict of a small policy on them. Input: the text as it is.
  *
  * Checked besides memory errors: every position lies inside the text; a text without facts is refused with a reason; whatever a client is
- * told is UTF-8; and of a text that the agent is allowed, the parser's own tree names neither what the policy denies nor a function that
- * reads the server's files. */
+ * told is UTF-8; and of a text that the agent (who may have no temporary tables) is allowed, the parser's own tree names neither what the
+ * policy denies nor a function that reads the server's files. */
 #include "filters/bytes.h"
 #include "policy/facts.h"
 #include "policy/pg_scan.h"
@@ -34,7 +34,7 @@ static const char rules[] = "version: 1\n"
                             "  - name: agents-work\n"
                             "    groups: agents\n"
                             "    database: shop\n"
-                            "    allow: [read, write, ddl, truncate, lock, maintain, temp, notify, set]\n"
+                            "    allow: [read, write, ddl, truncate, lock, maintain, notify, set]\n"
                             "    on: [public.*, \"caf\xc3\xa9.*\"]\n"
                             "    functions: public.*\n"
                             "  - name: agents-not-staff\n"
