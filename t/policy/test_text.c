@@ -71,11 +71,11 @@ START_TEST(cut_verdicts) {
         static const char *const group = "g";
         snprintf(head, sizeof head, "%.*s", i, "aaaa");
         fill(hint, sizeof hint, head, "\xf0\x9f\x98\x80", 900, "");
-        snprintf(
-            rules, sizeof rules,
-            "version: 1\ndatabases: { shop: }\nrules:\n  - { name: '%s', groups: g, database: shop, deny: [set, all], on: '*.*', reason: "
-            "'%s', hint: '%s' }\n",
-            hint, hint, hint);
+        snprintf(rules, sizeof rules,
+                 "version: 1\ndatabases: { shop: {} }\nrules:\n  - { name: '%s', groups: g, database: shop, deny: [set, all], on: '*.*', "
+                 "reason: "
+                 "'%s', hint: '%s' }\n",
+                 hint, hint, hint);
         struct pol_policy *p = pol_policy_load_text("p", rules, strlen(rules), &e);
         ck_assert_msg(p != NULL, "%s", e.text);
         struct pol_subject who = {.principal = "x", .groups = &group, .ngroups = 1};
