@@ -1,6 +1,7 @@
 #include "policy/facts_pg.h"
 
 #include "policy/pg_scan.h"
+#include "policy/text.h"
 
 #include <pg_query.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@ bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(x->err->text, sizeof x->err->text, fmt, ap);
     va_end(ap);
+    pol_utf8_tidy(x->err->text);
     return false;
 }
 
@@ -319,6 +321,7 @@ bool fx_walk(struct fx *x, uint32_t i) {
 static void fail_parse(struct pol_parse_error *err, enum pol_parse_rc rc, uint32_t position, const char *text) {
     *err = (struct pol_parse_error){.rc = rc, .position = position};
     snprintf(err->text, sizeof err->text, "%s", text);
+    pol_utf8_tidy(err->text);
 }
 
 static bool check_text(const char *sql, size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {

@@ -27,6 +27,8 @@ libghpolicy_a_SOURCES = \
 	policy/policy.h \
 	policy/policy_int.h \
 	policy/role.c \
+	policy/text.c \
+	policy/text.h \
 	policy/verdict.c \
 	policy/words.c \
 	policy/words.h \

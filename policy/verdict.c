@@ -3,6 +3,7 @@
 #include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
 #include "policy/policy_int.h"
+#include "policy/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,8 +26,7 @@ __attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, co
     va_start(ap, fmt);
     vsnprintf(out + used, size - used, fmt, ap);
     va_end(ap);
-    while (out[0] != '\0' && (out[strlen(out) - 1] & 0xC0) == 0x80 && strlen(out) + 1 == size)
-        out[strlen(out) - 1] = '\0'; /* no half character */
+    pol_utf8_tidy(out + used); /* a name that was cut in the middle of a character */
 }
 
 static void action_words(unsigned actions, char *out, size_t size) {

@@ -3,6 +3,7 @@
 #include "filters/bytes.h"
 #include "policy/arena.h"
 #include "policy/file.h"
+#include "policy/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +55,7 @@ __attribute__((format(printf, 5, 6))) static bool fail_at(const char *file, unsi
     va_start(ap, fmt);
     vsnprintf(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
+    pol_utf8_tidy(err->text);
     return false;
 }
 
@@ -82,11 +84,13 @@ bool yaml_fail(const struct yaml_node *n, struct pol_error *err, const char *fmt
         err->line = n->line;
         err->column = n->column;
         path_of(n, err->key, sizeof err->key);
+        pol_utf8_tidy(err->key);
     }
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
+    pol_utf8_tidy(err->text);
     return false;
 }
 
@@ -273,19 +277,12 @@ static bool load_document(struct loader *l) {
     return ended;
 }
 
-/* Bytes in one character at p, 0 when it is not well-formed UTF-8. */
-static size_t utf8_step(const char *p, size_t left) {
-    for (size_t n = 1; n <= 4 && n <= left; n++)
-        if (gh_utf8_valid(p, n)) return n;
-    return 0;
-}
-
 /* What YAML's reader would take quietly: NUL, other encodings, tabs as blanks. */
 static bool check_text(const char *name, const char *text, size_t len, struct pol_error *err) {
     if (memchr(text, '\t', len) == NULL && gh_utf8_valid(text, len)) return true;
     unsigned line = 1, column = 1;
     for (size_t i = 0, step; i < len; i += step) {
-        step = utf8_step(text + i, len - i);
+        step = pol_utf8_step(text + i, len - i);
         if (step == 0) return fail_at(name, line, column, err, "not valid UTF-8 (or a NUL byte); save the file as UTF-8");
         if (text[i] == '\t') return fail_at(name, line, column, err, "a tab; use spaces (in a double-quoted text write \\t)");
         column++;

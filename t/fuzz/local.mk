@@ -1,11 +1,32 @@
 # A target per parser. Plain builds replay the corpus in `make check`; configure CC=clang --enable-fuzz builds fuzzers, to be run as
 # t/fuzz/fuzz_spop t/fuzz/corpus/spop.
-EXTRA_DIST += t/fuzz/corpus/pg t/fuzz/corpus/proxyv2 t/fuzz/corpus/spop
+EXTRA_DIST += \
+	t/fuzz/corpus/facts \
+	t/fuzz/corpus/jwt \
+	t/fuzz/corpus/pg \
+	t/fuzz/corpus/policy \
+	t/fuzz/corpus/proxyv2 \
+	t/fuzz/corpus/spop
 if FUZZ
-noinst_PROGRAMS += t/fuzz/fuzz_pg t/fuzz/fuzz_proxyv2 t/fuzz/fuzz_spop
+noinst_PROGRAMS += \
+	t/fuzz/fuzz_facts \
+	t/fuzz/fuzz_jwt \
+	t/fuzz/fuzz_pg \
+	t/fuzz/fuzz_policy \
+	t/fuzz/fuzz_proxyv2 \
+	t/fuzz/fuzz_spop
+t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c
+t_fuzz_fuzz_facts_LDADD = $(T_LIBS)
+t_fuzz_fuzz_facts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h
+t_fuzz_fuzz_jwt_LDADD = $(T_LIBS)
+t_fuzz_fuzz_jwt_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_pg_SOURCES = t/fuzz/fuzz_pg.c
 t_fuzz_fuzz_pg_LDADD = $(T_LIBS)
 t_fuzz_fuzz_pg_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_policy_SOURCES = t/fuzz/fuzz_policy.c
+t_fuzz_fuzz_policy_LDADD = $(T_LIBS)
+t_fuzz_fuzz_policy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c
 t_fuzz_fuzz_proxyv2_LDADD = $(T_LIBS)
 t_fuzz_fuzz_proxyv2_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -13,10 +34,25 @@ t_fuzz_fuzz_spop_SOURCES = t/fuzz/fuzz_spop.c
 t_fuzz_fuzz_spop_LDADD = $(T_LIBS)
 t_fuzz_fuzz_spop_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 else
-check_PROGRAMS += t/fuzz/replay_pg t/fuzz/replay_proxyv2 t/fuzz/replay_spop
+check_PROGRAMS += \
+	t/fuzz/replay_facts \
+	t/fuzz/replay_jwt \
+	t/fuzz/replay_pg \
+	t/fuzz/replay_policy \
+	t/fuzz/replay_proxyv2 \
+	t/fuzz/replay_spop
+t_fuzz_replay_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/replay.c
+t_fuzz_replay_facts_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"facts"'
+t_fuzz_replay_facts_LDADD = $(T_LIBS)
+t_fuzz_replay_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/replay.c
+t_fuzz_replay_jwt_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"jwt"'
+t_fuzz_replay_jwt_LDADD = $(T_LIBS)
 t_fuzz_replay_pg_SOURCES = t/fuzz/fuzz_pg.c t/fuzz/replay.c
 t_fuzz_replay_pg_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"pg"'
 t_fuzz_replay_pg_LDADD = $(T_LIBS)
+t_fuzz_replay_policy_SOURCES = t/fuzz/fuzz_policy.c t/fuzz/replay.c
+t_fuzz_replay_policy_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"policy"'
+t_fuzz_replay_policy_LDADD = $(T_LIBS)
 t_fuzz_replay_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c t/fuzz/replay.c
 t_fuzz_replay_proxyv2_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"proxyv2"'
 t_fuzz_replay_proxyv2_LDADD = $(T_LIBS)

@@ -3,6 +3,7 @@ check_PROGRAMS += \
 	t/policy/test_json_tape \
 	t/policy/test_pg_scan \
 	t/policy/test_policy \
+	t/policy/test_text \
 	t/policy/test_yaml
 t_policy_test_facts_pg_SOURCES = t/policy/test_facts_pg.c t/policy/facts_text.c t/policy/facts_text.h t/policy/pg_facts_table.h
 t_policy_test_facts_pg_LDADD = $(T_LIBS)
@@ -14,3 +15,5 @@ t_policy_test_json_tape_SOURCES = t/policy/test_json_tape.c
 t_policy_test_json_tape_LDADD = $(T_LIBS)
 t_policy_test_pg_scan_SOURCES = t/policy/test_pg_scan.c
 t_policy_test_pg_scan_LDADD = $(T_LIBS)
+t_policy_test_text_SOURCES = t/policy/test_text.c
+t_policy_test_text_LDADD = $(T_LIBS)

@@ -1,0 +1,12 @@
+/* Texts for people that printf() has cut to a size. */
+#ifndef GH_POLICY_TEXT_H
+#define GH_POLICY_TEXT_H
+
+#include <stddef.h>
+
+/* Bytes in the one character at p, 1 to 4; 0 when it is not well-formed UTF-8 or does not end within left bytes. */
+size_t pol_utf8_step(const char *p, size_t left);
+/* Takes the bytes out of s that are no whole character: what "%.70s" or a full buffer leaves of one. Clients and records take UTF-8 only. */
+void pol_utf8_tidy(char *s);
+
+#endif

@@ -1,0 +1,163 @@
+/* SQL text: the pre-scan, PostgreSQL's facts, and the verdict of a small policy on them. Input: the text as it is.
+ *
+ * Checked besides memory errors: every position lies inside the text; a text without facts is refused with a reason; whatever a client is
+ * told is UTF-8; and of a text that the agent (who may have no temporary tables) is allowed, the parser's own tree names neither what the
+ * policy denies nor a function that reads the server's files. */
+#include "filters/bytes.h"
+#include "policy/facts.h"
+#include "policy/pg_scan.h"
+#include "policy/policy.h"
+
+#include <pg_query.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(cond)                                                                                                                        \
+    do {                                                                                                                                   \
+        if (!(cond)) {                                                                                                                     \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
+            abort();                                                                                                                       \
+        }                                                                                                                                  \
+    } while (0)
+
+#define TEXT_MAX 4096
+/* What a main thread's 8 MiB hold with AddressSanitizer (policy/facts_pg.c says how much a level needs). */
+#define DEPTH_MAX 4000
+
+static const char rules[] = "version: 1\n"
+                            "databases:\n"
+                            "  shop: { mode: enforce }\n"
+                            "rules:\n"
+                            "  - name: agents-work\n"
+                            "    groups: agents\n"
+                            "    database: shop\n"
+                            "    allow: [read, write, ddl, truncate, lock, maintain, notify, set]\n"
+                            "    on: [public.*, \"caf\xc3\xa9.*\"]\n"
+                            "    functions: public.*\n"
+                            "  - name: agents-not-staff\n"
+                            "    groups: agents\n"
+                            "    database: shop\n"
+                            "    deny: all\n"
+                            "    on: \"*.staff\"\n"
+                            "    reason: No staff.\n"
+                            "  - name: dbas\n"
+                            "    groups: dbas\n"
+                            "    database: shop\n"
+                            "    allow: all\n"
+                            "    on: \"*.*\"\n";
+
+static struct pol_role *new_role(struct pol_policy *p, const char *group) {
+    static const char *const path[] = {"public", "caf\xc3\xa9"};
+    static const char *const settings[] = {"statement_timeout", "5s", NULL};
+    struct pol_subject who = {.principal = "x@shop.example", .groups = &group, .ngroups = 1};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = 2, .time_zone = "UTC", .settings = settings};
+    struct pol_role *r = pol_role_new(p, &who, "shop", &pins);
+    CHECK(r != NULL);
+    return r;
+}
+
+static void check_string(const char *s) {
+    if (s != NULL) CHECK(strlen(s) <= TEXT_MAX * 4u);
+}
+
+static void check_facts(const struct pol_facts *f, size_t len) {
+    CHECK(f->nstmts > 0);
+    for (size_t i = 0; i < f->nstmts; i++) {
+        const struct pol_stmt *s = &f->stmts[i];
+        CHECK(s->location <= len && s->len <= len - s->location);
+        CHECK(pol_kind_name(s->kind) != NULL && s->tag != NULL && (s->actions & ~POL_ALL_ACTIONS) == 0);
+        for (size_t j = 0; j < s->nrelations; j++) {
+            const struct pol_relation *r = &s->relations[j];
+            CHECK(r->location <= len && r->name != NULL && r->access != 0 && (r->access & ~POL_ALL_ACTIONS) == 0);
+            check_string(r->schema);
+            check_string(r->name);
+        }
+        for (size_t j = 0; j < s->nfunctions; j++) {
+            CHECK(s->functions[j].location <= len && s->functions[j].name != NULL);
+            check_string(s->functions[j].schema);
+            check_string(s->functions[j].name);
+        }
+        for (size_t j = 0; j < s->nsettings; j++) {
+            CHECK(s->settings[j].name != NULL);
+            check_string(s->settings[j].name);
+            check_string(s->settings[j].value);
+        }
+        check_string(s->forget_statement);
+        check_string(s->forget_portal);
+        check_string(s->uses_statement);
+        check_string(s->uses_portal);
+    }
+}
+
+static void check_text(const char *s, size_t size) {
+    size_t len = strnlen(s, size);
+    CHECK(len < size && gh_utf8_valid(s, len));
+}
+
+static void check_verdict(const struct pol_verdict *v) {
+    CHECK(v->rule != NULL);
+    if (v->effect == POL_ALLOW) return;
+    CHECK(v->effect == POL_DENY && strnlen(v->sqlstate, sizeof v->sqlstate) == 5 && v->message[0] != '\0');
+    check_text(v->message, sizeof v->message);
+    check_text(v->detail, sizeof v->detail);
+    check_text(v->hint, sizeof v->hint);
+}
+
+/* A second opinion, which only looks for names in the tree as JSON: there, a quote inside a string is escaped. A CTE's name and what FOR UPDATE OF
+ * names need not be relations. */
+static void check_allowed(const char *sql) {
+    PgQueryParseResult r = pg_query_parse(sql);
+    const char *tree = r.parse_tree;
+    CHECK(r.error == NULL && tree != NULL);
+    if (strstr(tree, "\"ctename\":\"staff\"") == NULL && strstr(tree, "\"lockedRels\":[") == NULL)
+        CHECK(strstr(tree, "\"relname\":\"staff\"") == NULL);
+    CHECK(strstr(tree, "\"funcname\":[{\"String\":{\"sval\":\"pg_read_file\"}}]") == NULL);
+    CHECK(strstr(tree, "\"is_program\":true") == NULL);
+    pg_query_free_parse_result(r);
+}
+
+static void judge(const char *sql, size_t len, const struct pol_role *agent, const struct pol_role *dba) {
+    struct pol_parse_error err;
+    struct pol_verdict v;
+    struct pol_facts *f = pol_facts_pg(sql, len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
+    if (f == NULL) {
+        CHECK(err.rc != POL_PARSED && err.position <= len + 1 && err.text[0] != '\0');
+        CHECK(strlen(pol_parse_sqlstate(err.rc)) == 5);
+        pol_refuse_parse(&err, &v);
+        CHECK(v.effect == POL_DENY);
+        check_verdict(&v);
+        return;
+    }
+    check_facts(f, len);
+    pol_judge(dba, f, &v);
+    check_verdict(&v);
+    pol_judge(agent, f, &v);
+    check_verdict(&v);
+    if (v.effect == POL_ALLOW) check_allowed(sql);
+    pol_facts_free(f);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct pol_role *agent, *dba;
+    if (agent == NULL) {
+        struct pol_error err;
+        struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
+        CHECK(p != NULL);
+        agent = new_role(p, "agents");
+        dba = new_role(p, "dbas");
+        pol_policy_unref(p);
+    }
+    if (size > TEXT_MAX) return 0;
+    char *sql = malloc(size + 1); /* a text that ends where its memory ends */
+    CHECK(sql != NULL);
+    memcpy(sql, data, size);
+    sql[size] = '\0';
+    struct pg_scan scan;
+    if (pg_scan(sql, size, DEPTH_MAX, TEXT_MAX, &scan) == PG_SCAN_OK) CHECK(scan.depth <= DEPTH_MAX && scan.tokens <= size);
+    judge(sql, size, agent, dba);
+    free(sql);
+    return 0;
+}
