@@ -85,7 +85,6 @@ struct parse {
 static void *parse_thread(void *arg) {
     struct parse *p = arg;
     p->facts = pol_facts_pg(p->sql, p->len, NULL, &p->err);
-    pol_facts_thread_end();
     return NULL;
 }
 

@@ -135,8 +135,6 @@ struct pol_facts *pol_facts_pg(const char *sql, size_t len, const struct pol_par
 void pol_facts_free(struct pol_facts *f);
 /* The SQLSTATE that fits a parse result. */
 const char *pol_parse_sqlstate(enum pol_parse_rc rc);
-/* Releases what the parser keeps for the calling thread; call before the thread ends. */
-void pol_facts_thread_end(void);
 #define POL_STACK_BYTES (64u << 20)
 
 #endif

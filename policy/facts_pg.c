@@ -439,9 +439,7 @@ struct pol_facts *pol_facts_pg(const char *sql, size_t len, const struct pol_par
         f = read_tree(sql, len, r.parse_tree, err);
     }
     pg_query_free_parse_result(r);
+    /* What libpg_query 15-4.0.0 keeps for the thread it frees itself, from a destructor of thread-specific data. Nobody may call
+     * pg_query_exit(): the same memory would be freed twice. */
     return f;
 }
-
-/* Nothing to do by hand: libpg_query 15-4.0.0 frees its thread's memory from a destructor of thread-specific data, and pg_query_exit() before that
- * makes it free the same memory twice. */
-void pol_facts_thread_end(void) {}

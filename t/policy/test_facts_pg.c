@@ -111,7 +111,6 @@ static void *run(void *arg) {
     struct pol_parse_error err = {.rc = POL_PARSED};
     pol_facts_free(pol_facts_pg(j->sql, j->len, NULL, &err));
     j->rc = err.rc;
-    pol_facts_thread_end();
     return NULL;
 }
 
