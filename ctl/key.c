@@ -17,15 +17,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_FILE_MAX   (64 * 1024)
-#define EC_POINT_BYTES 32 /* one coordinate on P-256 */
+#define KEY_FILE_MAX (64 * 1024)
 
 struct ctl_key {
     EVP_PKEY *pkey;
     char *pem;
     size_t pem_len;
-    bool rsa;
+    const char *path; /* as given */
+    enum jwa_key kind;
 };
+
+static const struct {
+    enum jwa_key key;
+    const char *crv; /* in a JWK; NULL: an RSA key */
+    const char *alg; /* the usual one */
+    size_t coordinate;
+} kinds[] = {
+    {JWA_RSA, NULL, "RS256", 0},      {JWA_P256, "P-256", "ES256", 32},     {JWA_P384, "P-384", "ES384", 48},
+    {JWA_P521, "P-521", "ES512", 66}, {JWA_ED25519, "Ed25519", "EdDSA", 0},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
 
 static char *base64url(const unsigned char *data, size_t len) {
     char *out = malloc(BASE64URL_LEN(len) + 1);
@@ -74,13 +85,13 @@ static EVP_PKEY *parse_pem(const char *text, size_t len, bool private) {
 }
 
 /* The message for a key that the daemon would not verify with; NULL for one that it would. */
-static const char *unfit(EVP_PKEY *pkey, bool *rsa) {
-    *rsa = EVP_PKEY_is_a(pkey, "RSA");
-    if (*rsa) return EVP_PKEY_get_bits(pkey) < 2048 ? "an RSA key needs at least 2048 bits" : NULL;
-    char group[32] = "";
-    if (EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) == 1 && strcmp(group, "prime256v1") == 0)
-        return NULL;
-    return "neither an RSA key nor an EC key on P-256";
+static const char *unfit(EVP_PKEY *pkey, enum jwa_key *kind) {
+    for (size_t i = 0; i < KINDS; i++) {
+        if (!jwa_key_is(pkey, kinds[i].key)) continue;
+        *kind = kinds[i].key;
+        return kinds[i].key == JWA_RSA && EVP_PKEY_get_bits(pkey) < 2048 ? "an RSA key needs at least 2048 bits" : NULL;
+    }
+    return "neither an RSA key, nor an EC key on P-256, P-384 or P-521, nor an Ed25519 key";
 }
 
 struct ctl_key *ctl_key_read(const char *path, bool private_only) {
@@ -91,12 +102,13 @@ struct ctl_key *ctl_key_read(const char *path, bool private_only) {
         return NULL;
     }
     const char *wrong = NULL;
+    k->path = path;
     k->pkey = parse_pem(k->pem, k->pem_len, true);
     if (k->pkey != NULL && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
         wrong = "a private key that other users may read or change: chmod 600 it, and make a new one if this machine is shared";
     if (k->pkey == NULL && !private_only) k->pkey = parse_pem(k->pem, k->pem_len, false);
     if (k->pkey == NULL) wrong = private_only ? "no private key in PEM without a passphrase" : "no key in PEM without a passphrase";
-    if (wrong == NULL) wrong = unfit(k->pkey, &k->rsa);
+    if (wrong == NULL) wrong = unfit(k->pkey, &k->kind);
     if (wrong == NULL) return k;
     fprintf(stderr, "gatehousectl: %s: %s\n", path, wrong);
     ctl_key_free(k);
@@ -111,7 +123,16 @@ void ctl_key_free(struct ctl_key *k) {
     free(k);
 }
 
-const char *ctl_key_alg(const struct ctl_key *k) { return k->rsa ? "RS256" : "ES256"; }
+const struct jwa *ctl_key_alg(const struct ctl_key *k, const char *name) {
+    const struct jwa *a = jwa_by_name(name != NULL ? name : kinds[k->kind].alg);
+    if (a != NULL && a->key == k->kind) return a;
+    fprintf(stderr, "gatehousectl: %s is a key for %s, not for %s\n", k->path, kinds[k->kind].alg, name);
+    return NULL;
+}
+
+bool ctl_key_sign(const struct ctl_key *k, const struct jwa *alg, const char *text, size_t len, uint8_t **sig, size_t *sig_len) {
+    return jwa_sign(alg, k->pkey, text, len, sig, sig_len);
+}
 
 const char *ctl_key_pem(const struct ctl_key *k, size_t *len) {
     *len = k->pem_len;
@@ -132,13 +153,24 @@ static char *number(const struct ctl_key *k, const char *param, size_t width) {
     return text;
 }
 
+static char *raw_public(const struct ctl_key *k) {
+    unsigned char raw[64];
+    size_t len = sizeof raw;
+    return EVP_PKEY_get_raw_public_key(k->pkey, raw, &len) == 1 ? base64url(raw, len) : NULL;
+}
+
 json_t *ctl_key_jwk(const struct ctl_key *k) {
-    char *a = k->rsa ? number(k, OSSL_PKEY_PARAM_RSA_E, 0) : number(k, OSSL_PKEY_PARAM_EC_PUB_X, EC_POINT_BYTES);
-    char *b = k->rsa ? number(k, OSSL_PKEY_PARAM_RSA_N, 0) : number(k, OSSL_PKEY_PARAM_EC_PUB_Y, EC_POINT_BYTES);
+    const char *crv = kinds[k->kind].crv;
+    bool rsa = k->kind == JWA_RSA, ed = k->kind == JWA_ED25519;
+    size_t width = kinds[k->kind].coordinate;
+    char *a = rsa ? number(k, OSSL_PKEY_PARAM_RSA_E, 0) : ed ? raw_public(k) : number(k, OSSL_PKEY_PARAM_EC_PUB_X, width);
+    char *b = rsa ? number(k, OSSL_PKEY_PARAM_RSA_N, 0) : ed ? NULL : number(k, OSSL_PKEY_PARAM_EC_PUB_Y, width);
     json_t *jwk = NULL;
-    if (a != NULL && b != NULL)
-        jwk = k->rsa ? json_pack("{s:s, s:s, s:s}", "e", a, "kty", "RSA", "n", b)
-                     : json_pack("{s:s, s:s, s:s, s:s}", "crv", "P-256", "kty", "EC", "x", a, "y", b);
+    if (a != NULL && ed)
+        jwk = json_pack("{s:s, s:s, s:s}", "crv", crv, "kty", "OKP", "x", a);
+    else if (a != NULL && b != NULL)
+        jwk = rsa ? json_pack("{s:s, s:s, s:s}", "e", a, "kty", "RSA", "n", b)
+                  : json_pack("{s:s, s:s, s:s, s:s}", "crv", crv, "kty", "EC", "x", a, "y", b);
     free(a);
     free(b);
     return jwk;
@@ -156,13 +188,18 @@ char *ctl_key_thumbprint(const struct ctl_key *k) {
     return print;
 }
 
+static EVP_PKEY *make(enum jwa_key kind) {
+    if (kind == JWA_RSA) return EVP_RSA_gen(2048);
+    return kind == JWA_ED25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_EC_gen(kinds[kind].crv);
+}
+
 bool ctl_key_make(const char *alg, const char *path) {
-    bool rsa = strcmp(alg, "RS256") == 0;
-    if (!rsa && strcmp(alg, "ES256") != 0) {
-        fprintf(stderr, "gatehousectl: the algorithm is RS256 or ES256, not \"%s\"\n", alg);
+    const struct jwa *a = jwa_by_name(alg);
+    if (a == NULL) {
+        fprintf(stderr, "gatehousectl: the algorithm is one of " JWA_NAMES ", not \"%s\"\n", alg);
         return false;
     }
-    EVP_PKEY *pkey = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+    EVP_PKEY *pkey = make(a->key);
     int fd = pkey == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     bool ok = f != NULL && PEM_write_PrivateKey(f, pkey, NULL, NULL, 0, NULL, NULL) == 1;

@@ -1,5 +1,12 @@
 #include "ctl/policy.h"
 
+#include "ctl/at.h"
+#include "ctl/columns.h"
+#include "ctl/policy_diff.h"
+#include "ctl/policy_grants.h"
+#include "ctl/policy_test.h"
+#include "ctl/rewrite.h"
+#include "policy/lint.h"
 #include "policy/policy.h"
 
 #include <errno.h>
@@ -10,20 +17,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXIT_ALLOWED = 0, EXIT_USAGE = 2, EXIT_DENIED = 3 };
+enum { EXIT_ALLOWED = 0, EXIT_USAGE = 2, EXIT_DENIED = 3, EXIT_ASKED = 4 };
 #define MAX_WORDS 64
 #define MAX_SQL   (17u << 20)
 
 static int usage(FILE *to) {
-    fputs("usage: gatehousectl policy check FILE\n"
+    fputs("usage: gatehousectl policy check [--catalog FILE [--database NAME]] FILE\n"
           "       gatehousectl policy explain --policy FILE --database NAME [--as GROUP[,GROUP...]] [--principal NAME]\n"
-          "                                   [--search-path SCHEMA[,SCHEMA...]] [--json] SQL\n"
+          "                                   [--search-path SCHEMA[,SCHEMA...]] [--catalog FILE] [--at TIME] [--json] SQL\n"
+          "       gatehousectl policy rewrite --help\n"
+          "       gatehousectl policy test FILE\n"
+          "       gatehousectl policy diff --help\n"
+          "       gatehousectl policy grants --help\n"
           "\n"
-          "check    reads FILE and reports the first mistake with its line and column.\n"
+          "check    reads FILE and reports the first mistake with its line and column; warns of what is no mistake, but hardly meant.\n"
           "explain  says what SQL does, whether the policy allows it, and which rule says so. SQL \"-\" is read from standard input.\n"
-          "         --search-path defaults to public.\n"
+          "         --search-path defaults to public. --catalog takes what \"gatehousectl catalog\" printed; then columns are shown, too.\n"
+          "         --at is when it is judged, for rules with times: 2026-11-30T17:00:00Z; now by default.\n"
+          "rewrite  prints SQL as the database would get it, with masks and row filters under it.\n"
+          "diff     says which recorded statements another policy judges otherwise.\n"
+          "grants   prints the role that gatehouse needs in the database, as SQL.\n"
+          "test     judges the statements that FILE lists and compares with what it expects.\n"
           "\n"
-          "Exit status: 0 allowed (check: no mistake), 2 wrong usage or a mistake in the policy, 3 denied.\n",
+          "Exit status: 0 allowed (check: no mistake; test: all passed; diff: none), 1 tests failed (diff: some differ), 2 wrong usage or "
+          "a mistake in the policy, 3 "
+          "denied, 4 needs approval.\n",
           to);
     return to == stderr ? EXIT_USAGE : 0;
 }
@@ -58,11 +76,32 @@ static struct pol_policy *load(const char *path) {
     return NULL;
 }
 
+static void warn(void *arg, const char *text) { printf("%s: WARNING: %s\n", (const char *)arg, text); }
+
 static int check(int argc, char **argv) {
-    if (argc != 2) return usage(stderr);
-    struct pol_policy *p = load(argv[1]);
+    static const struct option longs[] = {
+        {"catalog", required_argument, NULL, 'c'}, {"database", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
+    const char *catalog = NULL, *database = NULL;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (c != 'c' && c != 'd') return usage(stderr);
+        *(c == 'c' ? &catalog : &database) = optarg;
+    }
+    if (argc - optind != 1) return usage(stderr);
+    char *file = argv[optind];
+    struct pol_policy *p = load(file);
     if (p == NULL) return EXIT_USAGE;
-    printf("%s: no mistakes (sha256 %s)\n", argv[1], pol_policy_hash(p));
+    struct pol_catalog *cat = NULL;
+    if (catalog != NULL && (cat = ctl_catalog_file(catalog)) == NULL) {
+        pol_policy_unref(p);
+        return EXIT_USAGE;
+    }
+    if (cat != NULL && database == NULL) database = pol_catalog_database(cat);
+    if (database != NULL && !pol_policy_has_database(p, database))
+        printf("%s: WARNING: it does not list the database \"%s\"\n", file, database);
+    pol_policy_lint(p, cat, database, warn, file);
+    printf("%s: no mistakes (sha256 %s)\n", file, pol_policy_hash(p));
+    pol_catalog_unref(cat);
     pol_policy_unref(p);
     return 0;
 }
@@ -80,11 +119,16 @@ struct parse {
     size_t len;
     struct pol_facts *facts;
     struct pol_parse_error err;
+    const struct pol_catalog *catalog; /* NULL: no columns */
+    struct pol_pins pins;
+    struct pol_columns *columns;
 };
 
 static void *parse_thread(void *arg) {
     struct parse *p = arg;
+    struct pol_parse_error err;
     p->facts = pol_facts_pg(p->sql, p->len, NULL, &p->err);
+    if (p->facts != NULL && p->catalog != NULL) p->columns = pol_columns_pg(p->sql, p->len, p->catalog, &p->pins, &err);
     return NULL;
 }
 
@@ -125,12 +169,38 @@ static json_t *statement_json(const struct pol_stmt *s) {
                      "where", s->where, "reads_only", s->reads_only);
 }
 
-static void print_json(const struct pol_facts *f, const struct pol_verdict *v, bool admitted) {
+static const char *verdict_word(const struct pol_verdict *v) {
+    return v->effect == POL_ALLOW ? "allow" : v->effect == POL_ASK ? "ask" : "deny";
+}
+
+static json_t *ask_json(const struct pol_verdict *v) {
+    json_t *rules = json_array();
+    if (v->effect != POL_ASK) {
+        json_decref(rules);
+        return json_null();
+    }
+    for (size_t i = 0; i < v->ask.n; i++) {
+        json_t *groups = json_array();
+        for (const char *const *g = v->ask.by[i].approvers; *g != NULL; g++) json_array_append_new(groups, json_string(*g));
+        json_array_append_new(
+            rules, json_pack("{s:s, s:o, s:i}", "rule", v->ask.by[i].rule, "approvers", groups, "quorum", (int)v->ask.by[i].quorum));
+    }
+    return json_pack("{s:o, s:I, s:I, s:I, s:b}", "rules", rules, "expires_ms", (json_int_t)v->ask.expires_ms, "window_ms",
+                     (json_int_t)v->ask.window_ms, "wait_ms", (json_int_t)v->ask.wait_ms, "justification_required", v->ask.justify);
+}
+
+/* columns and views: NULL, or arrays, which it takes over. */
+static void print_json(const struct pol_facts *f, const struct pol_verdict *v, bool admitted, json_t *columns, json_t *views) {
     json_t *stmts = json_array();
     for (size_t i = 0; f != NULL && i < f->nstmts; i++) json_array_append_new(stmts, statement_json(&f->stmts[i]));
-    json_t *all = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", v->effect == POL_ALLOW ? "allow" : "deny",
+    json_t *all = json_pack("{s:s, s:o, s:b, s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "verdict", verdict_word(v), "ask", ask_json(v),
                             "admitted", admitted, "rule", v->rule, "sqlstate", v->sqlstate, "message", v->message, "detail", v->detail,
                             "hint", v->hint, "statement", (int)v->stmt, "statements", stmts);
+    if (columns != NULL) {
+        json_object_set_new(all, "columns", columns);
+        json_object_set_new(all, "views_around", views);
+        json_object_set_new(all, "rewrite", json_boolean(v->rewrite));
+    }
     json_dumpf(all, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(all);
@@ -170,11 +240,19 @@ static void print_statement(size_t n, const struct pol_stmt *s) {
                s->settings[i].local ? " (local)" : "");
 }
 
-static void print_text(const struct pol_facts *f, const struct pol_verdict *v) {
+static void print_text(const struct pol_facts *f, const struct pol_verdict *v, const struct pol_columns *c, const struct pol_role *role) {
     for (size_t i = 0; f != NULL && i < f->nstmts; i++) print_statement(i + 1, &f->stmts[i]);
-    printf("verdict: %s\n", v->effect == POL_ALLOW ? "allow" : "deny");
+    if (c != NULL) ctl_columns_print(c, role);
+    if (c != NULL) ctl_views_print(c, role);
+    printf("verdict: %s\n", verdict_word(v));
     if (v->rule[0] != '\0') printf("rule: %s\n", v->rule);
     if (v->effect == POL_ALLOW) return;
+    if (v->effect == POL_ASK) {
+        printf("message: %s\ndetail: %s\n", v->message, v->detail);
+        printf("asked for: %llu s, to be used within %llu s%s\n", (unsigned long long)v->ask.expires_ms / 1000,
+               (unsigned long long)v->ask.window_ms / 1000, v->ask.justify ? ", with a reason" : "");
+        return;
+    }
     if (f != NULL && f->nstmts > 1) printf("refused: statement %zu\n", v->stmt + 1);
     printf("sqlstate: %s\nmessage: %s\n", v->sqlstate, v->message);
     if (v->detail[0] != '\0') printf("detail: %s\n", v->detail);
@@ -182,8 +260,9 @@ static void print_text(const struct pol_facts *f, const struct pol_verdict *v) {
 }
 
 struct options {
-    const char *policy, *database, *principal;
+    const char *policy, *database, *principal, *catalog;
     struct words groups, path;
+    int64_t at;
     bool json, help;
 };
 
@@ -193,10 +272,13 @@ static bool options(int argc, char **argv, struct options *o) {
                                           {"principal", required_argument, NULL, 'P'},
                                           {"database", required_argument, NULL, 'd'},
                                           {"search-path", required_argument, NULL, 's'},
+                                          {"catalog", required_argument, NULL, 'c'},
+                                          {"at", required_argument, NULL, 't'},
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     *o = (struct options){0};
+    ctl_at(NULL, &o->at);
     optind = 1;
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (c) {
@@ -209,6 +291,10 @@ static bool options(int argc, char **argv, struct options *o) {
         case 's':
             if (!split(optarg, &o->path)) return false;
             break;
+        case 'c': o->catalog = optarg; break;
+        case 't':
+            if (!ctl_at(optarg, &o->at)) return complain("--at: " CTL_AT_WANTED), false;
+            break;
         case 'j': o->json = true; break;
         case 'h': o->help = true; return true;
         default: return false;
@@ -218,30 +304,37 @@ static bool options(int argc, char **argv, struct options *o) {
     return o->policy != NULL && o->database != NULL && argc - optind == 1;
 }
 
-static int judge(const struct options *o, struct pol_policy *policy, const char *sql, size_t len) {
-    struct pol_subject who = {o->principal, o->groups.at, o->groups.n};
+static int judge(const struct options *o, struct pol_policy *policy, struct pol_catalog *catalog, const char *sql, size_t len) {
+    struct pol_subject who = {.principal = o->principal, .groups = o->groups.at, .ngroups = o->groups.n};
     struct pol_pins pins = {.search_path = o->path.at, .nsearch_path = o->path.n};
     struct pol_role *role = pol_role_new(policy, &who, o->database, &pins);
-    struct parse p = {.sql = sql, .len = len};
+    struct parse p = {.sql = sql, .len = len, .catalog = catalog, .pins = pins};
     struct pol_verdict v;
+    if (role != NULL && catalog != NULL) pol_role_use_catalog(role, catalog, true);
     if (role == NULL || !parse(&p)) {
         pol_role_free(role);
         return complain("out of memory");
     }
+    pol_role_at(role, o->at);
     if (p.facts != NULL)
         pol_judge(role, p.facts, &v);
     else
         pol_refuse_parse(&p.err, &v);
     bool admitted = pol_role_any(role);
     if (o->json)
-        print_json(p.facts, &v, admitted);
+        print_json(p.facts, &v, admitted, p.columns != NULL ? ctl_columns_json(p.columns, role) : NULL,
+                   p.columns != NULL ? ctl_views_json(p.columns, role) : NULL);
     else
-        print_text(p.facts, &v);
+        print_text(p.facts, &v, p.columns, role);
+    if (!o->json && v.effect != POL_DENY && v.rewrite)
+        puts("note: it runs rewritten, so that hidden and masked data stay out of its reach");
     if (!o->json && pol_role_observes(role)) puts("note: this database is in mode observe: statements are forwarded whatever the verdict");
     if (!admitted && !o->json) puts("note: no rule names this identity on this database, so it is refused at login");
+    pol_columns_free(p.columns);
     pol_facts_free(p.facts);
     pol_role_free(role);
-    return v.effect == POL_ALLOW && admitted ? EXIT_ALLOWED : EXIT_DENIED;
+    if (!admitted) return EXIT_DENIED;
+    return v.effect == POL_ALLOW ? EXIT_ALLOWED : v.effect == POL_ASK ? EXIT_ASKED : EXIT_DENIED;
 }
 
 static int explain(int argc, char **argv) {
@@ -255,12 +348,18 @@ static int explain(int argc, char **argv) {
         pol_policy_unref(policy);
         return EXIT_USAGE;
     }
+    struct pol_catalog *catalog = NULL;
+    if (o.catalog != NULL && (catalog = ctl_catalog_file(o.catalog)) == NULL) {
+        pol_policy_unref(policy);
+        return EXIT_USAGE;
+    }
     const char *sql = argv[optind];
     char *text = NULL;
     size_t len = strlen(sql);
     if (strcmp(sql, "-") == 0) sql = text = read_stdin(&len);
-    int status = sql != NULL ? judge(&o, policy, sql, len) : complain("out of memory");
+    int status = sql != NULL ? judge(&o, policy, catalog, sql, len) : complain("out of memory");
     free(text);
+    pol_catalog_unref(catalog);
     pol_policy_unref(policy);
     return status;
 }
@@ -269,5 +368,9 @@ int ctl_policy(int argc, char **argv) {
     if (argc < 2) return usage(stderr);
     if (strcmp(argv[1], "check") == 0) return check(argc - 1, argv + 1);
     if (strcmp(argv[1], "explain") == 0) return explain(argc - 1, argv + 1);
+    if (strcmp(argv[1], "rewrite") == 0) return ctl_rewrite(argc - 1, argv + 1);
+    if (strcmp(argv[1], "diff") == 0) return ctl_policy_diff(argc - 1, argv + 1);
+    if (strcmp(argv[1], "grants") == 0) return ctl_policy_grants(argc - 1, argv + 1);
+    if (strcmp(argv[1], "test") == 0) return ctl_policy_test(argc - 1, argv + 1);
     return usage(strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? stdout : stderr);
 }

@@ -1,10 +1,12 @@
 #include "ctl/token.h"
 
 #include "ctl/key.h"
+#include "spoa/base64url.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <jwt.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +28,10 @@ static int usage(FILE *to, const char *text) {
 
 static bool asks_for_help(int argc, char **argv) { return argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0); }
 
-static const char jwks_usage[] = "jwks --key FILE [--kid K] [--key FILE [--kid K] ...]";
-static const char keygen_usage[] = "keygen [--alg RS256|ES256] --out FILE";
+static const char jwks_usage[] = "jwks --key FILE [--kid K] [--alg ALG] [--key FILE [--kid K] [--alg ALG] ...]";
+static const char keygen_usage[] = "keygen [--alg ALG] --out FILE";
 static const char token_usage[] = "token --key FILE --issuer I --audience A --principal P [--group G ...] [--ttl 1h] [--kid K]\n"
-                                  "                          [--alg RS256|ES256] [--claim NAME=VALUE ...]";
+                                  "                          [--alg ALG] [--claim NAME=VALUE ...]";
 
 /* "90", "90s", "15m", "1h", "2d" in seconds; -1 when it is none of these. */
 static long parse_ttl(const char *text) {
@@ -113,30 +115,61 @@ static char *payload(const struct request *r) {
     return text;
 }
 
+/* By libjwt, which knows RS* and ES*; free(). */
+static char *by_library(const struct ctl_key *key, const struct jwa *alg, const char *kid, const char *claims) {
+    size_t pem_len;
+    const char *pem = ctl_key_pem(key, &pem_len);
+    jwt_t *jwt = NULL;
+    char *token = NULL;
+    if (jwt_new(&jwt) == 0 && jwt_add_header(jwt, "kid", kid) == 0 && jwt_add_grants_json(jwt, claims) == 0 &&
+        jwt_set_alg(jwt, jwt_str_alg(alg->name), (const unsigned char *)pem, (int)pem_len) == 0)
+        token = jwt_encode_str(jwt);
+    jwt_free(jwt);
+    return token;
+}
+
+/* For the others; free(). */
+static char *by_hand(const struct ctl_key *key, const struct jwa *alg, const char *kid, const char *claims) {
+    json_t *header = json_pack("{s:s, s:s, s:s}", "alg", alg->name, "kid", kid, "typ", "JWT");
+    char *head = header == NULL ? NULL : json_dumps(header, JSON_COMPACT), *token = NULL;
+    uint8_t *sig = NULL;
+    size_t sig_len, size = head == NULL ? 0 : BASE64URL_LEN(strlen(head)) + BASE64URL_LEN(strlen(claims)) + 2 * BASE64URL_LEN(1024) + 4;
+    if (head != NULL) token = malloc(size);
+    if (token != NULL) {
+        base64url_encode(head, strlen(head), token);
+        strcat(token, ".");
+        base64url_encode(claims, strlen(claims), token + strlen(token));
+        if (ctl_key_sign(key, alg, token, strlen(token), &sig, &sig_len) && sig_len <= 1024) {
+            strcat(token, ".");
+            base64url_encode(sig, sig_len, token + strlen(token));
+        } else {
+            free(token);
+            token = NULL;
+        }
+    }
+    OPENSSL_free(sig);
+    free(head);
+    json_decref(header);
+    return token;
+}
+
 static int mint(const struct request *r) {
     struct ctl_key *key = ctl_key_read(r->key, true);
-    if (key == NULL) return 1;
-    if (r->alg != NULL && strcmp(r->alg, ctl_key_alg(key)) != 0) {
-        fprintf(stderr, "gatehousectl: %s is a key for %s, not for %s\n", r->key, ctl_key_alg(key), r->alg);
+    const struct jwa *alg = key == NULL ? NULL : ctl_key_alg(key, r->alg);
+    if (alg == NULL) {
         ctl_key_free(key);
         return 1;
     }
-    size_t pem_len;
-    const char *pem = ctl_key_pem(key, &pem_len);
     char *kid = r->kid != NULL ? strdup(r->kid) : ctl_key_thumbprint(key);
     char *claims = payload(r), *token = NULL;
-    jwt_t *jwt = NULL;
-    if (kid != NULL && claims != NULL && jwt_new(&jwt) == 0 && jwt_add_header(jwt, "kid", kid) == 0 &&
-        jwt_add_grants_json(jwt, claims) == 0 &&
-        jwt_set_alg(jwt, jwt_str_alg(ctl_key_alg(key)), (const unsigned char *)pem, (int)pem_len) == 0)
-        token = jwt_encode_str(jwt);
+    if (kid != NULL && claims != NULL)
+        token = jwt_str_alg(alg->name) != JWT_ALG_INVAL && !alg->pss ? by_library(key, alg, kid, claims) : by_hand(key, alg, kid, claims);
     if (token != NULL)
         puts(token);
     else
         fprintf(stderr, "gatehousectl: the token could not be made\n");
     int status = token != NULL && fflush(stdout) == 0 ? 0 : 1;
     free(token);
-    jwt_free(jwt);
     free(claims);
     free(kid);
     ctl_key_free(key);
@@ -160,12 +193,13 @@ int ctl_token(int argc, char **argv) {
 }
 
 /* The key as it stands in a set: RFC 7517 section 4. */
-static json_t *set_member(const char *path, const char *kid) {
+static json_t *set_member(const char *path, const char *kid, const char *name) {
     struct ctl_key *key = ctl_key_read(path, false);
-    json_t *jwk = key == NULL ? NULL : ctl_key_jwk(key);
+    const struct jwa *alg = key == NULL ? NULL : ctl_key_alg(key, name);
+    json_t *jwk = alg == NULL ? NULL : ctl_key_jwk(key);
     char *print = key == NULL || kid != NULL ? NULL : ctl_key_thumbprint(key);
     if (jwk != NULL &&
-        (json_object_set_new(jwk, "use", json_string("sig")) != 0 || json_object_set_new(jwk, "alg", json_string(ctl_key_alg(key))) != 0 ||
+        (json_object_set_new(jwk, "use", json_string("sig")) != 0 || json_object_set_new(jwk, "alg", json_string(alg->name)) != 0 ||
          json_object_set_new(jwk, "kid", json_string(kid != NULL ? kid : print)) != 0)) {
         json_decref(jwk);
         jwk = NULL;
@@ -176,11 +210,13 @@ static json_t *set_member(const char *path, const char *kid) {
 }
 
 int ctl_jwks(int argc, char **argv) {
-    static const struct option options[] = {
-        {"key", required_argument, NULL, 'k'}, {"kid", required_argument, NULL, 'K'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"key", required_argument, NULL, 'k'},
+                                            {"kid", required_argument, NULL, 'K'},
+                                            {"alg", required_argument, NULL, 'A'},
+                                            {NULL, 0, NULL, 0}};
     if (asks_for_help(argc, argv)) return usage(stdout, jwks_usage);
     json_t *keys = json_array();
-    const char *path = NULL, *kid = NULL;
+    const char *path = NULL, *kid = NULL, *alg = NULL;
     bool ok = keys != NULL, wrong = false;
     for (bool more = true; more && ok && !wrong;) {
         int c = getopt_long(argc, argv, "", options, NULL);
@@ -188,9 +224,13 @@ int ctl_jwks(int argc, char **argv) {
             kid = optarg; /* of the --key before it */
             continue;
         }
-        if (path != NULL) ok = json_array_append_new(keys, set_member(path, kid)) == 0;
+        if (c == 'A' && path != NULL && alg == NULL) {
+            alg = optarg;
+            continue;
+        }
+        if (path != NULL) ok = json_array_append_new(keys, set_member(path, kid, alg)) == 0;
         path = c == 'k' ? optarg : NULL;
-        kid = NULL;
+        kid = alg = NULL;
         more = c == 'k';
         wrong = !more && c != -1;
     }

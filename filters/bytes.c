@@ -128,7 +128,7 @@ void buf_drain(struct buf *b, size_t n) {
 
 uint8_t *buf_reserve(struct buf *b, size_t n) {
     if (b->failed) return NULL;
-    size_t used = buf_used(b);
+    size_t used = b->len - b->off;
     if (n > b->max || used > b->max - n) {
         b->failed = true;
         return NULL;
@@ -198,6 +198,17 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v) {
     at[3] = (uint8_t)v;
 }
 
+size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v) {
+    char digits[GH_U64_TEXT];
+    size_t at = sizeof digits, n;
+    do digits[--at] = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    n = sizeof digits - at;
+    memcpy(out, digits + at, n);
+    out[n] = '\0';
+    return n;
+}
+
 /* Length of the well-formed sequence at p, 0 when there is none. */
 static size_t utf8_sequence(const uint8_t *p, size_t left) {
     uint8_t a = p[0];
@@ -226,7 +237,16 @@ static size_t utf8_sequence(const uint8_t *p, size_t left) {
 
 bool gh_utf8_valid(const void *data, size_t len) {
     const uint8_t *p = data;
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
     for (size_t i = 0; i < len;) {
+        uint64_t word;
+        if (len - i >= sizeof word) { /* eight ASCII bytes, none of them NUL */
+            memcpy(&word, p + i, sizeof word);
+            if (((word | (word - ones)) & tops) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
         size_t n = utf8_sequence(p + i, len - i);
         if (n == 0) return false;
         i += n;

@@ -99,9 +99,18 @@ void buf_cstr(struct buf *b, const char *s);
 /* Overwrites four bytes at position pos counted from the first live byte (a length known only afterwards). */
 void buf_patch_be32(struct buf *b, size_t pos, uint32_t v);
 
+/* v in decimal and a NUL; gives the number of digits, 1 to 20. What snprintf() takes for it shows on every statement. */
+#define GH_U64_TEXT 21
+size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v);
 /* True when data is well-formed UTF-8 (Unicode 15, table 3-7) without NUL bytes. */
 bool gh_utf8_valid(const void *data, size_t len);
 /* Overwrites memory that held a secret; the compiler does not drop it. */
 void gh_wipe(void *data, size_t len);
+
+/* A piece of a text that was put into another one as it is: both positions and the length in characters, from 0. */
+struct gh_piece {
+    uint32_t at, len, from; /* in the new text; in the old one */
+};
+#define GH_PIECES 128u /* more are not kept */
 
 #endif

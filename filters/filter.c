@@ -80,6 +80,9 @@ size_t flt_feed(struct flt *f, enum flt_side side, const void *data, size_t len)
 void flt_eof(struct flt *f, enum flt_side side) {
     if (!f->closed) f->ops->eof(f, side);
 }
+void flt_login_ask(struct flt *f, enum flt_ask ask, const char *where) {
+    if (!f->closed) f->ops->login_ask(f, ask, where);
+}
 void flt_login_accept(struct flt *f, const struct flt_login_ok *ok) {
     if (!f->closed) f->ops->login_accept(f, ok);
 }
@@ -90,6 +93,9 @@ void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) { f
 void flt_upstream_open(struct flt *f, const struct flt_upstream *up) {
     if (!f->closed) f->ops->upstream_open(f, up);
 }
+void flt_upstream_secured(struct flt *f, const struct flt_secured *s) {
+    if (!f->closed) f->ops->upstream_secured(f, s);
+}
 void flt_upstream_failed(struct flt *f, const char *sqlstate, const char *message, const char *hint, bool fatal) {
     if (!f->closed) f->ops->upstream_failed(f, sqlstate, message, hint, fatal);
 }
@@ -97,4 +103,9 @@ void flt_terminate(struct flt *f, const char *sqlstate, const char *message, con
     if (!f->closed) f->ops->terminate(f, sqlstate, message, hint);
 }
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) { return !f->closed && f->ops->server_key(f, pid, secret); }
+void flt_over(struct flt *f) {
+    if (!f->closed) f->ops->over(f);
+}
+bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
+bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
 bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }

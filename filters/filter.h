@@ -7,7 +7,7 @@
  *     flt_next(f, &ev)             what they mean: a login, a statement to judge, a result that ended, ...
  *     flt_out(f, side)             bytes that go to that side; the owner drains the buffer
  *
- * Events that ask (LOGIN, STATEMENT, UPSTREAM) hold the client's direction until they are answered, at once or later.
+ * Events that ask (LOGIN, STATEMENT, UPSTREAM, ...) hold the client's direction until they are answered, at once or later.
  * One question is open at a time, the server's direction keeps flowing meanwhile, and whatever is not understood ends in an error to the
  * client, never in bytes to the server. */
 #ifndef GH_FILTERS_FILTER_H
@@ -34,13 +34,18 @@ struct flt_limits {
 };
 
 enum flt_ev_kind {
-    FLT_EV_LOGIN = 1,      /* asks: flt_login_accept() or flt_login_refuse() */
+    FLT_EV_HELLO = 1,      /* asks: flt_login_ask(), what the client has to show, or flt_login_refuse() */
+    FLT_EV_LOGIN,          /* asks: flt_login_accept() or flt_login_refuse() */
     FLT_EV_STATEMENT,      /* asks: flt_answer() */
     FLT_EV_UPSTREAM,       /* asks: flt_upstream_open() or flt_upstream_failed() */
+    FLT_EV_UPSTREAM_TLS,   /* asks: begin TLS on the server's side, then flt_upstream_secured() or flt_upstream_failed(). From here on
+                            * only bytes that came out of TLS may be fed for it */
     FLT_EV_UPSTREAM_READY, /* tells: logged in; ev.upstream holds the server's parameters (for the owner's cache) */
-    FLT_EV_UPSTREAM_LOST,  /* tells: the login over there failed: close that connection, drop what it still
-                            * sent, log ev.lost. The session lives on */
+    FLT_EV_UPSTREAM_LOST,  /* asks: the login over there failed: close that connection, drop what it still sent, log ev.lost, then
+                            * flt_upstream_open() once more with another, or flt_upstream_failed() */
     FLT_EV_RESULT,         /* tells: a statement that was allowed has ended */
+    FLT_EV_OVER,           /* asks: the result of a limited statement is over its limit. Have the server stop it if that is worth while (a
+                            * CancelRequest), and then call flt_over() */
     FLT_EV_CANCEL,         /* tells: the connection is a CancelRequest; CLOSE follows */
     FLT_EV_CLOSE,          /* tells: drain both outputs, then close both sides; nothing follows */
 };
@@ -61,11 +66,13 @@ struct flt_param {
 struct flt_event {
     enum flt_ev_kind kind;
     union {
-        struct {                  /* FLT_EV_LOGIN: pointers live until the answer */
+        struct {                  /* FLT_EV_HELLO, FLT_EV_LOGIN: pointers live until the answer */
             const char *user;     /* as sent: recorded, never trusted */
             const char *database; /* "" when none was named: the user's name applies */
-            const char *token;    /* the password message's text; NUL-terminated, wiped after the answer */
+            const char *token;    /* LOGIN: what the client showed; NUL-terminated, wiped after the answer. "" when nothing was asked for */
             size_t token_len;
+            bool too_long;  /* over flt_limits.token: token is "", the answer must be a refusal */
+            bool discovery; /* the client asks by OAUTHBEARER where to get a token: the answer must be a refusal, of nobody's fault */
             const struct flt_kv *params; /* the remaining startup parameters */
             size_t nparams;
         } login;
@@ -79,12 +86,17 @@ struct flt_event {
             const struct flt_param *params;
             size_t nparams;
             bool params_cut; /* the client sent more parameters than are listed */
+            const uint32_t
+                *types; /* EXECUTE: OIDs that the Parse gave its first parameters; 0: left to the server. MySQL: types and flags */
+            size_t ntypes;
+            bool alone; /* no transaction is open at the server, and nothing of this unit was sent: holding it holds nobody else */
+            bool multi; /* MySQL: the server takes several statements in this text */
         } stmt;
         struct {                         /* FLT_EV_UPSTREAM_READY */
             const struct flt_kv *params; /* what the server reported, valid during the event */
             size_t nparams;
         } upstream;
-        struct {              /* FLT_EV_UPSTREAM_LOST: for the log only, the client was told something neutral */
+        struct {              /* FLT_EV_UPSTREAM_LOST: for the log only, the client must be told something neutral */
             char sqlstate[6]; /* the server's, or "" */
             const char *text; /* valid until the next call */
         } lost;
@@ -93,8 +105,16 @@ struct flt_event {
             uint64_t rows;    /* rows sent to the client, or copied; affected rows for INSERT, UPDATE, DELETE, MERGE */
             uint64_t bytes;   /* payload bytes of the rows, both COPY directions included */
             char sqlstate[6]; /* "00000", or the error's; "" when it was skipped or its outcome is unknown */
-            bool skipped;     /* the server never ran it (an earlier error in its pipeline, no upstream); else "" means: connection lost */
+            const uint8_t
+                *kept; /* what flt_answer.keep_bytes asked for, until the next call: for each row, or piece of COPY data, the type of
+                                  * the message ('D', 'd'; 'T' for a QUERY's RowDescription), its body's length (4 bytes, big-endian), the body */
+            size_t kept_len;
+            bool kept_cut; /* and there were more */
+            bool skipped;  /* the server never ran it (an earlier error in its pipeline, no upstream); else "" means: connection lost */
         } result;
+        struct {         /* FLT_EV_OVER */
+            uint64_t id; /* of the statement */
+        } over;
         struct { /* FLT_EV_CANCEL */
             uint32_t pid, secret;
         } cancel;
@@ -108,11 +128,24 @@ struct flt_event {
 /* What the owner decided on a statement. Strings are copied during the call. */
 struct flt_answer {
     bool allow;
+    bool secret; /* the text as sent holds a secret: wiped after use; what is kept of it, and told at EXECUTE, is rewritten */
     /* allowed */
     bool copy_in;          /* PREPARE and EXECUTE: the statement is COPY ... FROM STDIN */
     void *ctx;             /* PREPARE: the owner's data for later EXECUTE events; given back through flt_conf.ctx_free */
     const char *rewritten; /* the text to forward instead; NULL: as sent. QUERY and PREPARE only */
     size_t rewritten_len;
+    const struct gh_piece
+        *pieces; /* of the text as sent that are in rewritten, in order: positions in errors are put back by them; npieces 0: left out */
+    size_t npieces;
+    /* Data is hidden from this client: of the server's errors and notices it gets what can hold none (pg_veil.h). From the answer on for whatever
+     * the server says, until an answer without it finds nothing under way. */
+    bool veil;
+    /* QUERY (of one statement) and EXECUTE: how much of a result the client gets; 0: all. limited: nothing else is sent to the server before it has
+     * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */
+    bool limited;
+    uint64_t max_rows, max_bytes;
+    /* QUERY and EXECUTE: how many rows, and bytes of them, the result event is to hold; bytes 0: none. */
+    uint64_t keep_rows, keep_bytes;
     /* Names that the statement itself makes or drops (SQL's PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD ALL): the filter forgets
      * what it knew of them, so that a later Bind or Execute cannot run one text and be recorded as another. */
     const char *const *forget_statements;
@@ -127,6 +160,7 @@ struct flt_answer {
     size_t nfetched;
     /* refused */
     const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
+    uint32_t position;                              /* in the text, in characters from 1; 0: none */
     bool fatal;                                     /* end the session after the answer */
 };
 
@@ -145,13 +179,31 @@ struct flt_login_ok {
     uint32_t pid, secret; /* the cancel key for the client: ours, never the server's */
 };
 
-/* Gatehouse's own login. Copied during the call; the password is wiped after use. */
+/* How the server's connection gets its TLS. */
+enum flt_tls {
+    FLT_TLS_NONE,     /* not at all */
+    FLT_TLS_STARTTLS, /* the protocol asks for it first */
+    FLT_TLS_DIRECT,   /* with the connection's first byte */
+};
+
+/* Gatehouse's own login. Copied during the call, but for the password: that is borrowed until FLT_EV_UPSTREAM_READY, _LOST or the filter's end. */
 struct flt_upstream {
     const char *user, *password, *database;
     const struct flt_kv *params; /* startup parameters: pins, and what the client may set */
     size_t nparams;
     uint8_t nonce[24];    /* fresh random bytes (SCRAM's client nonce) */
-    bool allow_cleartext; /* AuthenticationCleartextPassword may be answered: true on a Unix socket or inside TLS */
+    bool allow_cleartext; /* AuthenticationCleartextPassword may be answered: on a Unix socket, or inside TLS with a verified server */
+    bool need_binding;    /* only a login that is bound to the TLS connection counts (SCRAM-SHA-256-PLUS) */
+    enum flt_tls tls;
+    /* MySQL, caching_sha2_password: the server's RSA key (PEM), for a password that must not be sent in clear. NULL: none is trusted. Copied. */
+    const char *public_key;
+};
+
+/* The handshake with the server is done, its certificate verified. */
+struct flt_secured {
+    /* tls-server-end-point (RFC 5929, section 4); NULL: undefined for this certificate's signature. Copied. */
+    const uint8_t *end_point;
+    size_t end_point_len; /* at most 64 */
 };
 
 /* flt_feed() takes nothing for one side while the other side's output holds this much. */
@@ -171,16 +223,31 @@ bool flt_next(struct flt *f, struct flt_event *ev);
 /* Bytes for side. The owner drains it with buf_drain(). */
 struct buf *flt_out(struct flt *f, enum flt_side side);
 
+enum flt_ask {
+    FLT_ASK_NOTHING,     /* the owner knows who it is: LOGIN follows at once */
+    FLT_ASK_PASSWORD,    /* in clear: TLS has ended in front of us */
+    FLT_ASK_OAUTHBEARER, /* SASL OAUTHBEARER (RFC 7628; PostgreSQL documentation, "SASL Authentication", since version 18) */
+};
+/* where: for OAUTHBEARER, the JSON object that a refusal shows the client first (RFC 7628, section 3.2.2). Copied. */
+void flt_login_ask(struct flt *f, enum flt_ask ask, const char *where);
 void flt_login_accept(struct flt *f, const struct flt_login_ok *ok);
 void flt_login_refuse(struct flt *f, const char *sqlstate, const char *message, const char *detail, const char *hint);
 /* id must be the open question's; answering twice is an error of ours and asserts. */
 void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer);
 /* The owner has a connection to the server: the filter logs in over it. */
 void flt_upstream_open(struct flt *f, const struct flt_upstream *up);
+/* Answers FLT_EV_UPSTREAM_TLS. */
+void flt_upstream_secured(struct flt *f, const struct flt_secured *s);
 /* There will be none: the statement that wanted it is refused with this error. fatal ends the session. */
 void flt_upstream_failed(struct flt *f, const char *sqlstate, const char *message, const char *hint, bool fatal);
 /* Ends the session from outside (drain, kill, a lapsed token, a limit): an error to the client, then FLT_EV_CLOSE. */
 void flt_terminate(struct flt *f, const char *sqlstate, const char *message, const char *hint);
+/* Answers FLT_EV_OVER: from here on nothing of ours can stop another statement. */
+void flt_over(struct flt *f);
+/* A limited statement has run for too long: FLT_EV_OVER follows. False when none is running, or it is over its limit already. */
+bool flt_overrun(struct flt *f);
+/* True inside of a transaction block, also of one that has failed, and while something is under way without a Sync behind it. */
+bool flt_in_transaction(const struct flt *f);
 /* The server's cancel key, when logged in. */
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret);
 /* True when no statement is running and none is open in a transaction: a draining owner may end the session here. */
@@ -188,6 +255,11 @@ bool flt_idle(const struct flt *f);
 
 /* PostgreSQL's frontend/backend protocol 3.0 (PostgreSQL documentation, chapter "Frontend/Backend Protocol"). NULL when out of memory. */
 struct flt *pg_filter_new(const struct flt_conf *conf);
+/* MySQL's client/server protocol, version 10, behind the greeting and SSLRequest (filters/my_wire.h), which the edge has seen to. Differences to what is said
+ * above: the upstream is opened before the first STATEMENT is asked about, because what a text means depends on the server; UPSTREAM_READY has the parameters
+ * version, sql_mode and lower_case_table_names of its session; flt_upstream.params become session variables; one command is under way at a time. NULL when
+ * out of memory. */
+struct flt *my_filter_new(const struct flt_conf *conf);
 /* A whole error answer (ErrorResponse, severity FATAL) into out: for a peer that never gets a filter. */
 void pg_put_fatal(struct buf *out, const char *sqlstate, const char *message, const char *hint);
 

@@ -8,14 +8,19 @@ struct flt_ops {
     void (*free)(struct flt *f);
     size_t (*feed)(struct flt *f, enum flt_side side, const uint8_t *data, size_t len);
     void (*eof)(struct flt *f, enum flt_side side);
+    void (*login_ask)(struct flt *f, enum flt_ask ask, const char *where);
     void (*login_accept)(struct flt *f, const struct flt_login_ok *ok);
     void (*login_refuse)(struct flt *f, const char *sqlstate, const char *message, const char *detail, const char *hint);
     void (*answer)(struct flt *f, uint64_t id, const struct flt_answer *answer);
     void (*upstream_open)(struct flt *f, const struct flt_upstream *up);
+    void (*upstream_secured)(struct flt *f, const struct flt_secured *s);
     void (*upstream_failed)(struct flt *f, const char *sqlstate, const char *message, const char *hint, bool fatal);
     void (*terminate)(struct flt *f, const char *sqlstate, const char *message, const char *hint);
     bool (*server_key)(const struct flt *f, uint32_t *pid, uint32_t *secret);
     bool (*idle)(const struct flt *f);
+    void (*over)(struct flt *f);
+    bool (*overrun)(struct flt *f);
+    bool (*in_transaction)(const struct flt *f);
 };
 
 struct flt {

@@ -5,15 +5,36 @@ libghfilters_a_SOURCES = \
 	filters/filter.c \
 	filters/filter.h \
 	filters/filter_impl.h \
+	filters/my_answer.c \
+	filters/my_auth.c \
+	filters/my_auth.h \
+	filters/my_client.c \
+	filters/my_ed25519.c \
+	filters/my_filter.c \
+	filters/my_impl.h \
+	filters/my_login.c \
+	filters/my_server.c \
+	filters/my_stmt.c \
+	filters/my_stmt.h \
+	filters/my_upstream.c \
+	filters/my_wire.c \
+	filters/my_wire.h \
 	filters/pg_auth.c \
 	filters/pg_auth.h \
 	filters/pg_client.c \
 	filters/pg_filter.c \
 	filters/pg_impl.h \
+	filters/pg_keep.c \
+	filters/pg_limit.c \
+	filters/pg_login.c \
 	filters/pg_names.c \
 	filters/pg_names.h \
 	filters/pg_queue.c \
 	filters/pg_server.c \
+	filters/pg_starttls.c \
+	filters/pg_starttls.h \
+	filters/pg_veil.c \
+	filters/pg_veil.h \
 	filters/pg_wire.c \
 	filters/pg_wire.h \
 	filters/proxyv2.c \

@@ -10,26 +10,35 @@
 #include <string.h>
 
 #define SHA_LEN 32
-/* A server could make us compute for minutes; PostgreSQL's default is 4,096 rounds. */
-#define MAX_ROUNDS 600000u
+/* The computation holds every session of the thread: PostgreSQL's default of 4,096 rounds takes 2 ms, this 50. */
+#define MAX_ROUNDS 100000u
+/* RFC 5802, section 7: what the client says of channel binding */
+#define GS2_PLUS   "p=tls-server-end-point,,"
+#define GS2_COULD  "y,," /* "I can, you did not offer it": a server that did offer it then knows that somebody changed its list */
+#define GS2_CANNOT "n,,"
 
-bool pg_auth_begin(struct pg_auth *a, const char *user, const char *password, const uint8_t nonce[24], bool allow_cleartext) {
+bool pg_auth_begin(struct pg_auth *a, const struct flt_upstream *up) {
     memset(a, 0, sizeof *a);
-    a->user = strdup(user);
-    a->password = strdup(password == NULL ? "" : password);
-    a->allow_cleartext = allow_cleartext;
+    a->user = strdup(up->user);
+    a->password = up->password == NULL ? "" : up->password;
+    a->allow_cleartext = up->allow_cleartext;
+    a->need_binding = up->need_binding;
     a->auth_message = BUF_INIT(16384);
-    EVP_EncodeBlock((unsigned char *)a->nonce, nonce, 24);
-    if (a->user != NULL && a->password != NULL) return true;
-    pg_auth_end(a);
-    return false;
+    EVP_EncodeBlock((unsigned char *)a->nonce, up->nonce, 24);
+    return a->user != NULL;
+}
+
+void pg_auth_secured(struct pg_auth *a, const struct flt_secured *s) {
+    a->tls = true;
+    if (s->end_point == NULL || s->end_point_len > sizeof a->end_point) return;
+    memcpy(a->end_point, s->end_point, s->end_point_len);
+    a->end_point_len = s->end_point_len;
 }
 
 void pg_auth_end(struct pg_auth *a) {
-    if (a->password != NULL) gh_wipe(a->password, strlen(a->password));
-    free(a->password);
     free(a->user);
-    a->user = a->password = NULL;
+    a->user = NULL;
+    a->password = "";
     gh_wipe(a->server_key, sizeof a->server_key);
     buf_free(&a->auth_message);
 }
@@ -76,23 +85,32 @@ static enum gh_rc answer_md5(struct pg_auth *a, struct cur body, struct buf *out
     return GH_OK;
 }
 
+static const char *gs2(const struct pg_auth *a) { return a->plus ? GS2_PLUS : a->end_point_len > 0 ? GS2_COULD : GS2_CANNOT; }
+
 static enum gh_rc scram_first(struct pg_auth *a, struct cur body, struct buf *out, struct gh_err *err) {
-    bool offered = false;
+    bool offered = false, plus = false;
     for (;;) {
         const char *s;
         size_t len;
         if (!cur_cstr(&body, &s, &len)) return gh_fail(err, GH_MALFORMED, 4, "AuthenticationSASL without an end");
         if (len == 0) break;
         if (strcmp(s, "SCRAM-SHA-256") == 0) offered = true;
+        if (strcmp(s, "SCRAM-SHA-256-PLUS") == 0) plus = true;
     }
-    if (!offered) return gh_fail(err, GH_UNSUPPORTED, 4, "the server offers no SCRAM-SHA-256");
+    /* Only inside TLS is there anything to bind to: between us and this server somebody ended a TLS that we did not begin. */
+    if (plus && !a->tls) return gh_fail(err, GH_MALFORMED, 4, "the server offers SCRAM-SHA-256-PLUS outside of TLS");
+    a->plus = plus && a->end_point_len > 0;
+    if (a->need_binding && !a->plus)
+        return gh_fail(err, GH_UNSUPPORTED, 4,
+                       "channel binding is required, and cannot be had: the server offers no SCRAM-SHA-256-PLUS for this certificate");
+    if (!offered && !a->plus) return gh_fail(err, GH_UNSUPPORTED, 4, "the server offers no SCRAM-SHA-256");
     /* The name is empty: the server takes the one of the startup packet. */
     buf_str(&a->auth_message, "n=,r=");
     buf_str(&a->auth_message, a->nonce);
     size_t at = pg_begin(out, 'p');
-    buf_cstr(out, "SCRAM-SHA-256");
-    buf_be32(out, (uint32_t)(3 + buf_used(&a->auth_message)));
-    buf_str(out, "n,,");
+    buf_cstr(out, a->plus ? "SCRAM-SHA-256-PLUS" : "SCRAM-SHA-256");
+    buf_be32(out, (uint32_t)(strlen(gs2(a)) + buf_used(&a->auth_message)));
+    buf_str(out, gs2(a));
     buf_put(out, buf_at(&a->auth_message), buf_used(&a->auth_message));
     pg_end(out, at);
     a->state = PG_SCRAM_FIRST;
@@ -119,6 +137,17 @@ static int unbase64(const char *s, size_t len, uint8_t *out, size_t max) {
     return n - (s[len - 1] == '=') - (s[len - 2] == '=');
 }
 
+/* RFC 5802, section 7, "channel-binding": base64 of the first message's header and what is bound to. */
+static void put_binding(struct pg_auth *a, struct buf *out) {
+    uint8_t in[sizeof GS2_PLUS + PG_END_POINT_MAX], text[(sizeof in + 2) / 3 * 4 + 1];
+    size_t n = strlen(gs2(a));
+    memcpy(in, gs2(a), n);
+    if (a->plus) memcpy(in + n, a->end_point, a->end_point_len);
+    EVP_EncodeBlock(text, in, (int)(n + (a->plus ? a->end_point_len : 0)));
+    buf_str(out, "c=");
+    buf_str(out, (const char *)text);
+}
+
 static enum gh_rc scram_prove(struct pg_auth *a, struct cur body, struct buf *out, struct gh_err *err) {
     const char *nonce, *salt64, *rounds_text;
     size_t nonce_len, salt64_len, rounds_len;
@@ -137,14 +166,15 @@ static enum gh_rc scram_prove(struct pg_auth *a, struct cur body, struct buf *ou
         rounds = rounds * 10 + (uint32_t)(rounds_text[i] - '0');
     }
     if (salt_len <= 0 || rounds == 0) return gh_fail(err, GH_MALFORMED, 4, "SCRAM salt or iteration count is malformed");
-    if (rounds > MAX_ROUNDS) return gh_fail(err, GH_LIMIT, 4, "SCRAM iteration count is over 600,000");
+    if (rounds > MAX_ROUNDS) return gh_fail(err, GH_LIMIT, 4, "SCRAM iteration count is over 100,000");
 
     size_t final_at;
     buf_u8(&a->auth_message, ',');
     buf_put(&a->auth_message, body.p, cur_left(&body));
     buf_u8(&a->auth_message, ',');
     final_at = buf_used(&a->auth_message);
-    buf_str(&a->auth_message, "c=biws,r=");
+    put_binding(a, &a->auth_message);
+    buf_str(&a->auth_message, ",r=");
     buf_put(&a->auth_message, nonce, nonce_len);
     if (a->auth_message.failed) return gh_fail(err, GH_LIMIT, 4, "SCRAM message is too long");
     const uint8_t *whole = buf_at(&a->auth_message);
@@ -191,18 +221,19 @@ enum gh_rc pg_auth_step(struct pg_auth *a, struct cur body, struct buf *out, boo
     case PG_AUTH_OK:
         if (a->state == PG_SCRAM_FIRST || a->state == PG_SCRAM_PROVED)
             return gh_fail(err, GH_MALFORMED, 0, "the server said AuthenticationOk without proving that it knows the password");
+        if (a->need_binding && !(a->plus && a->state == PG_SCRAM_VERIFIED)) break;
         a->state = PG_AUTH_DONE;
         *done = true;
         return GH_OK;
     case PG_AUTH_CLEARTEXT:
-        if (a->state != PG_AUTH_START) break;
+        if (a->state != PG_AUTH_START || a->need_binding) break;
         if (!a->allow_cleartext)
             return gh_fail(err, GH_UNSUPPORTED, 0, "the server wants the password in clear text, which is not allowed here");
         put_password(out, a->password, strlen(a->password));
         a->state = PG_SCRAM_VERIFIED; /* nothing more is due but AuthenticationOk */
         return GH_OK;
     case PG_AUTH_MD5:
-        if (a->state != PG_AUTH_START) break;
+        if (a->state != PG_AUTH_START || a->need_binding) break;
         a->state = PG_SCRAM_VERIFIED;
         return answer_md5(a, body, out, err);
     case PG_AUTH_SASL:
@@ -216,5 +247,7 @@ enum gh_rc pg_auth_step(struct pg_auth *a, struct cur body, struct buf *out, boo
         return scram_verify(a, body, err);
     default: return gh_fail(err, GH_UNSUPPORTED, 0, "the server wants an authentication method other than SCRAM-SHA-256, md5 or cleartext");
     }
+    if (a->need_binding && a->state == PG_AUTH_START)
+        return gh_fail(err, GH_UNSUPPORTED, 0, "channel binding is required, and the server logs in without SCRAM-SHA-256-PLUS");
     return gh_fail(err, GH_MALFORMED, 0, "Authentication messages out of order");
 }

@@ -98,7 +98,10 @@ static void barrier(struct pg_filter *f) {
 
 static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *text, size_t len, const char *name) {
     struct flt_event ev = {.kind = FLT_EV_STATEMENT, .stmt = {.id = ++f->last_id, .kind = kind, .text = text, .len = len, .name = name}};
+    ev.stmt.alone = f->up == PG_UP_NONE || (f->up == PG_UP_READY && f->status == 'I' && f->q_len == 0 && !f->unit_open);
     if (f->held != NULL) {
+        ev.stmt.types = f->held->stmt->types;
+        ev.stmt.ntypes = f->held->stmt->ntypes;
         ev.stmt.ctx = f->held->stmt->ctx;
         ev.stmt.params = f->held->params;
         ev.stmt.nparams = f->held->nparams;
@@ -179,6 +182,23 @@ static void forward(struct pg_filter *f) {
     f->stream_drop = false;
 }
 
+static void limit(struct pg_filter *f, struct pg_entry *e) {
+    e->limited = f->answer.limited;
+    e->max_rows = e->limited ? f->answer.max_rows : 0;
+    e->max_bytes = e->limited ? f->answer.max_bytes : 0;
+    e->keep_rows = f->answer.keep_rows;
+    e->keep_bytes = f->answer.keep_bytes;
+}
+
+/* What positions in the server's errors mean to the client. */
+static void keep_positions(struct pg_filter *f, struct pg_entry *e) {
+    e->as_sent = f->rewritten == NULL;
+    if (e->as_sent) return;
+    e->pieces = f->pieces;
+    e->npieces = f->answer.npieces;
+    f->pieces = NULL;
+}
+
 static enum next on_query(struct pg_filter *f, struct cur body) {
     const char *text;
     size_t len;
@@ -202,6 +222,8 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     if (e == NULL) return DONE;
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
+    keep_positions(f, e);
+    limit(f, e);
     if (f->rewritten == NULL) {
         forward(f);
     } else {
@@ -215,15 +237,27 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     return DONE;
 }
 
+/* The parameters' types behind a Parse's text, whose length on_parse() has checked. */
+static bool keep_types(struct pg_stmt *s, struct cur rest) {
+    uint16_t n;
+    if (!cur_be16(&rest, &n)) return false;
+    if (n == 0) return true;
+    s->types = calloc(n, sizeof *s->types);
+    if (s->types == NULL) return false;
+    while (s->ntypes < n && cur_be32(&rest, &s->types[s->ntypes])) s->ntypes++;
+    return s->ntypes == n;
+}
+
 static enum next send_parse(struct pg_filter *f, const char *name, const char *text, size_t len, struct cur rest) {
-    struct pg_stmt *s = pg_stmt_new(text, len);
-    struct pg_entry *e = s == NULL ? NULL : pg_queue_push(f, PG_S_PARSE);
+    struct pg_stmt *s = f->secret ? pg_stmt_new(f->rewritten, f->answer.rewritten_len) : pg_stmt_new(text, len);
+    struct pg_entry *e = s == NULL || !keep_types(s, rest) ? NULL : pg_queue_push(f, PG_S_PARSE);
     if (e == NULL) {
         pg_stmt_unref(s);
         pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
         return DONE;
     }
     e->obj = s;
+    keep_positions(f, e);
     s->ctx = f->answer.ctx;
     s->ctx_free = f->base.conf.ctx_free;
     s->copy_in = f->answer.copy_in;
@@ -404,8 +438,10 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     if (e == NULL) return DONE;
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
-    f->copy_hold = f->answer.copy_in || p->stmt->copy_in;
+    limit(f, e);
+    f->copy_hold = f->answer.copy_in || p->stmt->copy_in || e->limited;
     forward(f);
+    if (e->limited) pg_put_simple(&f->base.out[FLT_SERVER], 'H'); /* its Sync is held back here */
     return DONE;
 }
 
@@ -498,7 +534,7 @@ static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body)
         f->stream_drop = true;
         return DONE;
     }
-    if (f->copy_hold) return WAIT;
+    if (f->copy_hold || f->over_hold) return WAIT;
     if (f->copy_in && (type == 'S' || type == 'H')) return DONE; /* the server ignores them while it reads data */
     if (f->copy_in && type != 'd' && type != 'c' && type != 'f') {
         pg_violation(f, "a message other than CopyData, CopyDone, CopyFail while the server reads COPY data");
@@ -539,6 +575,8 @@ static void end_answer(struct pg_filter *f) {
     free(f->forget_portals);
     free(f->fetched);
     free(f->rewritten);
+    free(f->pieces);
+    f->pieces = NULL;
     f->forget_statements = f->forget_portals = f->fetched = NULL;
     f->rewritten = NULL;
     f->answer = (struct flt_answer){0};
@@ -546,6 +584,8 @@ static void end_answer(struct pg_filter *f) {
 
 void pg_wipe_message(struct pg_filter *f) {
     end_answer(f);
+    if (f->secret && f->msg.data != NULL) gh_wipe(f->msg.data, f->msg.cap);
+    f->secret = false;
     pg_portal_unref(f->held);
     pg_portal_unref(f->nested_portal);
     f->held = f->nested_portal = NULL;

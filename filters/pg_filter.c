@@ -1,13 +1,12 @@
-/* The PostgreSQL filter: start-up, login, and what the owner says. */
+/* The PostgreSQL filter: its life, and what the owner says. */
 #include "filters/pg_impl.h"
+#include "filters/pg_starttls.h"
 
 #include <assert.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MAX_STARTUP_PARAMS 64
 
 void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason) {
     if (f->base.closed) return;
@@ -68,177 +67,6 @@ void pg_welcome(struct pg_filter *f) {
     f->phase = PG_READY;
 }
 
-/* --- start-up ---------------------------------------------------------------------------------------------------------------- */
-
-/* NegotiateProtocolVersion: we speak 3.0 and none of the _pq_ options. */
-static void negotiate(struct pg_filter *f, uint32_t version, size_t noptions) {
-    if ((version & 0xffff) == 0 && noptions == 0) return;
-    struct buf *out = &f->base.out[FLT_CLIENT];
-    size_t at = pg_begin(out, 'v');
-    buf_be32(out, PG_PROTOCOL_3);
-    buf_be32(out, (uint32_t)noptions);
-    for (size_t i = 0; i < f->nstartup_kv; i++)
-        if (strncmp(f->startup_kv[i].name, "_pq_.", 5) == 0) buf_cstr(out, f->startup_kv[i].name);
-    pg_end(out, at);
-}
-
-/* The startup packet's names and values point into f->startup. False: malformed (a violation was said). */
-static bool read_startup(struct pg_filter *f, struct cur c, size_t *noptions) {
-    size_t n = 0;
-    f->startup_kv = calloc(MAX_STARTUP_PARAMS, sizeof *f->startup_kv);
-    for (;;) {
-        const char *name, *value;
-        size_t name_len, value_len;
-        if (!cur_cstr(&c, &name, &name_len)) break;
-        if (name_len == 0) {
-            if (cur_left(&c) != 0 || f->user == NULL) break;
-            f->nstartup_kv = n;
-            return true;
-        }
-        if (!cur_cstr(&c, &value, &value_len) || f->startup_kv == NULL || n == MAX_STARTUP_PARAMS) break;
-        for (size_t i = 0; i < n; i++)
-            if (strcmp(f->startup_kv[i].name, name) == 0) goto bad;
-        if ((f->user != NULL && strcmp(name, "user") == 0) || (f->database != NULL && strcmp(name, "database") == 0)) break;
-        if (strcmp(name, "user") == 0)
-            f->user = value;
-        else if (strcmp(name, "database") == 0)
-            f->database = value;
-        else
-            f->startup_kv[n++] = (struct flt_kv){name, value};
-        if (strncmp(name, "_pq_.", 5) == 0) ++*noptions;
-    }
-bad:
-    f->user = NULL;
-    pg_violation(f, "startup packet that is malformed, names no user, repeats a parameter or holds too many");
-    return false;
-}
-
-static void on_startup(struct pg_filter *f) {
-    struct cur c = cur_of(buf_at(&f->msg), buf_used(&f->msg));
-    uint32_t len, code, pid, secret;
-    size_t noptions = 0;
-    if (!cur_be32(&c, &len) || !cur_be32(&c, &code)) return;
-    if (code == PG_CODE_CANCEL) {
-        if (!cur_be32(&c, &pid) || !cur_be32(&c, &secret) || cur_left(&c) != 0) {
-            flt_post_close(&f->base, GH_MALFORMED, "CancelRequest of a wrong length");
-            return;
-        }
-        flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_CANCEL, .cancel = {pid, secret}});
-        flt_post_close(&f->base, GH_OK, "cancel request");
-        return;
-    }
-    if (code == PG_CODE_SSL || code == PG_CODE_GSSENC) {
-        pg_violation(f, "SSLRequest or GSSENCRequest inside TLS");
-        return;
-    }
-    if (code >> 16 != 3) {
-        pg_fatal(f, GH_UNSUPPORTED, "0A000", "unsupported frontend protocol: Gatehouse speaks version 3", NULL,
-                 "unsupported protocol version");
-        return;
-    }
-    /* The strings stay where they are: the packet becomes f->startup. */
-    f->startup = f->msg;
-    f->msg = BUF_INIT(f->startup.max);
-    c = cur_of(buf_at(&f->startup) + 8, buf_used(&f->startup) - 8);
-    if (!read_startup(f, c, &noptions)) return;
-    negotiate(f, code, noptions);
-    pg_put_auth(&f->base.out[FLT_CLIENT], PG_AUTH_CLEARTEXT);
-    f->phase = PG_PASSWORD;
-    f->need = 0;
-}
-
-static void on_password(struct pg_filter *f) {
-    struct cur c = cur_of(buf_at(&f->msg) + 5, buf_used(&f->msg) - 5);
-    const char *token;
-    size_t len;
-    if (!cur_cstr(&c, &token, &len) || cur_left(&c) != 0) {
-        pg_violation(f, "password message whose text does not end with its only NUL");
-        return;
-    }
-    f->phase = PG_LOGIN;
-    struct flt_event ev = {.kind = FLT_EV_LOGIN,
-                           .login = {.user = f->user,
-                                     .database = f->database == NULL ? "" : f->database,
-                                     .token = token,
-                                     .token_len = len,
-                                     .params = f->startup_kv,
-                                     .nparams = f->nstartup_kv}};
-    flt_post(&f->base, &ev);
-}
-
-/* The header of a startup packet or password message: its whole length, or a violation. */
-static void plan_login(struct pg_filter *f) {
-    bool startup = f->phase == PG_STARTUP;
-    struct cur c = cur_of(buf_at(&f->msg), buf_used(&f->msg));
-    uint8_t type = 'p';
-    uint32_t n;
-    if ((!startup && !cur_u8(&c, &type)) || !cur_be32(&c, &n)) return;
-    size_t max = startup ? f->base.conf.limits.startup : f->base.conf.limits.token;
-    if (type != 'p' || n < (startup ? 8u : 5u)) {
-        pg_violation(f, startup ? "startup packet of an impossible length" : "a password message was expected");
-    } else if (n > max) {
-        pg_fatal(f, GH_LIMIT, startup ? "08P01" : "28000",
-                 startup ? "startup packet is too long" : "the token is longer than this gate accepts", NULL,
-                 startup ? "startup packet over limit" : "token over limit");
-    } else {
-        f->need = (startup ? 0u : 1u) + (size_t)n;
-    }
-}
-
-static size_t feed_login(struct pg_filter *f, const uint8_t *data, size_t len) {
-    size_t used = 0;
-    while (used < len && !f->base.closed && (f->phase == PG_STARTUP || f->phase == PG_PASSWORD)) {
-        size_t header = f->phase == PG_STARTUP ? 4 : 5;
-        size_t want = f->need == 0 ? header : f->need, have = buf_used(&f->msg);
-        size_t n = want - have < len - used ? want - have : len - used;
-        buf_put(&f->msg, data + used, n);
-        used += n;
-        if (f->msg.failed) {
-            pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
-            break;
-        }
-        if (f->need == 0 && buf_used(&f->msg) == header) plan_login(f);
-        if (f->base.closed || f->need == 0 || buf_used(&f->msg) < f->need) continue;
-        f->need = 0;
-        if (f->phase == PG_STARTUP)
-            on_startup(f);
-        else
-            on_password(f);
-    }
-    return f->base.closed ? len : used;
-}
-
-static void wipe_token(struct pg_filter *f) {
-    if (f->msg.data != NULL) gh_wipe(f->msg.data, f->msg.cap);
-    buf_reset(&f->msg);
-}
-
-static void login_accept(struct flt *base, const struct flt_login_ok *ok) {
-    struct pg_filter *f = pg_of(base);
-    assert(f->phase == PG_LOGIN);
-    wipe_token(f);
-    f->key_pid = ok->pid;
-    f->key_secret = ok->secret;
-    pg_put_auth(&base->out[FLT_CLIENT], PG_AUTH_OK);
-    if (ok->params == NULL) { /* only the server itself knows them */
-        f->phase = PG_WELCOME;
-        f->up = PG_UP_ASKED;
-        flt_post(base, &(struct flt_event){.kind = FLT_EV_UPSTREAM});
-        return;
-    }
-    for (size_t i = 0; i < ok->nparams; i++) pg_parameter(f, ok->params[i].name, ok->params[i].value);
-    if (!base->closed) pg_welcome(f);
-}
-
-static void login_refuse(struct flt *base, const char *sqlstate, const char *message, const char *detail, const char *hint) {
-    struct pg_filter *f = pg_of(base);
-    assert(f->phase == PG_LOGIN);
-    wipe_token(f);
-    pg_put_error(&base->out[FLT_CLIENT],
-                 &(struct pg_error_text){.severity = "FATAL", .sqlstate = sqlstate, .message = message, .detail = detail, .hint = hint});
-    flt_post_close(base, GH_OK, "login refused");
-}
-
 /* --- answers ----------------------------------------------------------------------------------------------------------------- */
 
 static char **copy_names(const char *const *names, size_t n) {
@@ -279,6 +107,22 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     }
     memcpy(f->rewritten, a->rewritten, a->rewritten_len);
     f->rewritten[a->rewritten_len] = '\0';
+    f->pieces = a->npieces > 0 && a->npieces <= GH_PIECES ? calloc(a->npieces, sizeof *f->pieces) : NULL;
+    if (f->pieces == NULL)
+        f->answer.npieces = 0; /* positions are left out */
+    else
+        memcpy(f->pieces, a->pieces, a->npieces * sizeof *f->pieces);
+}
+
+/* The less of two limits, of which 0 is none. */
+static uint64_t less(uint64_t a, uint64_t b) { return a == 0 || (b != 0 && b < a) ? b : a; }
+
+static void keep_limits(struct pg_filter *f, const struct flt_answer *portal) {
+    f->answer.limited = f->answer.limited || portal->limited;
+    f->answer.max_rows = less(f->answer.max_rows, portal->max_rows);
+    f->answer.max_bytes = less(f->answer.max_bytes, portal->max_bytes);
+    if (portal->keep_bytes > f->answer.keep_bytes) f->answer.keep_bytes = portal->keep_bytes;
+    if (portal->keep_rows > f->answer.keep_rows) f->answer.keep_rows = portal->keep_rows;
 }
 
 static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
@@ -287,8 +131,10 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
         if (a->ctx != NULL && base->conf.ctx_free != NULL) base->conf.ctx_free(a->ctx);
         return;
     }
-    assert(f->step == PG_STEP_ASKED && id == f->asked_id);
+    assert(f->step == PG_STEP_ASKED && id == f->asked_id && (!a->secret || !a->allow || a->rewritten != NULL));
     f->asked_id = 0;
+    f->veil = a->veil || (f->veil && (!a->allow || f->q_len > 0));
+    f->secret = f->secret || a->secret;
     bool deeper =
         a->nfetched > 0 || a->nforget_portals > 0 || a->nforget_statements > 0 || a->forget_all_portals || a->forget_all_statements;
     if (a->allow && f->nested && deeper) { /* a FETCH from a portal that fetches itself, or changes names: nobody needs that */
@@ -303,6 +149,7 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
         pg_put_error(&f->refusal, &nested);
     } else if (a->allow && f->nested) { /* the portal that the message fetches from may run; the message's own answer is kept */
         f->step = PG_STEP_ALLOWED;
+        keep_limits(f, a);
     } else if (a->allow) {
         f->step = PG_STEP_ALLOWED;
         keep_answer(f, a);
@@ -315,7 +162,8 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
                                                           .sqlstate = a->sqlstate,
                                                           .message = a->message,
                                                           .detail = a->detail,
-                                                          .hint = a->hint});
+                                                          .hint = a->hint,
+                                                          .position = a->position});
         if (a->ctx != NULL && base->conf.ctx_free != NULL) base->conf.ctx_free(a->ctx);
     }
     pg_client_resume(f);
@@ -344,6 +192,17 @@ static bool make_poison(struct pg_filter *f, const uint8_t nonce[24]) {
     return true;
 }
 
+static void say_hello(struct pg_filter *f) {
+    buf_put(&f->base.out[FLT_SERVER], buf_at(&f->hello), buf_used(&f->hello));
+    buf_free(&f->hello);
+    f->up = PG_UP_LOGIN;
+}
+
+void pg_begin_tls(struct pg_filter *f) {
+    f->up = PG_UP_TLS;
+    flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_UPSTREAM_TLS});
+}
+
 static void upstream_open(struct flt *base, const struct flt_upstream *up) {
     struct pg_filter *f = pg_of(base);
     assert(f->up == PG_UP_ASKED);
@@ -352,12 +211,9 @@ static void upstream_open(struct flt *base, const struct flt_upstream *up) {
     buf_reset(&f->reply);
     f->reply_need = f->reply_stream = 0;
     f->auth_done = f->server_has_key = false;
-    if (!make_poison(f, up->nonce) || !pg_auth_begin(&f->auth, up->user, up->password, up->nonce, up->allow_cleartext)) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
-        return;
-    }
-    struct buf *out = &base->out[FLT_SERVER];
-    buf_reset(out); /* what an earlier login that failed had still to say */
+    buf_reset(&base->out[FLT_SERVER]); /* what an earlier login that failed had still to say */
+    struct buf *out = &f->hello;
+    buf_reset(out);
     size_t at = pg_begin(out, 0);
     buf_be32(out, PG_PROTOCOL_3);
     buf_cstr(out, "user");
@@ -370,11 +226,30 @@ static void upstream_open(struct flt *base, const struct flt_upstream *up) {
     }
     buf_u8(out, 0);
     pg_end(out, at);
-    f->up = PG_UP_LOGIN;
+    if (out->failed || !make_poison(f, up->nonce) || !pg_auth_begin(&f->auth, up)) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return;
+    }
+    if (up->tls == FLT_TLS_NONE) {
+        say_hello(f);
+    } else if (up->tls == FLT_TLS_STARTTLS) {
+        pg_put_ssl_request(&base->out[FLT_SERVER]);
+        f->up = PG_UP_STARTTLS;
+    } else
+        pg_begin_tls(f);
+}
+
+static void upstream_secured(struct flt *base, const struct flt_secured *s) {
+    struct pg_filter *f = pg_of(base);
+    assert(f->up == PG_UP_TLS);
+    pg_auth_secured(&f->auth, s);
+    say_hello(f);
 }
 
 static void upstream_failed(struct flt *base, const char *sqlstate, const char *message, const char *hint, bool fatal) {
     struct pg_filter *f = pg_of(base);
+    pg_auth_end(&f->auth);
+    buf_free(&f->hello);
     f->up = PG_UP_NONE;
     if (fatal || f->phase == PG_WELCOME) {
         pg_fatal(f, GH_OK, sqlstate, message, hint, "the upstream cannot be had");
@@ -400,12 +275,25 @@ static bool idle(const struct flt *base) {
            (f->up == PG_UP_NONE || f->status == 'I');
 }
 
+static void over(struct flt *base) {
+    struct pg_filter *f = pg_of(base);
+    f->over_hold = false;
+    pg_client_resume(f);
+}
+
+static bool overrun(struct flt *base) { return pg_limit_overrun(pg_of(base)); }
+
+static bool in_transaction(const struct flt *base) {
+    const struct pg_filter *f = (const struct pg_filter *)base;
+    return f->up == PG_UP_READY && (f->status != 'I' || pg_queue_open(f));
+}
+
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
 
 static size_t feed(struct flt *base, enum flt_side side, const uint8_t *data, size_t len) {
     struct pg_filter *f = pg_of(base);
     if (side == FLT_SERVER) return pg_server_feed(f, data, len);
-    return f->phase == PG_READY ? pg_client_feed(f, data, len) : feed_login(f, data, len);
+    return f->phase == PG_READY ? pg_client_feed(f, data, len) : pg_login_feed(f, data, len);
 }
 
 static void eof(struct flt *base, enum flt_side side) {
@@ -424,11 +312,14 @@ static void destroy(struct flt *base) {
     while (f->q_len > 0) pg_queue_pop(f);
     free(f->queue);
     pg_wipe_message(f);
-    wipe_token(f);
+    pg_login_wipe(f);
+    free(f->where);
     buf_free(&f->msg);
     buf_free(&f->refusal);
     buf_free(&f->startup);
     buf_free(&f->reply);
+    buf_free(&f->kept);
+    buf_free(&f->hello);
     free(f->startup_kv);
     free(f->event_kv);
     pg_auth_end(&f->auth);
@@ -441,13 +332,28 @@ static void destroy(struct flt *base) {
 }
 
 struct flt *pg_filter_new(const struct flt_conf *conf) {
-    static const struct flt_ops ops = {destroy,         feed,      eof,        login_accept, login_refuse, answer, upstream_open,
-                                       upstream_failed, terminate, server_key, idle};
+    static const struct flt_ops ops = {.free = destroy,
+                                       .feed = feed,
+                                       .eof = eof,
+                                       .login_ask = pg_login_ask,
+                                       .login_accept = pg_login_accept,
+                                       .login_refuse = pg_login_refuse,
+                                       .answer = answer,
+                                       .upstream_open = upstream_open,
+                                       .upstream_secured = upstream_secured,
+                                       .upstream_failed = upstream_failed,
+                                       .terminate = terminate,
+                                       .server_key = server_key,
+                                       .idle = idle,
+                                       .over = over,
+                                       .overrun = overrun,
+                                       .in_transaction = in_transaction};
     struct pg_filter *f = calloc(1, sizeof *f);
     if (f == NULL) return NULL;
     flt_init(&f->base, &ops, conf);
     f->msg = BUF_INIT(f->base.conf.limits.statement + PARSE_ROOM);
     f->refusal = BUF_INIT(64u << 10);
+    f->hello = BUF_INIT(256u << 10);
     f->reply = BUF_INIT(f->base.conf.limits.reply + 16);
     f->portals.portals = true;
     f->status = 'I';

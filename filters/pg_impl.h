@@ -22,15 +22,20 @@
 /* Where the client is. */
 enum pg_phase {
     PG_STARTUP,  /* waits for the startup packet */
+    PG_HELLO,    /* the owner decides what to ask for */
     PG_PASSWORD, /* waits for the password message */
+    PG_SASL,     /* waits for the initial response of OAUTHBEARER */
     PG_LOGIN,    /* the owner decides on the login */
+    PG_SASL_BYE, /* refused: waits for the client to have read why, and then says it once more as an error */
     PG_WELCOME,  /* accepted, but the parameters to show come from the upstream, which is being opened */
     PG_READY,
 };
 
 enum pg_up {
     PG_UP_NONE,
-    PG_UP_ASKED, /* FLT_EV_UPSTREAM was posted */
+    PG_UP_ASKED,    /* FLT_EV_UPSTREAM or _LOST was posted */
+    PG_UP_STARTTLS, /* SSLRequest was sent */
+    PG_UP_TLS,      /* FLT_EV_UPSTREAM_TLS was posted */
     PG_UP_LOGIN,
     PG_UP_READY,
 };
@@ -42,6 +47,10 @@ enum pg_step {
     PG_STEP_ALLOWED, /* to be forwarded once there is an upstream */
     PG_STEP_REFUSED, /* to be refused: refusal holds the error */
 };
+
+/* A limited statement whose result is over its limit, and which. */
+enum pg_over { PG_OVER_NOT, PG_OVER_ROWS, PG_OVER_BYTES, PG_OVER_TIME };
+#define PG_OVER_STATE "53400" /* configuration_limit_exceeded */
 
 /* A message that was forwarded and whose answer is outstanding. */
 enum pg_sent {
@@ -57,11 +66,18 @@ enum pg_sent {
 };
 struct pg_entry {
     enum pg_sent what;
-    uint64_t id;          /* QUERY, EXECUTE: the statement's */
-    uint64_t portal_id;   /* QUERY, EXECUTE of a FETCH: the portal's statement, which ends with it; 0: none */
-    uint64_t rows, bytes; /* so far */
-    char sqlstate[6];     /* QUERY: the error that it met */
-    bool empty;           /* QUERY: held no statement */
+    uint64_t id;                          /* QUERY, EXECUTE: the statement's */
+    uint64_t portal_id;                   /* QUERY, EXECUTE of a FETCH: the portal's statement, which ends with it; 0: none */
+    uint64_t rows, bytes;                 /* so far */
+    char sqlstate[6];                     /* QUERY: the error that it met */
+    bool empty;                           /* QUERY: held no statement */
+    bool limited;                         /* QUERY, EXECUTE: nothing follows it before it has ended */
+    enum pg_over over;                    /* what the server still sends of it is dropped */
+    uint64_t max_rows, max_bytes, passed; /* limits; rows, or pieces of COPY data, that reached the client */
+    uint64_t keep_rows, keep_bytes;       /* of the result, for the record; bytes 0: nothing */
+    bool as_sent;                         /* QUERY, PARSE: positions in errors are of the text that the client sent */
+    struct gh_piece *pieces;              /* QUERY, PARSE of a rewritten text: what of it the client sent (owned) */
+    size_t npieces;
     bool statement;       /* CLOSE, POISON: of a statement, not a portal */
     struct pg_name *name; /* PARSE, BIND, CLOSE, POISON (of a Parse): the name with the change outstanding */
     void *obj;            /* PARSE, BIND: what the name will mean (referenced) */
@@ -93,14 +109,22 @@ struct pg_filter {
     struct flt_answer answer;                              /* the owner's; its strings are copied below */
     char **forget_statements, **forget_portals, **fetched; /* owned, with the counts in answer */
     char *rewritten;                                       /* owned */
+    struct gh_piece *pieces;                               /* owned, with the count in answer */
+    bool secret;                                           /* msg is to be wiped when it is dealt with */
     struct buf refusal;                                    /* the ErrorResponse for the message at hand */
     bool refusal_fatal;
-    bool skip;              /* an error in this pipeline: everything until Sync is dropped */
-    bool wait_query;        /* a Query is running: nothing follows it before its ReadyForQuery */
-    bool copy_hold;         /* an Execute of COPY FROM STDIN was sent: nothing follows before the server has said whether it takes data */
-    bool copy_in;           /* the server takes CopyData */
-    size_t barrier;         /* answers still due of a Flush that was sent to learn the fate of what went before */
-    uint64_t unit;          /* Sync units sent so far */
+    bool unit_open;  /* messages were sent that no Sync or Query has followed */
+    bool skip;       /* an error in this pipeline: everything until Sync is dropped */
+    bool wait_query; /* a Query is running: nothing follows it before its ReadyForQuery */
+    bool over_hold;  /* FLT_EV_OVER is not answered: a cancel request may be under way */
+    bool copy_hold;  /* an Execute of COPY FROM STDIN was sent: nothing follows before the server has said whether it takes data */
+    bool copy_in;    /* the server takes CopyData */
+    size_t barrier;  /* answers still due of a Flush that was sent to learn the fate of what went before */
+    uint64_t unit;   /* Sync units sent so far */
+    struct buf kept; /* the first rows of the statement kept_id: type, length and body of each */
+    uint64_t kept_id, kept_rows;
+    bool kept_cut;          /* not all of its rows */
+    size_t keeping;         /* bytes of the row that streams, still to be kept */
     size_t bound;           /* bytes of the parameters that the Binds in the queue hold */
     struct pg_portal *held; /* what the open question of an Execute points to (referenced) */
 
@@ -109,6 +133,8 @@ struct pg_filter {
     struct flt_kv *startup_kv;
     size_t nstartup_kv;
     const char *user, *database;
+    bool too_long;                 /* the password message is over its limit and was not read */
+    char *where;                   /* OAUTHBEARER: the JSON for a refusal (owned); NULL: a password was asked for, or nothing */
     uint32_t key_pid, key_secret;  /* the client's */
     struct pg_param_status *shown; /* ParameterStatus as the client knows it */
     size_t nshown;
@@ -116,18 +142,21 @@ struct pg_filter {
     /* server's direction */
     enum pg_up up;
     struct pg_auth auth;
+    struct buf hello; /* the startup packet for the server, until it may be sent */
     bool auth_done;
     char poison[PG_NAME_MAX + 1]; /* a portal's name that nobody but this session's filter knows */
     uint32_t server_pid, server_secret;
     bool server_has_key;
     struct buf reply; /* the server message being gathered */
     size_t reply_need;
-    size_t reply_stream;              /* bytes of the current server message that pass without being held */
+    size_t reply_stream;              /* bytes of the current server message that pass without being held... */
+    bool reply_drop;                  /* ...or are dropped */
     struct pg_param_status *reported; /* ParameterStatus of the server during its login */
     size_t nreported;
     struct flt_kv *event_kv; /* what FLT_EV_UPSTREAM_READY points to */
     char lost_text[256];
     char status;       /* of the last ReadyForQuery */
+    bool veil;         /* of the last answers: see flt_answer */
     bool server_fatal; /* the server said FATAL: it will close */
 
     struct pg_names statements, portals;
@@ -145,6 +174,14 @@ void pg_parameter(struct pg_filter *f, const char *name,
                   const char *value); /* remembers and shows a ParameterStatus when new to the client */
 void pg_welcome(struct pg_filter *f); /* AuthenticationOk was sent: parameters, key, ReadyForQuery */
 void pg_wipe_message(struct pg_filter *f);
+void pg_begin_tls(struct pg_filter *f); /* asks the owner for it */
+
+/* pg_login.c */
+size_t pg_login_feed(struct pg_filter *f, const uint8_t *data, size_t len); /* before PG_READY */
+void pg_login_wipe(struct pg_filter *f);
+void pg_login_ask(struct flt *base, enum flt_ask ask, const char *where);
+void pg_login_accept(struct flt *base, const struct flt_login_ok *ok);
+void pg_login_refuse(struct flt *base, const char *sqlstate, const char *message, const char *detail, const char *hint);
 
 /* pg_client.c */
 size_t pg_client_feed(struct pg_filter *f, const uint8_t *data, size_t len);
@@ -156,6 +193,18 @@ void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char
 /* pg_server.c */
 size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len);
 void pg_server_eof(struct pg_filter *f);
+
+/* pg_keep.c: a row, COPY data or a RowDescription of e goes to the client; body NULL: it streams, and pg_keep_more() gets it. */
+void pg_keep(struct pg_filter *f, const struct pg_entry *e, char type, const uint8_t *body, uint32_t len);
+void pg_keep_more(struct pg_filter *f, const uint8_t *data, size_t len);
+void pg_kept(const struct pg_filter *f, const struct pg_entry *e, struct flt_event *ev); /* into its result */
+
+/* pg_limit.c: e is a QUERY or EXECUTE */
+bool pg_limit_fits(struct pg_filter *f, struct pg_entry *e, uint32_t body); /* a row, or COPY data, that the server sends; counts it */
+bool pg_limit_overrun(struct pg_filter *f);
+void pg_limit_error(struct pg_filter *f, const struct pg_entry *e); /* to the client, in place of the server's */
+/* The server has finished what is over its limit, and was (popped by now) knows nothing of an error: poisons. */
+void pg_limit_undo(struct pg_filter *f, const struct pg_entry *was);
 
 /* pg_queue.c */
 struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what); /* NULL (session closed) when over the limit */

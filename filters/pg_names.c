@@ -22,6 +22,7 @@ struct pg_stmt *pg_stmt_new(const char *text, size_t len) {
 void pg_stmt_unref(struct pg_stmt *s) {
     if (s == NULL || --s->refs > 0) return;
     if (s->ctx_free != NULL && s->ctx != NULL) s->ctx_free(s->ctx);
+    free(s->types);
     free(s->text);
     free(s);
 }
@@ -71,6 +72,8 @@ void pg_portal_unref(struct pg_portal *p) {
     free(p);
 }
 
+static size_t stmt_bytes(const struct pg_stmt *s) { return s->len + s->ntypes * sizeof *s->types; }
+
 static void *take(struct pg_names *t, void *obj) {
     if (obj == NULL) return NULL;
     if (t->portals) {
@@ -78,7 +81,7 @@ static void *take(struct pg_names *t, void *obj) {
         t->bytes += ((struct pg_portal *)obj)->bytes;
     } else {
         ((struct pg_stmt *)obj)->refs++;
-        t->bytes += ((struct pg_stmt *)obj)->len;
+        t->bytes += stmt_bytes(obj);
     }
     return obj;
 }
@@ -91,7 +94,7 @@ static void drop(struct pg_names *t, void **at) {
         t->bytes -= ((struct pg_portal *)obj)->bytes;
         pg_portal_unref(obj);
     } else {
-        t->bytes -= ((struct pg_stmt *)obj)->len;
+        t->bytes -= stmt_bytes(obj);
         pg_stmt_unref(obj);
     }
 }

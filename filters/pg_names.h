@@ -13,11 +13,13 @@
 /* A prepared statement. */
 struct pg_stmt {
     unsigned refs;
-    char *text; /* owned, NUL-terminated: as the client sent it */
+    char *text; /* owned, NUL-terminated: as the client sent it; when that held a secret, what the server got */
     size_t len;
     void *ctx; /* the owner's */
     void (*ctx_free)(void *ctx);
     bool copy_in;
+    uint32_t *types; /* owned: of its first parameters, as the Parse said; NULL: of none */
+    size_t ntypes;
 };
 /* A portal: a statement with its parameters. */
 struct pg_portal {

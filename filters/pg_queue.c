@@ -26,6 +26,7 @@ struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
     }
     struct pg_entry *e = &f->queue[(f->q_head + f->q_len++) % f->q_cap];
     *e = (struct pg_entry){.what = what};
+    f->unit_open = what != PG_S_SYNC && what != PG_S_QUERY;
     return e;
 }
 
@@ -49,6 +50,7 @@ void pg_queue_pop(struct pg_filter *f) {
         pg_portal_unref(e->obj);
     }
     free(e->error);
+    free(e->pieces);
     f->q_head = (f->q_head + 1) % f->q_cap;
     f->q_len--;
     if (f->barrier > 0) f->barrier--;
@@ -66,7 +68,9 @@ void pg_queue_done(struct pg_filter *f) {
 void pg_post_result(struct pg_filter *f, const struct pg_entry *e, const char *sqlstate, bool skipped) {
     struct flt_event ev = {.kind = FLT_EV_RESULT, .result = {.id = e->id, .rows = e->rows, .bytes = e->bytes, .skipped = skipped}};
     memcpy(ev.result.sqlstate, sqlstate, strnlen(sqlstate, 5));
+    pg_kept(f, e, &ev);
     flt_post(&f->base, &ev);
+    ev.result.kept = NULL;
     if (e->portal_id == 0) return;
     ev.result.id = e->portal_id;
     flt_post(&f->base, &ev);

@@ -1,5 +1,8 @@
 /* The server's direction: its login, then answers held against the queue of what was forwarded. Rows and COPY data pass without being held. */
 #include "filters/pg_impl.h"
+#include "filters/pg_starttls.h"
+
+#include "filters/pg_veil.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,20 +16,43 @@ static void distrust(struct pg_filter *f, const char *reason) {
              "Reconnect. If it happens again, tell the operators of Gatehouse.", reason);
 }
 
+/* The error or notice that is held, to the client; veiled when data is hidden from it. */
+static bool pass_message(struct pg_filter *f, char type, struct cur body) {
+    struct buf *client = &f->base.out[FLT_CLIENT];
+    const struct pg_entry *head = pg_queue_head(f);
+    struct pg_where where = {0};
+    bool bad = false;
+    if (head != NULL) where = (struct pg_where){head->as_sent, head->pieces, head->npieces};
+    if (!f->veil)
+        buf_put(client, buf_at(&f->reply), buf_used(&f->reply));
+    else if (!pg_veil(type, body, &where, client, &bad) && bad)
+        distrust(f, "malformed ErrorResponse or NoticeResponse from the server");
+    return !bad;
+}
+
 static void pass(struct pg_filter *f) { buf_put(&f->base.out[FLT_CLIENT], buf_at(&f->reply), buf_used(&f->reply)); }
 
 /* --- login ----------------------------------------------------------------------------------------------------------------- */
 
 static void login_lost(struct pg_filter *f, const char *sqlstate, const char *text) {
     pg_auth_end(&f->auth);
-    f->up = PG_UP_NONE;
+    f->up = PG_UP_ASKED;
     snprintf(f->lost_text, sizeof f->lost_text, "%s", text);
     struct flt_event ev = {.kind = FLT_EV_UPSTREAM_LOST, .lost = {.text = f->lost_text}};
     memcpy(ev.lost.sqlstate, sqlstate, strnlen(sqlstate, 5));
     flt_post(&f->base, &ev);
-    /* The server's own words may hold the name of Gatehouse's role. */
-    flt_upstream_failed(&f->base, "08006", "the database behind Gatehouse refused or broke off Gatehouse's own login",
-                        "Try again later; the operators of Gatehouse find the reason in its log.", false);
+}
+
+/* The answer to SSLRequest: all that the server may say before TLS. Whatever is wrong with it ends this connection: there is no way on in plain text. */
+static size_t feed_starttls(struct pg_filter *f, const uint8_t *data, size_t len) {
+    struct gh_err err = {0};
+    if (f->up == PG_UP_TLS)
+        login_lost(f, "", "plain text from the server where TLS was due");
+    else if (pg_ssl_answer(data, len, &err) == GH_OK)
+        pg_begin_tls(f);
+    else
+        login_lost(f, "", err.reason);
+    return len;
 }
 
 static bool report(struct pg_filter *f, const char *name, const char *value) {
@@ -126,10 +152,15 @@ static void on_error(struct pg_filter *f, struct cur body) {
     }
     struct pg_entry *head = pg_queue_head(f);
     bool fatal = strcmp(e.severity, "FATAL") == 0 || strcmp(e.severity, "PANIC") == 0;
-    if (head != NULL && head->what == PG_S_POISON && !fatal) {
+    bool over = head != NULL && head->over != PG_OVER_NOT && !fatal;
+    if (over) {
+        pg_limit_error(f, head);
+        snprintf(e.sqlstate, sizeof e.sqlstate, "%s", PG_OVER_STATE);
+        head->over = PG_OVER_NOT;
+    } else if (head != NULL && head->what == PG_S_POISON && !fatal) {
         buf_put(&f->base.out[FLT_CLIENT], head->error, head->error_len);
-    } else {
-        pass(f);
+    } else if (!pass_message(f, 'E', body)) {
+        return;
     }
     f->server_fatal = f->server_fatal || fatal;
     if (head == NULL || head->what == PG_S_SYNC) return; /* told out of turn, or a COMMIT at Sync that failed: ReadyForQuery follows */
@@ -150,7 +181,9 @@ static void on_ready(struct pg_filter *f, struct cur body) {
         return;
     }
     f->status = (char)status;
+    struct pg_entry was = *e;
     if (e->what == PG_S_QUERY) {
+        if (e->over != PG_OVER_NOT) memcpy(e->sqlstate, PG_OVER_STATE, sizeof e->sqlstate);
         pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
         f->wait_query = f->copy_in = false;
         pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement, and takes the unnamed portal for itself */
@@ -158,7 +191,17 @@ static void on_ready(struct pg_filter *f, struct cur body) {
     }
     pg_queue_pop(f);
     if (status == 'I') pg_names_forget_all(&f->portals); /* portals end with their transaction */
-    pass(f);
+    if (was.over != PG_OVER_NOT)
+        pg_limit_undo(f, &was);
+    else
+        pass(f);
+}
+
+static void execute_ended(struct pg_filter *f) {
+    struct pg_entry was = *pg_queue_head(f);
+    pg_post_result(f, &was, was.over == PG_OVER_NOT ? "00000" : PG_OVER_STATE, false);
+    pg_queue_done(f);
+    if (was.over != PG_OVER_NOT) pg_limit_undo(f, &was);
 }
 
 static void on_complete(struct pg_filter *f, struct cur body) {
@@ -172,25 +215,22 @@ static void on_complete(struct pg_filter *f, struct cur body) {
     uint64_t rows = pg_tag_rows(tag, len);
     bool counted = strncmp(tag, "SELECT", 6) == 0 || strncmp(tag, "FETCH", 5) == 0 || strncmp(tag, "MOVE", 4) == 0;
     /* DataRows were counted as they passed; RETURNING sends rows and a count of the same rows. */
-    if (!counted && rows > e->rows) e->rows = rows;
-    pass(f);
+    if (!counted && rows > e->rows && e->over == PG_OVER_NOT) e->rows = rows;
+    if (e->over == PG_OVER_NOT) pass(f);
     copy_over(f);
-    if (e->what == PG_S_EXECUTE) {
-        pg_post_result(f, e, "00000", false);
-        pg_queue_done(f);
-    }
+    if (e->what == PG_S_EXECUTE) execute_ended(f);
 }
 
 /* A message that ends the head when that is one of mask; in a Query it only passes. */
 static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
     if (head_is(f, mask)) {
         struct pg_entry *e = pg_queue_head(f);
-        pass(f);
+        if (e->over == PG_OVER_NOT) pass(f);
         if (e->what == PG_S_EXECUTE) {
             copy_over(f);
-            pg_post_result(f, e, "00000", false);
-        }
-        pg_queue_done(f);
+            execute_ended(f);
+        } else
+            pg_queue_done(f);
     } else if (in_query && head_is(f, IS(PG_S_QUERY))) {
         pg_queue_head(f)->empty = true;
         pass(f);
@@ -203,6 +243,7 @@ static void on_reply(struct pg_filter *f, char type, struct cur body) {
     const char *name, *value;
     switch (type) {
     case 'E': on_error(f, body); return;
+    case 'N': pass_message(f, 'N', body); return;
     case 'Z': on_ready(f, body); return;
     case 'C': on_complete(f, body); return;
     case '1': on_step(f, IS(PG_S_PARSE), false); return;
@@ -231,7 +272,7 @@ static void on_reply(struct pg_filter *f, char type, struct cur body) {
         return;
     case 'c':
         if (!head_is(f, RUNS)) break;
-        pass(f);
+        if (pg_queue_head(f)->over == PG_OVER_NOT) pass(f);
         return;
     default: break;
     }
@@ -246,20 +287,30 @@ enum fate { HOLD, STREAM, REFUSED };
 static enum fate fate_of(struct pg_filter *f, char type, uint32_t body) {
     struct pg_entry *e = pg_queue_head(f);
     if (f->up != PG_UP_READY) return HOLD;
+    f->reply_drop = false;
+    f->keeping = 0;
     switch (type) {
     case 'D':
     case 'd':
         if (!head_is(f, RUNS)) return REFUSED;
+        if (e->limited && !pg_limit_fits(f, e, body)) {
+            f->reply_drop = true;
+            return STREAM;
+        }
         e->rows += type == 'D';
         e->bytes += body;
+        pg_keep(f, e, type, NULL, body);
         return STREAM;
     case 'T':
-        if (head_is(f, IS(PG_S_QUERY))) return STREAM;
+        if (head_is(f, IS(PG_S_QUERY))) {
+            pg_keep(f, e, type, NULL, body);
+            return STREAM;
+        }
         if (!head_is(f, IS(PG_S_DESCRIBE_STATEMENT) | IS(PG_S_DESCRIBE_PORTAL))) return REFUSED;
         pg_queue_done(f);
         return STREAM;
     case 't': return head_is(f, IS(PG_S_DESCRIBE_STATEMENT)) ? STREAM : REFUSED;
-    case 'N':
+    case 'N': return f->veil ? HOLD : STREAM;
     case 'A': return STREAM;
     default: return HOLD;
     }
@@ -267,17 +318,23 @@ static enum fate fate_of(struct pg_filter *f, char type, uint32_t body) {
 
 /* Consecutive whole rows at data, counted and passed with one copy. Returns the bytes taken. */
 static size_t pass_rows(struct pg_filter *f, const uint8_t *data, size_t len) {
-    size_t at = 0;
+    size_t at = 0, from = 0;
     struct pg_entry *e = pg_queue_head(f);
     if (f->up != PG_UP_READY || !head_is(f, RUNS)) return 0;
     while (len - at >= 5 && at < FLT_OUT_MARK && (data[at] == 'D' || data[at] == 'd')) {
         uint32_t n = (uint32_t)data[at + 1] << 24 | (uint32_t)data[at + 2] << 16 | (uint32_t)data[at + 3] << 8 | data[at + 4];
         if (n < 4 || n > len - at - 1) break;
+        if (e->limited && !pg_limit_fits(f, e, n - 4)) {
+            buf_put(&f->base.out[FLT_CLIENT], data + from, at - from);
+            from = at += 1 + (size_t)n;
+            continue;
+        }
         e->rows += data[at] == 'D';
         e->bytes += n - 4;
+        pg_keep(f, e, (char)data[at], data + at + 5, n - 4);
         at += 1 + (size_t)n;
     }
-    buf_put(&f->base.out[FLT_CLIENT], data, at);
+    buf_put(&f->base.out[FLT_CLIENT], data + from, at - from);
     return at;
 }
 
@@ -298,7 +355,7 @@ static void take_header(struct pg_filter *f) {
             f->reply_need = 1 + (size_t)n;
         return;
     case STREAM:
-        pass(f);
+        if (!f->reply_drop) pass(f);
         buf_reset(&f->reply);
         f->reply_stream = n - 4;
         return;
@@ -330,13 +387,15 @@ static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
 size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
     struct buf *client = &f->base.out[FLT_CLIENT];
     size_t used = 0;
+    if (f->up == PG_UP_STARTTLS || f->up == PG_UP_TLS) return len == 0 || flt_events_waiting(&f->base) ? 0 : feed_starttls(f, data, len);
     while (used < len && !f->base.closed) {
         if (f->up != PG_UP_LOGIN && f->up != PG_UP_READY) return len; /* a login that was given up: the owner closes it */
         if (flt_events_waiting(&f->base) || buf_used(client) >= FLT_OUT_MARK) break;
         if (f->reply_stream > 0) {
             size_t n = f->reply_stream < len - used ? f->reply_stream : len - used;
             if (n > FLT_OUT_MARK) n = FLT_OUT_MARK;
-            buf_put(client, data + used, n);
+            if (!f->reply_drop) buf_put(client, data + used, n);
+            if (f->keeping > 0) pg_keep_more(f, data + used, n);
             f->reply_stream -= n;
             used += n;
             continue;
@@ -352,7 +411,9 @@ size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
 }
 
 void pg_server_eof(struct pg_filter *f) {
-    if (f->up == PG_UP_LOGIN) {
+    if (f->up == PG_UP_STARTTLS || f->up == PG_UP_TLS) {
+        login_lost(f, "08006", "the server closed the connection when it was asked for TLS");
+    } else if (f->up == PG_UP_LOGIN) {
         login_lost(f, "08006", "the server closed the connection during the login");
     } else if (f->up == PG_UP_READY) {
         if (f->server_fatal) { /* it said so itself */

@@ -2,6 +2,7 @@
 
 #include "filters/filter.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,11 @@ void pg_put_error(struct buf *b, const struct pg_error_text *e) {
     put_field(b, 'M', e->message);
     put_field(b, 'D', e->detail);
     put_field(b, 'H', e->hint);
+    if (e->position != 0) {
+        char digits[12];
+        snprintf(digits, sizeof digits, "%" PRIu32, e->position);
+        put_field(b, 'P', digits);
+    }
     buf_u8(b, 0);
     pg_end(b, at);
 }

@@ -25,6 +25,7 @@ void pg_end(struct buf *b, size_t start);
 struct pg_error_text {    /* any of them may be NULL but sqlstate and message */
     const char *severity; /* "ERROR" (NULL too) or "FATAL" */
     const char *sqlstate, *message, *detail, *hint;
+    uint32_t position; /* in the statement, in characters from 1; 0: none */
 };
 void pg_put_error(struct buf *b, const struct pg_error_text *e);
 void pg_put_auth(struct buf *b, uint32_t code);

@@ -71,15 +71,18 @@ struct pol_relation {
     unsigned access;   /* POL_* bits */
     uint32_t location; /* byte offset of the name in the whole text */
     bool catalog;      /* pg_catalog or information_schema, by name (unqualified pg_* too) */
+    bool named_rows;   /* pg_settings: only rows of settings that anybody may SHOW */
 };
 struct pol_function {
     const char *schema; /* NULL: unqualified */
     const char *name;
     uint32_t location;
 };
+#define POL_MODE_AND  "@@sql_mode" /* MySQL: what sql_mode is before, and what follows behind it */
+#define POL_ANY_VALUE "(any)"      /* set_config('jit', $1, false) of a harmless setting; no pin has this value */
 struct pol_setting {
     const char *name;  /* folded to lower case; "all" for RESET ALL */
-    const char *value; /* as text; NULL: RESET or SET ... TO DEFAULT */
+    const char *value; /* as text; NULL: RESET or SET ... TO DEFAULT; POL_ANY_VALUE: the text does not hold it */
     bool local;
     bool show; /* SHOW: only reads it */
 };
@@ -96,15 +99,21 @@ struct pol_stmt {
     size_t nsettings;
     bool opaque;                  /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
     bool where;                   /* UPDATE or DELETE has a WHERE */
+    bool limited;                 /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter */
+    bool unbounded;               /* somewhere in it an UPDATE or DELETE has no WHERE that names a column, or a MERGE updates or deletes */
     bool reads_only;              /* nothing in it writes */
     bool copy_in, copy_out;       /* COPY FROM STDIN, COPY TO STDOUT */
+    bool last_value;              /* currval('s') of a relation: what this session made last, whoever used it */
     const char *forget_statement; /* PREPARE, DEALLOCATE: the name; "" with forget_all_statements for ALL */
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;
     const char *uses_statement; /* EXECUTE name */
     const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
+    const char *use_schema;     /* USE name (MySQL): the default database from here on */
 };
+enum pol_dialect { POL_POSTGRESQL, POL_MYSQL /* and MariaDB */ };
 struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_free() */
+    enum pol_dialect dialect;
     size_t nstmts;
     struct pol_stmt *stmts;
     struct pol_arena *arena; /* holds every string above */

@@ -1,25 +1,14 @@
 #include "policy/facts_pg.h"
 
-#include "policy/pg_scan.h"
+#include "policy/parsed.h"
+#include "policy/pg_functions.h"
 #include "policy/text.h"
 
-#include <pg_query.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Stack. Measured on Debian 12, amd64, gcc 12 -O2, libpg_query 15-4.0.0 from Debian: its JSON output and the walk below together take at most 176 bytes of
- * stack for each unit that pg_scan counts (1+1+1... 176, CASE WHEN 113, (SELECT ... 100, SELECT 1 FROM f((... 85); with AddressSanitizer, which
- * instruments only the walk, at most 780. A bound of 32,000 units thus needs 6 MB (25 MB) of the 64 MiB of POL_STACK_BYTES, whatever the
- * text's size, and there is no need for a larger stack for larger texts: flat ones of many megabytes stay far below the bound.
- * The parser's own stack is on the heap and ends in a clean "memory exhausted" at 10,000 open rules.
- *
- * This build of libpg_query leaves file descriptor 2 alone (strace shows no dup2 or pipe: it is built without the redirection of stderr), keeps
- * its state in thread-local variables, and gave the expected results on 4 threads at once. */
-#define DEFAULT_BYTES  (16u << 20)
-#define DEFAULT_DEPTH  32000u
-#define DEFAULT_TOKENS 4000000u
 /* Relations, and functions, of one statement: a table of names that were chosen to collide costs at most the square. */
 #define MAX_NAMES 4096
 
@@ -135,6 +124,7 @@ bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned ac
     if (access & ~(unsigned)POL_SELECT) s->reads_only = false;
     if (*slot != 0) {
         s->relations[*slot - 1].access |= access;
+        s->relations[*slot - 1].named_rows &= x->is_named_rows;
         return true;
     }
     if (s->nrelations == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d relations is not supported", MAX_NAMES);
@@ -143,7 +133,7 @@ bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned ac
     s->relations = all;
     bool catalog =
         schema == NULL ? strncmp(name, "pg_", 3) == 0 : strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0;
-    all[s->nrelations++] = (struct pol_relation){schema, name, access, location, catalog};
+    all[s->nrelations++] = (struct pol_relation){schema, name, access, location, catalog, x->is_named_rows};
     *slot = (uint32_t)s->nrelations;
     x->relations.used++;
     return true;
@@ -250,6 +240,20 @@ static bool option(struct fx *x, uint32_t i) {
     return fx_walk_fields(x, NT_DefElem, i, NULL);
 }
 
+/* TABLESAMPLE bernoulli and system are PostgreSQL's; another method is a function, found like one, that runs its owner's code. */
+static bool sample_method(struct fx *x, uint32_t i) {
+    const char *parts[2];
+    size_t n = fx_parts(x, jt_get(x->t, i, "method"), parts, 2);
+    if (n == 0 || n > 2) return fx_fail(x, POL_NOT_UNDERSTOOD, "this TABLESAMPLE method's name is not understood");
+    const char *schema = n == 2 ? parts[0] : NULL, *name = parts[n - 1];
+    if (schema != NULL && strcmp(schema, "pg_catalog") != 0) return fx_function(x, schema, name, fx_location(x, i));
+    if (strcmp(name, "bernoulli") == 0 || strcmp(name, "system") == 0) return true;
+    /* found by its name and one argument of type internal: a harmless function's name says nothing about it */
+    if (schema != NULL || pg_function_built_in(name))
+        return fx_fail(x, POL_NOT_UNDERSTOOD, "the TABLESAMPLE method %.70s is not understood", name);
+    return fx_function(x, NULL, name, fx_location(x, i));
+}
+
 bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     if (i == 0) return true;
     if (x->t->v[i].type != JT_OBJECT) return unknown(x, i, type);
@@ -276,10 +280,7 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
         return fx_operator_name(x, jt_get(x->t, i, "useOp"), fx_location(x, i)) &&
                fx_walk_fields(x, type, i, (const char *const[]){"useOp", NULL});
     case NT_RangeTableSample: {
-        const char *method[2] = {NULL, NULL};
-        size_t n = fx_parts(x, jt_get(x->t, i, "method"), method, 2);
-        if (n != 1 || (strcmp(method[0], "bernoulli") != 0 && strcmp(method[0], "system") != 0))
-            return fx_fail(x, POL_NOT_UNDERSTOOD, "TABLESAMPLE knows BERNOULLI and SYSTEM here; other methods are not understood");
+        if (!sample_method(x, i)) return false;
         return fx_walk_fields(x, type, i, (const char *const[]){"method", NULL});
     }
     case NT_CurrentOfExpr:
@@ -317,43 +318,6 @@ bool fx_walk(struct fx *x, uint32_t i) {
 }
 
 /* --- the text --- */
-
-static void fail_parse(struct pol_parse_error *err, enum pol_parse_rc rc, uint32_t position, const char *text) {
-    *err = (struct pol_parse_error){.rc = rc, .position = position};
-    snprintf(err->text, sizeof err->text, "%s", text);
-    pol_utf8_tidy(err->text);
-}
-
-static bool check_text(const char *sql, size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {
-    uint32_t bytes = limits != NULL && limits->bytes != 0 ? limits->bytes : DEFAULT_BYTES;
-    uint32_t depth = limits != NULL && limits->depth != 0 ? limits->depth : DEFAULT_DEPTH;
-    uint32_t tokens = limits != NULL && limits->tokens != 0 ? limits->tokens : DEFAULT_TOKENS;
-    struct pg_scan scan;
-    char text[160];
-    if (len > bytes) {
-        snprintf(text, sizeof text, "the statement has %zu bytes; %u are allowed", len, bytes);
-        fail_parse(err, POL_TOO_LARGE, 0, text);
-        return false;
-    }
-    switch (pg_scan(sql, len, depth, tokens, &scan)) {
-    case PG_SCAN_OK: return true;
-    case PG_SCAN_ENCODING: fail_parse(err, POL_ENCODING, 0, "the statement is not valid UTF-8, or holds a NUL character"); return false;
-    case PG_SCAN_DEEP:
-        snprintf(text, sizeof text, "the statement is nested too deep (more than %u operators and words inside each other)", depth);
-        fail_parse(err, POL_TOO_DEEP, 0, text);
-        return false;
-    case PG_SCAN_TOKENS:
-        snprintf(text, sizeof text, "the statement has more than %u tokens", tokens);
-        fail_parse(err, POL_TOO_LARGE, 0, text);
-        return false;
-    case PG_SCAN_OPERATORS:
-        fail_parse(err, POL_TOO_LARGE, 0, "the statement has a run of operator characters or comment starts that is too long");
-        return false;
-    case PG_SCAN_NO_MEMORY: break;
-    }
-    fail_parse(err, POL_NO_MEMORY, 0, "out of memory");
-    return false;
-}
 
 static bool one_statement(struct fx *x, uint32_t raw, struct pol_stmt *s) {
     x->s = s;
@@ -398,48 +362,26 @@ static bool add_empty(struct pol_facts *f, size_t len) {
     return true;
 }
 
-static struct pol_facts *read_tree(const char *sql, size_t len, const char *json, struct pol_parse_error *err) {
-    struct jt tape;
-    enum jt_rc rc = jt_parse(&tape, json, strlen(json), 1u << 20);
-    if (rc != JT_OK) {
-        if (rc == JT_DEEP)
-            fail_parse(err, POL_TOO_DEEP, 0, "the statement's tree is too deep or too large");
-        else
-            fail_parse(err, rc == JT_BAD ? POL_NOT_UNDERSTOOD : POL_NO_MEMORY, 0,
-                       rc == JT_BAD ? "the parser's answer is not understood" : "out of memory");
-        return NULL;
-    }
+struct pol_facts *pol_facts_parsed(const struct pol_parsed *p, struct pol_parse_error *err) {
     struct pol_facts *f = calloc(1, sizeof *f);
     if (f != NULL) f->arena = pol_arena_new();
     *err = (struct pol_parse_error){.rc = POL_PARSED};
-    struct fx x = {.t = &tape, .sql = sql, .len = len, .err = err};
+    struct fx x = {.t = &p->tree, .sql = p->sql, .len = p->len, .err = err};
     if (f == NULL || f->arena == NULL) {
         fx_no_memory(&x);
     } else {
         x.arena = f->arena;
-        if (all_statements(&x, f) && !add_empty(f, len)) fx_no_memory(&x);
+        if (all_statements(&x, f) && !add_empty(f, p->len)) fx_no_memory(&x);
     }
-    jt_free(&tape);
     if (err->rc == POL_PARSED) return f;
     pol_facts_free(f);
     return NULL;
 }
 
 struct pol_facts *pol_facts_pg(const char *sql, size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {
-    if (!check_text(sql, len, limits, err)) return NULL;
-    PgQueryParseResult r = pg_query_parse(sql);
-    struct pol_facts *f = NULL;
-    if (r.error != NULL) {
-        const char *text = r.error->message != NULL ? r.error->message : "syntax error";
-        bool deep = strstr(text, "memory exhausted") != NULL; /* the grammar's own stack */
-        fail_parse(err, deep ? POL_TOO_DEEP : POL_SYNTAX, r.error->cursorpos > 0 ? (uint32_t)r.error->cursorpos : 0, text);
-    } else if (r.parse_tree == NULL) {
-        fail_parse(err, POL_NO_MEMORY, 0, "out of memory");
-    } else {
-        f = read_tree(sql, len, r.parse_tree, err);
-    }
-    pg_query_free_parse_result(r);
-    /* What libpg_query 15-4.0.0 keeps for the thread it frees itself, from a destructor of thread-specific data. Nobody may call
-     * pg_query_exit(): the same memory would be freed twice. */
+    struct pol_parsed p;
+    if (!pol_parse_pg(&p, sql, len, limits, err)) return NULL;
+    struct pol_facts *f = pol_facts_parsed(&p, err);
+    pol_parse_clear(&p);
     return f;
 }

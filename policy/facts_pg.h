@@ -48,6 +48,8 @@ struct fx {
     unsigned nctes;
     unsigned access;            /* what a RangeVar found now is accessed for */
     bool in_from;               /* a RangeVar found now may be a CTE */
+    uint32_t named_rows;        /* the RangeVar of pg_settings, or the call of its function, of which only named rows are read; 0: none */
+    bool is_named_rows;         /* a relation found now is that one */
     const struct fx_lock *lock; /* of the SELECT whose FROM clause is walked; NULL: none */
     uint32_t columns;           /* ColumnRefs seen in this statement */
     struct fx_from *from;       /* functions in FROM, anywhere in the text */
@@ -93,6 +95,7 @@ bool fx_indirection(struct fx *x, uint32_t i);
 bool fx_operator_name(struct fx *x, uint32_t list, uint32_t location);
 /* facts_pg_query.c */
 bool fx_select(struct fx *x, uint32_t i);
+bool fx_named_settings(struct fx *x, uint32_t select); /* for a statement's own SELECT, before it is walked */
 bool fx_insert(struct fx *x, uint32_t i);
 bool fx_update(struct fx *x, uint32_t i);
 bool fx_delete(struct fx *x, uint32_t i);

@@ -1,6 +1,7 @@
 /* Functions, and the clothes in which they are called: f(x), x.f, (x).f, operators of other schemas, names in string arguments. */
 #include "policy/facts_pg.h"
 #include "policy/pg_functions.h"
+#include "policy/pg_settings.h"
 
 #include <string.h>
 
@@ -205,13 +206,14 @@ static bool split_name(struct fx *x, const char *s, const char **parts, size_t *
 
 /* nextval('s') and setval('s', n) write the sequence s, currval('s') reads it. *done: said as a relation, so that tables' rules apply. */
 static bool sequence_call(struct fx *x, const char *name, uint32_t args, uint32_t location, bool *done) {
-    unsigned access = strcmp(name, "currval") == 0 ? POL_SELECT : POL_UPDATE;
+    bool reads = strcmp(name, "currval") == 0;
     const char *parts[3];
     size_t n = 0;
     const char *text = text_argument(x, args, 0);
     if (text == NULL || !split_name(x, text, parts, &n)) return x->err->rc == POL_PARSED;
     *done = true;
-    return fx_named_relation(x, parts, n, access, location);
+    if (reads) x->s->last_value = true;
+    return fx_named_relation(x, parts, n, reads ? POL_SELECT : POL_UPDATE, location);
 }
 
 static bool setting_call(struct fx *x, const char *name, uint32_t args, bool *done) {
@@ -221,8 +223,10 @@ static bool setting_call(struct fx *x, const char *name, uint32_t args, bool *do
         *done = true;
         return fx_setting(x, setting, NULL, false, true);
     }
-    const char *value = text_argument(x, args, 1);
-    if (value == NULL) return x->err->rc == POL_PARSED;
+    const char *value = text_argument(x, args, 1), *folded = fx_fold(x, setting);
+    if (folded == NULL || x->err->rc != POL_PARSED) return false;
+    if (value == NULL && !pg_setting_harmless(folded)) return true; /* else no value of it does harm; a pin is another than this one */
+    if (value == NULL) value = POL_ANY_VALUE;
     *done = true;
     return fx_setting(x, setting, value, false, false);
 }
@@ -233,7 +237,7 @@ bool fx_func_call(struct fx *x, uint32_t i) {
     if (n == 0 || n > 3) return fx_fail(x, POL_NOT_UNDERSTOOD, "a function's name is not understood");
     const char *name = parts[n - 1], *schema = n > 1 ? parts[n - 2] : NULL;
     uint32_t args = jt_get(x->t, i, "args"), location = fx_location(x, i);
-    bool done = false, ok = true;
+    bool done = i == x->named_rows, ok = true; /* pg_show_all_settings() of named rows */
     if (schema == NULL || strcmp(schema, "pg_catalog") == 0) {
         if (strcmp(name, "nextval") == 0 || strcmp(name, "currval") == 0 || strcmp(name, "setval") == 0)
             ok = sequence_call(x, name, args, location, &done);

@@ -1,5 +1,6 @@
 /* SELECT, INSERT, UPDATE, DELETE, MERGE: which relations, and what for. */
 #include "policy/facts_pg.h"
+#include "policy/pg_settings.h"
 
 #include <string.h>
 
@@ -86,7 +87,10 @@ bool fx_range_var(struct fx *x, uint32_t i) {
     if (name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a relation without a name is not understood");
     if (!fx_walk_fields(x, NT_RangeVar, i, NULL)) return false;
     if (x->in_from && jt_get(x->t, i, "schemaname") == 0 && is_cte(x, name)) return true;
-    return fx_target(x, i, x->access | (is_locked(x, i, name) ? POL_UPDATE : 0u));
+    x->is_named_rows = i == x->named_rows;
+    bool ok = fx_target(x, i, x->access | (is_locked(x, i, name) ? POL_UPDATE : 0u));
+    x->is_named_rows = false;
+    return ok;
 }
 
 bool fx_range_subselect(struct fx *x, uint32_t i) {
@@ -154,6 +158,72 @@ bool fx_select(struct fx *x, uint32_t i) {
     return leave(x, &s, ok);
 }
 
+/* --- SELECT ... FROM pg_settings WHERE name = 'x' --- */
+
+static bool list_of_one(const struct fx *x, uint32_t list, uint32_t *fields, enum pg_node type) {
+    return list != 0 && list + 1 < jt_end(x->t, list) && jt_skip(x->t, list + 1) >= jt_end(x->t, list) &&
+           fx_node(x, list + 1, fields) == type;
+}
+
+/* name = 'x' or name IN ('x', 'y'), of settings that anybody may show. */
+static bool names_showable(struct fx *x, uint32_t where) {
+    uint32_t e, c, list, end;
+    if (fx_node(x, where, &e) != NT_A_Expr) return false;
+    bool in = jt_str_is(x->t, jt_get(x->t, e, "kind"), "AEXPR_IN");
+    if (!in && !jt_str_is(x->t, jt_get(x->t, e, "kind"), "AEXPR_OP")) return false;
+    if (!list_of_one(x, jt_get(x->t, e, "name"), &c, NT_String) || !jt_str_is(x->t, jt_get(x->t, c, "sval"), "=")) return false;
+    if (fx_node(x, jt_get(x->t, e, "lexpr"), &c) != NT_ColumnRef) return false;
+    if (!list_of_one(x, jt_get(x->t, c, "fields"), &c, NT_String) || !jt_str_is(x->t, jt_get(x->t, c, "sval"), "name")) return false;
+    list = jt_get(x->t, e, "rexpr");
+    if (list == 0) return false;
+    end = jt_skip(x->t, list);
+    if (in) {
+        if (fx_node(x, list, &c) != NT_List || (list = jt_get(x->t, c, "items")) == 0) return false;
+        end = jt_end(x->t, list);
+        list++;
+    }
+    for (; list < end; list = jt_skip(x->t, list)) {
+        if (fx_node(x, list, &c) != NT_A_Const || jt_get(x->t, c, "sval") == 0) return false;
+        const char *name = fx_const_text(x, list);
+        if (name == NULL || (name = fx_fold(x, name)) == NULL || !pg_setting_showable(name)) return false;
+    }
+    return true;
+}
+
+/* The call in FROM pg_show_all_settings(), which is what the view calls; 0 when this is something else. */
+static uint32_t show_all_settings(struct fx *x, uint32_t range) {
+    static const char *const plain[] = {"lateral", "ordinality", "is_rowsfrom", "coldeflist"};
+    const char *parts[3];
+    uint32_t functions = jt_get(x->t, range, "functions"), fields, call;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (jt_get(x->t, range, plain[i]) != 0) return 0;
+    if (!list_of_one(x, functions, &fields, NT_List)) return 0;
+    uint32_t items = jt_get(x->t, fields, "items");
+    if (items == 0 || fx_node(x, items + 1, &call) != NT_FuncCall || jt_get(x->t, call, "args") != 0) return 0;
+    size_t n = fx_parts(x, jt_get(x->t, call, "funcname"), parts, 3);
+    bool catalog = n == 1 || (n == 2 && strcmp(parts[0], "pg_catalog") == 0);
+    return catalog && strcmp(parts[n - 1], "pg_show_all_settings") == 0 ? call : 0;
+}
+
+/* Drivers and tools ask pg_settings for one setting, which is no more than SHOW. It holds for the whole WHERE of a statement's own SELECT and nothing
+ * less: beside another condition, or below a query whose conditions are moved into it, the server may try an expression on every row
+ * before it looks at the name, and an error's text would show what is there (setting::integer > 0). HAVING is such a condition. */
+bool fx_named_settings(struct fx *x, uint32_t select) {
+    static const char *const none[] = {"withClause", "larg", "rarg", "lockingClause", "havingClause", "intoClause"};
+    uint32_t from;
+    x->named_rows = 0;
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        if (jt_get(x->t, select, none[i]) != 0) return true;
+    bool view = list_of_one(x, jt_get(x->t, select, "fromClause"), &from, NT_RangeVar);
+    if (view && !jt_str_is(x->t, jt_get(x->t, from, "relname"), "pg_settings")) return true;
+    if (!view && !list_of_one(x, jt_get(x->t, select, "fromClause"), &from, NT_RangeFunction)) return true;
+    uint32_t alias = jt_get(x->t, from, "alias");
+    if (alias != 0 && jt_get(x->t, alias, "colnames") != 0) return true; /* another column may be called name */
+    if (!view && (from = show_all_settings(x, from)) == 0) return true;
+    if (names_showable(x, jt_get(x->t, select, "whereClause"))) x->named_rows = from;
+    return x->err->rc == POL_PARSED;
+}
+
 bool fx_created(struct fx *x, uint32_t range_var) {
     if (range_var == 0) return fx_fail(x, POL_NOT_UNDERSTOOD, "a CREATE without a name is not understood");
     bool temp = jt_str_is(x->t, jt_get(x->t, range_var, "relpersistence"), "t") ||
@@ -203,9 +273,12 @@ bool fx_update(struct fx *x, uint32_t i) {
     bool where = jt_get(x->t, i, "whereClause") != 0;
     bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "fromClause") != 0;
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && walk_counting(x, jt_get(x->t, i, "targetList"), &reads);
+    bool named = false; /* WHERE true bounds nothing */
     ok = ok && fx_target(x, jt_get(x->t, i, "relation"), POL_UPDATE | (reads ? POL_SELECT : 0u)) &&
-         fx_walk_fields(x, NT_UpdateStmt, i, (const char *const[]){"withClause", "targetList", "relation", NULL});
+         walk_counting(x, jt_get(x->t, i, "whereClause"), &named) &&
+         fx_walk_fields(x, NT_UpdateStmt, i, (const char *const[]){"withClause", "targetList", "relation", "whereClause", NULL});
     if (x->s->kind == POL_K_UPDATE) x->s->where = where;
+    if (!named) x->s->unbounded = true;
     return leave(x, &s, ok);
 }
 
@@ -213,10 +286,13 @@ bool fx_delete(struct fx *x, uint32_t i) {
     struct scope s = enter(x);
     bool where = jt_get(x->t, i, "whereClause") != 0;
     bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "usingClause") != 0;
+    bool named = false;
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) &&
               fx_target(x, jt_get(x->t, i, "relation"), POL_DELETE | (reads ? POL_SELECT : 0u)) &&
-              fx_walk_fields(x, NT_DeleteStmt, i, (const char *const[]){"withClause", "relation", NULL});
+              walk_counting(x, jt_get(x->t, i, "whereClause"), &named) &&
+              fx_walk_fields(x, NT_DeleteStmt, i, (const char *const[]){"withClause", "relation", "whereClause", NULL});
     if (x->s->kind == POL_K_DELETE) x->s->where = where;
+    if (!named) x->s->unbounded = true;
     return leave(x, &s, ok);
 }
 
@@ -237,6 +313,7 @@ bool fx_merge(struct fx *x, uint32_t i) {
         else if (!jt_str_is(x->t, command, "CMD_NOTHING"))
             return leave(x, &s, fx_fail(x, POL_NOT_UNDERSTOOD, "a MERGE action is not understood"));
     }
+    if (access & (POL_UPDATE | POL_DELETE)) x->s->unbounded = true;
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && fx_target(x, jt_get(x->t, i, "relation"), access) &&
               fx_walk_fields(x, NT_MergeStmt, i, (const char *const[]){"withClause", "relation", NULL});
     return leave(x, &s, ok);

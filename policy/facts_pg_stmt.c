@@ -319,10 +319,21 @@ static bool into_clause(struct fx *x, uint32_t fields) {
     return false;
 }
 
+/* LIMIT ALL and LIMIT NULL are none. An expression may be NULL, so it counts for none. */
+static bool has_limit(const struct fx *x, uint32_t fields) {
+    uint32_t limit;
+    enum pg_node type = fx_node(x, jt_get(x->t, fields, "limitCount"), &limit);
+    return type == NT_ParamRef || (type == NT_A_Const && (jt_get(x->t, limit, "ival") != 0 || jt_get(x->t, limit, "fval") != 0));
+}
+
 static bool query_statement(struct fx *x, enum pg_node type, uint32_t fields, bool *known) {
     *known = true;
     switch (type) {
-    case NT_SelectStmt: set_kind(x, POL_K_SELECT, into_clause(x, fields) ? "SELECT INTO" : "SELECT", 0); break;
+    case NT_SelectStmt:
+        if (!fx_named_settings(x, fields)) return false;
+        x->s->limited = has_limit(x, fields);
+        set_kind(x, POL_K_SELECT, into_clause(x, fields) ? "SELECT INTO" : "SELECT", 0);
+        break;
     case NT_InsertStmt: set_kind(x, POL_K_INSERT, "INSERT", 0); break;
     case NT_UpdateStmt: set_kind(x, POL_K_UPDATE, "UPDATE", 0); break;
     case NT_DeleteStmt: set_kind(x, POL_K_DELETE, "DELETE", 0); break;

@@ -5,24 +5,30 @@
 
 struct builder {
     struct jt *t;
-    const char *json;
-    size_t len, at, cap;
-    uint32_t *open; /* indexes of the open containers */
-    size_t nopen, openc;
-    uint32_t max_depth;
-    uint32_t key; /* of the value that comes next */
+    const char *p, *end;
+    size_t cap;
+    uint32_t depth, max_depth;
+    uint32_t open; /* index of the innermost open container, whose "text" is the next one's until it is closed; NONE: none */
+    uint32_t key;  /* of the value that comes next */
     uint8_t keylen;
 };
+#define NONE UINT32_MAX
+/* All in one function, so that the builder lives in registers. */
+#define IN static inline __attribute__((always_inline))
 
-static enum jt_rc push(struct builder *b, uint8_t type, uint32_t text, uint32_t next) {
+static bool grow(struct jt *t, size_t cap) {
+    struct jt_value *moved = reallocarray(t->v, cap, sizeof *moved);
+    if (moved == NULL) return false;
+    t->v = moved;
+    return true;
+}
+
+IN enum jt_rc push(struct builder *b, uint8_t type, uint32_t text, uint32_t next) {
     struct jt *t = b->t;
-    if (t->n == UINT32_MAX) return JT_BAD;
+    if (t->n == NONE) return JT_BAD;
     if (t->n == b->cap) {
-        size_t cap = b->cap == 0 ? 256 : b->cap * 2;
-        struct jt_value *moved = reallocarray(t->v, cap, sizeof *moved);
-        if (moved == NULL) return JT_NO_MEMORY;
-        t->v = moved;
-        b->cap = cap;
+        if (!grow(t, b->cap * 2)) return JT_NO_MEMORY;
+        b->cap *= 2;
     }
     t->v[t->n++] = (struct jt_value){.key = b->key, .keylen = b->keylen, .type = type, .text = text, .next = next};
     b->key = 0;
@@ -30,133 +36,142 @@ static enum jt_rc push(struct builder *b, uint8_t type, uint32_t text, uint32_t 
     return JT_OK;
 }
 
-static enum jt_rc open_container(struct builder *b, uint8_t type) {
-    if (b->nopen >= b->max_depth) return JT_DEEP;
-    if (b->nopen == b->openc) {
-        size_t cap = b->openc == 0 ? 64 : b->openc * 2;
-        uint32_t *moved = reallocarray(b->open, cap, sizeof *moved);
-        if (moved == NULL) return JT_NO_MEMORY;
-        b->open = moved;
-        b->openc = cap;
-    }
-    b->open[b->nopen++] = b->t->n;
-    b->at++;
-    return push(b, type, 0, 0);
+IN enum jt_rc open_container(struct builder *b, uint8_t type) {
+    if (b->depth >= b->max_depth) return JT_DEEP;
+    enum jt_rc rc = push(b, type, b->open, 0);
+    if (rc != JT_OK) return rc;
+    b->open = b->t->n - 1;
+    b->depth++;
+    b->p++;
+    return JT_OK;
 }
 
-static bool in_object(const struct builder *b) { return b->nopen > 0 && b->t->v[b->open[b->nopen - 1]].type == JT_OBJECT; }
+IN bool in_object(const struct builder *b) { return b->open != NONE && b->t->v[b->open].type == JT_OBJECT; }
 
-/* at behind the opening quote; leaves it behind the closing one. */
-static bool scan_string(struct builder *b, size_t *start, size_t *len) {
-    *start = b->at;
-    const char *p = b->json + b->at, *end = b->json + b->len;
+/* How many of the eight bytes at p stand before the first quote or backslash; 8 when there is none. */
+IN size_t plain_bytes(const char *p) {
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t w, quote, back, found;
+    memcpy(&w, p, sizeof w);
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    w = __builtin_bswap64(w);
+#endif
+    quote = w ^ ones * '"';
+    back = w ^ ones * '\\';
+    found = (((quote - ones) & ~quote) | ((back - ones) & ~back)) & high; /* the lowest bit that is set is of a true one */
+    return found != 0 ? (size_t)__builtin_ctzll(found) / 8 : 8;
+}
+
+/* p behind the opening quote; leaves it behind the closing one. Most are short: a call of memchr() would cost more than the loop. */
+IN bool scan_string(struct builder *b, uint32_t *start, size_t *len) {
+    const char *p = b->p, *end = b->end, *begin = p;
     for (;;) {
-        const char *quote = memchr(p, '"', (size_t)(end - p));
-        if (quote == NULL) return false;
-        const char *back = quote;
-        while (back > b->json + *start && back[-1] == '\\') back--;
-        p = quote + 1;
-        if ((quote - back) % 2 == 0) {
-            *len = (size_t)(quote - b->json) - *start;
-            b->at = (size_t)(p - b->json);
-            return true;
-        }
+        size_t n = 8;
+        while (end - p >= 8 && (n = plain_bytes(p)) == 8) p += 8;
+        if (n < 8) p += n;
+        while (p < end && *p != '"' && *p != '\\') p++;
+        if (p >= end) return false;
+        if (*p == '"') break;
+        if (end - p < 2) return false;
+        p += 2;
     }
+    *start = (uint32_t)(begin - b->t->json);
+    *len = (size_t)(p - begin);
+    b->p = p + 1;
+    return true;
 }
 
-static enum jt_rc scan_number(struct builder *b) {
-    size_t start = b->at;
-    while (b->at < b->len && strchr("+-.0123456789eE", b->json[b->at]) != NULL && b->json[b->at] != '\0') b->at++;
-    if (b->at == start) return JT_BAD;
-    return push(b, JT_NUMBER, (uint32_t)start, (uint32_t)(b->at - start));
+static bool is_number_char(char c) { return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'; }
+
+IN enum jt_rc scan_number(struct builder *b) {
+    const char *begin = b->p;
+    while (b->p < b->end && is_number_char(*b->p)) b->p++;
+    if (b->p == begin) return JT_BAD;
+    return push(b, JT_NUMBER, (uint32_t)(begin - b->t->json), (uint32_t)(b->p - begin));
 }
 
-static enum jt_rc scan_literal(struct builder *b, const char *word, uint8_t type) {
+IN enum jt_rc scan_literal(struct builder *b, const char *word, uint8_t type) {
     size_t n = strlen(word);
-    if (n > b->len - b->at || memcmp(b->json + b->at, word, n) != 0) return JT_BAD;
-    b->at += n;
+    if (n > (size_t)(b->end - b->p) || memcmp(b->p, word, n) != 0) return JT_BAD;
+    b->p += n;
     return push(b, type, 0, 0);
 }
 
-static void skip_blanks(struct builder *b) {
-    while (b->at < b->len && (b->json[b->at] == ' ' || b->json[b->at] == '\n' || b->json[b->at] == '\r' || b->json[b->at] == '\t')) b->at++;
+static inline bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+/* The next character that is no blank, '\0' at the end. */
+IN char peek(struct builder *b) {
+    while (b->p < b->end && (unsigned char)*b->p <= ' ' && is_blank(*b->p)) b->p++;
+    return b->p < b->end ? *b->p : '\0';
 }
 
 /* "key": in front of a member's value. */
-static enum jt_rc scan_key(struct builder *b) {
-    size_t start, n;
-    if (b->at >= b->len || b->json[b->at] != '"') return JT_BAD;
-    b->at++;
-    if (!scan_string(b, &start, &n) || n > UINT8_MAX) return JT_BAD;
-    skip_blanks(b);
-    if (b->at >= b->len || b->json[b->at] != ':') return JT_BAD;
-    b->at++;
-    b->key = (uint32_t)start;
+IN enum jt_rc scan_key(struct builder *b) {
+    size_t n;
+    if (peek(b) != '"') return JT_BAD;
+    b->p++;
+    if (!scan_string(b, &b->key, &n) || n > UINT8_MAX || peek(b) != ':') return JT_BAD;
+    b->p++;
     b->keylen = (uint8_t)n;
     return JT_OK;
 }
 
-static enum jt_rc scan_value(struct builder *b, bool *opened) {
+IN enum jt_rc scan_value(struct builder *b, bool *opened) {
+    uint32_t start;
+    size_t n;
     *opened = false;
-    skip_blanks(b);
-    if (b->at >= b->len) return JT_BAD;
-    size_t start, n;
-    switch (b->json[b->at]) {
+    switch (peek(b)) {
     case '{': *opened = true; return open_container(b, JT_OBJECT);
     case '[': *opened = true; return open_container(b, JT_ARRAY);
     case '"':
-        b->at++;
+        b->p++;
         if (!scan_string(b, &start, &n)) return JT_BAD;
-        return push(b, JT_STRING, (uint32_t)start, (uint32_t)n);
+        return push(b, JT_STRING, start, (uint32_t)n);
     case 't': return scan_literal(b, "true", JT_TRUE);
     case 'f': return scan_literal(b, "false", JT_FALSE);
     case 'n': return scan_literal(b, "null", JT_NULL);
+    case '\0': return JT_BAD;
     default: return scan_number(b);
     }
 }
 
 /* Behind a value: closes what ends here, and steps over the comma to the next member. */
-static enum jt_rc after_value(struct builder *b) {
-    while (b->nopen > 0) {
-        skip_blanks(b);
-        if (b->at >= b->len) return JT_BAD;
-        char c = b->json[b->at++];
-        if (c == ',') return JT_OK;
-        if (c != (in_object(b) ? '}' : ']')) return JT_BAD;
-        b->t->v[b->open[--b->nopen]].next = b->t->n;
+IN enum jt_rc after_value(struct builder *b) {
+    while (b->open != NONE) {
+        char c = peek(b);
+        struct jt_value *v = &b->t->v[b->open];
+        if (c == ',') {
+            b->p++;
+            return JT_OK;
+        }
+        if (c != (v->type == JT_OBJECT ? '}' : ']')) return JT_BAD;
+        b->p++;
+        b->open = v->text;
+        b->depth--;
+        v->text = 0;
+        v->next = b->t->n;
     }
     return JT_OK;
 }
 
-static enum jt_rc build(struct builder *b) {
+IN enum jt_rc build(struct builder *b) {
     do {
         enum jt_rc rc;
         bool opened;
-        if (in_object(b)) {
-            skip_blanks(b);
-            rc = scan_key(b);
-            if (rc != JT_OK) return rc;
-        }
-        rc = scan_value(b, &opened);
-        if (rc != JT_OK) return rc;
-        if (opened) {
-            skip_blanks(b);
-            if (b->at >= b->len) return JT_BAD;
-            if (b->json[b->at] != (in_object(b) ? '}' : ']')) continue;
-        }
-        rc = after_value(b);
-        if (rc != JT_OK) return rc;
-    } while (b->nopen > 0);
-    skip_blanks(b);
-    return b->at == b->len ? JT_OK : JT_BAD;
+        if (in_object(b) && (rc = scan_key(b)) != JT_OK) return rc;
+        if ((rc = scan_value(b, &opened)) != JT_OK) return rc;
+        if (opened && peek(b) != (in_object(b) ? '}' : ']')) continue;
+        if ((rc = after_value(b)) != JT_OK) return rc;
+    } while (b->open != NONE);
+    return peek(b) == '\0' && b->p == b->end ? JT_OK : JT_BAD;
 }
 
 enum jt_rc jt_parse(struct jt *t, const char *json, size_t len, uint32_t max_depth) {
     *t = (struct jt){.json = json};
-    if (len >= UINT32_MAX) return JT_DEEP;
-    struct builder b = {.t = t, .json = json, .len = len, .max_depth = max_depth};
-    enum jt_rc rc = build(&b);
-    free(b.open);
+    if (len >= NONE) return JT_DEEP;
+    struct builder b = {.t = t, .p = json, .end = json + len, .max_depth = max_depth, .open = NONE};
+    b.cap = len / 11 < 4096 ? len / 11 + 16 : 4096; /* libpg_query writes about 11 bytes for a value */
+    enum jt_rc rc = grow(t, b.cap) ? build(&b) : JT_NO_MEMORY;
     if (rc != JT_OK) jt_free(t);
     return rc;
 }
@@ -164,18 +179,6 @@ enum jt_rc jt_parse(struct jt *t, const char *json, size_t len, uint32_t max_dep
 void jt_free(struct jt *t) {
     free(t->v);
     *t = (struct jt){0};
-}
-
-bool jt_key_is(const struct jt *t, uint32_t i, const char *key) {
-    size_t n = strlen(key);
-    return t->v[i].keylen == n && memcmp(t->json + t->v[i].key, key, n) == 0;
-}
-
-uint32_t jt_get(const struct jt *t, uint32_t i, const char *key) {
-    if (t->v[i].type != JT_OBJECT) return 0;
-    for (uint32_t c = i + 1; c < t->v[i].next; c = jt_skip(t, c))
-        if (jt_key_is(t, c, key)) return c;
-    return 0;
 }
 
 bool jt_str_is(const struct jt *t, uint32_t i, const char *s) {

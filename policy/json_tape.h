@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum jt_type { JT_OBJECT = 1, JT_ARRAY, JT_STRING, JT_NUMBER, JT_TRUE, JT_FALSE, JT_NULL };
 struct jt_value {
@@ -38,9 +39,20 @@ static inline uint32_t jt_first(const struct jt *t, uint32_t i) {
     return i + 1;
 }
 static inline uint32_t jt_end(const struct jt *t, uint32_t i) { return t->v[i].type <= JT_ARRAY ? t->v[i].next : i + 1; }
-bool jt_key_is(const struct jt *t, uint32_t i, const char *key);
+/* Inline, so that the length of a key that is written out is a constant. */
+static inline bool jt_key_is(const struct jt *t, uint32_t i, const char *key) {
+    size_t n = strlen(key);
+    return t->v[i].keylen == n && memcmp(t->json + t->v[i].key, key, n) == 0;
+}
 /* The member named key of object i; 0 when there is none (the root is nobody's member). */
-uint32_t jt_get(const struct jt *t, uint32_t i, const char *key);
+static inline uint32_t jt_get(const struct jt *t, uint32_t i, const char *key) {
+    const struct jt_value *v = t->v;
+    size_t n = strlen(key);
+    if (v[i].type != JT_OBJECT) return 0;
+    for (uint32_t c = i + 1; c < v[i].next; c = jt_skip(t, c))
+        if (v[c].keylen == n && memcmp(t->json + v[c].key, key, n) == 0) return c;
+    return 0;
+}
 bool jt_str_is(const struct jt *t, uint32_t i, const char *s); /* of text without escapes */
 /* A string's text with its escapes undone, in the arena; NULL when i is 0, no string, ill-formed, or memory is out. */
 char *jt_string(const struct jt *t, uint32_t i, struct pol_arena *a);

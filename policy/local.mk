@@ -2,8 +2,25 @@ noinst_LIBRARIES += libghpolicy.a
 libghpolicy_a_SOURCES = \
 	policy/arena.c \
 	policy/arena.h \
+	policy/catalog.c \
+	policy/catalog.h \
+	policy/catalog_sql.c \
+	policy/columns.c \
+	policy/columns.h \
+	policy/columns_expr.c \
+	policy/columns_from.c \
+	policy/columns_int.h \
+	policy/columns_names.c \
+	policy/columns_query.c \
+	policy/columns_safe.c \
+	policy/expr_pg.c \
+	policy/expr_pg.h \
 	policy/facts.c \
 	policy/facts.h \
+	policy/facts_my.c \
+	policy/facts_my.h \
+	policy/facts_my_int.h \
+	policy/facts_my_util.c \
 	policy/facts_pg.c \
 	policy/facts_pg.h \
 	policy/facts_pg_ddl.c \
@@ -11,8 +28,37 @@ libghpolicy_a_SOURCES = \
 	policy/facts_pg_query.c \
 	policy/facts_pg_stmt.c \
 	policy/file.h \
+	policy/grants.c \
+	policy/grants.h \
+	policy/grants_sql.c \
+	policy/grants_sql.h \
 	policy/json_tape.c \
 	policy/json_tape.h \
+	policy/lint.c \
+	policy/lint.h \
+	policy/mask_pg.c \
+	policy/my_ddl.c \
+	policy/my_expr.c \
+	policy/my_lex.c \
+	policy/my_lex.h \
+	policy/my_mode.c \
+	policy/my_parse.c \
+	policy/my_parse.h \
+	policy/my_pin.c \
+	policy/my_pin.h \
+	policy/my_query.c \
+	policy/my_reference.c \
+	policy/my_reference.h \
+	policy/my_stmt.c \
+	policy/my_tree.h \
+	policy/my_util.c \
+	policy/my_words.c \
+	policy/my_words.h \
+	policy/my_words.inc \
+	policy/obligations.c \
+	policy/obligations.h \
+	policy/parsed.c \
+	policy/parsed.h \
 	policy/pg_catalog.c \
 	policy/pg_catalog.h \
 	policy/pg_functions.c \
@@ -25,10 +71,23 @@ libghpolicy_a_SOURCES = \
 	policy/pg_settings.h \
 	policy/policy.c \
 	policy/policy.h \
+	policy/policy_columns.c \
 	policy/policy_int.h \
+	policy/policy_times.c \
+	policy/restrict.c \
+	policy/rewrite.h \
+	policy/rewrite_check.c \
+	policy/rewrite_dml.c \
+	policy/rewrite_from.c \
+	policy/rewrite_int.h \
+	policy/rewrite_pg.c \
 	policy/role.c \
+	policy/shape.h \
+	policy/shape_pg.c \
 	policy/text.c \
 	policy/text.h \
+	policy/times.c \
+	policy/times.h \
 	policy/verdict.c \
 	policy/words.c \
 	policy/words.h \

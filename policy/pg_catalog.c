@@ -24,6 +24,23 @@ static const char *const harmless[] = {
     "pg_type", "pg_user", "pg_views",
 };
 
+/* The others, in every PostgreSQL from 13 to 18: they need a grant, and an unqualified name means them. */
+static const char *const others[] = {
+    "pg_authid", "pg_config", "pg_cursors", "pg_db_role_setting", "pg_file_settings", "pg_foreign_server", "pg_foreign_table",
+    "pg_hba_file_rules", "pg_largeobject", "pg_largeobject_metadata", "pg_locks", "pg_prepared_statements", "pg_prepared_xacts",
+    "pg_replication_origin", "pg_replication_origin_status", "pg_replication_slots", "pg_seclabel", "pg_seclabels", "pg_sequences",
+    "pg_settings", "pg_shadow", "pg_shmem_allocations", "pg_shseclabel", "pg_stat_activity", "pg_stat_all_indexes",
+    "pg_stat_all_tables", "pg_stat_archiver", "pg_stat_bgwriter", "pg_stat_database", "pg_stat_database_conflicts", "pg_stat_gssapi",
+    "pg_stat_progress_analyze", "pg_stat_progress_basebackup", "pg_stat_progress_cluster", "pg_stat_progress_create_index",
+    "pg_stat_progress_vacuum", "pg_stat_replication", "pg_stat_slru", "pg_stat_ssl", "pg_stat_subscription", "pg_stat_sys_indexes",
+    "pg_stat_sys_tables", "pg_stat_user_functions", "pg_stat_user_indexes", "pg_stat_user_tables", "pg_stat_wal_receiver",
+    "pg_stat_xact_all_tables", "pg_stat_xact_sys_tables", "pg_stat_xact_user_functions", "pg_stat_xact_user_tables",
+    "pg_statio_all_indexes", "pg_statio_all_sequences", "pg_statio_all_tables", "pg_statio_sys_indexes", "pg_statio_sys_sequences",
+    "pg_statio_sys_tables", "pg_statio_user_indexes", "pg_statio_user_sequences", "pg_statio_user_tables", "pg_statistic",
+    "pg_statistic_ext_data", "pg_stats", "pg_stats_ext", "pg_subscription", "pg_subscription_rel", "pg_user_mapping",
+    "pg_user_mappings",
+};
+
 /* Not here: the option views of foreign servers, tables and user mappings (passwords). */
 static const char *const information_schema[] = {
     "administrable_role_authorizations", "applicable_roles", "attributes", "character_sets", "check_constraint_routine_usage",
@@ -40,11 +57,13 @@ static const char *const information_schema[] = {
 // clang-format on
 
 bool pg_catalog_harmless(const char *relation) { return POL_IN(harmless, relation); }
+bool pg_catalog_relation(const char *relation) { return POL_IN(harmless, relation) || POL_IN(others, relation); }
 bool pg_information_schema_harmless(const char *relation) { return POL_IN(information_schema, relation); }
 
 const char *pg_catalog_out_of_order(void) {
     const char *word = NULL;
     if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
     if (word == NULL) word = POL_OUT_OF_ORDER(information_schema);
+    if (word == NULL) word = POL_OUT_OF_ORDER(others);
     return word;
 }

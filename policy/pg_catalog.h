@@ -6,6 +6,8 @@
 
 /* Reading it tells about structure only: no other session's activity, no secret, no sample of column values. */
 bool pg_catalog_harmless(const char *relation);
+/* pg_catalog has it, harmless or not. */
+bool pg_catalog_relation(const char *relation);
 bool pg_information_schema_harmless(const char *relation);
 
 /* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */

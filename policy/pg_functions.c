@@ -7,10 +7,11 @@
 
 /* Names from pg_proc of PostgreSQL 15, judged one by one; sorted by their bytes. Not here, and so not allowed without a grant, are above all: query_to_xml,
  * table_to_xml, cursor_to_xml and their family, ts_stat and ts_rewrite (run SQL text); pg_read_file, pg_ls_dir, lo_* (files, large objects);
- * nextval, setval, currval (facts make relations of them when the name is a constant); set_config, current_setting (facts make settings of them);
+ * nextval, setval (facts make relations of them, and of currval, when the name is a constant); set_config, current_setting (facts make settings of them);
  * pg_sleep, pg_advisory_lock, pg_terminate_backend, pg_notify, pg_export_snapshot (waiting, locks, other sessions, channels); pg_stat_*
  * (other people's data and statements); functions that only operators and index methods need. pg_advisory_unlock_all is here because drivers
- * reset a session with it. lastval tells the session what it made itself. */
+ * reset a session with it. lastval, and currval of a name that the text does not hold (PDO's and DBI's last_insert_id), tell the session what it
+ * made itself. */
 
 // clang-format off
 static const char *const harmless[] = {
@@ -21,7 +22,8 @@ static const char *const harmless[] = {
     "box", "bpchar", "broadcast", "btrim", "cardinality", "cash_words", "cbrt", "ceil", "ceiling", "center", "char", "char_length",
     "character_length", "chr", "cidr", "circle", "clock_timestamp", "concat", "concat_ws", "convert", "convert_from", "convert_to",
     "corr", "cos", "cosd", "cosh", "cot", "cotd", "count", "covar_pop", "covar_samp", "cume_dist", "current_database", "current_query",
-    "current_schema", "current_schemas", "current_user", "date", "date_bin", "date_part", "date_trunc", "datemultirange", "daterange",
+    "current_schema", "current_schemas", "current_user", "currval", "date", "date_bin", "date_part", "date_trunc",
+    "datemultirange", "daterange",
     "decode", "degrees", "dense_rank", "diagonal", "diameter", "div", "encode", "enum_first", "enum_last", "enum_range", "every", "exp",
     "extract", "factorial", "family", "first_value", "float4", "float8", "floor", "format", "gcd", "gen_random_uuid", "generate_series",
     "generate_subscripts", "get_bit", "get_byte", "get_current_ts_config", "hash_array", "hash_array_extended", "hash_record",
@@ -71,22 +73,23 @@ static const char *const introspection[] = {
     "has_column_privilege", "has_database_privilege", "has_foreign_data_wrapper_privilege", "has_function_privilege",
     "has_language_privilege", "has_parameter_privilege", "has_schema_privilege", "has_sequence_privilege", "has_server_privilege",
     "has_table_privilege", "has_tablespace_privilege", "has_type_privilege", "inet_server_addr", "inet_server_port", "makeaclitem",
-    "obj_description", "pg_char_to_encoding", "pg_collation_actual_version", "pg_collation_is_visible", "pg_column_is_updatable",
-    "pg_conversion_is_visible", "pg_database_size", "pg_describe_object", "pg_encoding_max_length", "pg_encoding_to_char",
-    "pg_function_is_visible", "pg_get_catalog_foreign_keys", "pg_get_constraintdef", "pg_get_expr", "pg_get_function_arg_default",
-    "pg_get_function_arguments", "pg_get_function_identity_arguments", "pg_get_function_result", "pg_get_function_sqlbody",
-    "pg_get_functiondef", "pg_get_indexdef", "pg_get_keywords", "pg_get_object_address", "pg_get_partition_constraintdef",
-    "pg_get_partkeydef", "pg_get_publication_tables", "pg_get_replica_identity_index", "pg_get_ruledef", "pg_get_serial_sequence",
-    "pg_get_statisticsobjdef", "pg_get_statisticsobjdef_columns", "pg_get_statisticsobjdef_expressions", "pg_get_triggerdef",
-    "pg_get_userbyid", "pg_get_viewdef", "pg_has_role", "pg_identify_object", "pg_identify_object_as_address",
-    "pg_index_column_has_property", "pg_index_has_property", "pg_indexam_has_property", "pg_indexes_size", "pg_is_other_temp_schema",
-    "pg_listening_channels", "pg_my_temp_schema", "pg_opclass_is_visible", "pg_operator_is_visible", "pg_opfamily_is_visible",
-    "pg_options_to_table", "pg_partition_ancestors", "pg_partition_root", "pg_partition_tree", "pg_relation_is_publishable",
-    "pg_relation_is_updatable", "pg_relation_size", "pg_sequence_parameters", "pg_statistics_obj_is_visible", "pg_table_is_visible",
-    "pg_table_size", "pg_tablespace_location", "pg_timezone_abbrevs", "pg_timezone_names", "pg_total_relation_size",
-    "pg_ts_config_is_visible", "pg_ts_dict_is_visible", "pg_ts_parser_is_visible", "pg_ts_template_is_visible", "pg_type_is_visible",
-    "row_security_active", "shobj_description", "to_regclass", "to_regcollation", "to_regnamespace", "to_regoper", "to_regoperator",
-    "to_regproc", "to_regprocedure", "to_regrole", "to_regtype",
+    "obj_description", "pg_available_extension_versions", "pg_available_extensions", "pg_char_to_encoding",
+    "pg_collation_actual_version", "pg_collation_is_visible", "pg_column_is_updatable", "pg_conversion_is_visible", "pg_database_size",
+    "pg_describe_object", "pg_encoding_max_length", "pg_encoding_to_char", "pg_function_is_visible", "pg_get_catalog_foreign_keys",
+    "pg_get_constraintdef", "pg_get_expr", "pg_get_function_arg_default", "pg_get_function_arguments",
+    "pg_get_function_identity_arguments", "pg_get_function_result", "pg_get_function_sqlbody", "pg_get_functiondef", "pg_get_indexdef",
+    "pg_get_keywords", "pg_get_object_address", "pg_get_partition_constraintdef", "pg_get_partkeydef", "pg_get_publication_tables",
+    "pg_get_replica_identity_index", "pg_get_ruledef", "pg_get_serial_sequence", "pg_get_statisticsobjdef",
+    "pg_get_statisticsobjdef_columns", "pg_get_statisticsobjdef_expressions", "pg_get_triggerdef", "pg_get_userbyid", "pg_get_viewdef",
+    "pg_has_role", "pg_identify_object", "pg_identify_object_as_address", "pg_index_column_has_property", "pg_index_has_property",
+    "pg_indexam_has_property", "pg_indexes_size", "pg_is_other_temp_schema", "pg_listening_channels", "pg_my_temp_schema",
+    "pg_opclass_is_visible", "pg_operator_is_visible", "pg_opfamily_is_visible", "pg_options_to_table", "pg_partition_ancestors",
+    "pg_partition_root", "pg_partition_tree", "pg_relation_is_publishable", "pg_relation_is_updatable", "pg_relation_size",
+    "pg_sequence_parameters", "pg_statistics_obj_is_visible", "pg_table_is_visible", "pg_table_size", "pg_tablespace_location",
+    "pg_timezone_abbrevs", "pg_timezone_names", "pg_total_relation_size", "pg_ts_config_is_visible", "pg_ts_dict_is_visible",
+    "pg_ts_parser_is_visible", "pg_ts_template_is_visible", "pg_type_is_visible", "row_security_active", "shobj_description",
+    "to_regclass", "to_regcollation", "to_regnamespace", "to_regoper", "to_regoperator", "to_regproc", "to_regprocedure", "to_regrole",
+    "to_regtype",
 };
 
 static const char *const information_schema[] = {
@@ -153,7 +156,7 @@ static const char *const others[] = {
     "circle_out", "circle_overabove", "circle_overbelow", "circle_overlap", "circle_overleft", "circle_overright", "circle_recv",
     "circle_right", "circle_same", "circle_send", "circle_sub_pt", "close_ls", "close_lseg", "close_pb", "close_pl", "close_ps",
     "close_sb", "contjoinsel", "contsel", "cstring_in", "cstring_out", "cstring_recv", "cstring_send", "cume_dist_final",
-    "current_setting", "currtid2", "currval", "cursor_to_xml", "cursor_to_xmlschema", "database_to_xml", "database_to_xml_and_xmlschema",
+    "current_setting", "currtid2", "cursor_to_xml", "cursor_to_xmlschema", "database_to_xml", "database_to_xml_and_xmlschema",
     "database_to_xmlschema", "date_cmp", "date_cmp_timestamp", "date_cmp_timestamptz", "date_eq", "date_eq_timestamp",
     "date_eq_timestamptz", "date_ge", "date_ge_timestamp", "date_ge_timestamptz", "date_gt", "date_gt_timestamp", "date_gt_timestamptz",
     "date_in", "date_larger", "date_le", "date_le_timestamp", "date_le_timestamptz", "date_lt", "date_lt_timestamp",
@@ -271,8 +274,8 @@ static const char *const others[] = {
     "percent_rank_final", "percentile_cont_float8_final", "percentile_cont_float8_multi_final", "percentile_cont_interval_final",
     "percentile_cont_interval_multi_final", "percentile_disc_final", "percentile_disc_multi_final", "pg_advisory_lock",
     "pg_advisory_lock_shared", "pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared",
-    "pg_available_extension_versions", "pg_available_extensions", "pg_backup_start", "pg_backup_stop", "pg_blocking_pids",
-    "pg_cancel_backend", "pg_config", "pg_control_checkpoint", "pg_control_init", "pg_control_recovery", "pg_control_system",
+    "pg_backup_start", "pg_backup_stop", "pg_blocking_pids", "pg_cancel_backend", "pg_config",
+    "pg_control_checkpoint", "pg_control_init", "pg_control_recovery", "pg_control_system",
     "pg_copy_logical_replication_slot", "pg_copy_physical_replication_slot", "pg_create_logical_replication_slot",
     "pg_create_physical_replication_slot", "pg_create_restore_point", "pg_current_logfile", "pg_current_wal_flush_lsn",
     "pg_current_wal_insert_lsn", "pg_current_wal_lsn", "pg_cursor", "pg_database_collation_actual_version", "pg_ddl_command_in",

@@ -273,25 +273,35 @@ static const struct pg_field f_XmlSerialize[] = {S("xmloption"), N("expr"), T("t
 
 static const struct {
     const char *name;
+    size_t len;
     const struct pg_field *fields;
-} nodes[NT_COUNT] = {{"", NULL},
-#define X(name) {#name, f_##name},
+} nodes[NT_COUNT] = {{"", 0, NULL},
+#define X(name) {#name, sizeof #name - 1, f_##name},
                      PG_NODE_TYPES(X)
 #undef X
 };
 
-enum pg_node pg_node_of(const char *name, size_t len) {
-    size_t low = 1, high = NT_COUNT; /* the list is in the order of its bytes */
-    while (low < high) {
-        size_t mid = low + (high - low) / 2, n = strlen(nodes[mid].name);
-        int c = memcmp(name, nodes[mid].name, len < n ? len : n);
-        if (c == 0) c = len < n ? -1 : len > n;
-        if (c == 0) return (enum pg_node)mid;
-        if (c < 0)
-            high = mid;
-        else
-            low = mid + 1;
+/* name -> type: found some ten thousand times for a long statement. Filled before main(), read by all threads. */
+#define SLOTS 1024u
+static uint8_t slots[SLOTS];
+
+static size_t slot_of(const char *name, size_t len) {
+    uint32_t h = (uint32_t)len;
+    for (size_t i = 0; i < len; i++) h = h * 31 + (unsigned char)name[i];
+    return (h ^ h >> 10) & (SLOTS - 1);
+}
+
+__attribute__((constructor)) static void fill_slots(void) {
+    for (size_t i = 1; i < NT_COUNT; i++) {
+        size_t at = slot_of(nodes[i].name, nodes[i].len);
+        while (slots[at] != NT_NONE) at = (at + 1) & (SLOTS - 1);
+        slots[at] = (uint8_t)i;
     }
+}
+
+enum pg_node pg_node_of(const char *name, size_t len) {
+    for (size_t at = slot_of(name, len); slots[at] != NT_NONE; at = (at + 1) & (SLOTS - 1))
+        if (nodes[slots[at]].len == len && memcmp(nodes[slots[at]].name, name, len) == 0) return (enum pg_node)slots[at];
     return NT_NONE;
 }
 

@@ -305,19 +305,30 @@ static void scan_token(struct scan *s) {
     if (s->tokens > s->max_tokens && s->rc == PG_SCAN_OK) s->rc = PG_SCAN_TOKENS;
 }
 
-enum pg_scan_rc pg_scan(const char *sql, size_t len, uint32_t max_depth, uint32_t max_tokens, struct pg_scan *out) {
+enum pg_scan_rc pg_scan_tokens(const char *sql, size_t len, uint32_t max_depth, uint32_t max_tokens, struct pg_scan *out, pg_scan_each each,
+                               void *arg) {
     *out = (struct pg_scan){0};
     if (!gh_utf8_valid(sql, len)) return PG_SCAN_ENCODING;
     struct scan s = {.p = (const unsigned char *)sql, .max_depth = max_depth, .max_tokens = max_tokens};
     s.end = s.p + len;
     s.len = len;
     open_level(&s);
-    while (s.rc == PG_SCAN_OK && s.p < s.end)
-        if (!skip_blanks(&s)) scan_token(&s);
+    while (s.rc == PG_SCAN_OK && s.p < s.end) {
+        const unsigned char *start = s.p;
+        if (skip_blanks(&s)) continue;
+        scan_token(&s);
+        if (each == NULL || s.rc != PG_SCAN_OK) continue;
+        if (!each(arg, (uint32_t)(start - (const unsigned char *)sql), (uint32_t)(s.p - (const unsigned char *)sql)))
+            s.rc = PG_SCAN_NO_MEMORY;
+    }
     while (s.rc == PG_SCAN_OK && s.n > 1) close_level(&s);
     if (s.rc == PG_SCAN_OK) too_deep(&s, level_depth(&s.levels[0]));
     free(s.levels);
     out->depth = s.deepest;
     out->tokens = s.tokens;
     return s.rc;
+}
+
+enum pg_scan_rc pg_scan(const char *sql, size_t len, uint32_t max_depth, uint32_t max_tokens, struct pg_scan *out) {
+    return pg_scan_tokens(sql, len, max_depth, max_tokens, out, NULL, NULL);
 }

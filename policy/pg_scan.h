@@ -17,5 +17,10 @@ struct pg_scan {
 };
 /* Stops at the first limit that is passed. *out holds what was counted until then. */
 enum pg_scan_rc pg_scan(const char *sql, size_t len, uint32_t max_depth, uint32_t max_tokens, struct pg_scan *out);
+/* The same, and each gets the tokens in their order, as bytes [start, end): comments are none, a run of operator characters is one, U&"x" is three and
+ * N'x' two. False from it ends the scan with PG_SCAN_NO_MEMORY. */
+typedef bool (*pg_scan_each)(void *arg, uint32_t start, uint32_t end);
+enum pg_scan_rc pg_scan_tokens(const char *sql, size_t len, uint32_t max_depth, uint32_t max_tokens, struct pg_scan *out, pg_scan_each each,
+                               void *arg);
 
 #endif

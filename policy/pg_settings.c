@@ -39,10 +39,33 @@ static const char *const showable[] = {
     "standard_conforming_strings", "synchronous_commit", "temp_buffers", "timezone_abbreviations", "transform_null_equals",
     "wal_block_size",
 };
+
+/* What a text means does not depend on them. */
+static const char *const inert[] = {
+    "application_name", "backend_flush_after", "client_connection_check_interval", "client_encoding", "client_min_messages",
+    "constraint_exclusion", "cpu_index_tuple_cost", "cpu_operator_cost", "cpu_tuple_cost", "cursor_tuple_fraction",
+    "default_transaction_deferrable", "default_transaction_isolation", "default_transaction_read_only", "effective_cache_size",
+    "enable_async_append", "enable_bitmapscan", "enable_gathermerge", "enable_hashagg", "enable_hashjoin", "enable_incremental_sort",
+    "enable_indexonlyscan", "enable_indexscan", "enable_material", "enable_memoize", "enable_mergejoin", "enable_nestloop",
+    "enable_parallel_append", "enable_parallel_hash", "enable_partition_pruning", "enable_partitionwise_aggregate",
+    "enable_partitionwise_join", "enable_seqscan", "enable_sort", "enable_tidscan", "extra_float_digits", "from_collapse_limit", "geqo",
+    "geqo_effort", "geqo_generations", "geqo_pool_size", "geqo_seed", "geqo_selection_bias", "geqo_threshold",
+    "idle_in_transaction_session_timeout", "idle_session_timeout", "jit", "jit_above_cost", "jit_inline_above_cost",
+    "jit_optimize_above_cost", "join_collapse_limit", "lock_timeout", "max_parallel_workers_per_gather", "min_parallel_index_scan_size",
+    "min_parallel_table_scan_size", "parallel_leader_participation", "parallel_setup_cost", "parallel_tuple_cost", "plan_cache_mode",
+    "random_page_cost", "seq_page_cost", "statement_timeout", "tcp_keepalives_count", "tcp_keepalives_idle", "tcp_keepalives_interval",
+    "tcp_user_timeout", "transaction_deferrable", "transaction_isolation", "transaction_read_only", "work_mem",
+};
+
+static const char *const unpinnable[] = {
+    "role", "row_security", "search_path", "session_authorization", "session_replication_role",
+};
 // clang-format on
 
 bool pg_setting_harmless(const char *name) { return strcmp(name, "seed") == 0 || POL_IN(harmless, name); }
-bool pg_setting_showable(const char *name) { return pg_setting_harmless(name) || POL_IN(showable, name); }
+/* Gatehouse's own: whose session it is, for row security policies and logs at the database. */
+static bool is_ours(const char *name) { return strncmp(name, "gatehouse.", 10) == 0; }
+bool pg_setting_showable(const char *name) { return pg_setting_harmless(name) || POL_IN(showable, name) || is_ours(name); }
 
 static bool is_true(const char *v) {
     static const char *const words[] = {"on", "true", "yes", "1", "t", "y", "tr", "tru", "ye"};
@@ -153,6 +176,7 @@ enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const 
         return *wanted = "origin", same_if(value == NULL || strcasecmp(value, "origin") == 0);
     if (strcmp(name, "role") == 0) return *wanted = "none", same_if(value == NULL || strcmp(value, "none") == 0);
     if (strcmp(name, "session_authorization") == 0) return *wanted = "DEFAULT", same_if(value == NULL);
+    if (is_ours(name)) return same_if(value == NULL);
     if (strcmp(name, "search_path") == 0) return same_if(value == NULL || same_path(pins, value));
     if (strcmp(name, "timezone") == 0 && pins->time_zone != NULL)
         return *wanted = pins->time_zone, same_if(value == NULL || strcasecmp(value, pins->time_zone) == 0);
@@ -161,9 +185,15 @@ enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const 
     return configured_pin(pins, name, value, wanted);
 }
 
+bool pg_setting_inert(const char *name) { return POL_IN(inert, name); }
+
+bool pg_setting_unpinnable(const char *name) { return POL_IN(unpinnable, name); }
+
 const char *pg_settings_out_of_order(void) {
     const char *word = NULL;
     if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
     if (word == NULL) word = POL_OUT_OF_ORDER(showable);
+    if (word == NULL) word = POL_OUT_OF_ORDER(inert);
+    if (word == NULL) word = POL_OUT_OF_ORDER(unpinnable);
     return word;
 }

@@ -16,6 +16,13 @@ enum pg_pin { PG_PIN_NONE, PG_PIN_SAME, PG_PIN_OTHER };
  * *wanted, when not NULL, is the pinned value in words. */
 enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const char *value, const char **wanted);
 
+/* Pinned because it decides what names mean or whose rights apply: an identity for which neither matters may be let change it. What decides how text
+ * is read (client_encoding, standard_conforming_strings, backslash_quote) and what the configuration fixes is not. */
+bool pg_setting_unpinnable(const char *name);
+
+/* What a text means and does is the same whatever it is set to. */
+bool pg_setting_inert(const char *name);
+
 /* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
 const char *pg_settings_out_of_order(void);
 

@@ -9,18 +9,12 @@
 #define MAX_BYTES (4u << 20)
 #define MAX_RULES 100000u
 
-struct loading {
-    struct pol_policy *p;
-    struct yaml_doc *doc;
-    struct pol_error *err;
-};
-
-static bool no_memory(const struct loading *l, const struct yaml_node *n) { return yaml_fail(n, l->err, "out of memory"); }
+static bool no_memory(const struct pol_loading *l, const struct yaml_node *n) { return yaml_fail(n, l->err, "out of memory"); }
 
 /* --- patterns --- */
 
 /* One part of schema.name at *s: a plain word (folded as the server does, so capitals must be quoted), or "quoted", taken literally. */
-static const char *pattern_part(const struct loading *l, const char **s, bool *exact, const char **problem) {
+static const char *pattern_part(const struct pol_loading *l, const char **s, bool *exact, const char **problem) {
     const char *p = *s;
     char *out = pol_alloc(l->p->arena, strlen(p) + 1);
     size_t n = 0;
@@ -48,7 +42,7 @@ static const char *pattern_part(const struct loading *l, const char **s, bool *e
     return out;
 }
 
-static bool load_pattern(const struct loading *l, const struct yaml_node *n, const char *text, struct pol_pattern *out) {
+bool pol_load_pattern(const struct pol_loading *l, const struct yaml_node *n, const char *text, struct pol_pattern *out) {
     const char *s = text, *problem = "expected schema.name";
     out->exact = true;
     if (strcmp(text, "*") == 0) {
@@ -66,9 +60,9 @@ static bool load_pattern(const struct loading *l, const struct yaml_node *n, con
     return true;
 }
 
-static const struct yaml_node *item_of(const struct yaml_node *n, size_t i) { return yaml_kind(n) == YAML_LIST ? yaml_at(n, i) : n; }
+const struct yaml_node *pol_item_of(const struct yaml_node *n, size_t i) { return yaml_kind(n) == YAML_LIST ? yaml_at(n, i) : n; }
 
-static bool load_patterns(struct loading *l, const struct yaml_node *n, struct pol_pattern **out, size_t *count) {
+static bool load_patterns(struct pol_loading *l, const struct yaml_node *n, struct pol_pattern **out, size_t *count) {
     const char *const *texts;
     if (n == NULL) return true;
     if (!yaml_strings(l->doc, n, &texts, count, l->err)) return false;
@@ -76,13 +70,13 @@ static bool load_patterns(struct loading *l, const struct yaml_node *n, struct p
     *out = pol_alloc_array(l->p->arena, *count, sizeof **out);
     if (*out == NULL) return no_memory(l, n);
     for (size_t i = 0; i < *count; i++)
-        if (!load_pattern(l, item_of(n, i), texts[i], &(*out)[i])) return false;
+        if (!pol_load_pattern(l, pol_item_of(n, i), texts[i], &(*out)[i])) return false;
     return true;
 }
 
 /* --- a rule --- */
 
-static bool load_words(struct loading *l, const struct yaml_node *n, const char *const **out) {
+static bool load_words(struct pol_loading *l, const struct yaml_node *n, const char *const **out) {
     const char *const *texts;
     size_t count;
     if (n == NULL) return true;
@@ -91,14 +85,14 @@ static bool load_words(struct loading *l, const struct yaml_node *n, const char 
     const char **copy = pol_alloc_array(l->p->arena, count + 1, sizeof *copy);
     if (copy == NULL) return no_memory(l, n);
     for (size_t i = 0; i < count; i++) {
-        if (texts[i][0] == '\0') return yaml_fail(item_of(n, i), l->err, "an empty name");
+        if (texts[i][0] == '\0') return yaml_fail(pol_item_of(n, i), l->err, "an empty name");
         if ((copy[i] = pol_strdup(l->p->arena, texts[i])) == NULL) return no_memory(l, n);
     }
     *out = copy;
     return true;
 }
 
-static bool load_actions(struct loading *l, const struct yaml_node *n, unsigned *actions) {
+static bool load_actions(struct pol_loading *l, const struct yaml_node *n, unsigned *actions) {
     const char *const *words;
     size_t count;
     if (!yaml_strings(l->doc, n, &words, &count, l->err)) return false;
@@ -107,7 +101,7 @@ static bool load_actions(struct loading *l, const struct yaml_node *n, unsigned 
         unsigned bits = pol_action_of(words[i]);
         if (bits == 0)
             return yaml_fail(
-                item_of(n, i), l->err,
+                pol_item_of(n, i), l->err,
                 "\"%.60s\" is no action; known: select, insert, update, delete, truncate, lock, create, alter, drop, grant, execute, "
                 "maintain, notify, set, files, temp, and the sets read, write, ddl, all",
                 words[i]);
@@ -116,7 +110,7 @@ static bool load_actions(struct loading *l, const struct yaml_node *n, unsigned 
     return true;
 }
 
-static bool load_text(struct loading *l, const struct yaml_node *n, const char **out) {
+static bool load_text(struct pol_loading *l, const struct yaml_node *n, const char **out) {
     const char *s;
     if (n == NULL) return true;
     if (!yaml_str(n, &s, l->err)) return false;
@@ -125,7 +119,7 @@ static bool load_text(struct loading *l, const struct yaml_node *n, const char *
     return *out != NULL || no_memory(l, n);
 }
 
-static bool load_rule_databases(struct loading *l, const struct yaml_node *n, struct pol_rule *r) {
+static bool load_rule_databases(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
     if (n == NULL) return true;
     if (!load_words(l, n, &r->databases)) return false;
     for (size_t i = 0; r->databases[i] != NULL; i++) {
@@ -134,49 +128,168 @@ static bool load_rule_databases(struct loading *l, const struct yaml_node *n, st
             return true;
         }
         if (!pol_policy_has_database(l->p, r->databases[i]))
-            return yaml_fail(item_of(n, i), l->err, "database \"%.80s\" is not listed under databases", r->databases[i]);
+            return yaml_fail(pol_item_of(n, i), l->err, "database \"%.80s\" is not listed under databases", r->databases[i]);
     }
     return true;
 }
 
-static bool check_rule(struct loading *l, const struct yaml_node *n, const struct pol_rule *r) {
+/* --- ask --- */
+
+#define ASK_MIN_MS   1000u
+#define ASK_MAX_MS   (7u * 24u * 3600u * 1000u)
+#define WAIT_MAX_MS  600000u
+#define GLASS_MAX_MS (24u * 3600u * 1000u)
+
+/* "return", or "wait 30s". */
+static bool load_mode(const struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}};
+    const char *text;
+    char *end;
+    if (!yaml_str(n, &text, l->err)) return false;
+    if (strcmp(text, "return") == 0) return true;
+    if (strncmp(text, "wait ", 5) == 0 && text[5] >= '1' && text[5] <= '9' && strlen(text) < 16) {
+        uint64_t count = strtoull(text + 5, &end, 10);
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+            if (strcmp(end, units[i].unit) == 0 && count <= WAIT_MAX_MS / units[i].ms) r->wait_ms = count * units[i].ms;
+    }
+    return r->wait_ms >= 100 ||
+           yaml_fail(n, l->err, "\"%.40s\": expected return, or wait and a time of 100ms to 10m, as in wait 30s", text);
+}
+
+const char *pol_scope_name(enum pol_scope s) {
+    static const char *const names[] = {"statement", "kind", "rule"};
+    return names[s];
+}
+
+bool pol_scope_of(const char *word, enum pol_scope *out) {
+    for (int i = POL_SCOPE_STATEMENT; i <= POL_SCOPE_RULE; i++)
+        if (strcmp(word, pol_scope_name((enum pol_scope)i)) == 0) {
+            *out = (enum pol_scope)i;
+            return true;
+        }
+    return false;
+}
+
+/* grant: { max: 30m, scope: kind } */
+static bool load_grant(const struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const char *const keys[] = {"max", "scope", NULL}, *const scopes[] = {"statement", "kind", "rule", NULL};
+    const struct yaml_node *max, *scope;
+    int at = POL_SCOPE_STATEMENT;
+    if (n == NULL) return true;
+    if (!yaml_keys(n, keys, l->err)) return false;
+    if ((max = yaml_get(n, "max")) == NULL) return yaml_fail(n, l->err, "\"max\" is missing: the longest time that an approver may give");
+    if (!yaml_duration(max, ASK_MIN_MS, ASK_MAX_MS, &r->grant_ms, l->err)) return false;
+    if ((scope = yaml_get(n, "scope")) != NULL && !yaml_enum(scope, scopes, &at, l->err)) return false;
+    r->grant_scope = (enum pol_scope)at;
+    return true;
+}
+
+/* breakglass: { groups: oncall, for: 15m } */
+static bool load_glass(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const char *const keys[] = {"groups", "for", NULL};
+    const struct yaml_node *at;
+    if (n == NULL) return true;
+    if (!yaml_keys(n, keys, l->err)) return false;
+    if ((at = yaml_get(n, "groups")) == NULL) return yaml_fail(n, l->err, "\"groups\" is missing: who may break the glass");
+    if (!load_words(l, at, &r->glass)) return false;
+    for (size_t i = 0; r->glass[i] != NULL; i++)
+        if (strcmp(r->glass[i], "*") == 0) return yaml_fail(pol_item_of(at, i), l->err, "\"*\" would let everybody pass: list groups");
+    if ((at = yaml_get(n, "for")) == NULL) return yaml_fail(n, l->err, "\"for\" is missing: how long, as in for: 15m");
+    return yaml_duration(at, ASK_MIN_MS, GLASS_MAX_MS, &r->glass_ms, l->err);
+}
+
+/* The keys of a rule that asks. */
+static bool load_ask(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const char *const keys[] = {"approvers", "quorum", "expires", "window", "justification", "mode", "grant", "breakglass", NULL};
+    static const char *const words[] = {"optional", "required", NULL};
+    int64_t quorum = 1;
+    int justify = 0;
+    const struct yaml_node *at;
+    for (size_t i = 0; !r->ask && keys[i] != NULL; i++)
+        if ((at = yaml_get(n, keys[i])) != NULL) return yaml_fail(at, l->err, "only a rule with \"ask\" has this key");
+    if (!r->ask) return true;
+    r->expires_ms = 900000;
+    r->window_ms = 600000;
+    if (!load_words(l, yaml_get(n, "approvers"), &r->approvers)) return false;
+    if (r->approvers == NULL) return yaml_fail(n, l->err, "\"approvers\" is missing: the groups whose members may agree");
+    for (size_t i = 0; r->approvers[i] != NULL; i++)
+        if (strcmp(r->approvers[i], "*") == 0)
+            return yaml_fail(pol_item_of(yaml_get(n, "approvers"), i), l->err, "\"*\" would let everybody agree: list groups");
+    if ((at = yaml_get(n, "quorum")) != NULL && !yaml_int(at, 1, 16, &quorum, l->err)) return false;
+    if ((at = yaml_get(n, "expires")) != NULL && !yaml_duration(at, ASK_MIN_MS, ASK_MAX_MS, &r->expires_ms, l->err)) return false;
+    if ((at = yaml_get(n, "window")) != NULL && !yaml_duration(at, ASK_MIN_MS, ASK_MAX_MS, &r->window_ms, l->err)) return false;
+    if ((at = yaml_get(n, "justification")) != NULL && !yaml_enum(at, words, &justify, l->err)) return false;
+    r->quorum = (unsigned)quorum;
+    r->justify = justify == 1;
+    if (!load_grant(l, yaml_get(n, "grant"), r) || !load_glass(l, yaml_get(n, "breakglass"), r)) return false;
+    return (at = yaml_get(n, "mode")) == NULL || load_mode(l, at, r);
+}
+
+static bool check_rule(struct pol_loading *l, const struct yaml_node *n, const struct pol_rule *r) {
     if (r->groups == NULL && r->principals == NULL) return yaml_fail(n, l->err, "a rule needs groups or principals (\"*\" is everyone)");
     bool bound = (r->actions & ~(unsigned)POL_UNBOUND) != 0;
     if (bound && r->non == 0) return yaml_fail(n, l->err, "\"on\" is missing: these actions are about relations (\"*.*\" is every one)");
     if (!bound && r->non > 0) return yaml_fail(yaml_get(n, "on"), l->err, "\"on\" has no effect: these actions are about no relation");
     if (r->deny && r->reason == NULL) return yaml_fail(n, l->err, "a deny rule needs a reason, in a sentence for whoever is refused");
     if (!r->deny && r->reason != NULL) return yaml_fail(yaml_get(n, "reason"), l->err, "only a deny rule has a reason");
+    if (r->unpin && (r->deny || r->ask || !r->everything || r->actions != POL_ALL_ACTIONS))
+        return yaml_fail(yaml_get(n, "unpin"), l->err, "only a rule that allows all on \"*.*\" can unpin: for it alone no name matters");
+    if (r->deny && (r->has_columns || r->rows != NULL || r->write != NULL || r->read_only || r->where || r->need_limit))
+        return yaml_fail(n, l->err,
+                         "a deny rule denies all of a relation: columns, rows, write, require and read_only belong into allow rules");
+    if (pol_rule_restricts(r) && (r->actions & (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)) == 0)
+        return yaml_fail(n, l->err, "columns, rows and write are about select, insert, update and delete, of which the rule allows none");
+    if (r->unpin && r->times != NULL)
+        return yaml_fail(yaml_get(n, "times"), l->err,
+                         "a rule with times cannot unpin: what names mean would have to be known again when they end");
+    if (r->unpin && pol_rule_restricts(r))
+        return yaml_fail(yaml_get(n, "unpin"), l->err, "a rule that hides columns or rows cannot unpin: names must mean what they say");
     if (r->deny && r->nfunctions > 0)
         return yaml_fail(yaml_get(n, "functions"), l->err, "functions are denied unless a rule allows them; a deny rule cannot list them");
     return true;
 }
 
-static bool load_rule(struct loading *l, const struct yaml_node *n, struct pol_rule *r) {
-    static const char *const keys[] = {"name", "groups",    "principals", "database", "allow", "deny",
-                                       "on",   "functions", "reason",     "hint",     NULL};
+static bool load_rule(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const char *const keys[] = {"name",      "groups",        "principals", "database", "allow",      "deny",    "ask",
+                                       "on",        "columns",       "rows",       "write",    "limits",     "require", "read_only",
+                                       "functions", "reason",        "hint",       "unpin",    "approvers",  "quorum",  "expires",
+                                       "window",    "justification", "mode",       "grant",    "breakglass", "times",   NULL};
     if (!yaml_keys(n, keys, l->err)) return false;
-    const struct yaml_node *allow = yaml_get(n, "allow"), *deny = yaml_get(n, "deny"), *name = yaml_get(n, "name"),
-                           *db = yaml_get(n, "database");
+    const struct yaml_node *allow = yaml_get(n, "allow"), *deny = yaml_get(n, "deny"), *ask = yaml_get(n, "ask"),
+                           *name = yaml_get(n, "name"), *db = yaml_get(n, "database");
     if (name == NULL) return yaml_fail(n, l->err, "a rule needs a name");
     if (!load_text(l, name, &r->name)) return false;
     if (db == NULL) return yaml_fail(n, l->err, "\"database\" is missing: a name, a list of names, or \"*\"");
-    if (allow == NULL && deny == NULL) return yaml_fail(n, l->err, "a rule needs either allow or deny");
-    if (allow != NULL && deny != NULL) return yaml_fail(deny, l->err, "a rule has either allow or deny, not both; make two rules of it");
+    if (allow == NULL && deny == NULL && ask == NULL) return yaml_fail(n, l->err, "a rule needs either allow, deny or ask");
+    if ((allow != NULL) + (deny != NULL) + (ask != NULL) > 1)
+        return yaml_fail(deny != NULL ? deny : ask, l->err, "a rule has either allow, deny or ask; make two rules of it");
     r->deny = deny != NULL;
+    r->ask = ask != NULL;
     if (!load_words(l, yaml_get(n, "groups"), &r->groups) || !load_words(l, yaml_get(n, "principals"), &r->principals) ||
-        !load_rule_databases(l, db, r) || !load_actions(l, r->deny ? deny : allow, &r->actions) ||
+        !load_rule_databases(l, db, r) ||
+        !load_actions(l,
+                      r->deny  ? deny
+                      : r->ask ? ask
+                               : allow,
+                      &r->actions) ||
         !load_patterns(l, yaml_get(n, "on"), &r->on, &r->non) ||
         !load_patterns(l, yaml_get(n, "functions"), &r->functions, &r->nfunctions) || !load_text(l, yaml_get(n, "reason"), &r->reason) ||
         !load_text(l, yaml_get(n, "hint"), &r->hint))
         return false;
     for (size_t i = 0; i < r->non; i++)
         if (strcmp(r->on[i].schema, "*") == 0 && strcmp(r->on[i].name, "*") == 0) r->everything = true;
+    const struct yaml_node *unpin = yaml_get(n, "unpin");
+    if (unpin != NULL && !yaml_bool(unpin, &r->unpin, l->err)) return false;
+    if (!pol_load_restrictions(l, n, r) || !pol_load_times(l, yaml_get(n, "times"), r) || !load_ask(l, n, r)) return false;
     return check_rule(l, n, r);
 }
 
 /* --- the file --- */
 
-static bool load_databases(struct loading *l, const struct yaml_node *n) {
+static bool load_databases(struct pol_loading *l, const struct yaml_node *n) {
     static const char *const keys[] = {"mode", NULL}, *const modes[] = {"enforce", "observe", NULL};
     if (n == NULL || yaml_kind(n) != YAML_MAP || yaml_len(n) == 0)
         return yaml_fail(n != NULL ? n : yaml_root(l->doc), l->err,
@@ -202,7 +315,7 @@ static int by_name(const void *a, const void *b) {
     return c != 0 ? c : (*x > *y) - (*x < *y);
 }
 
-static bool check_names(struct loading *l, const struct yaml_node *rules) {
+static bool check_names(struct pol_loading *l, const struct yaml_node *rules) {
     const struct pol_rule **all = calloc(l->p->nrules + 1, sizeof *all);
     if (all == NULL) return no_memory(l, rules);
     for (size_t i = 0; i < l->p->nrules; i++) all[i] = &l->p->rules[i];
@@ -218,7 +331,7 @@ static bool check_names(struct loading *l, const struct yaml_node *rules) {
     return ok;
 }
 
-static bool load_rules(struct loading *l, const struct yaml_node *n) {
+static bool load_rules(struct pol_loading *l, const struct yaml_node *n) {
     if (n == NULL || yaml_kind(n) != YAML_LIST)
         return yaml_fail(n != NULL ? n : yaml_root(l->doc), l->err, "\"rules\" must be a list of rules");
     if (yaml_len(n) > MAX_RULES) return yaml_fail(n, l->err, "more than %u rules", MAX_RULES);
@@ -229,13 +342,14 @@ static bool load_rules(struct loading *l, const struct yaml_node *n) {
     return check_names(l, n);
 }
 
-static bool load_root(struct loading *l) {
-    static const char *const keys[] = {"version", "databases", "rules", NULL};
+static bool load_root(struct pol_loading *l) {
+    static const char *const keys[] = {"version", "databases", "tags", "rules", NULL};
     const struct yaml_node *root = yaml_root(l->doc), *version;
     int64_t v;
     if (!yaml_keys(root, keys, l->err)) return false;
     if ((version = yaml_get(root, "version")) == NULL) return yaml_fail(root, l->err, "\"version: 1\" is missing");
-    return yaml_int(version, 1, 1, &v, l->err) && load_databases(l, yaml_get(root, "databases")) && load_rules(l, yaml_get(root, "rules"));
+    return yaml_int(version, 1, 1, &v, l->err) && load_databases(l, yaml_get(root, "databases")) &&
+           pol_load_tags(l, yaml_get(root, "tags")) && load_rules(l, yaml_get(root, "rules"));
 }
 
 static bool hash_text(struct pol_policy *p, const char *text, size_t len) {
@@ -254,7 +368,7 @@ struct pol_policy *pol_policy_load_text(const char *name, const char *text, size
         atomic_init(&p->refs, 1);
         p->arena = pol_arena_new();
     }
-    struct loading l = {p, doc, err};
+    struct pol_loading l = {p, doc, err};
     bool ok = p != NULL && p->arena != NULL && hash_text(p, text, len);
     if (!ok) no_memory(&l, yaml_root(doc));
     ok = ok && load_root(&l);
@@ -291,3 +405,10 @@ bool pol_policy_has_database(const struct pol_policy *p, const char *database) {
         if (strcmp(p->databases[i].name, database) == 0) return true;
     return false;
 }
+
+size_t pol_policy_rules(const struct pol_policy *p) { return p->nrules; }
+const char *pol_policy_rule_name(const struct pol_policy *p, size_t i) { return p->rules[i].name; }
+bool pol_policy_rule_unpins(const struct pol_policy *p, size_t i) { return p->rules[i].unpin; }
+bool pol_policy_rule_asks(const struct pol_policy *p, size_t i) { return p->rules[i].ask; }
+
+const char *pol_policy_database(const struct pol_policy *p, size_t i) { return i < p->ndatabases ? p->databases[i].name : NULL; }

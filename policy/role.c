@@ -1,4 +1,5 @@
 /* What applies to one identity on one database, indexed so that a verdict does not read 10,000 rules. */
+#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 
 #include <stdlib.h>
@@ -22,6 +23,24 @@ bool pol_glob(const char *pattern, const char *text) {
     }
     while (*pattern == '*') pattern++;
     return *pattern == '\0';
+}
+
+bool pol_matches(const struct pol_pattern *p, const char *schema, const char *name) {
+    if (p->exact) return strcmp(p->schema, schema) == 0 && strcmp(p->name, name) == 0;
+    return pol_glob(p->schema, schema) && pol_glob(p->name, name);
+}
+
+bool pol_role_system(const struct pol_role *r, const char *schema) {
+    return r->pins.mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
+}
+
+void pol_role_my_mode(struct pol_role *r, unsigned mode) {
+    r->pins.my_mode = mode;
+    r->pins.my_mode_known = true;
+}
+
+bool pol_system_schema(const char *schema) {
+    return strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0 || strcmp(schema, POL_OWN_SCHEMA) == 0;
 }
 
 uint32_t pol_name_hash(const char *schema, const char *name) {
@@ -54,7 +73,7 @@ static bool copy_pins(struct pol_role *r, const struct pol_pins *pins) {
     if (path == NULL) return false;
     for (size_t i = 0; i < pins->nsearch_path; i++)
         if ((path[i] = pol_strdup(r->arena, pins->search_path[i])) == NULL) return false;
-    r->pins = (struct pol_pins){.search_path = path, .nsearch_path = pins->nsearch_path};
+    r->pins = (struct pol_pins){.search_path = path, .nsearch_path = pins->nsearch_path, .mysql = pins->mysql};
     size_t n = 0;
     while (pins->settings != NULL && pins->settings[n] != NULL) n++;
     const char **settings = pol_alloc_array(r->arena, n + 1, sizeof *settings);
@@ -65,6 +84,65 @@ static bool copy_pins(struct pol_role *r, const struct pol_pins *pins) {
     r->pins.time_zone = pol_strdup(r->arena, pins->time_zone);
     r->pins.date_style = pol_strdup(r->arena, pins->date_style);
     return (r->pins.time_zone != NULL) == (pins->time_zone != NULL) && (r->pins.date_style != NULL) == (pins->date_style != NULL);
+}
+
+static bool copy_subject(struct pol_role *r, const struct pol_subject *who) {
+    struct pol_claim *claims = pol_alloc_array(r->arena, who->nclaims, sizeof *claims);
+    if (claims == NULL) return false;
+    for (size_t i = 0; i < who->nclaims; i++) {
+        claims[i] = (struct pol_claim){pol_strdup(r->arena, who->claims[i].name), pol_strdup(r->arena, who->claims[i].value)};
+        if (claims[i].name == NULL || claims[i].value == NULL) return false;
+    }
+    r->claims = claims;
+    r->nclaims = who->nclaims;
+    r->groups = pol_alloc_array(r->arena, who->ngroups + 1, sizeof *r->groups);
+    if (r->groups == NULL) return false;
+    for (size_t i = 0; i < who->ngroups; i++)
+        if ((r->groups[i] = pol_strdup(r->arena, who->groups[i])) == NULL) return false;
+    r->principal = pol_strdup(r->arena, who->principal);
+    return (r->principal != NULL) == (who->principal != NULL);
+}
+
+/* What follows from the rules that hold now. */
+static void add_up(struct pol_role *r) {
+    r->unbound = r->everywhere = 0;
+    r->super = NULL;
+    r->asks = r->asks_by_name = r->unpin = false;
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        if (rule->deny || !pol_rule_on(r, rule)) continue;
+        /* Who writes "all" on some relations means those: server files, settings and code must be named, or all be allowed on all. */
+        bool all_on_some = rule->actions == POL_ALL_ACTIONS && !rule->everything;
+        r->unbound |= rule->actions & (all_on_some ? POL_TEMP : POL_UNBOUND);
+        if (rule->everything) r->everywhere |= rule->actions;
+        if (rule->everything && rule->actions == POL_ALL_ACTIONS && r->super == NULL) r->super = rule;
+        r->asks = r->asks || rule->ask;
+        r->asks_by_name = r->asks_by_name || (rule->ask && !rule->everything);
+        r->unpin = r->unpin || (rule->unpin && !r->keep_pins);
+    }
+}
+
+/* Nobody has said yet what time it is: nothing is granted that depends on it. */
+static bool find_times(struct pol_role *r) {
+    bool any = false;
+    for (size_t i = 0; i < r->nrules; i++) any = any || r->rules[i]->times != NULL;
+    if (any && (r->off = pol_alloc_array(r->arena, r->policy->nrules, sizeof *r->off)) == NULL) return false;
+    for (size_t i = 0; any && i < r->nrules; i++) r->off[r->rules[i] - r->policy->rules] = r->rules[i]->times != NULL && !r->rules[i]->deny;
+    add_up(r);
+    return true;
+}
+
+bool pol_role_at(struct pol_role *r, int64_t unix_s) {
+    bool changed = false;
+    for (size_t i = 0; r->off != NULL && i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        if (rule->times == NULL) continue;
+        bool *off = &r->off[rule - r->policy->rules], now = !pol_times_hold(rule->times, rule->ntimes, unix_s);
+        changed = changed || *off != now;
+        *off = now;
+    }
+    if (changed) add_up(r);
+    return changed;
 }
 
 static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t *patterns) {
@@ -78,17 +156,15 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         if (!applies(rule, who, r->database)) continue;
         r->rules[r->nrules++] = rule;
         *patterns += rule->non;
+        if (r->wall == NULL && (rule->deny || pol_rule_restricts(rule))) r->wall = rule;
         if (rule->deny) {
             if (r->deny == NULL) r->deny = rule;
             continue;
         }
-        /* Who writes "all" on some relations means those: server files, settings and code must be named, or all be allowed on all. */
-        bool all_on_some = rule->actions == POL_ALL_ACTIONS && !rule->everything;
-        r->unbound |= rule->actions & (all_on_some ? POL_TEMP : POL_UNBOUND);
-        if (rule->everything) r->everywhere |= rule->actions;
-        if (rule->everything && rule->actions == POL_ALL_ACTIONS && r->super == NULL) r->super = rule;
+        r->restricts = r->restricts || pol_rule_restricts(rule);
+        r->read_only = r->read_only || rule->read_only;
     }
-    return true;
+    return find_times(r);
 }
 
 static bool index_patterns(struct pol_role *r, size_t patterns) {
@@ -118,8 +194,8 @@ struct pol_role *pol_role_new(struct pol_policy *p, const struct pol_subject *wh
     size_t patterns;
     r->policy = pol_policy_ref(p);
     r->arena = pol_arena_new();
-    if (r->arena == NULL || (r->database = pol_strdup(r->arena, database)) == NULL || !copy_pins(r, pins) ||
-        !find_rules(r, who, &patterns) || !index_patterns(r, patterns)) {
+    if (r->arena == NULL || (r->database = pol_strdup(r->arena, database)) == NULL || !copy_pins(r, pins) || !copy_subject(r, who) ||
+        !pol_views_init(r) || !find_rules(r, who, &patterns) || !index_patterns(r, patterns)) {
         pol_role_free(r);
         return NULL;
     }
@@ -131,11 +207,41 @@ struct pol_role *pol_role_new(struct pol_policy *p, const struct pol_subject *wh
 void pol_role_free(struct pol_role *r) {
     if (r == NULL) return;
     pol_policy_unref(r->policy);
+    pol_catalog_unref(r->catalog);
     pol_arena_free(r->arena);
     free(r);
 }
 
+void pol_role_use_catalog(struct pol_role *r, struct pol_catalog *catalog, bool rewrites) {
+    if (r->catalog == NULL && catalog != NULL) r->catalog = pol_catalog_ref(catalog);
+    r->rewrites = rewrites;
+}
+
+bool pol_role_restricts(const struct pol_role *r) { return r->restricts; }
+bool pol_role_read_only(const struct pol_role *r) { return r->read_only; }
+bool pol_role_everything(const struct pol_role *r) { return r->super != NULL && r->wall == NULL && !r->asks_by_name; }
+void pol_role_keep_pins(struct pol_role *r) {
+    r->keep_pins = true;
+    r->unpin = false;
+}
 bool pol_role_observes(const struct pol_role *r) { return r->observes; }
+size_t pol_role_rules(const struct pol_role *r) { return r->nrules; }
+const char *pol_role_rule(const struct pol_role *r, size_t i) { return r->rules[i]->name; }
+
+bool pol_rule_glass(const struct pol_role *r, const struct pol_rule *rule) {
+    for (const char *const *g = rule->glass; g != NULL && *g != NULL; g++)
+        for (const char *const *mine = r->groups; *mine != NULL; mine++)
+            if (strcmp(*g, *mine) == 0) return true;
+    return false;
+}
+
+uint64_t pol_role_glass_ms(const struct pol_role *r) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < r->nrules; i++)
+        if (pol_rule_glass(r, r->rules[i]) && r->rules[i]->glass_ms > most) most = r->rules[i]->glass_ms;
+    return most;
+}
+
 bool pol_role_any(const struct pol_role *r) {
     for (size_t i = 0; i < r->nrules; i++)
         if (!r->rules[i]->deny) return true;

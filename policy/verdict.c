@@ -1,4 +1,6 @@
-/* The verdict: an explicit deny wins; then every access needs a rule that grants it; else denied. */
+/* The verdict: an explicit deny wins; then every access needs a rule that grants it; else denied. What a rule asks about waits for people. */
+#include "policy/my_pin.h"
+#include "policy/my_reference.h"
 #include "policy/pg_catalog.h"
 #include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
@@ -13,6 +15,10 @@ struct judge {
     const struct pol_role *r;
     const struct pol_stmt *s;
     struct pol_verdict *v;
+    const struct pol_rule *lacks; /* a rule that would have a WHERE here */
+    const struct pol_rule *off;   /* one that would grant some of it at another time */
+    bool asked;                   /* a rule asks about this statement */
+    bool many;                    /* more of them than a request holds */
 };
 
 #define HINT_RELATIONS 8
@@ -46,13 +52,14 @@ static void allowed_hint(const struct pol_role *r, char *out, size_t size) {
     out[0] = '\0';
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];
-        for (size_t j = 0; !rule->deny && j < rule->non; j++) {
+        for (size_t j = 0; !rule->deny && pol_rule_on(r, rule) && j < rule->non; j++) {
             if (shown >= HINT_RELATIONS) {
                 more++;
                 continue;
             }
             action_words(rule->actions, words, sizeof words);
-            add(out, size, "%s%.64s.%.64s (%s)", shown > 0 ? "; " : "Allowed here: ", rule->on[j].schema, rule->on[j].name, words);
+            add(out, size, "%s%.64s.%.64s (%s%s)", shown > 0 ? "; " : "Allowed here: ", rule->on[j].schema, rule->on[j].name, words,
+                rule->ask ? ", after approval" : "");
             shown++;
         }
     }
@@ -87,42 +94,88 @@ static bool not_granted(struct judge *j, const char *action, const char *what) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "%s on %s is not allowed by the policy", action, what);
     add(v->detail, sizeof v->detail, "No rule allows %s on %s to you on database \"%.60s\".", action, what, j->r->database);
+    if (j->off == NULL) return false;
+    char times[300];
+    pol_times_words(j->off->times, j->off->ntimes, times, sizeof times);
+    v->detail[0] = '\0';
+    add(v->detail, sizeof v->detail, "No rule allows it now; the rule \"%.200s\" does at other times: %s.", j->off->name, times);
     return false;
 }
 
-/* --- relations --- */
+/* --- asking --- */
 
-static bool matches(const struct pol_pattern *p, const char *schema, const char *name) {
-    if (p->exact) return strcmp(p->schema, schema) == 0 && strcmp(p->name, name) == 0;
-    return pol_glob(p->schema, schema) && pol_glob(p->name, name);
+static void ask_by(struct judge *j, const struct pol_rule *rule) {
+    struct pol_ask *a = &j->v->ask;
+    j->asked = true;
+    for (size_t i = 0; i < a->n; i++)
+        if (a->by[i].rule == rule->name) return;
+    if (a->n == POL_ASKS) {
+        j->many = true;
+        return;
+    }
+    a->by[a->n].rule = rule->name;
+    a->by[a->n].approvers = rule->approvers;
+    a->by[a->n].quorum = rule->quorum;
+    a->by[a->n].grant_ms = rule->grant_ms;
+    a->by[a->n].grant_scope = rule->grant_scope;
+    a->by[a->n].glass_ms = pol_rule_glass(j->r, rule) ? rule->glass_ms : 0;
+    bool first = a->n++ == 0;
+    if (first || rule->expires_ms < a->expires_ms) a->expires_ms = rule->expires_ms;
+    if (first || rule->window_ms < a->window_ms) a->window_ms = rule->window_ms;
+    if (first || rule->wait_ms < a->wait_ms) a->wait_ms = rule->wait_ms;
+    a->justify = a->justify || rule->justify;
 }
+
+/* What cannot be seen into may do whatever any of them asks about; with actions: those that ask about one of these, on whatever. */
+static void ask_all(struct judge *j, unsigned actions) {
+    for (size_t i = 0; j->r->asks && i < j->r->nrules; i++)
+        if (j->r->rules[i]->ask && pol_rule_on(j->r, j->r->rules[i]) && (j->r->rules[i]->actions & actions)) ask_by(j, j->r->rules[i]);
+}
+
+/* Actions that are about no relation in the text, whatever "on" says: DROP SCHEMA may take any relation along. Who writes "all" on some relations
+ * does not mean settings, files and the like: see find_rules(). */
+static void ask_actions(struct judge *j, unsigned actions) {
+    for (size_t i = 0; j->r->asks && i < j->r->nrules; i++) {
+        const struct pol_rule *rule = j->r->rules[i];
+        bool all_on_some = rule->actions == POL_ALL_ACTIONS && !rule->everything;
+        unsigned mask = all_on_some ? ~(unsigned)POL_UNBOUND | POL_TEMP : ~0u;
+        if (rule->ask && pol_rule_on(j->r, rule) && (rule->actions & actions & mask)) ask_by(j, rule);
+    }
+}
+
+/* --- relations --- */
 
 /* "*.*" of an ordinary rule means the users' own schemas: PostgreSQL's (pg_catalog, pg_toast, ...) must be written out, unless all is allowed and
  * nothing denied: pg_stats and pg_toast hold what other relations hold. */
 static bool grants(const struct pol_role *r, const struct pol_entry *e, const char *schema) {
     if (e->rule->deny) return false;
-    if (r->deny == NULL && e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
-    bool system = strncmp(schema, "pg_", 3) == 0 || strcmp(schema, "information_schema") == 0;
-    return !system || strchr(e->pattern->schema, '*') == NULL;
+    if (r->wall == NULL && e->rule->everything && e->rule->actions == POL_ALL_ACTIONS) return true;
+    return !pol_role_system(r, schema) || strchr(e->pattern->schema, '*') == NULL;
 }
 
-/* One pattern's share in the actions granted and in the first rule that denies. */
-static void count_entry(const struct pol_role *r, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted,
+/* One pattern's share in the actions granted, in the first rule that denies, and in those that ask. */
+static void count_entry(struct judge *j, const struct pol_entry *e, const char *schema, const char *name, unsigned wanted,
                         unsigned *granted, const struct pol_rule **deny) {
-    if (!matches(e->pattern, schema, name)) return;
-    if (grants(r, e, schema))
-        *granted |= e->rule->actions;
-    else if (e->rule->deny && (e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
+    const struct pol_rule *rule = e->rule;
+    bool on = pol_rule_on(j->r, rule);
+    if (!pol_matches(e->pattern, schema, name)) return;
+    if (grants(j->r, e, schema)) {
+        if (on) *granted |= rule->actions;
+        if (!on && (rule->actions & wanted) && j->off == NULL) j->off = rule;
+        if (on && rule->ask && (rule->actions & wanted)) ask_by(j, rule);
+        if (rule->where && j->s->unbounded && (rule->actions & wanted & (POL_UPDATE | POL_DELETE)) && j->lacks == NULL) j->lacks = rule;
+    } else if (on && e->rule->deny && (e->rule->actions & wanted) && (*deny == NULL || e->rule < *deny))
         *deny = e->rule;
 }
 
 /* The actions that rules grant on schema.name, and the first rule that denies one of wanted. */
-static unsigned rules_on(const struct pol_role *r, const char *schema, const char *name, unsigned wanted, const struct pol_rule **deny) {
+static unsigned rules_on(struct judge *j, const char *schema, const char *name, unsigned wanted, const struct pol_rule **deny) {
+    const struct pol_role *r = j->r;
     unsigned granted = 0;
     *deny = NULL;
     for (uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
-        count_entry(r, &r->exact[at - 1], schema, name, wanted, &granted, deny);
-    for (size_t i = 0; i < r->nglobs; i++) count_entry(r, &r->globs[i], schema, name, wanted, &granted, deny);
+        count_entry(j, &r->exact[at - 1], schema, name, wanted, &granted, deny);
+    for (size_t i = 0; i < r->nglobs; i++) count_entry(j, &r->globs[i], schema, name, wanted, &granted, deny);
     return granted;
 }
 
@@ -131,12 +184,19 @@ static const struct pol_rule *first_denial(const struct pol_role *r, unsigned ac
         const struct pol_rule *rule = r->rules[i];
         /* a denial on some relations denies nothing that is about none */
         unsigned mask = rule->everything ? rule->actions : rule->non == 0 ? rule->actions & POL_UNBOUND : 0u;
-        if (rule->deny && (mask & actions)) return rule;
+        if (rule->deny && pol_rule_on(r, rule) && (mask & actions)) return rule;
     }
     return NULL;
 }
 
-static bool is_open_catalog(const char *schema, const char *name) {
+static bool any_now(const struct pol_role *r) {
+    for (size_t i = 0; i < r->nrules; i++)
+        if (!r->rules[i]->deny && pol_rule_on(r, r->rules[i])) return true;
+    return false;
+}
+
+static bool is_open_catalog(const struct pol_role *r, const char *schema, const char *name) {
+    if (r->pins.mysql) return my_catalog_open(schema, name);
     if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
     return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
 }
@@ -147,9 +207,11 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     const struct pol_rule *deny;
     char what[160];
     snprintf(what, sizeof what, "%.70s.%.70s", schema, rel->name);
+    j->off = NULL;
     if (strcmp(schema, "pg_temp") == 0) {
         const struct pol_rule *no_temp = first_denial(j->r, POL_TEMP);
         if (no_temp != NULL) return denied_by(j, no_temp, "temp", what);
+        ask_actions(j, POL_TEMP);
         if (j->r->unbound & POL_TEMP) return true;
         return not_granted(j, "temp", what);
     }
@@ -161,9 +223,14 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
         add(v->hint, sizeof v->hint, "Write SET name = value.");
         return false;
     }
-    unsigned granted = rules_on(j->r, schema, rel->name, rel->access, &deny);
+    unsigned granted = rules_on(j, schema, rel->name, rel->access, &deny);
     if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), what);
-    if (is_open_catalog(schema, rel->name) && pol_role_any(j->r)) granted |= POL_SELECT;
+    bool named_settings = rel->named_rows && strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0;
+    bool open = (named_settings || is_open_catalog(j->r, schema, rel->name)) && any_now(j->r);
+    if (open) granted |= POL_SELECT;
+    /* Stored data under another name (pg_toast), or the catalog itself, which a write turns into anything. */
+    if (pol_role_system(j->r, schema) && (!open || (rel->access & ~(unsigned)POL_SELECT)))
+        ask_all(j, rel->access & ~(unsigned)POL_SELECT ? POL_ALL_ACTIONS : POL_SELECT);
     if ((rel->access & ~granted) == 0) return true;
     return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), what);
 }
@@ -173,7 +240,7 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
     if (rel->schema != NULL) return judge_candidate(j, rel, rel->schema);
     if (rel->catalog) {
         if (!judge_candidate(j, rel, "pg_catalog")) return false;
-        if (pg_catalog_harmless(rel->name)) return true; /* pg_catalog has it, and is searched first */
+        if (pg_catalog_relation(rel->name) && (rel->access & POL_CREATE) == 0) return true; /* pg_catalog has it, and is searched first */
     }
     if (j->r->pins.nsearch_path == 0) {
         not_granted(j, pol_action_name(lowest(rel->access)), rel->name);
@@ -188,20 +255,34 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
 /* --- functions --- */
 
 /* A right to everything covers every function, unless a denial says that something is not covered: query_to_xml('SELECT ..') would reach it. */
+static bool all_granted(const struct pol_role *r) { return r->super != NULL && r->wall == NULL; }
+
+/* "*" does not mean the gate's own schema, and to whom anything is hidden no rule opens it: a hash that can be asked for any value is no mask. */
+static bool own(const struct pol_pattern *p, const char *schema) {
+    return strcmp(schema, POL_OWN_SCHEMA) == 0 && strchr(p->schema, '*') != NULL;
+}
+
 static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
-    if (r->super != NULL && r->deny == NULL) return true;
+    if (all_granted(r)) return true;
+    if (r->restricts && strcmp(schema, POL_OWN_SCHEMA) == 0) return false;
     for (size_t i = 0; i < r->nrules; i++)
-        for (size_t k = 0; !r->rules[i]->deny && k < r->rules[i]->nfunctions; k++)
-            if (matches(&r->rules[i]->functions[k], schema, name)) return true;
+        for (size_t k = 0; !r->rules[i]->deny && pol_rule_on(r, r->rules[i]) && k < r->rules[i]->nfunctions; k++)
+            if (pol_matches(&r->rules[i]->functions[k], schema, name) && !own(&r->rules[i]->functions[k], schema)) return true;
     return false;
 }
 
+/* MySQL's own functions have no schema; rules list them as those of the database mysql. */
+#define MY_NATIVE "mysql"
+static bool native_harmless(const struct pol_function *f) { return f->schema == NULL && my_function_harmless_anywhere(f->name); }
+
 static bool function_allowed(const struct pol_role *r, const struct pol_function *f) {
     bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
-    if (r->super != NULL && r->deny == NULL) return true;
+    if (all_granted(r)) return true;
+    if (r->pins.mysql) return native_harmless(f) || function_granted(r, f->schema != NULL ? f->schema : MY_NATIVE, f->name);
     if (catalog && pg_function_harmless(f->name)) return true;
-    if (catalog && pg_function_introspection(f->name) && pol_role_any(r)) return true;
-    if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name) && pol_role_any(r))
+    if (catalog && pg_function_introspection(f->name) && any_now(r)) return true;
+    if (catalog && strcmp(f->name, "pg_notify") == 0 && (r->unbound & POL_NOTIFY) && first_denial(r, POL_NOTIFY) == NULL) return true;
+    if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name) && any_now(r))
         return true;
     if (f->schema != NULL) return function_granted(r, f->schema, f->name);
     if (pg_function_built_in(f->name)) return function_granted(r, "pg_catalog", f->name);
@@ -210,8 +291,47 @@ static bool function_allowed(const struct pol_role *r, const struct pol_function
     return r->pins.nsearch_path > 0;
 }
 
+/* A function in one schema, when it is allowed: the rules that ask about it by name; all of them when no rule names it and only a right to everything
+ * covers it, because it may do anything. */
+static void ask_function_in(struct judge *j, const char *schema, const char *name) {
+    bool named = false;
+    for (size_t i = 0; i < j->r->nrules; i++) {
+        const struct pol_rule *rule = j->r->rules[i];
+        for (size_t k = 0; !rule->deny && pol_rule_on(j->r, rule) && k < rule->nfunctions; k++) {
+            if (!pol_matches(&rule->functions[k], schema, name)) continue;
+            named = true;
+            if (rule->ask) ask_by(j, rule);
+        }
+    }
+    if (!named) ask_all(j, POL_ALL_ACTIONS);
+}
+
+static void ask_function(struct judge *j, const struct pol_function *f) {
+    bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
+    if (!j->r->asks) return;
+    if (j->r->pins.mysql) {
+        if (!native_harmless(f)) ask_function_in(j, f->schema != NULL ? f->schema : MY_NATIVE, f->name);
+        return;
+    }
+    if (catalog && strcmp(f->name, "pg_notify") == 0) {
+        ask_actions(j, POL_NOTIFY);
+        return;
+    }
+    if (catalog && (pg_function_harmless(f->name) || pg_function_introspection(f->name))) return;
+    if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name)) return;
+    if (f->schema != NULL)
+        ask_function_in(j, f->schema, f->name);
+    else if (pg_function_built_in(f->name))
+        ask_function_in(j, "pg_catalog", f->name);
+    else
+        for (size_t i = 0; i < j->r->pins.nsearch_path; i++) ask_function_in(j, j->r->pins.search_path[i], f->name);
+}
+
 static bool judge_function(struct judge *j, const struct pol_function *f) {
-    if (function_allowed(j->r, f)) return true;
+    if (function_allowed(j->r, f)) {
+        ask_function(j, f);
+        return true;
+    }
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "the function %.70s%s%.70s is not allowed by the policy", f->schema != NULL ? f->schema : "",
         f->schema != NULL ? "." : "", f->name);
@@ -237,6 +357,10 @@ static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char 
     add(v->detail, sizeof v->detail,
         "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
     v->hint[0] = '\0';
+    if (strncmp(s->name, "gatehouse.", 10) == 0) {
+        v->detail[0] = '\0';
+        add(v->detail, sizeof v->detail, "It tells the database whose session this is: Gatehouse alone sets it, when it connects.");
+    }
     if (wanted != NULL)
         add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);
     else if (strcmp(s->name, "search_path") == 0) {
@@ -248,17 +372,30 @@ static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char 
     return false;
 }
 
-static bool judge_set(struct judge *j, const struct pol_setting *s) {
+static bool judge_set(struct judge *j, const struct pol_setting *s, bool may_unpin) {
     const char *wanted;
     bool may_set = (j->r->unbound & POL_SET) != 0 && first_denial(j->r, POL_SET) == NULL;
     if (s->show) {
-        if (may_set || pg_setting_showable(s->name)) return true;
+        if (may_set || (j->r->pins.mysql ? my_setting_showable(s->name) : pg_setting_showable(s->name))) return true;
+    } else if (j->r->pins.mysql) {
+        enum pg_pin pin = my_setting_pin(&j->r->pins, s->name, s->value, &wanted);
+        if (pin == PG_PIN_OTHER) return refuse_pin(j, s, wanted);
+        if (pin == PG_PIN_SAME || my_setting_harmless(s->name)) return true;
+        if (may_set) {
+            ask_actions(j, POL_SET);
+            return true;
+        }
     } else if (strcmp(s->name, "all") == 0) {
         return true; /* RESET ALL goes back to the startup packet's values: the pins */
     } else {
         enum pg_pin pin = pg_setting_pin(&j->r->pins, s->name, s->value, &wanted);
+        if (pin == PG_PIN_OTHER && may_unpin && pg_setting_unpinnable(s->name)) return j->v->unpins = true;
         if (pin == PG_PIN_OTHER) return refuse_pin(j, s, wanted);
-        if (pin == PG_PIN_SAME || may_set || pg_setting_harmless(s->name)) return true;
+        if (pin == PG_PIN_SAME || pg_setting_harmless(s->name)) return true;
+        if (may_set) {
+            ask_actions(j, POL_SET);
+            return true;
+        }
     }
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "%s %.80s is not allowed by the policy", s->show ? "showing the setting" : "changing the setting",
@@ -276,6 +413,7 @@ static bool judge_actions(struct judge *j) {
     char what[96];
     snprintf(what, sizeof what, "database \"%.60s\"", j->r->database);
     if (deny != NULL) return denied_by(j, deny, j->s->tag, what);
+    ask_actions(j, actions);
     if ((actions & ~granted) == 0) return true;
     not_granted(j, j->s->tag, what);
     struct pol_verdict *v = j->v;
@@ -290,15 +428,51 @@ static bool judge_actions(struct judge *j) {
 /* Code that cannot be seen into may do anything: it needs a rule for everything, and no denial of any relation to walk around. */
 static bool judge_opaque(struct judge *j) {
     if (!j->s->opaque || (j->s->kind == POL_K_CALL && j->r->super == NULL && j->s->nfunctions > 0)) return true;
-    const struct pol_rule *deny = j->r->deny;
-    if (j->r->super != NULL && deny == NULL) return true;
-    struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? deny : NULL);
+    const struct pol_rule *wall = j->r->wall;
+    if (j->r->super != NULL && wall == NULL) {
+        ask_all(j, POL_ALL_ACTIONS);
+        return true;
+    }
+    struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? wall : NULL);
     add(v->message, sizeof v->message, "%s is not allowed by the policy: what it does cannot be seen from its text", j->s->tag);
     if (j->r->super != NULL)
-        add(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" denies.", deny->name);
+        add(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", wall->name, wall->deny ? "denies" : "hides");
     else
         add(v->detail, sizeof v->detail, "It needs a rule that allows all on \"*.*\"; none allows that to you on database \"%.60s\".",
             j->r->database);
+    return false;
+}
+
+/* What was allowed because everything is: code that may have changed search_path or role. */
+static bool hides(const struct judge *j) {
+    if (!all_granted(j->r)) return false;
+    if (j->s->opaque) return true;
+    for (size_t i = 0; i < j->s->nfunctions; i++) {
+        const struct pol_function *f = &j->s->functions[i];
+        bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
+        if (j->r->pins.mysql && native_harmless(f)) continue;
+        if (j->r->pins.mysql || !catalog || (!pg_function_harmless(f->name) && !pg_function_introspection(f->name))) return true;
+    }
+    return false;
+}
+
+static bool no_where(struct judge *j) {
+    struct pol_verdict *v = refuse(j, "42501", j->lacks);
+    add(v->message, sizeof v->message, "%s is allowed by the policy only with a WHERE", j->s->tag);
+    add(v->detail, sizeof v->detail, "The rule \"%.200s\" requires one in every UPDATE and DELETE.", j->lacks->name);
+    if (j->lacks->hint == NULL) snprintf(v->hint, sizeof v->hint, "%s", "Say in a WHERE which rows are meant.");
+    return false;
+}
+
+/* What names mean hangs on the default database. */
+static bool judge_use(struct judge *j) {
+    const char *db = j->s->use_schema;
+    if (db == NULL || (j->r->pins.mysql && j->r->pins.nsearch_path > 0 && strcmp(db, j->r->pins.search_path[0]) == 0)) return true;
+    struct pol_verdict *v = refuse(j, "42501", NULL);
+    add(v->message, sizeof v->message, "the default database may not be changed in this session");
+    add(v->detail, sizeof v->detail, "It decides what names mean: it is pinned for every identity.");
+    v->hint[0] = '\0';
+    add(v->hint, sizeof v->hint, "Write database.name for relations elsewhere.");
     return false;
 }
 
@@ -308,17 +482,23 @@ static bool judge_statement(struct judge *j) {
     for (size_t i = 0; i < s->nrelations; i++) { /* explicit denials first: their reasons say more than "no rule" */
         const struct pol_relation *rel = &s->relations[i];
         if (rel->schema == NULL) continue;
-        rules_on(j->r, rel->schema, rel->name, rel->access, &deny);
+        rules_on(j, rel->schema, rel->name, rel->access, &deny);
         if (deny != NULL) return judge_relation(j, rel);
     }
-    if (!judge_actions(j)) return false;
+    if (!judge_actions(j) || !judge_use(j)) return false;
     for (size_t i = 0; i < s->nrelations; i++)
-        if (!judge_relation(j, &s->relations[i])) return false;
+        if (!judge_relation(j, &s->relations[i]) || !pol_check_restricted(j->r, &s->relations[i], j->v) ||
+            !pol_check_rules(j->r, s, &s->relations[i], j->v))
+            return false;
+    if (!pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v)) return false;
     for (size_t i = 0; i < s->nfunctions; i++)
         if (!judge_function(j, &s->functions[i])) return false;
     for (size_t i = 0; i < s->nsettings; i++)
-        if (!judge_set(j, &s->settings[i])) return false;
-    return judge_opaque(j);
+        if (!judge_set(j, &s->settings[i], j->r->unpin && pol_role_everything(j->r))) return false;
+    if (!judge_opaque(j)) return false;
+    if (j->lacks != NULL) return no_where(j);
+    j->v->unpins = j->v->unpins || hides(j);
+    return true;
 }
 
 static void allow(struct pol_verdict *out) {
@@ -332,7 +512,7 @@ static void allow(struct pol_verdict *out) {
 static const char *granting_rule(const struct pol_role *r, const struct pol_stmt *s) {
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];
-        if (rule->deny) continue;
+        if (rule->deny || !pol_rule_on(r, rule)) continue;
         if (rule->actions & s->actions) return rule->name;
         if (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS) return rule->name;
         for (size_t k = 0; k < s->nrelations; k++) {
@@ -341,30 +521,73 @@ static const char *granting_rule(const struct pol_role *r, const struct pol_stmt
             if (strcmp(schema, "pg_temp") == 0 && (rule->actions & POL_TEMP)) return rule->name;
             if ((rule->actions & rel->access) == 0) continue;
             for (size_t p = 0; p < rule->non; p++)
-                if (matches(&rule->on[p], schema, rel->name)) return rule->name;
+                if (pol_matches(&rule->on[p], schema, rel->name)) return rule->name;
         }
         for (size_t k = 0; k < s->nfunctions; k++) {
             const struct pol_function *f = &s->functions[k];
             const char *schema = f->schema != NULL               ? f->schema
+                                 : r->pins.mysql                 ? MY_NATIVE
                                  : pg_function_built_in(f->name) ? "pg_catalog"
                                  : r->pins.nsearch_path > 0      ? r->pins.search_path[0]
                                                                  : "";
             for (size_t p = 0; p < rule->nfunctions; p++)
-                if (matches(&rule->functions[p], schema, f->name)) return rule->name;
+                if (pol_matches(&rule->functions[p], schema, f->name)) return rule->name;
         }
     }
     return "";
 }
 
+/* One agreement is for one execution of one text that its readers saw. */
+static bool can_ask(struct judge *j) {
+    const char *why = NULL, *hint = NULL;
+    if (j->s->kind == POL_K_PREPARE) {
+        why = "what PREPARE makes could be executed many times";
+        hint = "Send the statement itself, or prepare it with your driver's own means.";
+    } else if (j->s->copy_in) {
+        why = "the rows of COPY FROM STDIN are not in the statement";
+        hint = "Send the rows as INSERT.";
+    } else if (j->many) {
+        why = "more rules ask about it than one request can hold";
+        hint = "Send the statements one by one.";
+    } else
+        return true;
+    struct pol_verdict *v = refuse(j, "42501", NULL);
+    add(v->message, sizeof v->message, "%s needs approval and cannot get it: %s", j->s->tag, why);
+    v->rule = v->ask.by[0].rule;
+    add(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for the approval.", v->rule);
+    snprintf(v->hint, sizeof v->hint, "%s", hint);
+    return false;
+}
+
+/* Everything is granted, and something of it only after approval. */
+static void ask(struct pol_verdict *v, const char *tag) {
+    v->effect = POL_ASK;
+    v->rule = v->ask.by[0].rule;
+    snprintf(v->sqlstate, sizeof v->sqlstate, "42501");
+    add(v->message, sizeof v->message, "%s needs approval by the policy", tag);
+    for (size_t i = 0; i < v->ask.n; i++) {
+        add(v->detail, sizeof v->detail, "%sThe rule \"%.100s\" asks for the approval of %u of: ", i > 0 ? " " : "", v->ask.by[i].rule,
+            v->ask.by[i].quorum);
+        for (const char *const *g = v->ask.by[i].approvers; *g != NULL; g++)
+            add(v->detail, sizeof v->detail, "%s%.60s", g > v->ask.by[i].approvers ? ", " : "", *g);
+        add(v->detail, sizeof v->detail, ".");
+    }
+}
+
 void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_verdict *out) {
+    size_t first = f->nstmts;
     allow(out);
     for (size_t i = 0; i < f->nstmts; i++) {
-        struct judge j = {r, &f->stmts[i], out};
+        struct judge j = {.r = r, .s = &f->stmts[i], .v = out};
         out->stmt = i;
-        if (!judge_statement(&j)) return;
+        if (!judge_statement(&j) || (j.asked && !can_ask(&j))) return;
+        if (j.asked && first == f->nstmts) first = i;
         if (out->rule[0] == '\0') out->rule = granting_rule(r, &f->stmts[i]);
     }
     out->stmt = 0;
+    if (first == f->nstmts) return;
+    out->stmt = first;
+    ask(out, f->stmts[first].tag);
 }
 
 bool pol_judge_setting(const struct pol_role *r, const char *name, const char *value, struct pol_verdict *out) {
@@ -374,20 +597,29 @@ bool pol_judge_setting(const struct pol_role *r, const char *name, const char *v
     if (n >= sizeof folded) n = sizeof folded - 1;
     for (size_t i = 0; i < n; i++) folded[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
     folded[n] = '\0';
+    if (r->pins.mysql && strcmp(folded, "application_name") == 0) return true; /* an attribute of the connection, which goes no further */
     struct pol_stmt s = {.kind = POL_K_SET, .tag = "SET"};
     struct pol_setting setting = {.name = folded, .value = value};
-    struct judge j = {r, &s, out};
-    return judge_set(&j, &setting);
+    struct judge j = {.r = r, .s = &s, .v = out};
+    if (!judge_set(&j, &setting, false)) return false; /* the startup packet always has the pins */
+    if (!j.asked) return true;
+    struct pol_verdict *v = refuse(&j, "42501", NULL);
+    add(v->message, sizeof v->message, "the setting %.80s needs approval, which a startup parameter cannot get", folded);
+    v->hint[0] = '\0';
+    add(v->hint, sizeof v->hint, "Connect without it, and send SET when connected.");
+    return false;
 }
 
 void pol_refuse_parse(const struct pol_parse_error *e, struct pol_verdict *out) {
     allow(out);
     out->effect = POL_DENY;
+    out->position = e->position;
     snprintf(out->sqlstate, sizeof out->sqlstate, "%s", pol_parse_sqlstate(e->rc));
     add(out->message, sizeof out->message, "%s", e->text[0] != '\0' ? e->text : "the statement cannot be read");
     switch (e->rc) {
     case POL_SYNTAX:
-        add(out->detail, sizeof out->detail, "The statement is not valid in PostgreSQL 15's grammar, so it was not sent to the database.");
+        add(out->detail, sizeof out->detail,
+            "The statement is not valid in the grammar that Gatehouse reads, so it was not sent to the database.");
         break;
     case POL_NOT_UNDERSTOOD:
         add(out->detail, sizeof out->detail, "What the policy cannot understand it does not let through.");

@@ -4,6 +4,7 @@
 #include "spoa/secret.h"
 
 #include <grp.h>
+#include <netdb.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static bool read_mode(const struct yaml_node *n, mode_t *mode, struct pol_error 
     return true;
 }
 
-static bool read_peers(struct conf_all *a, struct conf_door *d, const struct yaml_node *n, struct pol_error *err) {
+bool conf_read_peers(struct conf_all *a, struct conf_door *d, const struct yaml_node *n, struct pol_error *err) {
     bool list = yaml_kind(n) == YAML_LIST;
     size_t count = list ? yaml_len(n) : 1;
     if (count == 0) return yaml_fail(n, err, "names nobody: nobody could connect");
@@ -124,23 +125,102 @@ static bool read_peers(struct conf_all *a, struct conf_door *d, const struct yam
     return true;
 }
 
-static bool read_door(struct conf_all *a, const struct yaml_node *n, struct conf_door *d, struct pol_error *err) {
-    static const char *const keys[] = {"socket", "owner", "mode", "peers", NULL};
+/* The socket's path, owner and mode. */
+bool conf_read_socket(struct conf_all *a, const struct yaml_node *n, struct conf_door *d, struct pol_error *err) {
     const char *name = NULL;
     gid_t gid;
-    if (n == NULL || !yaml_keys(n, keys, err) || !conf_need_str(n, "socket", &name, err)) return false;
+    if (!conf_need_str(n, "socket", &name, err)) return false;
     d->socket = conf_path(a, name);
     if (d->socket == NULL) return yaml_fail(n, err, "out of memory");
     if (strlen(d->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
         return yaml_fail(yaml_get(n, "socket"), err, "the path %s is too long for a Unix socket", d->socket);
-    const struct yaml_node *owner = yaml_get(n, "owner"), *mode = yaml_get(n, "mode"), *peers = conf_need(n, "peers", err);
+    const struct yaml_node *owner = yaml_get(n, "owner"), *mode = yaml_get(n, "mode");
     if (owner != NULL) {
         if (!read_uid(owner, &d->owner, &gid, err)) return false;
         d->has_owner = true;
     }
     d->mode = 0600;
-    if (mode != NULL && !read_mode(mode, &d->mode, err)) return false;
-    return peers != NULL && read_peers(a, d, peers, err);
+    return mode == NULL || read_mode(mode, &d->mode, err);
+}
+
+static const char *const admin_keys[] = {"socket", "owner", "mode", "peers", "operators", NULL};
+
+static bool read_door_keys(struct conf_all *a, const struct yaml_node *n, const char *const *keys, struct conf_door *d,
+                           struct pol_error *err) {
+    if (n == NULL || !yaml_keys(n, keys, err) || !conf_read_socket(a, n, d, err)) return false;
+    const struct yaml_node *peers = conf_need(n, "peers", err);
+    return peers != NULL && conf_read_peers(a, d, peers, err);
+}
+
+static bool read_door(struct conf_all *a, const struct yaml_node *n, struct conf_door *d, struct pol_error *err) {
+    static const char *const keys[] = {"socket", "owner", "mode", "peers", NULL};
+    return read_door_keys(a, n, keys, d, err);
+}
+
+static bool read_spop(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
+    static const char *const keys[] = {"socket", "owner", "mode", "peers", "silence", NULL};
+    a->c.spop_silence_ms = 30000;
+    if (n == NULL || !yaml_keys(n, keys, err) || !conf_read_socket(a, n, &a->c.spop, err)) return false;
+    const struct yaml_node *peers = conf_need(n, "peers", err);
+    return peers != NULL && conf_read_peers(a, &a->c.spop, peers, err) &&
+           conf_ms(n, "silence", true, 1000, DAY_MS, &a->c.spop_silence_ms, err);
+}
+
+/* ADDRESS:PORT, with an IPv6 address in brackets: numbers only, because a name may mean another address tomorrow. */
+static bool read_listen(const struct yaml_node *n, struct conf_metrics *m, struct pol_error *err) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE}, *found = NULL;
+    char host[64];
+    if (!yaml_str(n, &m->where, err)) return false;
+    const char *colon = strrchr(m->where, ':'), *port = colon == NULL ? "" : colon + 1;
+    size_t len = colon == NULL ? 0 : (size_t)(colon - m->where);
+    bool brackets = len > 2 && m->where[0] == '[' && m->where[len - 1] == ']';
+    snprintf(host, sizeof host, "%.*s", (int)(brackets ? len - 2 : len), m->where + brackets);
+    bool ok = len > 0 && len < sizeof host && *port >= '1' && *port <= '9' && strspn(port, "0123456789") == strlen(port) &&
+              strtoul(port, NULL, 10) <= 65535 && (brackets || strchr(host, ':') == NULL) && getaddrinfo(host, port, &hints, &found) == 0;
+    if (ok) {
+        m->addr.len = found->ai_addrlen;
+        memcpy(&m->addr.ss, found->ai_addr, found->ai_addrlen);
+        freeaddrinfo(found);
+    }
+    return ok || yaml_fail(n, err, "\"%s\" is not an address and a port: write 127.0.0.1:9640 or \"[::1]:9640\"", m->where);
+}
+
+static bool read_catalog(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
+    static const char *const keys[] = {"refresh", NULL};
+    return n == NULL || (yaml_keys(n, keys, err) && conf_ms(n, "refresh", false, 1000, DAY_MS, &a->c.catalog_refresh_ms, err));
+}
+
+static bool read_metrics(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
+    static const char *const keys[] = {"listen", "socket", "owner", "mode", NULL};
+    struct conf_metrics *m = &a->c.metrics;
+    if (n == NULL) return true;
+    if (!yaml_keys(n, keys, err)) return false;
+    const struct yaml_node *address = yaml_get(n, "listen"), *socket = yaml_get(n, "socket");
+    if ((address == NULL) == (socket == NULL)) return yaml_fail(n, err, "needs either listen or socket");
+    if (address != NULL) {
+        const struct yaml_node *stray = yaml_get(n, "owner") != NULL ? yaml_get(n, "owner") : yaml_get(n, "mode");
+        return stray == NULL ? read_listen(address, m, err) : yaml_fail(stray, err, "is for a socket, not for an address");
+    }
+    if (!conf_read_socket(a, n, &m->door, err)) return false;
+    m->where = m->door.socket;
+    if (strcmp(m->where, a->c.spop.socket) != 0 && strcmp(m->where, a->c.payload.socket) != 0) return true;
+    return yaml_fail(socket, err, "is the socket of another door");
+}
+
+static bool read_admin(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
+    struct conf_metrics *m = &a->c.admin;
+    if (n == NULL) return true;
+    if (!read_door_keys(a, n, admin_keys, &m->door, err) || !conf_read_operators(a, n, err)) return false;
+    if (!m->door.has_owner && a->c.has_user) { /* whoever binds it: root at the start, the daemon itself in an upgrade */
+        m->door.has_owner = true;
+        m->door.owner = a->c.user;
+    }
+    m->where = m->door.socket;
+    const char *others[] = {a->c.spop.socket, a->c.payload.socket, a->c.metrics.door.socket};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i] != NULL && strcmp(m->where, others[i]) == 0)
+            return yaml_fail(yaml_get(n, "socket"), err, "is the socket of another door");
+    return true;
 }
 
 static bool read_log(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
@@ -152,53 +232,6 @@ static bool read_log(struct conf_all *a, const struct yaml_node *n, struct pol_e
     if (l != NULL && !yaml_enum(l, levels, &level, err)) return false;
     a->c.log_level = (enum log_level)level;
     return true;
-}
-
-static bool read_audit(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
-    static const char *const keys[] = {"mode", "journal", "timeout", "auth_max", "fsync", "segment", "retain", "max_unshipped", NULL};
-    static const char *const modes[] = {"strict", "journal", NULL};
-    struct led_conf *l = &a->c.ledger;
-    int mode = LED_STRICT;
-    const char *dir = NULL;
-    if (n == NULL || !yaml_keys(n, keys, err)) return false;
-    const struct yaml_node *m = yaml_get(n, "mode");
-    if (m != NULL && !yaml_enum(m, modes, &mode, err)) return false;
-    l->mode = (enum led_mode)mode;
-    l->timeout_ms = 2000;
-    l->auth_max = 10000;
-    l->segment_bytes = 64u << 20;
-    l->retain_bytes = 1u << 30;
-    l->max_unshipped = 4ull << 30;
-    if (!conf_need_str(n, "journal", &dir, err)) return false;
-    l->dir = conf_path(a, dir);
-    if (l->dir == NULL) return yaml_fail(n, err, "out of memory");
-    return conf_ms(n, "timeout", false, 50, 60000, &l->timeout_ms, err) && conf_int(n, "auth_max", 1, 100000000, &l->auth_max, err) &&
-           conf_bool(n, "fsync", &l->fsync, err) && conf_size(n, "segment", 1u << 20, 4ull << 30, &l->segment_bytes, err) &&
-           conf_size(n, "retain", 0, 1ull << 50, &l->retain_bytes, err) &&
-           conf_size(n, "max_unshipped", 1u << 20, 1ull << 50, &l->max_unshipped, err);
-}
-
-static bool read_redis(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
-    static const char *const keys[] = {"socket", "host", "port", "user", "password_file", NULL};
-    struct led_conf *l = &a->c.ledger;
-    const char *socket = NULL, *file = NULL;
-    uint64_t port = 6379;
-    char why[512];
-    if (n == NULL || !yaml_keys(n, keys, err)) return false;
-    if (!conf_str(n, "socket", &socket, err) || !conf_str(n, "host", &l->redis_host, err) || !conf_int(n, "port", 1, 65535, &port, err) ||
-        !conf_str(n, "user", &l->redis_user, err) || !conf_str(n, "password_file", &file, err))
-        return false;
-    if ((socket == NULL) == (l->redis_host == NULL)) return yaml_fail(n, err, "needs either socket or host");
-    if (socket != NULL && yaml_get(n, "port") != NULL) return yaml_fail(yaml_get(n, "port"), err, "a Unix socket has no port");
-    if (l->redis_user != NULL && file == NULL) return yaml_fail(yaml_get(n, "user"), err, "a user needs a password_file too");
-    l->redis_port = (uint16_t)port;
-    if (socket != NULL && (l->redis_socket = conf_path(a, socket)) == NULL) return yaml_fail(n, err, "out of memory");
-    if (file == NULL) return true;
-    const char *path = conf_path(a, file);
-    char *password = path == NULL ? NULL : secret_read(path, why, sizeof why);
-    if (password == NULL) return yaml_fail(yaml_get(n, "password_file"), err, "%s", path == NULL ? "out of memory" : why);
-    l->redis_password = conf_own(a, password, (void (*)(void *))secret_free);
-    return l->redis_password != NULL || yaml_fail(n, err, "out of memory");
 }
 
 static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
@@ -222,6 +255,14 @@ static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct po
                                        "upstream_connect",
                                        "idle",
                                        "stall",
+                                       "api_idle",
+                                       "approvals",
+                                       "approvals_per_principal",
+                                       "login_failures",
+                                       "login_failures_per_name",
+                                       "login_delay",
+                                       "login_held",
+                                       "audit_rate",
                                        NULL};
     struct conf_limits *l = &a->c.limits;
     *l = (struct conf_limits){.sessions = 1000,
@@ -241,7 +282,14 @@ static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct po
                               .cache_bytes = 32u << 20,
                               .cancels = 64,
                               .startup_ms = 10000,
-                              .upstream_connect_ms = 5000};
+                              .upstream_connect_ms = 5000,
+                              .approvals = 10000,
+                              .approvals_per_principal = 20,
+                              .api_idle_ms = 300000,
+                              .login_failures = 60,
+                              .login_failures_per_name = 60,
+                              .login_delay_ms = 250,
+                              .login_held = 1000};
     if (n == NULL) return true;
     return yaml_keys(n, keys, err) && conf_int(n, "sessions", 1, 1000000, &l->sessions, err) &&
            conf_int(n, "sessions_per_principal", 1, 1000000, &l->sessions_per_principal, err) &&
@@ -256,7 +304,13 @@ static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct po
            conf_size(n, "cache_bytes", 0, 4ull << 30, &l->cache_bytes, err) && conf_int(n, "cancels", 1, 100000, &l->cancels, err) &&
            conf_ms(n, "upstream_connect", false, 50, 600000, &l->upstream_connect_ms, err) &&
            conf_ms(n, "idle", true, 1000, 30ull * DAY_MS, &l->idle_ms, err) &&
-           conf_ms(n, "stall", true, 1000, 30ull * DAY_MS, &l->stall_ms, err);
+           conf_ms(n, "stall", true, 1000, 30ull * DAY_MS, &l->stall_ms, err) && conf_int(n, "approvals", 1, 100000, &l->approvals, err) &&
+           conf_int(n, "approvals_per_principal", 1, 100000, &l->approvals_per_principal, err) &&
+           conf_ms(n, "api_idle", false, 1000, DAY_MS, &l->api_idle_ms, err) &&
+           conf_int(n, "login_failures", 1, 1000000, &l->login_failures, err) &&
+           conf_int(n, "login_failures_per_name", 1, 1000000, &l->login_failures_per_name, err) &&
+           conf_ms(n, "login_delay", true, 1, 10000, &l->login_delay_ms, err) &&
+           conf_int(n, "login_held", 0, 1000000, &l->login_held, err) && conf_size(n, "audit_rate", 0, 1ull << 40, &l->audit_rate, err);
 }
 
 static bool read_accounts(struct conf_all *a, const struct yaml_node *root, struct pol_error *err) {
@@ -284,10 +338,35 @@ static bool read_node(struct conf_all *a, const struct yaml_node *root, struct p
     return true;
 }
 
+/* Beside the journal, in a folder that is closed to others already. */
+static bool read_handover(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
+    static const char *const keys[] = {"socket", NULL};
+    struct conf_door *d = &a->c.handover;
+    const char *name = NULL;
+    char *path = NULL;
+    d->mode = 0600;
+    if (n != NULL && (!yaml_keys(n, keys, err) || !conf_need_str(n, "socket", &name, err))) return false;
+    if (name != NULL)
+        d->socket = conf_path(a, name);
+    else if (asprintf(&path, "%s/handover.sock", a->c.ledger.dir) >= 0)
+        d->socket = conf_own(a, path, free);
+    if (d->socket == NULL) {
+        *err = (struct pol_error){.text = "out of memory"};
+        return false;
+    }
+    if (strcmp(d->socket, a->c.spop.socket) == 0 || strcmp(d->socket, a->c.payload.socket) == 0)
+        return yaml_fail(n, err, "uses the socket of spop or payload");
+    if (strlen(d->socket) < sizeof((struct sockaddr_un *)0)->sun_path) return true;
+    if (n != NULL) return yaml_fail(yaml_get(n, "socket"), err, "the path %s is too long for a Unix socket", d->socket);
+    d->socket = NULL; /* a journal that lies so deep still works, only upgrades need the key */
+    return true;
+}
+
 static bool read_root(struct conf_all *a, const struct yaml_node *root, struct pol_error *err) {
-    static const char *const keys[] = {"version", "node",    "threads",    "user",          "group",    "log",
-                                       "spop",    "payload", "ticket_ttl", "policy",        "identity", "databases",
-                                       "audit",   "redis",   "limits",     "drain_timeout", NULL};
+    static const char *const keys[] = {
+        "version", "node",     "threads",   "user",    "group", "log",    "spop",          "payload",  "ticket_ttl",
+        "policy",  "identity", "databases", "audit",   "redis", "limits", "drain_timeout", "handover", "upgrade_timeout",
+        "apis",    "metrics",  "admin",     "catalog", "nodes", "hooks",  "page",          NULL};
     struct conf *c = &a->c;
     const char *policy = NULL;
     uint64_t version = 0, threads = 2;
@@ -296,22 +375,32 @@ static bool read_root(struct conf_all *a, const struct yaml_node *root, struct p
     c->log_level = LOG_INFO;
     c->ticket_ttl_ms = 10000;
     c->drain_timeout_ms = 30000;
+    c->upgrade_timeout_ms = 3600000;
+    c->catalog_refresh_ms = 60000;
     if (!read_node(a, root, err) || !conf_int(root, "threads", 1, 64, &threads, err) || !read_accounts(a, root, err) ||
-        !read_log(a, yaml_get(root, "log"), err) || !read_door(a, conf_need(root, "spop", err), &c->spop, err) ||
+        !read_log(a, yaml_get(root, "log"), err) || !read_spop(a, conf_need(root, "spop", err), err) ||
         !read_door(a, conf_need(root, "payload", err), &c->payload, err) ||
         !conf_ms(root, "ticket_ttl", false, 500, 300000, &c->ticket_ttl_ms, err) ||
-        !conf_ms(root, "drain_timeout", true, 100, DAY_MS, &c->drain_timeout_ms, err) || !conf_need_str(root, "policy", &policy, err))
+        !conf_ms(root, "drain_timeout", true, 100, DAY_MS, &c->drain_timeout_ms, err) ||
+        !conf_ms(root, "upgrade_timeout", true, 100, 30ull * DAY_MS, &c->upgrade_timeout_ms, err) ||
+        !conf_need_str(root, "policy", &policy, err))
         return false;
     c->threads = (unsigned)threads;
     c->policy = conf_path(a, policy);
     if (c->policy == NULL) return yaml_fail(root, err, "out of memory");
     if (strcmp(c->spop.socket, c->payload.socket) == 0) return yaml_fail(yaml_get(root, "payload"), err, "uses the socket of spop");
+    if (!read_catalog(a, yaml_get(root, "catalog"), err)) return false;
+    if (!read_metrics(a, yaml_get(root, "metrics"), err) || !read_admin(a, yaml_get(root, "admin"), err) ||
+        !conf_read_nodes(a, yaml_get(root, "nodes"), err) || !conf_read_hooks(a, yaml_get(root, "hooks"), err))
+        return false;
     const struct yaml_node *identity = conf_need(root, "identity", err);
     if (identity == NULL || !conf_read_identity(a, identity, err)) return false;
+    if (!conf_read_page(a, yaml_get(root, "page"), err)) return false;
     const struct yaml_node *databases = conf_need(root, "databases", err);
     if (databases == NULL || !conf_read_databases(a, databases, err)) return false;
-    if (!read_audit(a, conf_need(root, "audit", err), err) || !read_redis(a, conf_need(root, "redis", err), err) ||
-        !read_limits(a, yaml_get(root, "limits"), err))
+    if (!conf_read_apis(a, yaml_get(root, "apis"), err)) return false;
+    if (!conf_read_audit(a, conf_need(root, "audit", err), err) || !conf_read_redis(a, conf_need(root, "redis", err), err) ||
+        !read_limits(a, yaml_get(root, "limits"), err) || !read_handover(a, yaml_get(root, "handover"), err))
         return false;
     c->jwt.max_token = (size_t)c->limits.token;
     return true;
@@ -363,6 +452,33 @@ const struct conf_database *conf_database(const struct conf *c, const char *name
     return NULL;
 }
 
+const struct conf_database *conf_asked(const struct conf *c, enum conf_engine engine, const char *name, const char *user) {
+    const struct conf_database *d = NULL;
+    if (engine == CONF_MYSQL && name[0] == '\0') {
+        for (size_t i = 0; i < c->ndatabases; i++) {
+            if (c->databases[i].engine != engine) continue;
+            if (d != NULL) return NULL;
+            d = &c->databases[i];
+        }
+        return d;
+    }
+    d = conf_database(c, name[0] != '\0' ? name : user);
+    for (size_t i = 0; engine == CONF_MYSQL && (d == NULL || d->engine != engine) && i < c->ndatabases; i++)
+        if (c->databases[i].engine == engine && strcmp(c->databases[i].database, name) == 0) d = &c->databases[i];
+    return d != NULL && d->engine == engine ? d : NULL;
+}
+
+const struct conf_login *conf_login(const struct conf_database *d, char *const *groups, size_t ngroups) {
+    for (size_t i = 0; i < d->nlogins; i++) {
+        const struct conf_login *l = &d->logins[i];
+        if (l->groups == NULL) return l;
+        for (size_t j = 0; j < l->ngroups; j++)
+            for (size_t k = 0; k < ngroups; k++)
+                if (strcmp(l->groups[j], groups[k]) == 0) return l;
+    }
+    return &d->logins[d->nlogins - 1];
+}
+
 /* --- what a reload cannot change --- */
 
 static bool same(const char *a, const char *b) { return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0); }
@@ -372,15 +488,13 @@ static bool same_door(const struct conf_door *a, const struct conf_door *b) {
            a->npeers == b->npeers && memcmp(a->peers, b->peers, a->npeers * sizeof *a->peers) == 0;
 }
 
-static bool same_audit(const struct led_conf *a, const struct led_conf *b) {
-    return same(a->dir, b->dir) && a->mode == b->mode && a->fsync == b->fsync && a->segment_bytes == b->segment_bytes &&
-           a->retain_bytes == b->retain_bytes && a->max_unshipped == b->max_unshipped && a->auth_max == b->auth_max &&
-           a->timeout_ms == b->timeout_ms;
+static bool same_metrics(const struct conf_metrics *a, const struct conf_metrics *b) {
+    return same(a->where, b->where) && a->door.has_owner == b->door.has_owner && a->door.owner == b->door.owner &&
+           a->door.mode == b->door.mode;
 }
 
-static bool same_redis(const struct led_conf *a, const struct led_conf *b) {
-    return same(a->redis_socket, b->redis_socket) && same(a->redis_host, b->redis_host) && a->redis_port == b->redis_port &&
-           same(a->redis_user, b->redis_user) && same(a->redis_password, b->redis_password);
+static bool same_admin(const struct conf_metrics *a, const struct conf_metrics *b) {
+    return same(a->where, b->where) && (a->where == NULL || same_door(&a->door, &b->door));
 }
 
 void conf_restart_keys(const struct conf *a, const struct conf *b, char *out, size_t size) {
@@ -394,8 +508,12 @@ void conf_restart_keys(const struct conf *a, const struct conf *b, char *out, si
         {"group", a->has_group == b->has_group && a->group == b->group},
         {"spop", same_door(&a->spop, &b->spop)},
         {"payload", same_door(&a->payload, &b->payload)},
-        {"audit", same_audit(&a->ledger, &b->ledger)},
-        {"redis", same_redis(&a->ledger, &b->ledger)},
+        {"metrics", same_metrics(&a->metrics, &b->metrics)},
+        {"admin", same_admin(&a->admin, &b->admin)},
+        {"page", same_admin(&a->page.m, &b->page.m)},
+        {"handover", same(a->handover.socket, b->handover.socket)},
+        {"audit", conf_same_audit(&a->ledger, &b->ledger)},
+        {"redis", conf_same_redis(&a->ledger, &b->ledger)},
         {"limits.parse_threads", a->limits.parse_threads == b->limits.parse_threads},
         {"limits.parse_queue", a->limits.parse_queue == b->limits.parse_queue},
         {"limits.parse_queue_bytes", a->limits.parse_queue_bytes == b->limits.parse_queue_bytes},

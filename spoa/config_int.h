@@ -33,8 +33,33 @@ bool conf_ms(const struct yaml_node *map, const char *key, bool zero, uint64_t m
 const struct yaml_node *conf_need(const struct yaml_node *map, const char *key, struct pol_error *err);
 bool conf_need_str(const struct yaml_node *map, const char *key, const char **out, struct pol_error *err);
 
+/* Pieces that several sections have. A listening socket: path, owner and mode; who may connect. */
+bool conf_read_socket(struct conf_all *a, const struct yaml_node *map, struct conf_door *d, struct pol_error *err);
+bool conf_read_peers(struct conf_all *a, struct conf_door *d, const struct yaml_node *n, struct pol_error *err);
+/* The file of authorities that n names, as PEM; n NULL: *ca stays. */
+bool conf_read_ca(struct conf_all *a, const struct yaml_node *n, const char **ca, struct pol_error *err);
+/* required_claims; n NULL: none. */
+bool conf_read_required(struct conf_all *a, const struct yaml_node *n, struct jwt_issuer *out, struct pol_error *err);
+
 /* The sections, each in a file of its subject. */
+/* After the identity, whose issuers it names, and the other sockets. */
+bool conf_read_page(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
 bool conf_read_identity(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
+/* token, certificate or both; without the key *out stays. After the identity, which has to fit. */
+bool conf_read_require(const struct conf_all *a, const struct yaml_node *map, enum conf_require *out, struct pol_error *err);
+/* After the databases, which it names. */
+bool conf_read_apis(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
+bool conf_read_upstream(struct conf_all *a, const struct yaml_node *n, struct conf_database *d, struct pol_error *err);
+bool conf_read_audit(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
+bool conf_read_redis(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
+bool conf_same_audit(const struct led_conf *a, const struct led_conf *b);
+bool conf_same_redis(const struct led_conf *a, const struct led_conf *b);
+bool conf_read_operators(struct conf_all *a, const struct yaml_node *admin, struct pol_error *err);
+/* A program and its arguments, which runs as the daemon's user. */
+bool conf_read_command(struct conf_all *a, const struct yaml_node *n, struct secret_command *c, struct pol_error *err);
+bool conf_read_hooks(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
+/* After "node", which must not be among them. */
+bool conf_read_nodes(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
 bool conf_read_databases(struct conf_all *a, const struct yaml_node *n, struct pol_error *err);
 
 #endif

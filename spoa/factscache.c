@@ -23,9 +23,12 @@ struct entry {
 
 struct factscache {
     size_t max_entries, max_bytes, count, bytes, nbuckets;
+    struct factscache_use use;
     uint64_t seed[2];
     struct entry *newest, *oldest;
     struct entry **buckets; /* a power of two of them */
+    char *tree_text;        /* a copy of the text that tree is of; NULL: none */
+    struct pol_parsed tree;
 };
 
 struct facts_ref *facts_ref_new(struct pol_facts *facts) {
@@ -109,9 +112,37 @@ static void evict(struct factscache *c, struct entry *e) {
     free(e);
 }
 
+static void drop_tree(struct factscache *c) {
+    free(c->tree_text);
+    c->tree_text = NULL;
+    pol_parse_clear(&c->tree);
+}
+
+void factscache_keep_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p) {
+    drop_tree(c);
+    if ((c->tree_text = malloc(len + 1)) == NULL) {
+        pol_parse_clear(p);
+        return;
+    }
+    if (len > 0) memcpy(c->tree_text, text, len);
+    c->tree = *p;
+    *p = (struct pol_parsed){0};
+}
+
+bool factscache_take_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p) {
+    *p = (struct pol_parsed){0};
+    if (c->tree_text == NULL || c->tree.len != len || memcmp(c->tree_text, text, len) != 0) return false;
+    *p = c->tree;
+    p->sql = text;
+    c->tree = (struct pol_parsed){0};
+    drop_tree(c);
+    return true;
+}
+
 void factscache_free(struct factscache *c) {
     if (c == NULL) return;
     while (c->oldest != NULL) evict(c, c->oldest);
+    drop_tree(c);
     free(c->buckets);
     free(c);
 }
@@ -124,7 +155,11 @@ static struct entry *find(struct factscache *c, uint64_t hash, const char *text,
 
 struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len) {
     struct entry *e = find(c, hash_text(c, text, len), text, len);
-    if (e == NULL) return NULL;
+    if (e == NULL) {
+        c->use.misses++;
+        return NULL;
+    }
+    c->use.hits++;
     unlink_use(c, e);
     push_use(c, e);
     return facts_ref_get(e->facts);
@@ -147,7 +182,10 @@ void factscache_put(struct factscache *c, const char *text, size_t len, struct f
     if (c->max_entries == 0 || cost > c->max_bytes || find(c, hash, text, len) != NULL) return;
     struct entry *e = malloc(sizeof *e + len);
     if (e == NULL) return;
-    while (c->count >= c->max_entries || cost > c->max_bytes - c->bytes) evict(c, c->oldest);
+    while (c->count >= c->max_entries || cost > c->max_bytes - c->bytes) {
+        evict(c, c->oldest);
+        c->use.evictions++;
+    }
     struct entry **bucket = &c->buckets[hash & (c->nbuckets - 1)];
     *e = (struct entry){.chain = *bucket, .hash = hash, .facts = facts_ref_get(r), .len = len, .cost = cost};
     memcpy(e->text, text, len);
@@ -159,3 +197,6 @@ void factscache_put(struct factscache *c, const char *text, size_t len, struct f
 
 size_t factscache_count(const struct factscache *c) { return c->count; }
 size_t factscache_bytes(const struct factscache *c) { return c->bytes; }
+struct factscache_use factscache_use(const struct factscache *c) {
+    return c->use;
+}

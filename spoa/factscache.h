@@ -6,6 +6,7 @@
 #define GH_SPOA_FACTSCACHE_H
 
 #include "policy/facts.h"
+#include "policy/parsed.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,7 +26,16 @@ void factscache_free(struct factscache *c);
 struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len);
 /* Keeps a reference of its own, and a copy of the text; does nothing when the entry would not fit. */
 void factscache_put(struct factscache *c, const char *text, size_t len, struct facts_ref *r);
+/* The tree of the text that was parsed last, for whoever rewrites it at once: one parse for both. Takes p over. */
+void factscache_keep_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p);
+/* Hands it over when it is this text's: *p is the caller's, to pol_parse_clear(), and refers to text. False, with an empty *p, when it is not. */
+bool factscache_take_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p);
 size_t factscache_count(const struct factscache *c);
 size_t factscache_bytes(const struct factscache *c);
+/* How it was used, ever. */
+struct factscache_use {
+    uint64_t hits, misses, evictions; /* of factscache_find(); entries that made room for others */
+};
+struct factscache_use factscache_use(const struct factscache *c);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 struct seg {
@@ -67,11 +68,17 @@ uint32_t jnl_crc32c(uint32_t crc, const void *data, size_t len) {
 
 #define CRC_DIGITS 8
 
+static void crc_digits(char out[CRC_DIGITS], uint32_t crc) {
+    for (int i = CRC_DIGITS - 1; i >= 0; i--, crc >>= 4) out[i] = "0123456789abcdef"[crc & 15];
+}
+
 size_t jnl_line_begin(struct buf *b, uint64_t seq) {
     size_t at = buf_used(b);
-    char head[40];
-    int n = snprintf(head, sizeof head, "%" PRIu64 " 00000000 ", seq);
-    buf_put(b, head, (size_t)n);
+    static const char rest[] = " 00000000 ";
+    char head[GH_U64_TEXT + sizeof rest];
+    size_t n = gh_u64_text(head, seq);
+    memcpy(head + n, rest, sizeof rest);
+    buf_put(b, head, n + sizeof rest - 1);
     return at;
 }
 
@@ -80,22 +87,27 @@ void jnl_line_end(struct buf *b, size_t at) {
     uint8_t *line = b->data + b->off + at;
     size_t len = buf_used(b) - at, seq = (size_t)((uint8_t *)memchr(line, ' ', len) - line) + 1;
     uint32_t crc = jnl_crc32c(jnl_crc32c(0, line, seq), line + seq + CRC_DIGITS + 1, len - seq - CRC_DIGITS - 1);
-    char hex[CRC_DIGITS + 1];
-    snprintf(hex, sizeof hex, "%08" PRIx32, crc);
-    memcpy(line + seq, hex, CRC_DIGITS);
+    crc_digits((char *)line + seq, crc);
     buf_u8(b, '\n');
 }
 
 /* A line without its newline. False when it is not one that we wrote, with the number seq. */
 static bool line_check(const char *s, size_t n, uint64_t seq, const char **json, size_t *len) {
-    char head[24];
-    size_t h = (size_t)snprintf(head, sizeof head, "%" PRIu64 " ", seq);
+    char head[GH_U64_TEXT + 1];
+    size_t h = gh_u64_text(head, seq);
+    head[h++] = ' ';
     if (n < h + CRC_DIGITS + 1 || memcmp(s, head, h) != 0 || s[h + CRC_DIGITS] != ' ') return false;
     *json = s + h + CRC_DIGITS + 1;
     *len = n - h - CRC_DIGITS - 1;
-    char hex[CRC_DIGITS + 1];
-    snprintf(hex, sizeof hex, "%08" PRIx32, jnl_crc32c(jnl_crc32c(0, s, h), *json, *len));
+    char hex[CRC_DIGITS];
+    crc_digits(hex, jnl_crc32c(jnl_crc32c(0, s, h), *json, *len));
     return memcmp(s + h, hex, CRC_DIGITS) == 0;
+}
+
+bool jnl_line_parse(const char *line, size_t len, uint64_t *seq, const char **json, size_t *n) {
+    *seq = 0;
+    for (size_t i = 0; i < len && i < 19 && line[i] >= '0' && line[i] <= '9'; i++) *seq = *seq * 10 + (uint64_t)(line[i] - '0');
+    return *seq > 0 && line_check(line, len, *seq, json, n);
 }
 
 /* ---- segments ---- */
@@ -272,6 +284,15 @@ uint64_t jnl_unread_bytes(const struct jnl *j) {
 
 /* ---- opening ---- */
 
+/* jnl_held() holds it for a moment too. */
+static bool lock(int fd) {
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == 5) return false;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    return true;
+}
+
 static bool dir_open(struct jnl *j, char *err, size_t errsize) {
     if (mkdir(j->dir, 0700) < 0 && errno != EEXIST) {
         snprintf(err, errsize, "cannot make the journal's folder %s: %s", j->dir, strerror(errno));
@@ -289,7 +310,7 @@ static bool dir_open(struct jnl *j, char *err, size_t errsize) {
         return false;
     }
     j->lockfd = openat(j->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (j->lockfd < 0 || flock(j->lockfd, LOCK_EX | LOCK_NB) < 0) {
+    if (j->lockfd < 0 || !lock(j->lockfd)) {
         if (j->lockfd >= 0 && errno == EWOULDBLOCK)
             snprintf(err, errsize, "the journal in %s is in use by another daemon: stop that one, or give this one a folder of its own",
                      j->dir);
@@ -403,6 +424,16 @@ fail:
     return NULL;
 }
 
+enum jnl_held jnl_held(const char *dir) {
+    char path[4096 + 8];
+    if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path) return JNL_NONE;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return JNL_NONE;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) < 0; /* shared: two who look do not see each other */
+    close(fd);
+    return held ? JNL_HELD : JNL_FREE;
+}
+
 void jnl_close(struct jnl *j) {
     rd_close(j);
     int fds[] = {j->fd, j->hintfd, j->lockfd, j->dirfd};
@@ -414,6 +445,7 @@ void jnl_close(struct jnl *j) {
 }
 
 uint64_t jnl_first_seq(const struct jnl *j) { return j->segs[0].first; }
+uint64_t jnl_tail_seq(const struct jnl *j) { return j->segs[j->nsegs > 1 ? j->nsegs - 2 : 0].first; }
 uint64_t jnl_last_seq(const struct jnl *j) { return j->last_seq; }
 uint64_t jnl_shipped_hint(const struct jnl *j) { return j->shipped; }
 
@@ -430,6 +462,11 @@ static bool write_all(int fd, const uint8_t *p, size_t n) {
     return true;
 }
 
+bool jnl_full(const struct jnl *j) {
+    uint64_t bytes = j->segs[j->nsegs - 1].bytes;
+    return bytes > 0 && bytes >= j->conf.segment_bytes;
+}
+
 bool jnl_write(struct jnl *j, const void *lines, size_t len, uint64_t last_seq, char *err, size_t errsize) {
     struct seg *s = &j->segs[j->nsegs - 1];
     if (j->torn) {
@@ -439,7 +476,7 @@ bool jnl_write(struct jnl *j, const void *lines, size_t len, uint64_t last_seq, 
         }
         j->torn = false;
     }
-    if (s->bytes > 0 && s->bytes >= j->conf.segment_bytes) {
+    if (jnl_full(j)) {
         if (!seg_start(j, err, errsize)) return false;
         jnl_shipped(j, j->shipped, true);
         s = &j->segs[j->nsegs - 1];
@@ -456,11 +493,26 @@ bool jnl_write(struct jnl *j, const void *lines, size_t len, uint64_t last_seq, 
 }
 
 /* The last two segments stay: the last may be empty, and the one before then holds the last line. */
-static void retain(struct jnl *j) {
+uint64_t jnl_bytes(const struct jnl *j) {
     uint64_t total = 0;
     for (size_t i = 0; i < j->nsegs; i++) total += j->segs[i].bytes;
+    return total;
+}
+
+static bool too_old(const struct jnl *j, uint64_t first) {
+    char name[40];
+    struct stat st;
+    seg_name(name, first);
+    if (j->conf.retain_ms == 0 || fstatat(j->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    time_t now = time(NULL);
+    return now > st.st_mtime && (uint64_t)(now - st.st_mtime) * 1000 > j->conf.retain_ms;
+}
+
+static void retain(struct jnl *j) {
+    uint64_t total = jnl_bytes(j);
     size_t drop = 0;
-    while (drop + 2 < j->nsegs && total > j->conf.retain_bytes && j->segs[drop + 1].first <= j->shipped + 1) {
+    while (drop + 2 < j->nsegs && j->segs[drop + 1].first <= j->shipped + 1 &&
+           (total > j->conf.retain_bytes || too_old(j, j->segs[drop].first))) {
         if (j->rd.fd >= 0 && j->rd.seg <= drop) break;
         char name[40];
         seg_name(name, j->segs[drop].first);

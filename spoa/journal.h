@@ -14,6 +14,7 @@ struct jnl_conf { /* strings are copied by jnl_open() */
     bool fsync;             /* fdatasync() before jnl_write() says yes */
     uint64_t segment_bytes; /* a segment's size before the next one starts */
     uint64_t retain_bytes;  /* shipped segments beyond this many bytes are removed */
+    uint64_t retain_ms;     /* and those that were last written to so long ago; 0: of any age */
 };
 /* The longest line; what is longer cannot be written. */
 #define JNL_MAX_LINE ((size_t)128 << 20)
@@ -23,12 +24,20 @@ struct jnl;
  * ""). NULL and a sentence in err when the folder is not private, is held by another process, or a line is damaged. */
 struct jnl *jnl_open(const struct jnl_conf *conf, char *note, size_t notesize, char *err, size_t errsize);
 void jnl_close(struct jnl *j);
+enum jnl_held { JNL_NONE, JNL_FREE, JNL_HELD }; /* no journal there (or none that can be seen); nobody has it; somebody has it */
+/* Whether a process, this one too, holds the journal in dir: as of now. */
+enum jnl_held jnl_held(const char *dir);
 uint64_t jnl_first_seq(const struct jnl *j); /* older ones were removed after shipping */
+uint64_t jnl_bytes(const struct jnl *j);     /* of all segments */
+uint64_t jnl_tail_seq(const struct jnl *j);  /* the first one in the last two segments */
+bool jnl_full(const struct jnl *j);          /* the next jnl_write() starts a segment */
 uint64_t jnl_last_seq(const struct jnl *j);  /* 0: nothing was ever written */
 
 /* Builds a line at the end of b: begin, append the json, end. begin returns the position that end needs. */
 size_t jnl_line_begin(struct buf *b, uint64_t seq);
 void jnl_line_end(struct buf *b, size_t at);
+/* A line without its newline: its number and its json, which is inside of it. False when its checksum is wrong. */
+GH_CHECKED bool jnl_line_parse(const char *line, size_t len, uint64_t *seq, const char **json, size_t *n);
 /* Appends whole lines, whose numbers go from jnl_last_seq() + 1 to last_seq. All or nothing: after an error (a sentence in err) the
  * file ends where it ended before, and the next call tries again. */
 GH_CHECKED bool jnl_write(struct jnl *j, const void *lines, size_t len, uint64_t last_seq, char *err, size_t errsize);

@@ -10,7 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +19,15 @@
 #define RSA_BITS_MAX 8192
 #define RSA_E_BITS   64 /* a larger public exponent only costs time */
 #define KID_MAX      255
-#define P256_LEN     32
+#define COORD_MAX    66
 
 struct entry {
     EVP_PKEY *pkey;
-    char *kid; /* "" when absent */
-    enum jwt_alg alg;
+    char *kid;     /* "" when absent */
+    unsigned algs; /* set of enum jwa_alg: all of the key's type and curve, or the one in its "alg" */
 };
 struct jwks {
+    atomic_uint refs;
     size_t count;
     struct entry keys[JWKS_KEYS_MAX];
 };
@@ -107,23 +108,53 @@ static bool take_rsa(const json_t *key, EVP_PKEY **pkey, const struct report *r)
     return ok;
 }
 
-static bool take_p256(const json_t *key, EVP_PKEY **pkey, const struct report *r) {
+/* Key types and curves that are for us (RFC 7518, section 6; RFC 8037, section 2). */
+static const struct kind {
+    const char *kty, *crv; /* crv NULL: the type has none */
+    enum jwa_key key;
+    const char *group; /* OpenSSL's name of the curve */
+    size_t coord;      /* bytes of a coordinate */
+} kinds[] = {
+    {"RSA", NULL, JWA_RSA, NULL, 0},
+    {"EC", "P-256", JWA_P256, "prime256v1", 32},
+    {"EC", "P-384", JWA_P384, "secp384r1", 48},
+    {"EC", "P-521", JWA_P521, "secp521r1", 66},
+    {"OKP", "Ed25519", JWA_ED25519, NULL, 32},
+};
+
+static bool take_ec(const json_t *key, const struct kind *k, EVP_PKEY **pkey, const struct report *r) {
     size_t xlen = 0, ylen = 0;
-    uint8_t *x = member_bytes(key, "x", &xlen), *y = member_bytes(key, "y", &ylen), point[1 + 2 * P256_LEN] = {4}; /* uncompressed */
-    char group[] = "prime256v1";
+    uint8_t *x = member_bytes(key, "x", &xlen), *y = member_bytes(key, "y", &ylen), point[1 + 2 * COORD_MAX] = {4}; /* uncompressed */
+    char group[16];
     bool ok = false;
-    if (x == NULL || y == NULL || xlen != P256_LEN || ylen != P256_LEN) {
-        complain(r, "x or y is missing or not 32 bytes of base64url");
+    if (x == NULL || y == NULL || xlen != k->coord || ylen != k->coord) {
+        complain(r, "x or y is missing or not %zu bytes of base64url", k->coord);
     } else {
-        memcpy(point + 1, x, P256_LEN);
-        memcpy(point + 1 + P256_LEN, y, P256_LEN);
+        memcpy(point + 1, x, k->coord);
+        memcpy(point + 1 + k->coord, y, k->coord);
+        snprintf(group, sizeof group, "%s", k->group);
         OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-                               OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof point), OSSL_PARAM_construct_end()};
+                               OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * k->coord),
+                               OSSL_PARAM_construct_end()};
         *pkey = pkey_from("EC", params); /* refuses a point that is not on the curve */
-        ok = *pkey != NULL || complain(r, "not a point on P-256");
+        ok = *pkey != NULL || complain(r, "not a point on %s", k->crv);
     }
     free(x);
     free(y);
+    return ok;
+}
+
+static bool take_okp(const json_t *key, const struct kind *k, EVP_PKEY **pkey, const struct report *r) {
+    size_t len = 0;
+    uint8_t *x = member_bytes(key, "x", &len);
+    bool ok = false;
+    if (x == NULL || len != k->coord)
+        complain(r, "x is missing or not %zu bytes of base64url", k->coord);
+    else {
+        *pkey = EVP_PKEY_new_raw_public_key_ex(NULL, k->crv, NULL, x, len);
+        ok = *pkey != NULL || complain(r, "the library refuses this %s key", k->crv);
+    }
+    free(x);
     return ok;
 }
 
@@ -133,10 +164,9 @@ static bool member_is(const json_t *key, const char *name, const char *want) {
 }
 
 /* RFC 7517, sections 4.2 to 4.4: what is said of the key's purpose must be what we need; nothing said is fine. */
-static bool is_for_verifying(const json_t *key, const char *alg) {
+static bool is_for_verifying(const json_t *key) {
     const json_t *ops = json_object_get(key, "key_ops");
     if (json_object_get(key, "use") != NULL && !member_is(key, "use", "sig")) return false;
-    if (json_object_get(key, "alg") != NULL && !member_is(key, "alg", alg)) return false;
     if (ops == NULL) return true;
     for (size_t i = 0; i < json_array_size(ops); i++) {
         const json_t *op = json_array_get(ops, i);
@@ -156,17 +186,34 @@ static bool take_kid(struct jwks *set, const json_t *key, struct entry *e, const
     return e->kid != NULL || complain(r, "out of memory");
 }
 
+static const struct kind *kind_of(const json_t *key) {
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (member_is(key, "kty", kinds[i].kty) && (kinds[i].crv == NULL || member_is(key, "crv", kinds[i].crv))) return &kinds[i];
+    return NULL;
+}
+
+/* RFC 7517, section 4.4: a key that names its algorithm is for that one alone. 0: for none of ours. */
+static unsigned algs_of(const json_t *key, enum jwa_key kind) {
+    const json_t *alg = json_object_get(key, "alg");
+    if (alg == NULL) return jwa_algs_of(kind);
+    const struct jwa *a = json_is_string(alg) ? jwa_by_name(json_string_value(alg)) : NULL;
+    return a != NULL && a->key == kind ? (unsigned)a->alg : 0;
+}
+
 static bool take_key(struct jwks *set, const json_t *key, const struct report *r) {
     if (!json_is_object(key)) return complain(r, "not an object");
     if (!json_is_string(json_object_get(key, "kty"))) return complain(r, "kty is missing or not a string");
     struct entry e = {0};
-    bool rsa = member_is(key, "kty", "RSA");
-    if (!rsa && !(member_is(key, "kty", "EC") && member_is(key, "crv", "P-256"))) return true;
-    e.alg = rsa ? JWT_RS256 : JWT_ES256;
-    if (json_object_get(key, "d") != NULL) return complain(r, "a private key; put public keys only into this file");
-    if (!is_for_verifying(key, rsa ? "RS256" : "ES256")) return true;
+    const struct kind *k = kind_of(key);
+    if (k == NULL) return true;
+    if (json_object_get(key, "d") != NULL) return complain(r, "a private key; put public keys only into this set");
+    e.algs = algs_of(key, k->key);
+    if (e.algs == 0 || !is_for_verifying(key)) return true;
     if (set->count == JWKS_KEYS_MAX) return complain(r, "more than %d keys", JWKS_KEYS_MAX);
-    bool ok = (rsa ? take_rsa(key, &e.pkey, r) : take_p256(key, &e.pkey, r)) && take_kid(set, key, &e, r);
+    bool ok = k->key == JWA_RSA       ? take_rsa(key, &e.pkey, r)
+              : k->key == JWA_ED25519 ? take_okp(key, k, &e.pkey, r)
+                                      : take_ec(key, k, &e.pkey, r);
+    ok = ok && take_kid(set, key, &e, r);
     ERR_clear_error();
     if (ok) {
         set->keys[set->count++] = e;
@@ -186,7 +233,7 @@ static bool take_keys(struct jwks *set, const json_t *root, struct report *r) {
         if (!take_key(set, json_array_get(keys, i), r)) return false;
     }
     r->key = 0;
-    return set->count > 0 || complain(r, "no key that can verify RS256 or ES256 (RSA, or EC P-256, for signatures)");
+    return set->count > 0 || complain(r, "no key that can verify (RSA, EC on P-256, P-384 or P-521, Ed25519, for signatures)");
 }
 
 struct jwks *jwks_parse(const char *text, size_t len, char *err, size_t errlen) {
@@ -204,9 +251,12 @@ struct jwks *jwks_parse(const char *text, size_t len, char *err, size_t errlen) 
     struct jwks *set = calloc(1, sizeof *set);
     if (set == NULL) {
         complain(&r, "out of memory");
-    } else if (!take_keys(set, root, &r)) {
-        jwks_free(set);
-        set = NULL;
+    } else {
+        atomic_init(&set->refs, 1);
+        if (!take_keys(set, root, &r)) {
+            jwks_unref(set);
+            set = NULL;
+        }
     }
     json_decref(root);
     return set;
@@ -232,8 +282,13 @@ struct jwks *jwks_load(const char *path, char *err, size_t errlen) {
     return set;
 }
 
-void jwks_free(struct jwks *set) {
-    if (set == NULL) return;
+struct jwks *jwks_ref(struct jwks *set) {
+    atomic_fetch_add(&set->refs, 1);
+    return set;
+}
+
+void jwks_unref(struct jwks *set) {
+    if (set == NULL || atomic_fetch_sub(&set->refs, 1) != 1) return;
     for (size_t i = 0; i < set->count; i++) {
         EVP_PKEY_free(set->keys[i].pkey);
         free(set->keys[i].kid);
@@ -242,15 +297,17 @@ void jwks_free(struct jwks *set) {
 }
 
 size_t jwks_count(const struct jwks *set) { return set->count; }
+const char *jwks_kid(const struct jwks *set, size_t i) { return set->keys[i].kid; }
+unsigned jwks_algs(const struct jwks *set, size_t i) { return set->keys[i].algs; }
 
-enum jwks_rc jwks_find(const struct jwks *set, enum jwt_alg alg, const char *kid, struct jwks_key *key) {
+enum jwks_rc jwks_find(const struct jwks *set, enum jwa_alg alg, const char *kid, struct jwks_key *key) {
     const struct entry *found = NULL;
     for (size_t i = 0; i < set->count; i++) {
         const struct entry *e = &set->keys[i];
         if (kid != NULL) {
             if (e->kid[0] == '\0' || strcmp(e->kid, kid) != 0) continue;
-            if (e->alg != alg) return JWKS_MISMATCH;
-        } else if (e->alg != alg) {
+            if ((e->algs & (unsigned)alg) == 0) return JWKS_MISMATCH;
+        } else if ((e->algs & (unsigned)alg) == 0) {
             continue;
         }
         if (found != NULL) return JWKS_AMBIGUOUS;

@@ -1,6 +1,10 @@
-#include "spoa/ledger.h"
+#include <config.h>
+
+#include "spoa/advice.h"
 #include "spoa/journal.h"
-#include "spoa/ledger_event.h"
+#include "spoa/ledger.h"
+#include "spoa/ledger_anchor.h"
+#include "spoa/ledger_chain.h"
 #include "spoa/ledger_redis.h"
 #include "spoa/log.h"
 
@@ -22,9 +26,17 @@
 #define WRITE_EVENTS  1024               /* ... and so many events */
 #define SHIP_BYTES    ((size_t)1 << 20)  /* one transaction; one event that is larger goes alone. Redis serves nobody else meanwhile */
 #define SHIP_EVENTS   512
+#define DOZE_MS       5 /* what can wait (led_event) waits at most so long */
+#define DOZE_BYTES    ((size_t)1 << 20)
+#define SHIP_WAIT_MS  20  /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
+#define SHIP_ENOUGH   256 /* ... until there are so many */
 #define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
 #define BACKOFF_MAX   2000
-#define JOURNAL_RETRY 500 /* ms between attempts to write to a journal that failed, when nobody else tries */
+#define SKEW_MS       5000
+#define RETAIN_EACH   60000 /* ms between looks for files that are too old */
+#define FIRST_ANCHOR  1000  /* ms after a journal's first event: nothing vouches for a writer without an anchor */
+#define ANCHOR_MIN    500   /* ms for anchors to get out when a ledger is closed at once */
+#define JOURNAL_RETRY 500   /* ms between attempts to write to a journal that failed, when nobody else tries */
 
 /* An append: what to record, and who waits for it. */
 struct req {
@@ -33,12 +45,20 @@ struct req {
     enum led_status status; /* with ev NULL */
     led_done_fn done;       /* NULL: nobody waits */
     void *arg;
+    bool journal_does;
     uint64_t deadline; /* strict; ms, CLOCK_MONOTONIC */
     uint64_t seq;      /* once journalled */
 };
 
 struct reqs {
     struct req *head, **tail;
+};
+
+/* The end of the journal: what the next event follows. */
+struct tail {
+    uint64_t seq;
+    struct lev_id id;
+    struct chain chain;
 };
 
 struct led {
@@ -50,17 +70,31 @@ struct led {
     struct reqs queue;
     size_t queue_bytes;
     bool sleeping; /* the thread waits in poll(): write to wake */
+    bool dozing;   /* and not for long: what can wait need not wake it */
     bool closing;
     uint64_t close_by;
     char why[600];
 
-    _Atomic bool healthy;
+    _Atomic bool healthy, journal_healthy;
+    _Atomic(const char *) todo; /* static */
+    struct {                    /* for led_stats(): written by the thread */
+        _Atomic uint64_t events, unshipped, unshipped_bytes, oldest_ms, journal_bytes, refused, failed, dropped;
+        _Atomic bool redis_up;
+    } seen;
+    _Atomic bool settled; /* Redis has all that the journal has */
+    _Atomic uint64_t connects;
     _Atomic bool turn_away; /* strict, Redis known to be away: appends that somebody waits for need not even be copied */
 
     /* The rest is the thread's own. */
     struct jnl *j;
     struct lrd *r;
-    struct lev_id last_id;
+    struct tail tail;
+    struct nodekey *key; /* NULL: no anchors */
+    struct anchors *anchors;
+    uint64_t anchored;            /* the number of the last anchor; what is behind it has none yet */
+    uint64_t anchor_at;           /* when that is to get one; UINT64_MAX: there is nothing */
+    bool last_anchor;             /* closing: the one at the end is made */
+    uint64_t first_seq;           /* the last number before this start */
     struct reqs pending, waiting; /* taken from the queue; journalled and waiting for Redis, by number and by deadline */
     struct buf lines;
     struct lev *mem, **mem_tail; /* consecutive numbers from next_ship on, may end before the journal does */
@@ -71,6 +105,7 @@ struct led {
     uint64_t unshipped; /* bytes of journal that Redis is not known to have */
     bool away;          /* Redis is known not to take events now */
     uint64_t connect_at, backoff;
+    uint64_t doze_until, ship_at, retain_at;
     bool journal_failed;
     uint64_t journal_retry;
     char journal_why[400], redis_why[400];
@@ -111,15 +146,15 @@ static size_t req_bytes(const struct req *r) { return sizeof *r + (r->ev != NULL
 
 /* ---- any thread ---- */
 
-void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) {
+static void append(struct led *l, const struct led_event *ev, bool journal_does, led_done_fn done, void *arg) {
     struct req *r = malloc(sizeof *r);
     if (r == NULL) {
         /* Nobody can be told, and going on would lose an event in silence. */
         log_event(LOG_ERROR, "ledger.memory", "reason", "out of memory for an audit event", NULL);
         abort();
     }
-    *r = (struct req){.done = done, .arg = arg, .status = LED_UNAVAILABLE};
-    if (done == NULL || !atomic_load_explicit(&l->turn_away, memory_order_relaxed)) {
+    *r = (struct req){.done = done, .arg = arg, .status = LED_UNAVAILABLE, .journal_does = journal_does};
+    if (done == NULL || journal_does || !atomic_load_explicit(&l->turn_away, memory_order_relaxed)) {
         r->ev = lev_of(ev, l->conf.node);
         if (r->ev == NULL) r->status = LED_FAILED;
     }
@@ -132,19 +167,73 @@ void led_append(struct led *l, const struct led_event *ev, led_done_fn done, voi
     if (r->ev != NULL) l->queue_bytes += req_bytes(r);
     r->deadline = now_ms(CLOCK_MONOTONIC) + l->conf.timeout_ms; /* inside the lock: so they are in order */
     reqs_add(&l->queue, r);
-    bool wake = l->sleeping;
-    l->sleeping = false;
+    bool wait = done == NULL && ev->can_wait && l->dozing && l->queue_bytes < DOZE_BYTES, wake = l->sleeping && !wait;
+    if (wake) l->sleeping = false;
+    atomic_store_explicit(&l->settled, false, memory_order_relaxed);
     pthread_mutex_unlock(&l->mu);
     if (wake) (void)eventfd_write(l->wake, 1);
     lev_free_all(over);
 }
 
+void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, false, done, arg); }
+void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, true, done, arg); }
+
 bool led_healthy(const struct led *l) { return atomic_load_explicit(&l->healthy, memory_order_relaxed); }
+
+bool led_journal_healthy(const struct led *l) { return atomic_load_explicit(&l->journal_healthy, memory_order_relaxed); }
+
+uint64_t led_connects(const struct led *l) { return atomic_load(&l->connects); }
+
+bool led_settled(const struct led *l) { return atomic_load(&l->settled); }
+
+bool led_wait(const struct led *l, uint64_t timeout_ms) {
+    uint64_t end = now_ms(CLOCK_MONOTONIC) + timeout_ms;
+    while (!led_settled(l)) {
+        if (now_ms(CLOCK_MONOTONIC) >= end) return false;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return true;
+}
 
 void led_why(struct led *l, char *out, size_t size) {
     pthread_mutex_lock(&l->mu);
     snprintf(out, size, "%s", l->why);
     pthread_mutex_unlock(&l->mu);
+}
+
+const char *led_todo(const struct led *l) { return atomic_load(&l->todo); }
+
+void led_stats(const struct led *l, struct led_stats *out) {
+    *out = (struct led_stats){.events = atomic_load(&l->seen.events),
+                              .unshipped = atomic_load(&l->seen.unshipped),
+                              .unshipped_bytes = atomic_load(&l->seen.unshipped_bytes),
+                              .oldest_ms = atomic_load(&l->seen.oldest_ms),
+                              .journal_bytes = atomic_load(&l->seen.journal_bytes),
+                              .refused = atomic_load(&l->seen.refused),
+                              .failed = atomic_load(&l->seen.failed),
+                              .dropped = atomic_load(&l->seen.dropped),
+                              .anchors_failed = anchors_failed(l->anchors),
+                              .redis_up = atomic_load(&l->seen.redis_up)};
+}
+
+/* After each round of the thread. */
+static void show(struct led *l) {
+    uint64_t last = jnl_last_seq(l->j), left = last + 1 > l->next_ship ? last + 1 - l->next_ship : 0;
+    atomic_store_explicit(&l->seen.unshipped, left, memory_order_relaxed);
+    atomic_store_explicit(&l->seen.unshipped_bytes, l->unshipped, memory_order_relaxed);
+    atomic_store_explicit(&l->seen.journal_bytes, jnl_bytes(l->j), memory_order_relaxed);
+    atomic_store_explicit(&l->seen.redis_up, !l->away && lrd_state(l->r) >= LRD_READY, memory_order_relaxed);
+    if (left == 0)
+        atomic_store_explicit(&l->seen.oldest_ms, 0, memory_order_relaxed);
+    else if (l->mem != NULL) /* while they are only in the journal the last answer holds */
+        atomic_store_explicit(&l->seen.oldest_ms, l->mem->ms, memory_order_relaxed);
+}
+
+static void not_recorded(struct led *l, enum led_status status, bool waited) {
+    atomic_fetch_add_explicit(!waited                ? &l->seen.dropped
+                              : status == LED_FAILED ? &l->seen.failed
+                                                     : &l->seen.refused,
+                              1, memory_order_relaxed);
 }
 
 /* ---- health ---- */
@@ -153,6 +242,7 @@ static bool too_much(const struct led *l) { return l->unshipped > l->conf.max_un
 
 static void update_health(struct led *l) {
     char why[600] = "";
+    const char *todo = l->journal_failed ? advice_journal(l->journal_why) : advice_redis(l->redis_why);
     bool strict = l->conf.mode == LED_STRICT;
     if (l->journal_failed)
         snprintf(why, sizeof why, "%s", l->journal_why);
@@ -166,8 +256,10 @@ static void update_health(struct led *l) {
     pthread_mutex_lock(&l->mu);
     snprintf(l->why, sizeof l->why, "%s", why);
     pthread_mutex_unlock(&l->mu);
+    atomic_store(&l->todo, ok ? "" : todo);
     atomic_store(&l->healthy, ok);
-    if (was && !ok) log_event(LOG_ERROR, "ledger.unavailable", "why", why, NULL);
+    atomic_store(&l->journal_healthy, !l->journal_failed && !too_much(l));
+    if (was && !ok) log_event(LOG_ERROR, "ledger.unavailable", "why", why, "do", l->away ? "see the line ledger.redis_away" : todo, NULL);
     if (!was && ok) log_event(LOG_WARN, "ledger.available", NULL);
 }
 
@@ -182,13 +274,19 @@ static void count(struct led *l, uint64_t *what) {
 
 static void turn_down(struct led *l, struct req *r, enum led_status status) {
     count(l, r->done != NULL ? &l->refused : &l->dropped);
+    not_recorded(l, status, r->done != NULL);
     answer(r, status);
 }
 
 static void set_away(struct led *l, bool away, const char *why) {
+    unsigned more = 0;
+    bool news = away != l->away || (away && strcmp(l->redis_why, why) != 0 && log_due(why, &more));
     if (away) snprintf(l->redis_why, sizeof l->redis_why, "%s", why);
-    if (away != l->away)
-        log_event(away ? LOG_ERROR : LOG_INFO, away ? "ledger.redis_away" : "ledger.redis_up", "why", away ? why : NULL, NULL);
+    if (news && away) {
+        log_due(why, &more); /* said now, whatever it changes to and back */
+        log_event(LOG_ERROR, "ledger.redis_away", "why", why, "do", advice_redis(why), NULL);
+    } else if (news)
+        log_event(LOG_INFO, "ledger.redis_up", NULL);
     l->away = away;
     if (!away) l->redis_why[0] = '\0';
     update_health(l);
@@ -230,15 +328,19 @@ static void mem_drop_head(struct led *l) {
 
 /* ---- the journal ---- */
 
-static bool commit(struct led *l, uint64_t last_seq, struct lev_id last_id) {
+static bool commit(struct led *l, const struct tail *t) {
     bool ok = !l->lines.failed;
     if (!ok)
         snprintf(l->journal_why, sizeof l->journal_why, "out of memory for the journal's lines");
     else
-        ok = jnl_write(l->j, buf_at(&l->lines), buf_used(&l->lines), last_seq, l->journal_why, sizeof l->journal_why);
+        ok = jnl_write(l->j, buf_at(&l->lines), buf_used(&l->lines), t->seq, l->journal_why, sizeof l->journal_why);
     if (ok) {
-        l->last_id = last_id;
+        l->tail = *t;
         l->unshipped += buf_used(&l->lines);
+        atomic_store_explicit(&l->seen.events, t->seq - l->first_seq, memory_order_relaxed);
+        if (l->key != NULL && l->anchor_at == UINT64_MAX)
+            l->anchor_at =
+                now_ms(CLOCK_MONOTONIC) + (l->anchored == 0 && l->conf.anchor_ms > FIRST_ANCHOR ? FIRST_ANCHOR : l->conf.anchor_ms);
     }
     if (buf_used(&l->lines) > WRITE_BYTES * 2)
         buf_free(&l->lines); /* after a rare large one */
@@ -252,17 +354,63 @@ static bool commit(struct led *l, uint64_t last_seq, struct lev_id last_id) {
     return ok;
 }
 
-static void format(struct led *l, struct lev *e, uint64_t seq, struct lev_id *id) {
-    *id = lev_id_next(*id, now_ms(CLOCK_REALTIME));
-    lev_number(e, seq, *id);
-    size_t before = buf_used(&l->lines), at = jnl_line_begin(&l->lines, seq);
+static void format(struct led *l, struct lev *e, struct tail *t) {
+    t->id = lev_id_next(t->id, now_ms(CLOCK_REALTIME));
+    lev_number(e, ++t->seq, t->id);
+    if (!chain_add(&t->chain, e)) l->lines.failed = true; /* found by commit() */
+    size_t before = buf_used(&l->lines), at = jnl_line_begin(&l->lines, e->seq);
     lev_json(e, &l->lines);
     jnl_line_end(&l->lines, at);
     e->line_bytes = buf_used(&l->lines) - before;
 }
 
+/* One event of the ledger's own. */
+static bool record_own(struct led *l, struct lev *e) {
+    struct tail t = l->tail;
+    format(l, e, &t);
+    if (!commit(l, &t)) {
+        l->journal_retry = now_ms(CLOCK_MONOTONIC) + JOURNAL_RETRY;
+        lev_free_all(e);
+        return false;
+    }
+    mem_add(l, e);
+    return true;
+}
+
+/* Says, signed, where the journal ends. Outside only what the journal has: a line there for an event that never was would be an accusation. */
+static void anchor(struct led *l) {
+    struct chain_anchor a = {.seq = l->tail.seq + 1, .ends = l->tail.chain};
+    char signature[NODEKEY_SIGNATURE_SIZE];
+    const char *key = nodekey_public(l->key);
+    struct lev *now = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = ""}, l->conf.node), *e = NULL;
+    l->anchor_at = now_ms(CLOCK_MONOTONIC) + l->conf.anchor_ms; /* when it fails */
+    if (now == NULL) return;
+    snprintf(a.node, sizeof a.node, "%s", l->conf.node);
+    memcpy(a.time, now->time_text, sizeof a.time);
+    lev_free_all(now);
+    char *text = chain_anchor_text(&a), *line = NULL;
+    if (text != NULL && nodekey_sign(l->key, text, strlen(text), signature)) {
+        const struct led_field f[] = {
+            {"signed", text, strlen(text)}, {"signature", signature, strlen(signature)}, {"key", key, strlen(key)}};
+        e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "anchor", .fields = f, .nfields = 3}, l->conf.node);
+        line = chain_anchor_line(text, signature, key);
+    }
+    free(text);
+    if (e == NULL || line == NULL) {
+        lev_free_all(e);
+        free(line);
+    } else if (record_own(l, e)) {
+        l->anchored = a.seq;
+        l->anchor_at = UINT64_MAX;
+        anchors_put(l->anchors, line);
+    } else
+        free(line);
+}
+
+static bool unanchored(const struct led *l) { return l->key != NULL && l->tail.seq > l->anchored; }
+
 /* What cannot be taken now is answered; the rest is formatted and stays in batch. */
-static size_t format_batch(struct led *l, struct reqs *batch, uint64_t *seq, struct lev_id *id) {
+static size_t format_batch(struct led *l, struct reqs *batch, struct tail *t) {
     size_t bytes = 0, freed = 0;
     bool strict = l->conf.mode == LED_STRICT;
     for (int n = 0; l->pending.head != NULL && n < WRITE_EVENTS && bytes < WRITE_BYTES; n++) {
@@ -270,12 +418,12 @@ static size_t format_batch(struct led *l, struct reqs *batch, uint64_t *seq, str
         if (r->ev != NULL) freed += req_bytes(r);
         if (r->ev == NULL)
             turn_down(l, r, r->status);
-        else if ((strict && l->away && r->done != NULL) || too_much(l))
+        else if ((strict && l->away && r->done != NULL && !r->journal_does) || too_much(l))
             turn_down(l, r, LED_UNAVAILABLE);
         else {
             bytes += r->ev->bytes;
-            r->seq = ++*seq;
-            format(l, r->ev, r->seq, id);
+            format(l, r->ev, t);
+            r->seq = t->seq;
             reqs_add(batch, r);
         }
     }
@@ -285,14 +433,15 @@ static size_t format_batch(struct led *l, struct reqs *batch, uint64_t *seq, str
 static void journal_pending(struct led *l) {
     struct reqs batch;
     reqs_init(&batch);
-    uint64_t seq = jnl_last_seq(l->j);
-    struct lev_id id = l->last_id;
-    size_t freed = format_batch(l, &batch, &seq, &id);
+    /* So that the last two files, all that a start reads, say where both chains end. */
+    if (l->key != NULL && jnl_full(l->j) && unanchored(l)) anchor(l);
+    struct tail t = l->tail;
+    size_t freed = format_batch(l, &batch, &t);
     pthread_mutex_lock(&l->mu);
     l->queue_bytes -= freed;
     pthread_mutex_unlock(&l->mu);
     if (batch.head == NULL) return;
-    bool ok = commit(l, seq, id);
+    bool ok = commit(l, &t);
     for (struct req *r; (r = reqs_pop(&batch)) != NULL;) {
         if (!ok) {
             turn_down(l, r, LED_FAILED);
@@ -300,7 +449,7 @@ static void journal_pending(struct led *l) {
         }
         mem_add(l, r->ev);
         r->ev = NULL;
-        if (l->conf.mode == LED_STRICT && r->done != NULL)
+        if (l->conf.mode == LED_STRICT && r->done != NULL && !r->journal_does)
             reqs_add(&l->waiting, r);
         else
             answer(r, LED_OK);
@@ -318,16 +467,7 @@ static void record_gap(struct led *l) {
                             {"since", l->since, strlen(l->since)}};
     struct lev *e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "unavailable", .fields = f, .nfields = 3}, l->conf.node);
     if (e == NULL) return;
-    struct lev_id id = l->last_id;
-    uint64_t seq = jnl_last_seq(l->j) + 1;
-    format(l, e, seq, &id);
-    if (!commit(l, seq, id)) {
-        l->journal_retry = now_ms(CLOCK_MONOTONIC) + JOURNAL_RETRY;
-        lev_free_all(e);
-        return;
-    }
-    l->refused = l->dropped = 0;
-    mem_add(l, e);
+    if (record_own(l, e)) l->refused = l->dropped = 0;
 }
 
 /* ---- Redis ---- */
@@ -417,8 +557,14 @@ static bool refill(struct led *l, char *why, size_t size) {
     return true;
 }
 
-static void ship(struct led *l, uint64_t now) {
-    if (lrd_state(l->r) != LRD_READY) return;
+/* More events soon go with these, and Redis has one transaction for all of them. Not while it has to catch up, nor at the end. */
+static bool ship_later(const struct led *l, uint64_t now, bool closing) {
+    return l->conf.mode == LED_JOURNAL && !closing && now < l->ship_at && l->backoff == 0 && !l->away && l->mem != NULL &&
+           l->mem_next > jnl_last_seq(l->j) && l->mem_next - l->next_ship < SHIP_ENOUGH && l->mem_bytes < SHIP_BYTES;
+}
+
+static void ship(struct led *l, uint64_t now, bool closing) {
+    if (lrd_state(l->r) != LRD_READY || ship_later(l, now, closing)) return;
     char why[400] = "";
     if (l->mem == NULL && l->next_ship <= jnl_last_seq(l->j) && !refill(l, why, sizeof why)) {
         lrd_drop(l->r, why);
@@ -433,7 +579,21 @@ static void ship(struct led *l, uint64_t now) {
         bytes += e->bytes < SHIP_BYTES - bytes ? e->bytes : SHIP_BYTES - bytes;
     }
     l->in_flight = n;
+    l->ship_at = now + SHIP_WAIT_MS;
     lrd_send(l->r, l->mem, n, now);
+}
+
+/* Redis gives the ids of two streams from its own clock, and auditors read times side by side. */
+static void compare_clocks(const struct led *l) {
+    int64_t redis_ms;
+    unsigned more;
+    if (!lrd_time(l->r, &redis_ms)) return;
+    int64_t ahead = redis_ms - (int64_t)now_ms(CLOCK_REALTIME);
+    if ((ahead > SKEW_MS || ahead < -SKEW_MS) && log_due("ledger.clock", &more))
+        log_event(LOG_WARN, "ledger.clock", "reason",
+                  log_fmt("the clock of Redis's machine is %" PRId64 " s %s of ours", (ahead < 0 ? -ahead : ahead) / 1000,
+                          ahead < 0 ? "behind" : "ahead"),
+                  "do", "check NTP on both machines (timedatectl)", NULL);
 }
 
 static void redis_io(struct led *l, short revents, uint64_t now) {
@@ -446,7 +606,11 @@ static void redis_io(struct led *l, short revents, uint64_t now) {
     switch (lrd_io(l->r, revents, now)) {
     case LRD_NOTHING: break;
     case LRD_UP:
-        if (resume(l, why, sizeof why)) break;
+        compare_clocks(l);
+        if (resume(l, why, sizeof why)) {
+            atomic_fetch_add(&l->connects, 1);
+            break;
+        }
         lrd_drop(l->r, why);
         lost(l, false, now);
         break;
@@ -458,7 +622,10 @@ static void redis_io(struct led *l, short revents, uint64_t now) {
 /* ---- the thread ---- */
 
 static void expire(struct led *l, uint64_t now) {
-    while (l->waiting.head != NULL && l->waiting.head->deadline <= now) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
+    while (l->waiting.head != NULL && l->waiting.head->deadline <= now) {
+        not_recorded(l, LED_UNAVAILABLE, true);
+        answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
+    }
 }
 
 static int sleep_ms(const struct led *l, uint64_t now, uint64_t until) {
@@ -467,6 +634,10 @@ static int sleep_ms(const struct led *l, uint64_t now, uint64_t until) {
     if (l->waiting.head != NULL && l->waiting.head->deadline < at) at = l->waiting.head->deadline;
     if (l->journal_failed && l->journal_retry < at) at = l->journal_retry;
     if (until < at) at = until;
+    if (l->conf.retain_ms != 0 && l->retain_at < at) at = l->retain_at;
+    if (unanchored(l) && !l->journal_failed && !too_much(l) && l->anchor_at < at) at = l->anchor_at;
+    if (l->dozing && l->doze_until < at) at = l->doze_until; /* what take() told callers, whatever the clock says now */
+    if (lrd_state(l->r) == LRD_READY && l->mem != NULL && l->ship_at < at) at = l->ship_at;
     if (at == UINT64_MAX) return -1;
     return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
 }
@@ -481,26 +652,55 @@ static bool take(struct led *l, uint64_t now, uint64_t *until) {
     bool closing = l->closing;
     *until = closing ? l->close_by : UINT64_MAX;
     l->sleeping = l->pending.head == NULL;
+    l->dozing = l->sleeping && now < l->doze_until;
     pthread_mutex_unlock(&l->mu);
-    return !closing || l->pending.head != NULL || (now < *until && l->next_ship <= jnl_last_seq(l->j));
+    bool more = l->next_ship <= jnl_last_seq(l->j) || (unanchored(l) && !l->last_anchor && !l->journal_failed && !too_much(l));
+    return !closing || l->pending.head != NULL || (now < *until && more);
+}
+
+static void settle(struct led *l) {
+    pthread_mutex_lock(&l->mu);
+    atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && l->next_ship > jnl_last_seq(l->j) && l->queue.head == NULL);
+    pthread_mutex_unlock(&l->mu);
+}
+
+/* At its interval; and when the ledger closes, behind the last event. */
+static bool anchor_due(struct led *l, uint64_t now, bool closing) {
+    if (!unanchored(l) || l->journal_failed || too_much(l)) return false;
+    if (!closing || l->pending.head != NULL || l->last_anchor) return now >= l->anchor_at;
+    l->last_anchor = true;
+    return true;
 }
 
 static void *run(void *arg) {
     struct led *l = arg;
     uint64_t until, now = now_ms(CLOCK_MONOTONIC);
+    bool polled = true;
     while (take(l, now, &until)) {
         bool busy = l->pending.head != NULL;
         if (busy) journal_pending(l);
+        if (busy) l->doze_until = now + DOZE_MS;
         record_gap(l);
-        ship(l, now);
+        if (anchor_due(l, now, until != UINT64_MAX)) anchor(l);
+        if (l->conf.retain_ms != 0 && now >= l->retain_at) {
+            jnl_shipped(l->j, l->next_ship - 1, true);
+            l->retain_at = now + RETAIN_EACH;
+        }
+        ship(l, now, until != UINT64_MAX);
+        settle(l);
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
-        /* Only after a round that found nothing do callers know that they must wake us. */
-        if (poll(fds, 2, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until)) < 0) fds[0].revents = fds[1].revents = 0;
+        /* Only after a round that found nothing do callers know that they must wake us; most often the next one is that. */
+        polled = !busy || !polled;
+        if (!polled)
+            fds[0].revents = fds[1].revents = 0;
+        else if (poll(fds, 2, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until)) < 0)
+            fds[0].revents = fds[1].revents = 0;
         eventfd_t ignored;
         if (fds[0].revents != 0) (void)eventfd_read(l->wake, &ignored);
         now = now_ms(CLOCK_MONOTONIC);
         redis_io(l, fds[1].revents, now);
         expire(l, now);
+        show(l);
     }
     record_gap(l);
     while (l->waiting.head != NULL) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
@@ -513,6 +713,15 @@ static void *run(void *arg) {
 static bool copy_str(const char **s) { return *s == NULL || (*s = strdup(*s)) != NULL; }
 static void free_str(const char *s) { free((void *)(uintptr_t)s); }
 
+/* What slot's writer adds to a name; slot 0 nothing. */
+static bool slot_str(const char **s, const char *infix, unsigned slot) {
+    char *out = NULL;
+    if (slot == 0) return copy_str(s);
+    if (asprintf(&out, "%s%s%u", *s, infix, slot) < 0) out = NULL;
+    *s = out;
+    return out != NULL;
+}
+
 static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *err, size_t errsize) {
     *to = *from;
     size_t n = from->node == NULL ? 0 : strlen(from->node);
@@ -520,8 +729,8 @@ static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *er
         snprintf(err, errsize, "the node's name must be 1 to 64 of A-Z a-z 0-9 _ . -");
         return false;
     }
-    if ((from->redis_socket == NULL) == (from->redis_host == NULL)) {
-        snprintf(err, errsize, "the ledger needs either Redis's socket or its host");
+    if ((from->redis_socket != NULL) + (from->redis_host != NULL) + (from->redis_sentinels != NULL) != 1) {
+        snprintf(err, errsize, "the ledger needs either Redis's socket, its host, or Sentinels");
         return false;
     }
     const struct {
@@ -533,8 +742,12 @@ static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *er
                     {&to->timeout_ms, 2000}};
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
         if (*defaults[i].v == 0) *defaults[i].v = defaults[i].std;
-    bool ok = copy_str(&to->dir);
-    ok = copy_str(&to->node) && ok;
+    if (from->slot >= LED_SLOTS) {
+        snprintf(err, errsize, "there is no journal slot %u", from->slot);
+        return false;
+    }
+    bool ok = slot_str(&to->dir, "/slot-", from->slot);
+    ok = slot_str(&to->node, "/", from->slot) && ok;
     ok = copy_str(&to->redis_socket) && ok;
     ok = copy_str(&to->redis_host) && ok;
     ok = copy_str(&to->redis_user) && ok;
@@ -543,39 +756,45 @@ static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *er
     return ok;
 }
 
-/* The id of the last event, above which all later ones must be. */
-static bool read_last_id(struct led *l, char *err, size_t errsize) {
-    uint64_t last = jnl_last_seq(l->j), seq;
-    const char *json;
-    size_t len, line;
-    if (last == 0 || last < jnl_first_seq(l->j)) return true;
-    if (!jnl_seek(l->j, last, err, errsize) || jnl_next(l->j, &seq, &json, &len, &line, err, errsize) != JNL_LINE) return false;
-    struct lev *e = lev_parse(json, len);
-    bool ok = e != NULL && lev_id_parse(e->id, &l->last_id);
-    if (!ok) snprintf(err, errsize, "event %" PRIu64 " in the journal in %s is in no form that this daemon knows", last, l->conf.dir);
-    lev_free_all(e);
-    return ok;
+/* base: the folder of the node's first journal, which has its key. */
+static bool open_anchors(struct led *l, const char *base, char *err, size_t errsize) {
+    l->anchor_at = UINT64_MAX;
+    if (l->conf.anchor_ms == 0) return true;
+    l->key = nodekey_open(base, err, errsize);
+    if (l->key == NULL) return false;
+    l->anchors = anchors_start(&l->conf);
+    if (l->anchors == NULL) snprintf(err, errsize, "cannot start the ledger: no room for a thread");
+    if (unanchored(l)) l->anchor_at = 0; /* of a daemon that was killed */
+    return l->anchors != NULL;
 }
 
 static bool open_parts(struct led *l, char *err, size_t errsize) {
     char note[400];
-    struct jnl_conf jc = {l->conf.dir, l->conf.fsync, l->conf.segment_bytes, l->conf.retain_bytes};
+    struct jnl_conf jc = {l->conf.dir, l->conf.fsync, l->conf.segment_bytes, l->conf.retain_bytes, l->conf.retain_ms};
     l->j = jnl_open(&jc, note, sizeof note, err, errsize);
-    if (l->j == NULL) return false;
+    if (l->j == NULL) {
+        size_t n = strlen(err);
+        if (n < errsize) snprintf(err + n, errsize - n, ": %s", advice_journal(err));
+        return false;
+    }
     if (note[0] != '\0') log_event(LOG_WARN, "ledger.torn_tail", "note", note, NULL);
-    if (!read_last_id(l, err, errsize)) return false;
+    if (!chain_resume(l->j, &l->tail.chain, &l->anchored, &l->tail.id, err, errsize)) return false;
+    l->tail.seq = jnl_last_seq(l->j);
     l->next_ship = jnl_shipped_hint(l->j) + 1;
     if (l->next_ship < jnl_first_seq(l->j)) l->next_ship = jnl_first_seq(l->j);
     mem_clear(l);
     if (!jnl_seek(l->j, l->next_ship, err, errsize)) return false;
     l->unshipped = jnl_unread_bytes(l->j);
+    l->first_seq = jnl_last_seq(l->j);
     l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     l->r = l->wake < 0 ? NULL : lrd_new(&l->conf, l->wake);
     if (l->r == NULL) snprintf(err, errsize, "cannot start the ledger: %s", strerror(errno));
     return l->r != NULL;
 }
 
-static void destroy(struct led *l) {
+static void destroy(struct led *l, uint64_t timeout_ms) {
+    anchors_stop(l->anchors, timeout_ms > ANCHOR_MIN ? timeout_ms : ANCHOR_MIN);
+    nodekey_free(l->key);
     if (l->r != NULL) lrd_free(l->r);
     if (l->j != NULL) jnl_close(l->j);
     if (l->wake >= 0) close(l->wake);
@@ -603,13 +822,15 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     l->mem_tail = &l->mem;
     l->lines = BUF_INIT(JNL_MAX_LINE + ((size_t)64 << 20));
     atomic_init(&l->healthy, true);
+    atomic_init(&l->journal_healthy, true);
+    atomic_init(&l->todo, "");
     if (!conf_copy(&copy, conf, err, errsize)) {
-        destroy(l); /* a copy that ran out of memory is not worth tracking down */
+        destroy(l, 0); /* a copy that ran out of memory is not worth tracking down */
         return NULL;
     }
     l->conf = copy;
-    if (!open_parts(l, err, errsize)) {
-        destroy(l);
+    if (!open_parts(l, err, errsize) || !open_anchors(l, conf->dir, err, errsize)) {
+        destroy(l, 0);
         return NULL;
     }
     /* Signals are for the daemon's main thread; SIGPIPE, which hiredis raises when Redis died, is for nobody. */
@@ -620,7 +841,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc != 0) {
         snprintf(err, errsize, "cannot start the ledger's thread: %s", strerror(rc));
-        destroy(l);
+        destroy(l, 0);
         return NULL;
     }
     return l;
@@ -634,5 +855,5 @@ void led_close(struct led *l, uint64_t timeout_ms) {
     pthread_mutex_unlock(&l->mu);
     (void)eventfd_write(l->wake, 1);
     pthread_join(l->thread, NULL);
-    destroy(l);
+    destroy(l, timeout_ms);
 }

@@ -3,8 +3,11 @@
  * One thread of its own writes the journal (grouped) and ships to Redis; callers on any thread append and are told when the event is as
  * durable as the mode asks: LED_STRICT, Redis has acknowledged; LED_JOURNAL, the journal has it (it survives the daemon's death).
  *
+ * A journal has one writer. Daemons of one node that run side by side, while one takes over from the other, each have a slot: slot 0 is
+ * the journal's folder itself and writes as NODE, slot k is DIR/slot-k and writes as NODE/k, which is no node's name.
+ *
  * Redis keys: gatehouse:audit:{SESSION} one stream per session; gatehouse:sessions an index stream; gatehouse:auth a bounded
- * stream of failed logins; gatehouse:shipped:NODE the sequence number shipped last, written in the same transaction as the
+ * stream of failed logins; gatehouse:approval:{REQUEST} one stream per request for approval; gatehouse:shipped:NODE the sequence number shipped last, written in the same transaction as the
  * events, so that a Redis that lost its tail is filled again from the journal. */
 #ifndef GH_SPOA_LEDGER_H
 #define GH_SPOA_LEDGER_H
@@ -13,25 +16,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define LED_SLOTS 8u /* journals of one node */
+
 enum led_mode { LED_STRICT, LED_JOURNAL };
 
 struct led_conf {     /* strings are copied by led_open() */
     const char *dir;  /* the journal's folder; made with mode 0700 when missing */
     const char *node; /* this node's name: [A-Za-z0-9_.-]{1,64} */
+    unsigned slot;    /* under LED_SLOTS */
     enum led_mode mode;
-    bool fsync;               /* fdatasync before an event counts as journalled */
-    uint64_t segment_bytes;   /* a journal file's size before the next one starts [64 MiB] */
-    uint64_t retain_bytes;    /* shipped segments beyond this are removed, oldest first [1 GiB] */
-    uint64_t max_unshipped;   /* bytes not yet in Redis beyond which LED_JOURNAL refuses too [4 GiB] */
-    uint64_t auth_max;        /* entries kept in gatehouse:auth [10000] */
-    uint64_t timeout_ms;      /* LED_STRICT: an event not acknowledged by then is LED_UNAVAILABLE [2000] */
+    bool fsync;                        /* fdatasync before an event counts as journalled */
+    uint64_t segment_bytes;            /* a journal file's size before the next one starts [64 MiB] */
+    uint64_t retain_bytes;             /* shipped segments beyond this are removed, oldest first [1 GiB] */
+    uint64_t retain_ms;                /* and those that are older; 0: of any age */
+    uint64_t max_unshipped;            /* bytes not yet in Redis beyond which LED_JOURNAL refuses too [4 GiB] */
+    uint64_t auth_max;                 /* entries kept in gatehouse:auth [10000] */
+    uint64_t timeout_ms;               /* LED_STRICT: an event not acknowledged by then is LED_UNAVAILABLE [2000] */
+    bool redis_fsync;                  /* an acknowledgement counts when Redis has it on its disk ... */
+    uint64_t replicas;                 /* ... and so many of its replicas have it */
+    uint64_t anchor_ms;                /* between anchors (ledger_chain.h) while events come; 0: there are no anchors */
+    const char *anchor_file;           /* where they are appended; NULL: nowhere. This and the next are borrowed until led_close() */
+    const char *const *anchor_command; /* absolute path, arguments, NULL; each anchor on its standard input; NULL: none */
+    bool anchor_syslog;
     const char *redis_socket; /* a Unix socket, or */
     const char *redis_host;
     uint16_t redis_port;
     const char *redis_user, *redis_password; /* may be NULL */
+    const char *const
+        *redis_sentinels; /* "HOST:PORT", ..., NULL: asked for redis_master in place of socket and host. Borrowed, as are these: */
+    const char *redis_master;
+    const char *redis_prefix; /* of all keys, at most 64 bytes; NULL: "gatehouse:". With a hash tag for Cluster: "{gatehouse}:" */
 };
 
-enum led_stream { LED_SESSION, LED_SESSIONS, LED_AUTH };
+enum led_stream { LED_SESSION, LED_SESSIONS, LED_AUTH, LED_APPROVAL };
 struct led_field {
     const char *name;
     const void *value; /* any bytes; what is not valid UTF-8 is recorded as base64 under NAME.b64 */
@@ -40,10 +57,11 @@ struct led_field {
 #define LED_MAX_FIELDS 40
 struct led_event { /* copied during led_append() */
     enum led_stream stream;
-    const char *session; /* LED_SESSION: the id, else NULL */
+    const char *session; /* LED_SESSION: the session's id; LED_APPROVAL: the request's; else NULL */
     const char *type;    /* "statement", "result", "login", ... first field of the entry */
     const struct led_field *fields;
     size_t nfields;
+    bool can_wait; /* it may be written a few ms later, with the next event that cannot; only with done NULL */
 };
 
 enum led_status {
@@ -59,10 +77,35 @@ struct led;
 struct led *led_open(const struct led_conf *conf, char *err, size_t errsize);
 /* Any thread. done may be NULL: nobody waits. Events of one thread keep their order. */
 void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
+/* The same for who may go on without Redis: the journal is enough, whatever the mode. */
+void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
 /* False while appends would be answered LED_UNAVAILABLE or LED_FAILED. Any thread. */
 bool led_healthy(const struct led *l);
+/* False while the journal itself takes no events, or too much waits in it: nobody may go on then. Any thread. */
+bool led_journal_healthy(const struct led *l);
 /* A sentence that says why not (for logs); "" when healthy. */
 void led_why(struct led *l, char *out, size_t size);
+/* What to do about it, a static sentence; "" when healthy. Any thread. */
+const char *led_todo(const struct led *l);
+
+struct led_stats {
+    uint64_t events;          /* written to the journal since the start */
+    uint64_t unshipped;       /* events that Redis does not have */
+    uint64_t unshipped_bytes; /* of journal */
+    uint64_t oldest_ms;       /* when the first of them was written, milliseconds since 1970; 0: there is none */
+    uint64_t journal_bytes;
+    uint64_t refused, failed, dropped; /* appends answered LED_UNAVAILABLE, LED_FAILED; events lost that nobody waited for */
+    uint64_t anchors_failed;           /* attempts to take an anchor out of here */
+    bool redis_up;
+};
+/* Any thread; the numbers may be of different moments. */
+void led_stats(const struct led *l, struct led_stats *out);
+/* How often Redis was reached and said what it has. Any thread. */
+uint64_t led_connects(const struct led *l);
+/* All that was appended is in Redis, as far as this connection to it knows. Any thread. */
+bool led_settled(const struct led *l);
+/* Waits until led_settled() at most timeout_ms; false when it is not by then. */
+bool led_wait(const struct led *l, uint64_t timeout_ms);
 /* Flushes the journal, ships what it can within timeout_ms, ends the thread, frees. Waiting appends are answered. */
 void led_close(struct led *l, uint64_t timeout_ms);
 

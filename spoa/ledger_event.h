@@ -1,6 +1,6 @@
 /* One event on its way: copied from a led_event, written to the journal as JSON, sent to Redis as an XADD, read back from the journal.
  *
- *   {"seq":12,"id":"1790000000000-0","stream":"audit","session":"s1","fields":[["type","login"],["seq","12"],["node","n1"],["time","..."],...]}
+ *   {"seq":12,"id":"1790000000000-0","stream":"audit","session":"s1","fields":[["type","login"],["seq","12"],["node","n1"],["time","..."],["prev","..."],...]}
  *
  * Both places get the same names and values. A value that is not UTF-8, or holds a NUL, is base64 (RFC 4648) under NAME.b64. */
 #ifndef GH_SPOA_LEDGER_EVENT_H
@@ -14,6 +14,8 @@ struct lev_id {
     uint64_t ms, n;
 };
 #define LEV_ID_TEXT 44
+/* A hash in hex digits, see ledger_chain.h. */
+#define LEV_HASH_TEXT 65
 
 struct lev_part {
     const char *at; /* inside the event's own memory, or the ledger's node name */
@@ -25,11 +27,12 @@ struct lev {
     size_t bytes;      /* of memory */
     size_t line_bytes; /* of its line in the journal, once it has one */
     uint64_t seq;      /* 0 until lev_number() */
+    uint64_t ms;       /* of its id */
     enum led_stream stream;
-    char id[LEV_ID_TEXT], seq_text[24], time_text[32];
+    char id[LEV_ID_TEXT], seq_text[24], time_text[32], prev_text[LEV_HASH_TEXT];
     const char *key;     /* the Redis key */
-    const char *session; /* NULL unless LED_SESSION */
-    size_t nparts;       /* name, value, name, value: type, seq, node, time, then the caller's */
+    const char *session; /* NULL unless LED_SESSION or LED_APPROVAL */
+    size_t nparts;       /* name, value, name, value: type, seq, node, time, prev, then the caller's */
     struct lev_part parts[];
 };
 
@@ -39,18 +42,25 @@ struct lev {
 struct lev *lev_of(const struct led_event *ev, const char *node);
 /* Gives it its number and its id. */
 void lev_number(struct lev *e, uint64_t seq, struct lev_id id);
+/* Sets the hash of the event before it in its chain; zeros until then. */
+void lev_set_prev(struct lev *e, const char hash[LEV_HASH_TEXT]);
 void lev_json(const struct lev *e, struct buf *out);
 /* From a journal's line; NULL when it is not one of ours. */
 struct lev *lev_parse(const char *json, size_t len);
+/* The value of its first field of this name, NUL-terminated; NULL: there is none. */
+const char *lev_field(const struct lev *e, const char *name);
 void lev_free_all(struct lev *list);
 
 bool lev_id_parse(const char *text, struct lev_id *id);
 /* The next id: now, or just above the last one when the clock stands still or went back. */
 struct lev_id lev_id_next(struct lev_id last, uint64_t now_ms);
 
-#define LEV_KEY_SESSIONS "gatehouse:sessions"
-#define LEV_KEY_AUTH     "gatehouse:auth"
-#define LEV_KEY_AUDIT    "gatehouse:audit:"
-#define LEV_KEY_SHIPPED  "gatehouse:shipped:"
+/* Keys, as an event's hash has them, and as they are in Redis without redis.prefix. */
+#define LEV_PREFIX       "gatehouse:"
+#define LEV_KEY_SESSIONS LEV_PREFIX "sessions"
+#define LEV_KEY_AUTH     LEV_PREFIX "auth"
+#define LEV_KEY_AUDIT    LEV_PREFIX "audit:"
+#define LEV_KEY_APPROVAL LEV_PREFIX "approval:"
+#define LEV_KEY_MAX      512 /* of a key; names in them are at most 200 bytes, the prefix 64 */
 
 #endif

@@ -1,16 +1,14 @@
 #include "spoa/ledger_redis.h"
 
+#include "spoa/ledger_find.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* KEYS: the shipped key, then each event's stream. ARGV: the shipped number that must be there ('' for none), the new one, the bound of
@@ -52,16 +50,57 @@ static const char script[] =
     "redis.call('SET', KEYS[1], ARGV[2])\n"
     "return redis.status_reply('OK')\n";
 
-/* Looking up a name may block for many seconds, so it has a thread of its own, and the two parties share this. */
-struct lookup {
-    _Atomic int refs, done; /* done: 1 found, -1 not */
-    int wakefd;             /* a duplicate */
-    char addr[INET6_ADDRSTRLEN];
-    char why[96];
-    char host[];
-};
+/* ARGV: the shipped key, then the other keys that we use. Tries every right and every kind of key before anything depends on them, so that what
+ * is missing is named at once, and not at the first event. SET ... XX writes what is there already, or nothing, yet is refused like any
+ * write by a replica or a Redis without memory. The answer is Redis's clock in milliseconds, or '' when TIME is not allowed. */
+static const char probe_script[] =
+    "local function may(...)\n"
+    "  return not redis.acl_check_cmd or redis.acl_check_cmd(...)\n"
+    "end\n"
+    "local function need(cmd, key, ...)\n"
+    "  if may(cmd, key, ...) then return nil end\n"
+    "  return redis.error_reply('NOPERM the user may not run ' .. cmd .. ' on ' .. key)\n"
+    "end\n"
+    "local function try(cmd, key, ...)\n"
+    "  local r = redis.pcall(cmd, key, ...)\n"
+    "  if type(r) == 'table' and r.err then return r, redis.error_reply(r.err .. ' (' .. cmd .. ' ' .. key .. ')') end\n"
+    "  return r, nil\n"
+    "end\n"
+    "local bad = need('GET', ARGV[1]) or need('SET', ARGV[1], '0')\n"
+    "if bad then return bad end\n"
+    "for i = 2, #ARGV do\n"
+    "  bad = need('XADD', ARGV[i], '*', 'a', 'b') or need('XRANGE', ARGV[i], '-', '+') or need('XREVRANGE', ARGV[i], '+', '-')\n"
+    "  if bad then return bad end\n"
+    "  local _, err = try('XREVRANGE', ARGV[i], '+', '-', 'COUNT', 1)\n"
+    "  if err then return err end\n"
+    "end\n"
+    "local was, err = try('GET', ARGV[1])\n"
+    "if err then return err end\n"
+    "local set\n"
+    "set, err = try('SET', ARGV[1], was or '', 'XX')\n"
+    "if err then return err end\n"
+    "if not redis.acl_check_cmd or not redis.acl_check_cmd('TIME') then return '' end\n"
+    "local t = redis.call('TIME')\n"
+    "return string.format('%d%03d', t[1], t[2] / 1000)\n";
 
-enum step { ST_AUTH, ST_SCRIPT, ST_SHIPPED, ST_FLOOR_SESSIONS, ST_FLOOR_AUTH, ST_SHIP };
+/* A call of the script: events of at most 1 MiB together, or one of 16 MiB, with a few bytes for each value. */
+#define CALL_BYTES ((size_t)64 << 20)
+#define CALL_KEPT  ((size_t)4 << 20)
+
+enum step {
+    ST_AUTH,
+    ST_ROUTE,
+    ST_SCRIPT,
+    ST_PROBE_LOAD,
+    ST_PROBE,
+    ST_FSYNC,
+    ST_REPLICAS,
+    ST_SHIPPED,
+    ST_FLOOR_SESSIONS,
+    ST_FLOOR_AUTH,
+    ST_SHIP,
+    ST_WAIT
+};
 
 struct lrd {
     const struct led_conf *conf;
@@ -70,19 +109,23 @@ struct lrd {
     enum step step; /* whose reply comes next */
     redisContext *c;
     bool unsent; /* bytes wait in hiredis's buffer */
-    struct lookup *lookup;
+    struct led_find *find;
+    struct led_place moved; /* of Redis Cluster: where our slot is; port 0: not told */
     uint64_t deadline;
     uint64_t shipped, sending;
+    uint64_t clock;   /* of Redis, milliseconds since 1970, when the rights were tried; 0: not told */
     bool has_shipped; /* the key exists */
     /* The newest event of this node in the two streams whose ids Redis chooses; looked up when the shipped key is gone, so that
      * filling again does not add them twice. Indexed by enum led_stream. */
-    uint64_t floor[LED_AUTH + 1];
+    uint64_t floor[LED_APPROVAL + 1];
     char sha[41];
-    char shipped_key[96], auth_max[24]; /* a node's name has at most 64 bytes */
+    const char *prefix; /* of our keys */
+    bool cluster; /* the prefix has a hash tag, so all of our keys are in one slot, whose node may be another than the one that we asked */
+    char shipped_key[LEV_KEY_MAX], sessions_key[LEV_KEY_MAX], auth_key[LEV_KEY_MAX], audit_key[LEV_KEY_MAX], approval_key[LEV_KEY_MAX],
+        auth_max[24];
     bool refused;
     char error[300];
-    const char **argv; /* scratch for a transaction */
-    size_t *argvlen, argcap;
+    struct buf call; /* scratch for a transaction */
 };
 
 struct lrd *lrd_new(const struct led_conf *conf, int wakefd) {
@@ -90,30 +133,30 @@ struct lrd *lrd_new(const struct led_conf *conf, int wakefd) {
     if (r == NULL) return NULL;
     r->conf = conf;
     r->wakefd = wakefd;
+    r->call = BUF_INIT(CALL_BYTES);
     snprintf(r->auth_max, sizeof r->auth_max, "%" PRIu64, conf->auth_max);
-    snprintf(r->shipped_key, sizeof r->shipped_key, LEV_KEY_SHIPPED "%s", conf->node);
+    r->prefix = conf->redis_prefix != NULL ? conf->redis_prefix : LEV_PREFIX;
+    r->cluster = strchr(r->prefix, '{') != NULL;
+    snprintf(r->shipped_key, sizeof r->shipped_key, "%sshipped:%s", r->prefix, conf->node);
+    snprintf(r->sessions_key, sizeof r->sessions_key, "%ssessions", r->prefix);
+    snprintf(r->auth_key, sizeof r->auth_key, "%sauth", r->prefix);
+    snprintf(r->audit_key, sizeof r->audit_key, "%saudit:0", r->prefix);
+    snprintf(r->approval_key, sizeof r->approval_key, "%sapproval:0", r->prefix);
     return r;
-}
-
-static void lookup_release(struct lookup *l) {
-    if (l == NULL || atomic_fetch_sub(&l->refs, 1) != 1) return;
-    close(l->wakefd);
-    free(l);
 }
 
 static void down(struct lrd *r) {
     if (r->c != NULL) redisFree(r->c);
     r->c = NULL;
-    lookup_release(r->lookup);
-    r->lookup = NULL;
+    led_find_release(r->find);
+    r->find = NULL;
     r->state = LRD_DOWN;
     r->unsent = false;
 }
 
 void lrd_free(struct lrd *r) {
     down(r);
-    free(r->argv);
-    free(r->argvlen);
+    buf_free(&r->call);
     free(r);
 }
 
@@ -121,6 +164,11 @@ enum lrd_state lrd_state(const struct lrd *r) { return r->state; }
 uint64_t lrd_shipped(const struct lrd *r) { return r->shipped; }
 const char *lrd_error(const struct lrd *r) { return r->error; }
 bool lrd_refused(const struct lrd *r) { return r->refused; }
+
+bool lrd_time(const struct lrd *r, int64_t *ms) {
+    *ms = (int64_t)r->clock;
+    return r->clock != 0;
+}
 
 uint64_t lrd_deadline(const struct lrd *r) { return r->state == LRD_CONNECTING || r->state == LRD_BUSY ? r->deadline : UINT64_MAX; }
 
@@ -143,41 +191,12 @@ void lrd_drop(struct lrd *r, const char *why) { lost(r, true, "%s", why); }
 
 /* ---- connecting ---- */
 
-static void *lookup_main(void *arg) {
-    struct lookup *l = arg;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
-    int rc = getaddrinfo(l->host, NULL, &hints, &found);
-    if (rc == 0) rc = getnameinfo(found->ai_addr, found->ai_addrlen, l->addr, sizeof l->addr, NULL, 0, NI_NUMERICHOST);
-    if (found != NULL) freeaddrinfo(found);
-    if (rc != 0) snprintf(l->why, sizeof l->why, "%s", gai_strerror(rc));
-    atomic_store(&l->done, rc == 0 ? 1 : -1);
-    (void)eventfd_write(l->wakefd, 1);
-    lookup_release(l);
-    return NULL;
-}
-
-static bool lookup_start(struct lrd *r) {
-    size_t n = strlen(r->conf->redis_host) + 1;
-    struct lookup *l = calloc(1, sizeof *l + n);
-    if (l == NULL) return false;
-    memcpy(l->host, r->conf->redis_host, n);
-    l->refs = 2;
-    l->wakefd = dup(r->wakefd);
-    pthread_t t;
-    if (l->wakefd < 0 || pthread_create(&t, NULL, lookup_main, l) != 0) {
-        if (l->wakefd >= 0) close(l->wakefd);
-        free(l);
-        return false;
-    }
-    pthread_detach(t);
-    r->lookup = l;
-    return true;
-}
-
-static void command(struct lrd *r, int argc, const char **argv, const size_t *argvlen) {
-    if (redisAppendCommandArgv(r->c, argc, argv, argvlen) != REDIS_OK) return; /* c->err is set, lrd_io() finds it */
+static void command(struct lrd *r, int argc, const char **argv) {
+    if (redisAppendCommandArgv(r->c, argc, argv, NULL) != REDIS_OK) return; /* c->err is set, lrd_io() finds it */
     r->unsent = true;
 }
+
+static enum step first_step(const struct lrd *r) { return r->cluster ? ST_ROUTE : ST_SCRIPT; }
 
 static void begin(struct lrd *r, redisContext *c) {
     r->c = c;
@@ -185,11 +204,12 @@ static void begin(struct lrd *r, redisContext *c) {
     if (r->conf->redis_password != NULL) {
         const char *user = r->conf->redis_user;
         const char *auth[] = {"AUTH", user != NULL ? user : r->conf->redis_password, r->conf->redis_password};
-        command(r, user != NULL ? 3 : 2, auth, NULL);
+        command(r, user != NULL ? 3 : 2, auth);
     }
-    command(r, 3, (const char *[]){"SCRIPT", "LOAD", script}, NULL);
-    command(r, 2, (const char *[]){"GET", r->shipped_key}, NULL);
-    r->step = r->conf->redis_password != NULL ? ST_AUTH : ST_SCRIPT;
+    if (r->cluster) command(r, 2, (const char *[]){"GET", r->shipped_key}); /* for its MOVED */
+    command(r, 3, (const char *[]){"SCRIPT", "LOAD", script});
+    command(r, 3, (const char *[]){"SCRIPT", "LOAD", probe_script});
+    r->step = r->conf->redis_password != NULL ? ST_AUTH : first_step(r);
 }
 
 void lrd_connect(struct lrd *r, uint64_t now) {
@@ -198,13 +218,17 @@ void lrd_connect(struct lrd *r, uint64_t now) {
     r->deadline = now + r->conf->timeout_ms;
     const char *host = r->conf->redis_host;
     unsigned char addr[16];
-    if (r->conf->redis_socket != NULL)
+    if (r->moved.port != 0)
+        begin(r, redisConnectNonBlock(r->moved.addr, r->moved.port));
+    else if (r->conf->redis_sentinels != NULL)
+        r->find = led_find_start(r->conf, r->wakefd);
+    else if (r->conf->redis_socket != NULL)
         begin(r, redisConnectUnixNonBlock(r->conf->redis_socket));
     else if (strcmp(host, "localhost") == 0 || inet_pton(AF_INET, host, addr) == 1 || inet_pton(AF_INET6, host, addr) == 1)
         begin(r, redisConnectNonBlock(host, r->conf->redis_port));
-    else if (!lookup_start(r))
-        r->deadline = now; /* fails at once */
-    if (r->c != NULL && r->c->err != 0) r->deadline = now;
+    else
+        r->find = led_find_start(r->conf, r->wakefd);
+    if ((r->c == NULL && r->find == NULL) || (r->c != NULL && r->c->err != 0)) r->deadline = now; /* fails at once */
 }
 
 /* ---- replies ---- */
@@ -231,8 +255,8 @@ static enum lrd_news got_shipped(struct lrd *r, const redisReply *p) {
     r->shipped = 0;
     memset(r->floor, 0, sizeof r->floor);
     if (!r->has_shipped) {
-        command(r, 6, (const char *[]){"XREVRANGE", LEV_KEY_SESSIONS, "+", "-", "COUNT", "10000"}, NULL);
-        command(r, 6, (const char *[]){"XREVRANGE", LEV_KEY_AUTH, "+", "-", "COUNT", "10000"}, NULL);
+        command(r, 6, (const char *[]){"XREVRANGE", r->sessions_key, "+", "-", "COUNT", "10000"});
+        command(r, 6, (const char *[]){"XREVRANGE", r->auth_key, "+", "-", "COUNT", "10000"});
         r->step = ST_FLOOR_SESSIONS;
         return LRD_NOTHING;
     }
@@ -241,17 +265,90 @@ static enum lrd_news got_shipped(struct lrd *r, const redisReply *p) {
     return LRD_UP;
 }
 
+/* ---- how durable ---- */
+
+/* Waits for the writes of this connection; on a new one the probe's SET is one, behind all that was written before. Its answer must come before we
+ * give up on Redis. */
+static void wait_for_replicas(struct lrd *r) {
+    char n[GH_U64_TEXT], ms[GH_U64_TEXT];
+    n[gh_u64_text(n, r->conf->replicas)] = '\0';
+    ms[gh_u64_text(ms, r->conf->timeout_ms / 4 * 3)] = '\0';
+    command(r, 3, (const char *[]){"WAIT", n, ms});
+}
+
+static bool enough_replicas(struct lrd *r, const redisReply *p) {
+    if (p->type == REDIS_REPLY_INTEGER && p->integer >= 0 && (uint64_t)p->integer >= r->conf->replicas) return true;
+    lost(r, true, "audit.durability wants every event on %" PRIu64 " replicas, and %lld of Redis's have them in time", r->conf->replicas,
+         p->type == REDIS_REPLY_INTEGER ? p->integer : 0);
+    return false;
+}
+
+static const char *setting(const redisReply *p, const char *name) {
+    for (size_t i = 0; p->type == REDIS_REPLY_ARRAY && i + 1 < p->elements; i += 2)
+        if (p->element[i]->type == REDIS_REPLY_STRING && p->element[i + 1]->type == REDIS_REPLY_STRING &&
+            strcmp(p->element[i]->str, name) == 0)
+            return p->element[i + 1]->str;
+    return "";
+}
+
+/* With appendfsync always Redis answers only after its file is on the disk. */
+static bool writes_at_once(const redisReply *p) {
+    return strcmp(setting(p, "appendonly"), "yes") == 0 && strcmp(setting(p, "appendfsync"), "always") == 0;
+}
+
+static enum step after_probe(const struct lrd *r) {
+    return r->conf->redis_fsync ? ST_FSYNC : r->conf->replicas > 0 ? ST_REPLICAS : ST_SHIPPED;
+}
+
 static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
-    static const char *const doing[] = {
-        "the login", "the script", "reading what was shipped", "reading gatehouse:sessions", "reading gatehouse:auth", "the events"};
+    static const char *const doing[] = {"the login",
+                                        "to say which node of the cluster it is",
+                                        "the script",
+                                        "the script",
+                                        "a right that the ledger needs",
+                                        "to say how it writes to its disk (audit.durability)",
+                                        "to wait for replicas (audit.durability)",
+                                        "reading what was shipped",
+                                        "reading gatehouse:sessions",
+                                        "reading gatehouse:auth",
+                                        "the events",
+                                        "to wait for replicas (audit.durability)"};
     if (r->state != LRD_CONNECTING && r->state != LRD_BUSY) return lost(r, true, "Redis sent a reply that nobody asked for");
+    if (p->type == REDIS_REPLY_ERROR && led_find_moved(r->conf, p->str, &r->moved))
+        return lost(r, false, "our keys are on another node of the cluster: %s", p->str);
     if (p->type == REDIS_REPLY_ERROR) return lost(r, true, "Redis refused %s: %s", doing[r->step], p->str);
     switch (r->step) {
-    case ST_AUTH: r->step = ST_SCRIPT; return LRD_NOTHING;
+    case ST_AUTH: r->step = first_step(r); return LRD_NOTHING;
+    case ST_ROUTE: r->step = ST_SCRIPT; return LRD_NOTHING;
     case ST_SCRIPT:
         if (p->type != REDIS_REPLY_STRING || p->len != 40)
             return lost(r, true, "Redis answered SCRIPT LOAD with something else than a digest");
         memcpy(r->sha, p->str, 41);
+        r->step = ST_PROBE_LOAD;
+        return LRD_NOTHING;
+    case ST_PROBE_LOAD:
+        if (p->type != REDIS_REPLY_STRING || p->len != 40)
+            return lost(r, true, "Redis answered SCRIPT LOAD with something else than a digest");
+        command(r, 8,
+                (const char *[]){"EVALSHA", p->str, "0", r->shipped_key, r->audit_key, r->sessions_key, r->auth_key, r->approval_key});
+        if (r->conf->redis_fsync) command(r, 4, (const char *[]){"CONFIG", "GET", "appendonly", "appendfsync"});
+        if (r->conf->replicas > 0) wait_for_replicas(r);
+        command(r, 2, (const char *[]){"GET", r->shipped_key});
+        r->step = ST_PROBE;
+        return LRD_NOTHING;
+    case ST_PROBE:
+        if (!to_number(p, &r->clock)) r->clock = 0;
+        r->step = after_probe(r);
+        return LRD_NOTHING;
+    case ST_FSYNC:
+        if (!writes_at_once(p))
+            return lost(r, true,
+                        "audit.durability is fsync, and Redis does not write to its disk before it answers: it needs appendonly yes and "
+                        "appendfsync always");
+        r->step = r->conf->replicas > 0 ? ST_REPLICAS : ST_SHIPPED;
+        return LRD_NOTHING;
+    case ST_REPLICAS:
+        if (!enough_replicas(r, p)) return LRD_LOST;
         r->step = ST_SHIPPED;
         return LRD_NOTHING;
     case ST_SHIPPED: return got_shipped(r, p);
@@ -263,29 +360,37 @@ static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
         r->floor[LED_AUTH] = floor_of(r, p);
         r->state = LRD_READY;
         return LRD_UP;
-    case ST_SHIP: break;
+    case ST_SHIP:
+        if (p->type != REDIS_REPLY_STATUS) return lost(r, true, "Redis answered the script with something else than OK");
+        if (r->conf->replicas == 0) break;
+        r->step = ST_WAIT;
+        return LRD_NOTHING;
+    case ST_WAIT:
+        if (!enough_replicas(r, p)) return LRD_LOST;
+        break;
     }
-    if (p->type != REDIS_REPLY_STATUS) return lost(r, true, "Redis answered the script with something else than OK");
     r->shipped = r->sending;
     r->has_shipped = true;
     r->state = LRD_READY;
     return LRD_SHIPPED;
 }
 
-static enum lrd_news check_lookup(struct lrd *r) {
-    int done = atomic_load(&r->lookup->done);
+static enum lrd_news check_find(struct lrd *r) {
+    struct led_place place;
+    char why[400];
+    int done = led_find_done(r->find, &place, why, sizeof why);
     if (done == 0) return LRD_NOTHING;
-    if (done < 0) return lost(r, false, "cannot find Redis's host %s: %s", r->conf->redis_host, r->lookup->why);
-    begin(r, redisConnectNonBlock(r->lookup->addr, r->conf->redis_port));
-    lookup_release(r->lookup);
-    r->lookup = NULL;
+    if (done < 0) return lost(r, false, "%s", why);
+    begin(r, redisConnectNonBlock(place.addr, place.port));
+    led_find_release(r->find);
+    r->find = NULL;
     if (r->c == NULL || r->c->err != 0) return lost(r, false, "cannot connect to Redis: %s", r->c == NULL ? "out of memory" : r->c->errstr);
     return LRD_NOTHING;
 }
 
 enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
     if (r->state == LRD_DOWN) return LRD_NOTHING;
-    if (r->lookup != NULL && check_lookup(r) == LRD_LOST) return LRD_LOST;
+    if (r->find != NULL && check_find(r) == LRD_LOST) return LRD_LOST;
     if (r->c != NULL && r->c->err == 0 && r->unsent && (revents & POLLOUT)) {
         int all = 0;
         if (redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;
@@ -296,9 +401,13 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
         freeReplyObject(p);
         if (news != LRD_NOTHING) return news;
     }
-    if (r->c != NULL && r->c->err != 0) return lost(r, false, "the connection to Redis failed: %s", r->c->errstr);
+    if (r->c != NULL && r->c->err != 0) {
+        r->moved.port = 0; /* the cluster may have changed: ask where we were told to */
+        return lost(r, false, "the connection to Redis failed: %s", r->c->errstr);
+    }
     if (now >= lrd_deadline(r)) {
-        if (r->c == NULL && r->lookup == NULL) return lost(r, false, "cannot connect to Redis: out of memory");
+        if (r->c == NULL && r->find == NULL) return lost(r, false, "cannot connect to Redis: out of memory");
+        r->moved.port = 0;
         return lost(r, true, "Redis did not answer within %" PRIu64 " ms", r->conf->timeout_ms);
     }
     return LRD_NOTHING;
@@ -306,64 +415,96 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
 
 /* ---- shipping ---- */
 
-static bool arg_room(struct lrd *r, size_t n) {
-    if (n <= r->argcap) return true;
-    const char **argv = reallocarray(r->argv, n, sizeof *argv);
-    if (argv != NULL) r->argv = argv;
-    size_t *len = reallocarray(r->argvlen, n, sizeof *len);
-    if (len != NULL) r->argvlen = len;
-    if (argv == NULL || len == NULL) return false;
-    r->argcap = n;
-    return true;
+/* RESP's bulk string. What hiredis takes to format an argument is more than all else that an event costs here. */
+static void arg(struct buf *out, const char *s, size_t len) {
+    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + 1 + GH_U64_TEXT + 4);
+    if (at == NULL) {
+        out->failed = true;
+        return;
+    }
+    size_t n = 0;
+    at[n++] = '$';
+    n += gh_u64_text(at + n, len);
+    at[n++] = '\r';
+    at[n++] = '\n';
+    memcpy(at + n, s, len);
+    n += len;
+    at[n++] = '\r';
+    at[n++] = '\n';
+    buf_commit(out, n);
 }
 
-static void arg(struct lrd *r, size_t *at, const char *s, size_t len) {
-    r->argv[*at] = s;
-    r->argvlen[(*at)++] = len;
+static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
+
+static void arg_u64(struct buf *out, uint64_t v) {
+    char text[GH_U64_TEXT];
+    arg(out, text, gh_u64_text(text, v));
 }
 
-void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now) {
-    char was[24] = "", will[24], keys[24], count[LED_MAX_FIELDS * 2 + 16][4];
-    size_t events = 0, args = 8, at = 0;
+/* Its key as Redis has it. */
+static void arg_key(struct buf *out, const struct lrd *r, const char *key) {
+    char text[LEV_KEY_MAX];
+    if (r->conf->redis_prefix == NULL)
+        arg_str(out, key);
+    else
+        arg(out, text, (size_t)snprintf(text, sizeof text, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1));
+}
+
+static void event_args(struct buf *out, const struct lev *e) {
+    arg_str(out, e->stream == LED_SESSION ? e->id : "*");
+    arg_str(out, e->stream == LED_AUTH ? "1" : "0");
+    arg_u64(out, e->nparts);
+    for (size_t k = 0; k < e->nparts; k++) arg(out, e->parts[k].at, e->parts[k].len);
+}
+
+/* The script's call for the n events from e on, without those that Redis has (floor). */
+static void format_call(struct lrd *r, const struct lev *e, size_t n) {
+    struct buf *out = &r->call;
+    size_t events = 0, args = 8;
     const struct lev *x = e;
     for (size_t i = 0; i < n; i++, x = x->next) {
         r->sending = x->seq;
         if (x->seq > r->floor[x->stream]) events++, args += 4 + x->nparts;
     }
+    char head[GH_U64_TEXT];
+    buf_u8(out, '*');
+    buf_put(out, head, gh_u64_text(head, args));
+    buf_put(out, "\r\n", 2);
+    arg_str(out, "EVALSHA");
+    arg_str(out, r->sha);
+    arg_u64(out, events + 1);
+    arg_str(out, r->shipped_key);
+    x = e;
+    for (size_t i = 0; i < n; i++, x = x->next)
+        if (x->seq > r->floor[x->stream]) arg_key(out, r, x->key);
+    if (r->has_shipped)
+        arg_u64(out, r->shipped);
+    else
+        arg_str(out, "");
+    arg_u64(out, r->sending);
+    arg_str(out, r->auth_max);
+    arg_str(out, r->conf->node);
+    x = e;
+    for (size_t i = 0; i < n; i++, x = x->next)
+        if (x->seq > r->floor[x->stream]) event_args(out, x);
+}
+
+void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now) {
     r->state = LRD_BUSY;
     r->step = ST_SHIP;
     r->deadline = now + r->conf->timeout_ms;
-    if (!arg_room(r, args)) {
+    format_call(r, e, n);
+    bool ok = !r->call.failed;
+    if (ok && redisAppendFormattedCommand(r->c, (const char *)buf_at(&r->call), buf_used(&r->call)) == REDIS_OK) r->unsent = true;
+    if (ok && r->conf->replicas > 0) wait_for_replicas(r);
+    if (buf_used(&r->call) > CALL_KEPT)
+        buf_free(&r->call); /* after a rare large one */
+    else
+        buf_reset(&r->call);
+    if (!ok) {
         r->deadline = now; /* given up by lrd_io(), tried again later */
         return;
     }
-    if (r->has_shipped) snprintf(was, sizeof was, "%" PRIu64, r->shipped);
-    snprintf(will, sizeof will, "%" PRIu64, r->sending);
-    snprintf(keys, sizeof keys, "%zu", events + 1);
-    arg(r, &at, "EVALSHA", 7);
-    arg(r, &at, r->sha, 40);
-    arg(r, &at, keys, strlen(keys));
-    arg(r, &at, r->shipped_key, strlen(r->shipped_key));
-    x = e;
-    for (size_t i = 0; i < n; i++, x = x->next)
-        if (x->seq > r->floor[x->stream]) arg(r, &at, x->key, strlen(x->key));
-    arg(r, &at, was, strlen(was));
-    arg(r, &at, will, strlen(will));
-    arg(r, &at, r->auth_max, strlen(r->auth_max));
-    arg(r, &at, r->conf->node, strlen(r->conf->node));
-    x = e;
-    for (size_t i = 0; i < n; i++, x = x->next) {
-        if (x->seq <= r->floor[x->stream]) continue;
-        snprintf(count[x->nparts], sizeof count[0], "%zu", x->nparts);
-        if (x->stream == LED_SESSION)
-            arg(r, &at, x->id, strlen(x->id));
-        else
-            arg(r, &at, "*", 1);
-        arg(r, &at, x->stream == LED_AUTH ? "1" : "0", 1);
-        arg(r, &at, count[x->nparts], strlen(count[x->nparts]));
-        for (size_t k = 0; k < x->nparts; k++) arg(r, &at, x->parts[k].at, x->parts[k].len);
-    }
-    command(r, (int)at, r->argv, r->argvlen);
     /* Mostly all of it fits into the socket, and a round of poll() is saved; an error is found by lrd_io(). */
     int all = 0;
     if (r->c->err == 0 && redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;

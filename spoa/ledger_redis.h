@@ -38,6 +38,8 @@ void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now);
 /* The number that Redis has; 0 when it has none. */
 uint64_t lrd_shipped(const struct lrd *r);
 const char *lrd_error(const struct lrd *r);
+/* Redis's clock when the connection was made, milliseconds since 1970; false when Redis does not tell (TIME is not among its user's rights). */
+bool lrd_time(const struct lrd *r, int64_t *ms);
 /* True when Redis itself said no, or hung: a new connection will hardly help at once. */
 bool lrd_refused(const struct lrd *r);
 

@@ -1,70 +1,229 @@
 # Everything of the daemon but main(), so that tests can link it.
 noinst_LIBRARIES += libghspoa.a
 libghspoa_a_SOURCES = \
+	spoa/admin.c \
+	spoa/admin.h \
+	spoa/admin_int.h \
+	spoa/admin_orders.c \
+	spoa/admin_orders.h \
+	spoa/admit.c \
+	spoa/admit.h \
+	spoa/advice.c \
+	spoa/advice.h \
+	spoa/api.c \
+	spoa/api.h \
+	spoa/api_answer.c \
+	spoa/api_int.h \
+	spoa/api_pooled.c \
+	spoa/api_read.c \
+	spoa/api_read.h \
+	spoa/api_session.c \
+	spoa/approval.c \
+	spoa/approval.h \
+	spoa/approval_desk.c \
+	spoa/approval_desk.h \
+	spoa/approval_event.c \
+	spoa/approval_int.h \
+	spoa/approval_log.c \
+	spoa/approval_log.h \
+	spoa/approval_record.c \
 	spoa/base64url.c \
 	spoa/base64url.h \
+	spoa/catalog.c \
+	spoa/catalog.h \
+	spoa/cert.c \
+	spoa/cert.h \
 	spoa/config.c \
 	spoa/config.h \
+	spoa/config_api.c \
+	spoa/config_audit.c \
 	spoa/config_data.c \
+	spoa/config_hooks.c \
+	spoa/config_identity.c \
 	spoa/config_int.h \
+	spoa/config_page.c \
+	spoa/config_orders.c \
+	spoa/config_upstream.c \
+	spoa/courier.c \
+	spoa/courier.h \
+	spoa/cred.c \
+	spoa/cred.h \
 	spoa/daemon.h \
+	spoa/dbclient.c \
+	spoa/dbclient.h \
 	spoa/dial.c \
 	spoa/dial.h \
 	spoa/door.c \
 	spoa/door.h \
 	spoa/door_spop.c \
+	spoa/estimate.c \
+	spoa/estimate.h \
 	spoa/factscache.c \
 	spoa/factscache.h \
+	spoa/greet.c \
+	spoa/greet.h \
+	spoa/handover.c \
+	spoa/handover.h \
+	spoa/handover_int.h \
+	spoa/handover_io.c \
+	spoa/handover_msg.c \
+	spoa/handover_msg.h \
+	spoa/handover_new.c \
+	spoa/handover_old.c \
+	spoa/html.c \
+	spoa/html.h \
+	spoa/hook_post.c \
+	spoa/hooks.c \
+	spoa/hooks.h \
+	spoa/httpd.c \
+	spoa/httpd.h \
+	spoa/identity.c \
+	spoa/identity.h \
 	spoa/journal.c \
 	spoa/journal.h \
+	spoa/jwa.c \
+	spoa/jwa.h \
 	spoa/jwks.c \
 	spoa/jwks.h \
 	spoa/jwt.c \
 	spoa/jwt.h \
+	spoa/jwt_claims.c \
+	spoa/jwt_int.h \
+	spoa/keydoc.c \
+	spoa/keydoc.h \
+	spoa/keyfetch.c \
+	spoa/keyfetch.h \
+	spoa/keystore.c \
+	spoa/keystore.h \
 	spoa/ledger.c \
 	spoa/ledger.h \
+	spoa/ledger_anchor.c \
+	spoa/ledger_anchor.h \
+	spoa/ledger_chain.c \
+	spoa/ledger_chain.h \
 	spoa/ledger_event.c \
 	spoa/ledger_event.h \
+	spoa/ledger_find.c \
+	spoa/ledger_find.h \
 	spoa/ledger_redis.c \
 	spoa/ledger_redis.h \
+	spoa/ledger_slots.c \
+	spoa/ledger_slots.h \
 	spoa/log.c \
 	spoa/log.h \
+	spoa/mask.c \
+	spoa/mask.h \
+	spoa/metrics.c \
+	spoa/metrics.h \
+	spoa/metrics_text.c \
 	spoa/names.c \
 	spoa/names.h \
+	spoa/nodekey.c \
+	spoa/nodekey.h \
+	spoa/news.h \
+	spoa/notify.c \
+	spoa/notify.h \
+	spoa/page.c \
+	spoa/page.h \
+	spoa/page_assets.c \
+	spoa/page_idp.c \
+	spoa/page_idp.h \
+	spoa/page_int.h \
+	spoa/page_login.c \
+	spoa/page_login.h \
+	spoa/page_login_flow.c \
+	spoa/page_session.c \
+	spoa/page_session.h \
+	spoa/page_view.c \
+	spoa/order.c \
+	spoa/order.h \
+	spoa/order_apply.c \
+	spoa/order_int.h \
+	spoa/order_record.c \
 	spoa/paramcache.c \
 	spoa/paramcache.h \
 	spoa/parsepool.c \
 	spoa/parsepool.h \
+	spoa/person.c \
+	spoa/person.h \
+	spoa/preflight.c \
+	spoa/preflight.h \
 	spoa/pump.c \
 	spoa/pump.h \
+	spoa/quota.c \
+	spoa/quota.h \
+	spoa/reason.c \
+	spoa/reason.h \
 	spoa/record.c \
 	spoa/record.h \
+	spoa/record_rows.c \
 	spoa/registry.c \
 	spoa/registry.h \
+	spoa/renewal.c \
+	spoa/renewal.h \
+	spoa/rewrites.c \
+	spoa/rewrites.h \
+	spoa/roster.c \
+	spoa/roster.h \
 	spoa/secret.c \
 	spoa/secret.h \
+	spoa/secret_command.c \
+	spoa/secret_sql.c \
+	spoa/secret_sql.h \
 	spoa/session.c \
 	spoa/session.h \
+	spoa/session_cancel.c \
+	spoa/session_catalog.c \
+	spoa/session_glass.c \
+	spoa/session_grants.c \
+	spoa/session_hold.c \
+	spoa/session_ask.c \
+	spoa/session_orders.c \
 	spoa/session_int.h \
+	spoa/session_label.c \
 	spoa/session_login.c \
+	spoa/session_my.c \
+	spoa/session_rewrite.c \
 	spoa/session_stmt.c \
+	spoa/session_token.c \
 	spoa/session_upstream.c \
 	spoa/snap.c \
 	spoa/spop.c \
 	spoa/spop.h \
 	spoa/spop_agent.c \
+	spoa/spop_arg.c \
+	spoa/spop_arg.h \
 	spoa/startup.c \
 	spoa/startup.h \
+	spoa/statement.c \
+	spoa/statement.h \
+	spoa/status.c \
+	spoa/status.h \
+	spoa/syslog_line.c \
+	spoa/syslog_line.h \
+	spoa/throttle.c \
+	spoa/throttle.h \
 	spoa/ticket.c \
 	spoa/ticket.h \
+	spoa/tls.c \
+	spoa/tls.h \
+	spoa/upstream.c \
+	spoa/upstream.h \
+	spoa/visible.c \
+	spoa/visible.h \
+	spoa/watchdog.c \
+	spoa/watchdog.h \
 	spoa/worker.c \
 	spoa/worker.h \
 	spoa/wstate.c
-GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) -lm
+GH_LIBS = libghspoa.a libghpolicy.a libghfilters.a $(PG_QUERY_LIBS) $(YAML_LIBS) $(HIREDIS_LIBS) $(EVENT_LIBS) $(JANSSON_LIBS) $(CURL_LIBS) $(CRYPTO_LIBS) -lm
 
 sbin_PROGRAMS += gatehouse
 gatehouse_SOURCES = spoa/main.c
 gatehouse_LDADD = $(GH_LIBS)
 
 dist_man_MANS += spoa/gatehouse.8 spoa/gatehouse.yaml.5
-EXTRA_DIST += doc/ledger.md
+# What page_assets.c holds.
+EXTRA_DIST += spoa/page.css spoa/page.js spoa/page.svg
+spoa/page_assets.$(OBJEXT): $(srcdir)/spoa/page.css $(srcdir)/spoa/page.js $(srcdir)/spoa/page.svg
+EXTRA_DIST += doc/add-to-haproxy.md doc/identity-providers.md doc/ledger.md

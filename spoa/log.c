@@ -1,8 +1,10 @@
 #include "spoa/log.h"
 #include "filters/bytes.h"
+#include "spoa/mask.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -73,10 +75,16 @@ static void put_value(struct line *l, const char *value) {
         put_str(l, "-");
         return;
     }
-    const unsigned char *s = (const unsigned char *)value;
+    char masked[VALUE_MAX_BYTES];
     size_t len = strnlen(value, VALUE_MAX_BYTES + 1), i = 0;
     bool longer = len > VALUE_MAX_BYTES;
     if (longer) len = VALUE_MAX_BYTES;
+    if (mask_needed(value, len, true)) {
+        memcpy(masked, value, len);
+        len = mask_tokens(masked, len, true);
+        value = masked;
+    }
+    const unsigned char *s = (const unsigned char *)value;
     put_str(l, "\"");
     while (i < len && !l->cut) {
         size_t n = s[i] >= 0x80 ? shown(s + i, len - i) : s[i] >= 0x20 && s[i] != 0x7f && s[i] != '"' && s[i] != '\\';
@@ -138,6 +146,40 @@ void log_event(enum log_level level, const char *event, ...) {
     l.text[l.len++] = '\n';
     write_line(atomic_load(&log_fd), l.text, l.len);
     errno = saved;
+}
+
+#define DUE_SECONDS 60
+#define DUE_CAUSES  128 /* remembered; then the oldest is forgotten, and may be said again too soon */
+
+bool log_due(const char *cause, unsigned *more) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct due {
+        uint64_t hash;
+        time_t at; /* CLOCK_MONOTONIC; 0: never */
+        unsigned more;
+    } dues[DUE_CAUSES];
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const char *c = cause; *c != '\0'; c++) hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    time_t at = now.tv_sec + 1;
+    pthread_mutex_lock(&lock);
+    struct due *d = &dues[0];
+    for (size_t i = 0; i < DUE_CAUSES; i++) {
+        if (dues[i].at != 0 && dues[i].hash == hash) {
+            d = &dues[i];
+            break;
+        }
+        if (dues[i].at < d->at) d = &dues[i];
+    }
+    bool known = d->at != 0 && d->hash == hash, due = !known || at - d->at >= DUE_SECONDS;
+    *more = known ? d->more : 0;
+    if (due)
+        *d = (struct due){.hash = hash, .at = at};
+    else
+        d->more++;
+    pthread_mutex_unlock(&lock);
+    return due;
 }
 
 const char *log_fmt(const char *fmt, ...) {

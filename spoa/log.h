@@ -10,6 +10,9 @@ void log_init(enum log_level level); /* keeps a duplicate of fd 2 (libraries may
 void log_set_level(enum log_level level);
 /* log_event(LOG_INFO, "session.open", "session", sid, "principal", p, NULL): pairs of const char *, ended by NULL; a NULL value prints as "-". */
 void log_event(enum log_level level, const char *event, ...) __attribute__((sentinel));
+/* For lines that a mistake repeats: true at most once a minute for each cause (any text, compared by hash), with *more the times that it was
+ * false since. Any thread. */
+bool log_due(const char *cause, unsigned *more);
 /* printf into a small rotating per-thread buffer, for values of log_event(). */
 const char *log_fmt(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -9,13 +9,13 @@
 
 struct cached {
     struct cached *next;
-    char *database;
+    char *database, *user;
     struct paramset *set;
 };
 
 struct paramcache {
     pthread_mutex_t lock;
-    struct cached *list; /* one for each configured database */
+    struct cached *list; /* one for each configured database and role */
 };
 
 struct paramcache *paramcache_new(void) {
@@ -52,27 +52,40 @@ static struct paramset *copy_set(const struct flt_kv *kv, size_t n) {
     return s;
 }
 
-static struct cached *find(struct paramcache *c, const char *database) {
+static struct cached *find(struct paramcache *c, const char *database, const char *user) {
     for (struct cached *e = c->list; e != NULL; e = e->next)
-        if (strcmp(e->database, database) == 0) return e;
+        if (strcmp(e->database, database) == 0 && strcmp(e->user, user) == 0) return e;
     return NULL;
 }
 
-void paramcache_put(struct paramcache *c, const char *database, const struct flt_kv *kv, size_t n) {
+static void cached_free(struct cached *e) {
+    if (e == NULL) return;
+    free(e->set);
+    free(e->database);
+    free(e->user);
+    free(e);
+}
+
+static struct cached *add(struct paramcache *c, const char *database, const char *user) {
+    struct cached *e = calloc(1, sizeof *e);
+    if (e == NULL) return NULL;
+    e->database = strdup(database);
+    e->user = strdup(user);
+    if (e->database == NULL || e->user == NULL) {
+        cached_free(e);
+        return NULL;
+    }
+    e->next = c->list;
+    c->list = e;
+    return e;
+}
+
+void paramcache_put(struct paramcache *c, const char *database, const char *user, const struct flt_kv *kv, size_t n) {
     struct paramset *set = copy_set(kv, n);
     if (set == NULL) return;
     pthread_mutex_lock(&c->lock);
-    struct cached *e = find(c, database);
-    if (e == NULL && (e = calloc(1, sizeof *e)) != NULL) {
-        e->database = strdup(database);
-        if (e->database == NULL) {
-            free(e);
-            e = NULL;
-        } else {
-            e->next = c->list;
-            c->list = e;
-        }
-    }
+    struct cached *e = find(c, database, user);
+    if (e == NULL) e = add(c, database, user);
     if (e != NULL) {
         free(e->set);
         e->set = set;
@@ -82,9 +95,9 @@ void paramcache_put(struct paramcache *c, const char *database, const struct flt
     free(set);
 }
 
-struct paramset *paramcache_get(struct paramcache *c, const char *database) {
+struct paramset *paramcache_get(struct paramcache *c, const char *database, const char *user) {
     pthread_mutex_lock(&c->lock);
-    struct cached *e = find(c, database);
+    struct cached *e = find(c, database, user);
     struct paramset *set = e == NULL ? NULL : copy_set(e->set->kv, e->set->n);
     pthread_mutex_unlock(&c->lock);
     return set;
@@ -99,9 +112,7 @@ void paramcache_forget(struct paramcache *c, const char *database) {
             continue;
         }
         *e = gone->next;
-        free(gone->set);
-        free(gone->database);
-        free(gone);
+        cached_free(gone);
     }
     pthread_mutex_unlock(&c->lock);
 }

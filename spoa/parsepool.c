@@ -33,13 +33,22 @@ static struct parse_job *next_job(struct parsepool *p) {
     return job;
 }
 
+static struct pol_facts *facts_my(const struct parsepool *p, struct parse_job *job, size_t len) {
+    const struct pol_parse_limits limits = {.bytes = p->limits.bytes, .tokens = p->limits.tokens};
+    job->my.limits = &limits;
+    return pol_facts_my(job->text, len, &job->my, &job->err);
+}
+
 /* What libpg_query keeps for a thread it frees by a destructor of its own when the thread ends: calling pg_query_exit() too frees it twice. */
 static void *pool_main(void *arg) {
     struct parsepool *p = arg;
     struct parse_job *job;
     while ((job = next_job(p)) != NULL) {
         size_t len = job->len;
-        job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
+        if (job->role != NULL)
+            job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
+        else
+            job->facts = job->mysql ? facts_my(p, job, len) : pol_facts_pg(job->text, len, &p->limits, &job->err);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
         pthread_mutex_lock(&p->lock);
         p->bytes -= len;
@@ -87,6 +96,32 @@ struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, 
     return job;
 }
 
+bool parse_job_mysql(struct parse_job *job, const struct my_options *o) {
+    if (o->default_db == NULL || strlen(o->default_db) >= sizeof job->my_db) return false;
+    job->mysql = true;
+    job->my = *o;
+    strcpy(job->my_db, o->default_db);
+    job->my.default_db = job->my_db;
+    return true;
+}
+
+bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role) {
+    job->why = calloc(1, sizeof *job->why);
+    if (job->why == NULL) return false;
+    /* When the daemon stops before a thread takes it. */
+    *job->why = (struct pol_verdict){
+        .effect = POL_DENY, .rule = "", .sqlstate = "57P03", .message = "gatehouse is shutting down", .hint = "Connect again in a moment."};
+    job->rc = POL_REWRITE_REFUSED;
+    job->role = role;
+    return true;
+}
+
+void parse_job_free(struct parse_job *job) {
+    if (job == NULL) return;
+    free(job->why);
+    free(job);
+}
+
 bool parsepool_submit(struct parsepool *p, struct parse_job *job) {
     pthread_mutex_lock(&p->lock);
     bool ok = !p->stopping && p->waiting < p->max_waiting && p->bytes <= p->max_bytes && job->len <= p->max_bytes - p->bytes;
@@ -100,6 +135,13 @@ bool parsepool_submit(struct parsepool *p, struct parse_job *job) {
     }
     pthread_mutex_unlock(&p->lock);
     return ok;
+}
+
+void parsepool_load(struct parsepool *p, size_t *waiting, size_t *bytes) {
+    pthread_mutex_lock(&p->lock);
+    *waiting = p->waiting;
+    *bytes = p->bytes;
+    pthread_mutex_unlock(&p->lock);
 }
 
 void parsepool_free(struct parsepool *p) {

@@ -2,7 +2,8 @@
 #ifndef GH_SPOA_PARSEPOOL_H
 #define GH_SPOA_PARSEPOOL_H
 
-#include "policy/facts.h"
+#include "policy/facts_my.h"
+#include "policy/rewrite.h"
 #include "spoa/worker.h"
 
 struct parsepool;
@@ -15,6 +16,14 @@ struct parse_job {
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
     struct pol_parse_error err;
+    bool mysql; /* by pol_facts_my() with these, whose default_db is copied: see parse_job_mysql() */
+    struct my_options my;
+    char my_db[256];
+    /* With parse_job_rewrites(), in the place of facts: what pol_rewrite_pg() gives. */
+    const struct pol_role *role;
+    enum pol_rewrite_rc rc;
+    struct pol_rewritten rewritten; /* the receiver's */
+    struct pol_verdict *why;
     /* the pool's own */
     struct parse_job *next;
     size_t len;
@@ -23,10 +32,17 @@ struct parse_job {
 
 /* queue, bytes: what may wait at most. NULL when threads cannot be started. */
 struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, const struct pol_parse_limits *limits);
-/* NULL when out of memory. Free with free(). */
+/* NULL when out of memory. Free with parse_job_free(). */
 struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, void (*run)(struct worker *w, struct wmsg *m));
+/* The job is to rewrite for this role, which nobody else may use before it is done. False when out of memory. */
+bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role);
+/* The text is MySQL's. False when the default database's name is too long. */
+bool parse_job_mysql(struct parse_job *job, const struct my_options *o);
+void parse_job_free(struct parse_job *job); /* but for facts and rewritten; NULL is fine */
 /* False when the queue is full: the job stays the caller's. Otherwise it is posted to its worker exactly once. */
 bool parsepool_submit(struct parsepool *p, struct parse_job *job);
+/* Any thread: how many jobs wait for a thread, and the bytes of these and of those at work. */
+void parsepool_load(struct parsepool *p, size_t *waiting, size_t *bytes);
 /* Finishes the jobs at hand; jobs that still wait are posted with an error. */
 void parsepool_free(struct parsepool *p);
 

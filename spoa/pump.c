@@ -1,8 +1,11 @@
+#include <config.h>
+
 #include "spoa/pump.h"
 
 #include "spoa/worker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +22,10 @@ void pump_init(struct pump *p) {
 static struct buf *out_of(struct pump *p, int side) { return flt_out(p->filter, (enum flt_side)side); }
 
 static void close_side(struct pump_side *s) {
+    tls_conn_free(s->tls);
+    tls_conn_free(s->tls_next);
+    s->tls = s->tls_next = NULL;
+    s->shaking = s->more = s->want_write = false;
     if (s->rd != NULL) event_free(s->rd);
     if (s->wr != NULL) event_free(s->wr);
     s->rd = s->wr = NULL;
@@ -30,17 +37,51 @@ static void close_side(struct pump_side *s) {
     buf_free(&s->in);
 }
 
+/* As send() and recv(): errno is EAGAIN where the socket must be waited for. A broken TLS is ECONNRESET. */
+static ssize_t put(struct pump_side *s, const void *data, size_t len) {
+    size_t n = 0;
+    if (s->tls == NULL) return send(s->fd, data, len, MSG_NOSIGNAL);
+    switch (tls_write(s->tls, data, len, &n)) {
+    case TLS_OK: return (ssize_t)n;
+    case TLS_WANT_READ: /* not without renegotiation, which is off */
+    case TLS_WANT_WRITE: errno = EAGAIN; return -1;
+    default: errno = ECONNRESET; return -1;
+    }
+}
+
+static ssize_t get(struct pump_side *s, void *data, size_t size) {
+    size_t n = 0;
+    if (s->tls == NULL) return recv(s->fd, data, size, 0);
+    enum tls_rc rc = tls_read(s->tls, data, size, &n);
+    s->more = rc == TLS_OK;
+    s->want_write = rc == TLS_WANT_WRITE;
+    switch (rc) {
+    case TLS_OK: return (ssize_t)n;
+    case TLS_EOF: return 0;
+    case TLS_WANT_READ:
+    case TLS_WANT_WRITE: errno = EAGAIN; return -1;
+    default: errno = ECONNRESET; return -1;
+    }
+}
+
+static void begin_tls(struct pump_side *s, struct tls_conn *conn) {
+    s->tls_next = NULL;
+    s->tls = conn;
+    s->shaking = s->want_write = true; /* it begins as soon as the socket has room, in a turn of its own */
+}
+
 /* True when something was written. */
 static bool flush(struct pump *p, int side) {
     struct pump_side *s = &p->side[side];
     struct buf *out = out_of(p, side);
     bool wrote = false;
     if (s->dead) buf_drain(out, buf_used(out));
-    while (s->fd >= 0 && buf_used(out) > 0) {
-        ssize_t n = send(s->fd, buf_at(out), buf_used(out), MSG_NOSIGNAL);
+    while (s->fd >= 0 && !s->shaking && buf_used(out) > 0) {
+        ssize_t n = put(s, buf_at(out), buf_used(out));
         if (n > 0) {
             buf_drain(out, (size_t)n);
             if (side == FLT_CLIENT) p->bytes_client += (uint64_t)n;
+            if (p->m != NULL) m_add(p->m, side == FLT_CLIENT ? M_BYTES_TO_CLIENT : M_BYTES_TO_SERVER, (uint64_t)n);
             wrote = true;
             s->blocked_ms = 0;
             continue;
@@ -55,6 +96,7 @@ static bool flush(struct pump *p, int side) {
         buf_drain(out, buf_used(out));
     }
     if (buf_used(out) == 0) s->blocked_ms = 0;
+    if (buf_used(out) == 0 && s->tls_next != NULL && !s->dead) begin_tls(s, s->tls_next);
     return wrote;
 }
 
@@ -98,6 +140,8 @@ static void step(struct pump *p) {
         }
         for (int i = 0; i < 2; i++)
             if (flush(p, i) && !p->closing && (buf_used(&p->side[0].in) > 0 || buf_used(&p->side[1].in) > 0)) moved = true;
+        for (int i = 0; i < 2 && !p->closing; i++) /* a write that failed: nothing else would tell the filter, and nobody would wake us */
+            if (p->side[i].fd >= 0 && p->side[i].eof && !p->side[i].eof_told && buf_used(&p->side[i].in) == 0) moved = true;
         /* A client that takes no more must not keep its statement running. */
         if (!p->closing && p->side[FLT_CLIENT].dead && p->side[FLT_CLIENT].eof_told) {
             flt_terminate(p->filter, "08006", "the client has gone", NULL);
@@ -108,7 +152,7 @@ static void step(struct pump *p) {
 
 static bool may_read(struct pump *p, int side) {
     const struct pump_side *s = &p->side[side];
-    if (s->fd < 0 || s->eof || p->closing || buf_used(&s->in) > 0) return false;
+    if (s->fd < 0 || s->eof || s->shaking || s->tls_next != NULL || p->closing || buf_used(&s->in) > 0) return false;
     if (buf_used(out_of(p, FLT_CLIENT)) > p->mark) return false;
     return side == FLT_SERVER || buf_used(out_of(p, FLT_SERVER)) <= p->mark;
 }
@@ -121,7 +165,7 @@ static void watch(struct event *ev, bool *on, bool want) {
 
 static void close_step(struct pump *p) {
     struct pump_side *c = &p->side[FLT_CLIENT], *s = &p->side[FLT_SERVER];
-    if (s->fd >= 0 && (buf_used(out_of(p, FLT_SERVER)) == 0 || s->dead)) close_side(s);
+    if (s->fd >= 0 && (buf_used(out_of(p, FLT_SERVER)) == 0 || s->dead || s->shaking)) close_side(s);
     if (c->fd >= 0 && (buf_used(out_of(p, FLT_CLIENT)) == 0 || c->dead)) {
         if (c->eof || c->dead)
             close_side(c);
@@ -143,9 +187,27 @@ static void interest(struct pump *p) {
     for (int i = 0; i < 2; i++) {
         struct pump_side *s = &p->side[i];
         if (s->fd < 0) continue;
-        watch(s->rd, &s->rd_on, may_read(p, i) || (p->lingering && i == FLT_CLIENT));
-        watch(s->wr, &s->wr_on, s->blocked_ms != 0);
+        bool read = may_read(p, i);
+        bool want = read || (s->shaking && !s->want_write) || (p->lingering && i == FLT_CLIENT);
+        /* Held back for a moment, as every statement is: on_read() stops the watching if more comes meanwhile, which is rare. */
+        if (want || s->eof || s->shaking || p->closing) watch(s->rd, &s->rd_on, want);
+        watch(s->wr, &s->wr_on, s->blocked_ms != 0 || s->want_write);
+        if (read && s->more) event_active(s->rd, EV_READ, 1);
     }
+}
+
+static void shake(struct pump_side *s) {
+    struct pump *p = s->pump;
+    enum tls_rc rc = tls_handshake(s->tls);
+    s->want_write = rc == TLS_WANT_WRITE;
+    if (rc == TLS_WANT_READ || rc == TLS_WANT_WRITE) {
+        interest(p);
+        return;
+    }
+    s->shaking = false;
+    s->more = rc == TLS_OK; /* what came with the end of the handshake */
+    p->on_tls(p->owner, rc == TLS_OK ? NULL : tls_error(s->tls));
+    pump_run(p);
 }
 
 void pump_run(struct pump *p) {
@@ -168,15 +230,24 @@ static void on_read(evutil_socket_t fd, short what, void *arg) {
     struct pump *p = s->pump;
     int side = s == &p->side[FLT_CLIENT] ? FLT_CLIENT : FLT_SERVER;
     size_t turn = 0;
+    (void)fd;
     (void)what;
     if (p->lingering) {
         linger_read(p, s);
         return;
     }
+    if (s->shaking) {
+        shake(s);
+        return;
+    }
+    if (!may_read(p, side)) {
+        watch(s->rd, &s->rd_on, false);
+        return;
+    }
     p->active_ms = worker_now_ms();
     p->running = true;
     while (turn < TURN_BYTES && may_read(p, side)) {
-        ssize_t n = recv((int)fd, p->scratch, p->scratch_size, 0);
+        ssize_t n = get(s, p->scratch, p->scratch_size);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (n <= 0) {
@@ -185,12 +256,13 @@ static void on_read(evutil_socket_t fd, short what, void *arg) {
             step(p);
             break;
         }
+        if (p->m != NULL) m_add(p->m, side == FLT_CLIENT ? M_BYTES_FROM_CLIENT : M_BYTES_FROM_SERVER, (uint64_t)n);
         size_t taken = flt_feed(p->filter, (enum flt_side)side, p->scratch, (size_t)n);
         buf_put(&s->in, p->scratch + taken, (size_t)n - taken);
         if (s->in.failed) s->dead = s->eof = true; /* out of memory: this session ends, no byte is skipped */
         step(p);
         turn += (size_t)n;
-        if ((size_t)n < p->scratch_size) break; /* the socket is empty, most likely */
+        if (s->tls == NULL && (size_t)n < p->scratch_size) break; /* the socket is empty, most likely */
     }
     p->running = false;
     interest(p);
@@ -201,6 +273,12 @@ static void on_write(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     s->pump->active_ms = worker_now_ms();
+    if (s->shaking) {
+        shake(s);
+        return;
+    }
+    if (s->want_write) event_active(s->rd, EV_READ, 1);
+    s->want_write = false;
     pump_run(s->pump);
 }
 
@@ -213,6 +291,24 @@ bool pump_attach(struct pump *p, enum flt_side side, int fd) {
     if (s->rd != NULL && s->wr != NULL) return true;
     close_side(s);
     return false;
+}
+
+bool pump_tls(struct pump *p, struct tls_conn *conn) {
+    struct pump_side *s = &p->side[FLT_SERVER];
+    if (buf_used(&s->in) > 0 || s->fd < 0) {
+        tls_conn_free(conn);
+        return false;
+    }
+    if (buf_used(out_of(p, FLT_SERVER)) == 0)
+        begin_tls(s, conn);
+    else
+        s->tls_next = conn;
+    return true;
+}
+
+const char *pump_tls_error(const struct pump *p) {
+    const struct pump_side *s = &p->side[FLT_SERVER];
+    return s->tls == NULL ? "" : tls_error(s->tls);
 }
 
 void pump_detach_server(struct pump *p) {
@@ -245,4 +341,9 @@ uint64_t pump_stalled(const struct pump *p, uint64_t now_ms) {
         if (since != 0 && now_ms > since && now_ms - since > longest) longest = now_ms - since;
     }
     return longest;
+}
+
+bool pump_client_left(const struct pump *p) {
+    struct pollfd fd = {.fd = p->side[FLT_CLIENT].fd, .events = POLLRDHUP};
+    return fd.fd >= 0 && poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }

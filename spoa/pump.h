@@ -1,10 +1,13 @@
-/* Moves bytes between two sockets and a filter: raw reads and writes on readiness, bounded buffers, backpressure both ways.
+/* Moves bytes between two sockets and a filter: raw reads and writes on readiness, bounded buffers, backpressure both ways. The server's side may
+ * turn to TLS.
  *
  * A side is not read while bytes that it sent wait for the filter, or while an output that its bytes may lengthen is over the mark. */
 #ifndef GH_SPOA_PUMP_H
 #define GH_SPOA_PUMP_H
 
 #include "filters/filter.h"
+#include "spoa/metrics.h"
+#include "spoa/tls.h"
 
 #include <event2/event.h>
 
@@ -15,9 +18,14 @@ struct pump_side {
     bool rd_on, wr_on; /* what the loop watches */
     bool eof;          /* the peer sends no more */
     bool eof_told;
-    bool dead;           /* the peer takes no more */
-    struct buf in;       /* read, but not yet taken by the filter: at most one read */
-    uint64_t blocked_ms; /* since when a write waits; 0: none does */
+    bool dead;                 /* the peer takes no more */
+    struct buf in;             /* read, but not yet taken by the filter: at most one read */
+    uint64_t blocked_ms;       /* since when a write waits; 0: none does */
+    struct tls_conn *tls;      /* NULL: none */
+    struct tls_conn *tls_next; /* begins when the plain text that announces it has been written */
+    bool shaking;              /* the handshake is not done: no byte is moved */
+    bool more;                 /* TLS may hold bytes that the socket does not show */
+    bool want_write;           /* a handshake, or a read inside TLS, waits for room in the socket */
 };
 
 struct pump {
@@ -25,8 +33,11 @@ struct pump {
     struct flt *filter;
     uint8_t *scratch; /* one read's worth, shared by the pumps of a thread */
     size_t scratch_size, mark;
+    struct mblock *m; /* counts bytes; NULL: nobody does */
     void *owner;
     void (*on_event)(void *owner, const struct flt_event *ev); /* may answer, may not call pump_run() */
+    /* The handshake that pump_tls() began is over; why: what went wrong, or NULL. May answer the filter, may not call pump_run(). */
+    void (*on_tls)(void *owner, const char *why);
     /* Both sockets are closed; nothing follows. The pump's memory must outlive the call. */
     void (*on_closed)(void *owner);
     struct pump_side side[2]; /* by enum flt_side */
@@ -41,6 +52,11 @@ struct pump {
 void pump_init(struct pump *p);
 /* Gives the side its socket, which the pump owns from here on; call pump_run() after. False when out of memory: fd is closed. */
 bool pump_attach(struct pump *p, enum flt_side side, int fd);
+/* The server's side becomes TLS: conn, which is the pump's from here on, begins its handshake. May be called from on_event. False when bytes that were
+ * read in plain text are left over: nothing has changed then but that conn is freed. */
+bool pump_tls(struct pump *p, struct tls_conn *conn);
+/* What broke the server's TLS; "" when nothing did. */
+const char *pump_tls_error(const struct pump *p);
 /* Closes the server's connection; the session lives on and may attach another. May be called from on_event. */
 void pump_detach_server(struct pump *p);
 /* Bytes of the client that were read before the pump had its socket; at most one read's worth. */
@@ -49,6 +65,8 @@ void pump_prefill(struct pump *p, const void *data, size_t len);
 void pump_run(struct pump *p);
 /* Time passes: ends a closing that takes too long. */
 void pump_tick(struct pump *p, uint64_t now_ms);
+/* The client sends no more, seen past bytes that the filter does not take yet. */
+bool pump_client_left(const struct pump *p);
 /* Closes both sockets now. */
 void pump_abort(struct pump *p);
 /* Milliseconds that the slower side has let our bytes wait; 0 when it does not. */

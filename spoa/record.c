@@ -1,8 +1,12 @@
 #include "spoa/record.h"
 
+#include "spoa/mask.h"
+#include "spoa/secret_sql.h"
+
 #include <ctype.h>
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +23,13 @@ void rec_str(struct rec *r, const char *name, const char *value) {
 void rec_u64(struct rec *r, const char *name, uint64_t value) {
     if (r->nnumbers == sizeof r->numbers / sizeof *r->numbers) return;
     char *text = r->numbers[r->nnumbers++];
-    snprintf(text, sizeof r->numbers[0], "%llu", (unsigned long long)value);
-    rec_str(r, name, text);
+    rec_bytes(r, name, text, gh_u64_text(text, value));
 }
 
 void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done,
                 void *arg) {
-    struct led_event ev = {.stream = stream, .session = session, .type = type, .fields = r->f, .nfields = r->n};
-    led_append(l, &ev, done, arg);
+    struct led_event ev = {.stream = stream, .session = session, .type = type, .fields = r->f, .nfields = r->n, .can_wait = r->can_wait};
+    (r->journal_does ? led_append_journal : led_append)(l, &ev, done, arg);
 }
 
 /* --- summaries --- */
@@ -86,22 +89,34 @@ void rec_kinds(const struct pol_facts *f, char *out, size_t size) {
     }
 }
 
+char *rec_copy(const char *text, size_t len) {
+    char *copy = malloc(len + 1);
+    if (copy == NULL) return NULL;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    return copy;
+}
+
 /* --- parameters --- */
 
-static json_t *hex_of(const struct flt_param *p) {
+static void put_hex(char *out, const uint8_t *data, size_t len) {
     static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[data[i] >> 4];
+        out[2 * i + 1] = digits[data[i] & 15];
+    }
+}
+
+static json_t *hex_of(const struct flt_param *p) {
     char *hex = malloc(2 * (size_t)p->kept + 1);
     if (hex == NULL) return NULL;
-    for (uint32_t i = 0; i < p->kept; i++) {
-        hex[2 * (size_t)i] = digits[p->data[i] >> 4];
-        hex[2 * (size_t)i + 1] = digits[p->data[i] & 15];
-    }
+    put_hex(hex, p->data, p->kept);
     json_t *text = json_stringn(hex, 2 * (size_t)p->kept);
     free(hex);
     return json_pack("{s:o}", "hex", text);
 }
 
-static json_t *param_of(const struct flt_param *p) {
+static json_t *plain_param(const struct flt_param *p) {
     if (p->data == NULL) return json_null();
     if (!p->binary && p->kept == p->len && gh_utf8_valid(p->data, p->kept)) return json_stringn((const char *)p->data, p->kept);
     json_t *o = hex_of(p);
@@ -109,57 +124,39 @@ static json_t *param_of(const struct flt_param *p) {
     return o;
 }
 
-char *rec_params(const struct flt_param *params, size_t n) {
+/* Tokens are masked in the value itself: later they would be hex. */
+static json_t *param_of(const struct flt_param *p, bool conninfo) {
+    bool cut = p->kept < p->len;
+    if (p->data == NULL || (!conninfo && !mask_needed((const char *)p->data, p->kept, cut))) return plain_param(p);
+    char *copy = rec_copy((const char *)p->data, p->kept);
+    if (copy == NULL) return NULL;
+    size_t n = conninfo ? secret_conninfo_hide(copy, p->kept) : p->kept;
+    uint32_t kept = (uint32_t)mask_tokens(copy, n, cut);
+    json_t *o = plain_param(&(struct flt_param){(const uint8_t *)copy, cut ? p->len : kept, kept, p->binary});
+    free(copy);
+    return o;
+}
+
+char *rec_params(const struct flt_param *params, size_t n, bool conninfo) {
     if (n == 0) return NULL;
     json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < n; i++) json_array_append_new(list, param_of(&params[i]));
+    for (size_t i = 0; list != NULL && i < n; i++) json_array_append_new(list, param_of(&params[i], conninfo));
     char *text = list == NULL ? NULL : json_dumps(list, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(list);
     return text;
 }
 
+/* EVP_sha256() would be looked up among the providers' algorithms again for each digest. */
+static EVP_MD *sha256;
+static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
+
 void rec_sha256(const void *data, size_t len, char out[65]) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
-    if (EVP_Digest(data, len, md, &n, EVP_sha256(), NULL) != 1) n = 0;
-    for (unsigned int i = 0; i < n && i < 32; i++) snprintf(out + 2 * (size_t)i, 3, "%02x", md[i]);
-    if (n == 0) out[0] = '\0';
-}
-
-/* --- passwords --- */
-
-static bool sets_password(const struct pol_stmt *s) {
-    static const char *const tags[] = {"CREATE ROLE", "ALTER ROLE", "CREATE USER", "ALTER USER", "CREATE GROUP", NULL};
-    for (const char *const *t = tags; *t != NULL; t++)
-        if (s->tag != NULL && strcmp(s->tag, *t) == 0) return true;
-    return false;
-}
-
-/* Everything after the word PASSWORD up to the end of the statement: a literal has too many spellings (E'', U&'', $$, continuation) to
- * be cut out with certainty, and what follows a password in these statements are role options. */
-char *rec_hide_passwords(const struct pol_facts *f, const char *text, size_t len, size_t *outlen) {
-    static const char word[] = "password", stars[] = " '***' ";
-    char *out = NULL;
-    size_t from = 0, at = 0;
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *s = &f->stmts[i];
-        if (!sets_password(s) || s->location < from || s->location > len) continue;
-        size_t end = s->len == 0 || s->len > len - s->location ? len : s->location + s->len, p = s->location;
-        while (p + sizeof word - 1 < end && strncasecmp(text + p, word, sizeof word - 1) != 0) p++;
-        if (p + sizeof word - 1 >= end) continue;
-        /* Each such statement is longer than what replaces its tail, or the tail is at most a few bytes: give room for all. */
-        if (out == NULL && (out = malloc(len + f->nstmts * sizeof stars + 1)) == NULL) return NULL;
-        p += sizeof word - 1;
-        memcpy(out + at, text + from, p - from);
-        at += p - from;
-        memcpy(out + at, stars, sizeof stars - 1);
-        at += sizeof stars - 1;
-        from = end;
-    }
-    if (out == NULL) return NULL;
-    memcpy(out + at, text + from, len - from);
-    at += len - from;
-    out[at] = '\0';
-    *outlen = at;
-    return out;
+    pthread_once(&once, fetch_sha256);
+    if (sha256 == NULL || EVP_Digest(data, len, md, &n, sha256, NULL) != 1) n = 0;
+    if (n > 32) n = 32;
+    put_hex(out, md, n);
+    out[2 * (size_t)n] = '\0';
 }

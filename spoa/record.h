@@ -8,6 +8,8 @@
 
 struct rec {
     size_t n, nnumbers;
+    bool can_wait;     /* as in struct led_event */
+    bool journal_does; /* led_append_journal() */
     struct led_field f[LED_MAX_FIELDS];
     char numbers[16][24];
 };
@@ -21,13 +23,17 @@ void rec_append(struct led *l, const struct rec *r, enum led_stream stream, cons
 void rec_relations(const struct pol_facts *f, char *out, size_t size);
 /* The kinds of the statements, "select insert", cut likewise. */
 void rec_kinds(const struct pol_facts *f, char *out, size_t size);
-/* Parameters as a JSON array: text as a string, NULL as null, binary as {"hex": ...}; {"cut": length} closes what was not kept whole. The caller
+/* Parameters as a JSON array: text as a string, NULL as null, binary as {"hex": ...}; {"cut": length} closes what was not kept whole. conninfo: they may
+ * be connection strings, whose passwords are hidden. The caller
  * frees; NULL when there are none or memory is out. */
-char *rec_params(const struct flt_param *params, size_t n);
+char *rec_params(const struct flt_param *params, size_t n, bool conninfo);
+/* A copy with a NUL behind it; NULL when out of memory. */
+char *rec_copy(const char *text, size_t len);
 /* Hex SHA-256. */
 void rec_sha256(const void *data, size_t len, char out[65]);
-/* The text with the literals of PASSWORD clauses of CREATE and ALTER ROLE replaced by '***'; NULL when there is nothing to hide. The caller
- * frees; *outlen without its NUL. */
-char *rec_hide_passwords(const struct pol_facts *f, const char *text, size_t len, size_t *outlen);
+
+/* What the filter kept of a result (flt_event.result.kept) as a JSON array: each row as an array of strings, null, or {"hex": ...} for what is no
+ * text; COPY data as strings; {"columns": [names]} before the rows of a simple query. The caller frees; NULL without memory. */
+char *rec_rows(const uint8_t *kept, size_t len);
 
 #endif

@@ -18,6 +18,7 @@ struct key {
     struct key *next;
     uint32_t pid, secret;
     struct registry_target target;
+    char *owner; /* owned; NULL: it is known by its secret */
 };
 
 struct registry {
@@ -27,6 +28,11 @@ struct registry {
     struct principal *principals[BUCKETS];
     struct key *keys[BUCKETS];
 };
+
+static void key_free(struct key *k) {
+    free(k->owner);
+    free(k);
+}
 
 struct registry *registry_new(void) {
     struct registry *r = calloc(1, sizeof *r);
@@ -50,7 +56,7 @@ void registry_free(struct registry *r) {
         while (r->keys[i] != NULL) {
             struct key *k = r->keys[i];
             r->keys[i] = k->next;
-            free(k);
+            key_free(k);
         }
     }
     pthread_mutex_destroy(&r->lock);
@@ -131,7 +137,7 @@ bool registry_key_new(struct registry *r, const struct registry_target *target, 
         word[0] &= 0x7fffffffu; /* drivers keep the process id in a signed int */
         struct key **at = key_at(r, word[0]);
         if (word[0] == 0 || *at != NULL) continue;
-        *fresh = (struct key){NULL, word[0], word[1], *target};
+        *fresh = (struct key){NULL, word[0], word[1], *target, NULL};
         *at = fresh;
         *pid = word[0];
         *secret = word[1];
@@ -142,13 +148,48 @@ bool registry_key_new(struct registry *r, const struct registry_target *target, 
     return ok;
 }
 
+bool registry_key_add(struct registry *r, const struct registry_target *target, uint32_t id, const char *owner) {
+    struct key *fresh = calloc(1, sizeof *fresh);
+    uint32_t secret;
+    char *copy = strdup(owner);
+    if (fresh == NULL || copy == NULL || getrandom(&secret, sizeof secret, 0) != (ssize_t)sizeof secret) {
+        free(copy);
+        free(fresh);
+        return false;
+    }
+    *fresh = (struct key){NULL, id, secret, *target, copy};
+    pthread_mutex_lock(&r->lock);
+    struct key **at = key_at(r, id);
+    bool ok = *at == NULL;
+    if (ok) *at = fresh;
+    pthread_mutex_unlock(&r->lock);
+    if (!ok) key_free(fresh);
+    return ok;
+}
+
+bool registry_key_owned(struct registry *r, uint32_t id, const char *owner, struct registry_target *target) {
+    pthread_mutex_lock(&r->lock);
+    const struct key *k = *key_at(r, id);
+    bool ok = k != NULL && k->owner != NULL && strcmp(k->owner, owner) == 0;
+    if (ok) *target = k->target;
+    pthread_mutex_unlock(&r->lock);
+    return ok;
+}
+
+bool registry_key_taken(struct registry *r, uint32_t id) {
+    pthread_mutex_lock(&r->lock);
+    bool taken = *key_at(r, id) != NULL;
+    pthread_mutex_unlock(&r->lock);
+    return taken;
+}
+
 void registry_key_drop(struct registry *r, uint32_t pid) {
     pthread_mutex_lock(&r->lock);
     struct key **k = key_at(r, pid);
     if (*k != NULL) {
         struct key *gone = *k;
         *k = gone->next;
-        free(gone);
+        key_free(gone);
     }
     pthread_mutex_unlock(&r->lock);
 }

@@ -29,6 +29,13 @@ struct registry_target {
 };
 /* Draws a random key that no live session has. False when out of memory or randomness. */
 bool registry_key_new(struct registry *r, const struct registry_target *target, uint32_t *pid, uint32_t *secret);
+/* The same with an id that was drawn before (a MySQL connection's), and a secret that nobody gets to know. owner: who may ask for it by its id alone. False
+ * when a live session has the id. */
+bool registry_key_add(struct registry *r, const struct registry_target *target, uint32_t id, const char *owner);
+/* The session of this id and owner. */
+bool registry_key_owned(struct registry *r, uint32_t id, const char *owner, struct registry_target *target);
+/* True when a live session has the id. */
+bool registry_key_taken(struct registry *r, uint32_t id);
 void registry_key_drop(struct registry *r, uint32_t pid);
 /* The session with this key; the secret is compared in constant time. */
 bool registry_key_find(struct registry *r, uint32_t pid, uint32_t secret, struct registry_target *target);

@@ -1,12 +1,12 @@
 #include "spoa/session_int.h"
 
-#include "spoa/record.h"
+#include "spoa/identity.h"
+#include "spoa/roster.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,8 +28,11 @@ static void session_free(struct session *s) {
     if (s->next != NULL) s->next->link = s->link;
     drop_head(s);
     dial_cancel(s->dial);
+    session_drop_held(s);
     session_drop_question(s);
     session_drop_running(s);
+    roster_leave(s->ws->d->roster, s->entry);
+    rewrites_clear(&s->rewrites);
     names_clear(&s->prepared);
     names_clear(&s->cursors);
     flt_free(s->filter);
@@ -37,8 +40,12 @@ static void session_free(struct session *s) {
     if (s->who_counted) registry_principal_leave(s->ws->d->registry, s->who->principal);
     if (s->counted) registry_leave(s->ws->d->registry);
     jwt_identity_free(s->who);
+    admit_free(s->admit);
     startup_free(s->startup);
     pol_role_free(s->role);
+    tls_ctx_unref(s->up_tls);
+    upstream_cred_drop(&s->up_cred);
+    session_my_free(s);
     free(s->groups);
     free(s->user);
     snap_unref(s->login);
@@ -62,34 +69,34 @@ static void session_gone(struct session *s) {
 }
 
 static void record_close(struct session *s) {
-    struct rec r = {0};
-    rec_str(&r, "session", s->id);
-    rec_str(&r, "principal", s->who->principal);
-    rec_str(&r, "database", s->db->name);
-    rec_str(&r, "reason", s->why != NULL ? s->why : "closed");
-    rec_u64(&r, "statements", s->statements);
-    rec_u64(&r, "refused", s->refused);
-    rec_u64(&r, "rows", s->rows);
-    rec_u64(&r, "bytes", s->bytes);
-    rec_u64(&r, "duration_ms", worker_now_ms() - s->started_ms);
-    rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "session.close", NULL, NULL);
-    rec_append(s->ws->d->led, &r, LED_SESSIONS, NULL, "session.close", NULL, NULL);
-    log_event(LOG_INFO, "session.close", "session", s->id, "principal", s->who->principal, "reason", s->why, "statements",
-              log_fmt("%llu", (unsigned long long)s->statements), "refused", log_fmt("%llu", (unsigned long long)s->refused), "rows",
-              log_fmt("%llu", (unsigned long long)s->rows), "sent", log_fmt("%llu", (unsigned long long)s->pump.bytes_client), NULL);
+    const struct identity_close close = {.session = s->id,
+                                         .principal = s->who->principal,
+                                         .database = s->db->name,
+                                         .reason = s->why,
+                                         .statements = s->statements,
+                                         .refused = s->refused,
+                                         .rows = s->rows,
+                                         .bytes = s->bytes,
+                                         .sent = s->pump.bytes_client,
+                                         .duration_ms = worker_now_ms() - s->started_ms};
+    identity_record_close(s->ws->d->led, &close);
 }
 
 static void on_closed(void *owner) { session_gone(owner); }
 
 static void on_filter_close(struct session *s, const struct flt_event *ev) {
     bool was_open = s->state == SESSION_OPEN;
+    if (!was_open && !s->ended_counted) m_add(s->ws->m, M_SESSIONS_ABANDONED, 1);
     s->state = SESSION_OVER;
     if (s->why == NULL) s->why = ev->close.reason;
     dial_cancel(s->dial);
     s->dial = NULL;
+    session_drop_held(s);
     session_drop_question(s);
     if (s->key_pid != 0) registry_key_drop(s->ws->d->registry, s->key_pid);
     s->key_pid = 0;
+    roster_leave(s->ws->d->roster, s->entry);
+    s->entry = NULL;
     if (was_open)
         record_close(s);
     else
@@ -100,12 +107,15 @@ static void on_filter_close(struct session *s, const struct flt_event *ev) {
 static void on_event(void *owner, const struct flt_event *ev) {
     struct session *s = owner;
     switch (ev->kind) {
+    case FLT_EV_HELLO: session_on_hello(s, ev); break;
     case FLT_EV_LOGIN: session_on_login(s, ev); break;
     case FLT_EV_STATEMENT: session_on_statement(s, ev); break;
     case FLT_EV_UPSTREAM: session_on_upstream(s); break;
+    case FLT_EV_UPSTREAM_TLS: session_on_upstream_tls(s); break;
     case FLT_EV_UPSTREAM_READY: session_on_upstream_ready(s, ev); break;
     case FLT_EV_UPSTREAM_LOST: session_on_upstream_lost(s, ev); break;
     case FLT_EV_RESULT: session_on_result(s, ev); break;
+    case FLT_EV_OVER: session_cancel_own(s); break;
     case FLT_EV_CANCEL: session_cancel(s->ws, ev->cancel.pid, ev->cancel.secret, s->src); break;
     case FLT_EV_CLOSE: on_filter_close(s, ev); break;
     }
@@ -117,34 +127,33 @@ void session_close(struct session *s, const char *sqlstate, const char *message,
     flt_terminate(s->filter, sqlstate, message, hint);
 }
 
-struct pol_pins session_pins(const struct conf_database *db) {
-    struct pol_pins pins = {.search_path = db->search_path, .nsearch_path = db->nsearch_path, .settings = db->pinned};
-    for (size_t i = 0; i < db->nsettings; i++) {
-        if (strcasecmp(db->settings[i].name, "timezone") == 0) pins.time_zone = db->settings[i].value;
-        if (strcasecmp(db->settings[i].name, "datestyle") == 0) pins.date_style = db->settings[i].value;
-    }
-    return pins;
-}
-
 void session_renew(struct session *s) {
     struct snap *now = wstate_snap(s->ws);
-    if (now->generation == s->snap->generation) return;
+    bool other_catalog = identity_outdated(&s->catalog);
+    if (now->generation == s->snap->generation && !other_catalog) return;
+    if (now->policy_generation != s->snap->policy_generation || other_catalog) s->epoch++;
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
     pol_role_free(s->role);
     s->role = NULL;
-    if (conf_database(now->conf, s->db->name) == NULL) return; /* no longer offered */
-    struct pol_subject who = {s->who->principal, (const char *const *)s->who->groups, s->who->ngroups};
-    struct pol_pins pins = session_pins(s->db);
-    s->role = pol_role_new(now->policy, &who, s->db->name, &pins);
+    const struct conf_database *db = conf_database(now->conf, s->db->name);
+    if (db == NULL) return; /* no longer offered */
+    s->lacking = db->require != s->require && s->require != CONF_BOTH;
+    s->role = identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog);
+    if (s->my.key != NULL && s->role != NULL) pol_role_my_mode(s->role, s->my.mode);
+}
+
+static const char *end_text(const struct session *s) {
+    return atomic_load(&s->ws->d->replaced) ? "terminating connection: this gatehouse was replaced by a newer one, and its time is over"
+                                            : "terminating connection: gatehouse is shutting down";
 }
 
 void session_idle_check(struct session *s) {
     if (!s->draining || s->filter == NULL || s->pump.closing || s->q.open) return;
     if (s->state == SESSION_OPEN && !flt_idle(s->filter)) return;
     s->why = "drained";
-    session_close(s, "57P01", "terminating connection: gatehouse is shutting down", "Connect again.");
+    session_close(s, "57P01", end_text(s), "Connect again.");
     pump_run(&s->pump);
 }
 
@@ -163,15 +172,17 @@ static bool start_filter(struct session *s) {
                             .ctx_free = session_prep_free,
                             .pins = pins,
                             .npins = sizeof pins / sizeof *pins};
-    s->filter = pg_filter_new(&conf);
+    s->filter = s->mysql ? my_filter_new(&conf) : pg_filter_new(&conf);
     if (s->filter == NULL) return false;
     s->pump = (struct pump){.base = s->ws->base,
                             .filter = s->filter,
                             .scratch = s->ws->scratch,
                             .scratch_size = sizeof s->ws->scratch,
                             .mark = l->buffer,
+                            .m = s->ws->m,
                             .owner = s,
                             .on_event = on_event,
+                            .on_tls = session_on_tls,
                             .on_closed = on_closed};
     pump_init(&s->pump);
     s->state = SESSION_LOGIN;
@@ -181,18 +192,45 @@ static bool start_filter(struct session *s) {
 }
 
 static void refuse_ticket(struct session *s, const struct ticket *t) {
+    m_add(s->ws->m, M_SESSIONS_NOT_ADMITTED, 1);
+    s->ended_counted = true;
     log_event(LOG_WARN, "session.refused", "session", s->id, "src", s->src, "reason", t->reason, NULL);
     s->why = "refused";
     if (strcmp(t->reason, "draining") == 0)
         session_close(s, "57P03", "gatehouse is shutting down", "Connect again in a moment.");
     else if (strcmp(t->reason, "sessions") == 0)
         session_close(s, "53300", "too many sessions", "Close sessions that you do not need, or try again later.");
+    else if (strcmp(t->reason, "blocked") == 0)
+        session_close(s, "28000", "this address is blocked", "Ask who runs this gate.");
+    else if (strcmp(t->reason, "certificate-lost") == 0)
+        session_close(s, "57P03", "gatehouse was replaced by a newer one at this moment", "Connect again.");
     else
         session_close(s, "28000", "this connection is not admitted", "Ask who runs this gate; the reason is in its log.");
 }
 
+/* What HAProxy's configuration lacks, when it is that; NULL for what an attacker or a passing trouble may cause. */
+static const char *header_todo(const char *why) {
+    if (strcmp(why, "no ticket") == 0)
+        return "the frontend needs \"unique-id-format %[var(txn.gh.ticket)]\", and the server line \"send-proxy-v2 proxy-v2-options "
+               "unique-id,ssl\": compare with haproxy-conf/gatehouse-pg.cfg";
+    if (strcmp(why, "PROXY header") == 0)
+        return "the server line needs \"send-proxy-v2 proxy-v2-options unique-id,ssl\", and nothing but HAProxy may connect here: compare "
+               "with "
+               "haproxy-conf/gatehouse-pg.cfg";
+    if (strcmp(why, "local connection") == 0 || strcmp(why, "closed before its header") == 0)
+        return "HAProxy checks this socket: write \"track gh_agent/gatehouse\" on the server line in place of \"check\"";
+    return NULL;
+}
+
 static void header_failed(struct session *s, const char *why, const char *detail) {
-    log_event(LOG_WARN, "payload.refused", "src", s->src, "reason", why, "detail", detail, NULL);
+    const char *todo = header_todo(why);
+    unsigned more = 0;
+    m_count(s->ws->m, M_PAYLOAD_REFUSED, detail != NULL && strcmp(why, "ticket") == 0 ? log_fmt("ticket: %s", detail) : why, NULL, NULL);
+    if (todo == NULL)
+        log_event(LOG_WARN, "payload.refused", "src", s->src, "reason", why, "detail", detail, NULL);
+    else if (log_due(log_fmt("payload.refused %s", why), &more))
+        log_event(LOG_WARN, "payload.refused", "src", s->src, "reason", why, "detail", detail, "do", todo, "repeated", log_fmt("%u", more),
+                  NULL);
     drop_head(s);
     session_gone(s);
 }
@@ -200,7 +238,8 @@ static void header_failed(struct session *s, const char *why, const char *detail
 static void header_done(struct session *s, const struct pp2_header *h, size_t consumed) {
     struct daemon *d = s->ws->d;
     struct ticket t;
-    if (h->command != PP2_PROXY || !h->has_unique_id) {
+    if (h->command != PP2_PROXY || !h->has_unique_id ||
+        h->unique_id_len == 0) { /* HAProxy sends an empty one when it has no format for it */
         header_failed(s, h->command != PP2_PROXY ? "local connection" : "no ticket", NULL);
         return;
     }
@@ -212,6 +251,8 @@ static void header_done(struct session *s, const struct pp2_header *h, size_t co
         return;
     }
     memcpy(s->id, t.sid, sizeof s->id);
+    s->mysql = t.mysql;
+    s->admit = admits_take(d->admits, s->id, worker_now_ms());
     event_free(s->head_ev);
     s->head_ev = NULL;
     if (!start_filter(s)) {
@@ -226,8 +267,12 @@ static void header_done(struct session *s, const struct pp2_header *h, size_t co
         refuse_ticket(s, &(struct ticket){.reason = "draining"});
     else if (!s->counted)
         refuse_ticket(s, &(struct ticket){.reason = "sessions"});
+    else if (ord_blocked(d->orders, &(struct ord_subject){.src = s->src}, NULL))
+        refuse_ticket(s, &(struct ticket){.reason = "blocked"});
     else if (t.verdict != TICKET_ALLOW)
         refuse_ticket(s, &t);
+    else if (t.certificate && (s->admit == NULL || s->admit->cert == NULL)) /* a daemon that was replaced has learnt it */
+        refuse_ticket(s, &(struct ticket){.reason = "certificate-lost"});
     pump_run(&s->pump);
 }
 
@@ -263,6 +308,8 @@ void session_accept(struct wstate *ws, int fd) {
     s->snap = snap_ref(wstate_snap(ws));
     s->serial = ++ws->next_serial;
     s->refs = 1;
+    s->epoch = 1;
+    s->catalog.rewrites = true;
     s->fd = fd;
     s->head = BUF_INIT(PP2_HEADER_MAX);
     s->started_ms = worker_now_ms();
@@ -277,20 +324,32 @@ void session_accept(struct wstate *ws, int fd) {
 
 /* --- time and the end --- */
 
+static void tell_roster(struct session *s) {
+    enum roster_state state = s->q.open && s->q.hold_until_ms != 0 ? ROSTER_WAITS
+                              : s->q.open                          ? ROSTER_JUDGED
+                              : s->run_count > 0                   ? ROSTER_RUNNING
+                                                                   : ROSTER_IDLE;
+    roster_tell(s->entry, state, s->statements, s->refused, s->rows);
+}
+
 static void tick(struct session *s, uint64_t now) {
     const struct conf_limits *l = &s->snap->conf->limits;
     if (s->state == SESSION_HEADER) {
         if (s->fd >= 0 && now - s->started_ms > l->startup_ms) header_failed(s, "no header in time", NULL);
         return;
     }
-    if (s->state == SESSION_LOGIN && now - s->started_ms > l->startup_ms) {
+    if (s->bye_ms != 0 && now > s->bye_ms && s->state == SESSION_LOGIN) {
+        s->why = "login refused";
+        session_close(s, "57P05", "login took too long", NULL);
+        pump_run(&s->pump);
+    } else if (s->state == SESSION_LOGIN && s->held.timer == NULL && now - s->started_ms > l->startup_ms) {
         s->why = "login took too long";
         session_close(s, "57P05", "login took too long", NULL);
         pump_run(&s->pump);
     } else if (s->up_deadline_ms != 0 && now > s->up_deadline_ms) {
         s->up_deadline_ms = 0;
         s->why = "the database did not finish the login";
-        log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "reason", "login timed out", NULL);
+        session_upstream_failed(s, "timeout", NULL, "login timed out", "see whether the database hangs, or raise limits.upstream_connect");
         session_close(s, "08006", "the database does not answer", "Try again later.");
         pump_run(&s->pump);
     } else if (l->stall_ms != 0 && pump_stalled(&s->pump, now) > l->stall_ms) {
@@ -301,6 +360,12 @@ static void tick(struct session *s, uint64_t now) {
         session_close(s, "57P05", "terminating connection because it was idle for too long", "Connect again.");
         pump_run(&s->pump);
     }
+    if (session_blocked(s)) pump_run(&s->pump);
+    if (s->glass[0] != '\0' && s->state == SESSION_OPEN && now >= s->glass_until_ms) session_glass_over(s);
+    tell_roster(s);
+    session_ask_tick(s, now);
+    session_schema_tick(s);
+    session_limit_tick(s, worker_now_us());
     session_idle_check(s);
     pump_tick(&s->pump, now);
 }
@@ -319,9 +384,61 @@ void session_end_all(struct wstate *ws, bool all) {
         session_idle_check(s);
         if (!all) continue;
         if (s->why == NULL) s->why = "shut down";
-        session_close(s, "57P01", "terminating connection: gatehouse is shutting down", "Connect again.");
+        session_close(s, "57P01", end_text(s), "Connect again.");
         pump_run(&s->pump);
     }
+}
+
+size_t session_without_ticket(struct wstate *ws, bool close) {
+    size_t n = 0;
+    for (struct session *s = ws->sessions; s != NULL; s = s->next) {
+        if (s->state != SESSION_HEADER || s->fd < 0) continue;
+        if (close)
+            header_failed(s, "no header in time for an upgrade", NULL);
+        else
+            n++;
+    }
+    return n;
+}
+
+/* --- an administrator --- */
+
+struct kill {
+    struct wmsg msg;
+    uint64_t serial;
+    uint32_t uid;
+    char id[SID_SIZE];
+};
+
+static void run_kill(struct worker *w, struct wmsg *m) {
+    const struct kill *k = (struct kill *)(void *)m;
+    struct wstate *ws = worker_data(w);
+    struct session *s = ws->sessions;
+    while (s != NULL && s->serial != k->serial) s = s->next;
+    if (s != NULL && s->state == SESSION_OPEN && strcmp(s->id, k->id) == 0) {
+        struct rec r = {0};
+        rec_str(&r, "session", s->id);
+        rec_u64(&r, "uid", k->uid);
+        rec_append(ws->d->led, &r, LED_SESSION, s->id, "session.killed", NULL, NULL);
+        rec_append(ws->d->led, &r, LED_SESSIONS, NULL, "session.killed", NULL, NULL);
+        log_event(LOG_WARN, "session.killed", "session", s->id, "principal", s->who->principal, "uid", log_fmt("%u", (unsigned)k->uid),
+                  NULL);
+        s->why = "killed by an administrator";
+        session_cancel_last(s);
+        session_close(s, "57P01", "terminating connection due to administrator command",
+                      "Ask who runs this gate before you connect again.");
+        pump_run(&s->pump);
+    }
+    free(m);
+}
+
+bool session_kill(const struct registry_target *target, const char *id, uint32_t uid) {
+    struct kill *k = calloc(1, sizeof *k);
+    if (k == NULL) return false;
+    *k = (struct kill){.msg.run = run_kill, .serial = target->serial, .uid = uid};
+    snprintf(k->id, sizeof k->id, "%s", id);
+    worker_post(target->worker, &k->msg);
+    return true;
 }
 
 static void closed_late(void *owner) { (void)owner; }

@@ -12,8 +12,13 @@ void session_accept(struct wstate *ws, int fd);
 void session_sweep(struct wstate *ws, uint64_t now_ms);
 /* Drain: ends the sessions that are idle now and marks the others to end as they become so; all: ends every session. */
 void session_end_all(struct wstate *ws, bool all);
+/* Connections that have not shown their ticket; close: they are closed. */
+size_t session_without_ticket(struct wstate *ws, bool close);
 /* The loop is over: frees what is left, without a word to the peers. */
 void session_drop_all(struct wstate *ws);
+
+/* An administrator ends the session; uid: who said so. Any thread. False when out of memory. */
+bool session_kill(const struct registry_target *target, const char *id, uint32_t uid);
 
 /* A CancelRequest, from whoever: passed to the server of the session that has this key, or forgotten. src is for the record. */
 void session_cancel(struct wstate *ws, uint32_t pid, uint32_t secret, const char *src);

@@ -4,11 +4,16 @@
 
 #include "filters/filter.h"
 #include "filters/proxyv2.h"
+#include "policy/facts_my.h"
+#include "spoa/approval.h"
 #include "spoa/dial.h"
+#include "spoa/identity.h"
 #include "spoa/names.h"
 #include "spoa/pump.h"
+#include "spoa/rewrites.h"
 #include "spoa/session.h"
 #include "spoa/startup.h"
+#include "spoa/upstream.h"
 
 enum session_state {
     SESSION_HEADER, /* waits for the PROXY header */
@@ -22,8 +27,14 @@ struct prep {
     struct facts_ref *facts;    /* NULL: forwarded unread, in observe mode */
     struct pol_parse_error err; /* when there are no facts */
     uint64_t id;                /* of the record of its Parse */
-    uint64_t generation;        /* of the policy that judged it last */
+    uint64_t epoch;             /* of the session, when it was judged last */
     bool observed;              /* that verdict was a refusal, forwarded by mode: observe */
+    bool reason, breaks;        /* SET gatehouse.reason, gatehouse.breakglass */
+    bool asks;                  /* it was that approval is needed: judged again at each execution */
+    bool renews;                /* SET gatehouse.token */
+    struct jwt_identity *fresh; /* what its token says, until it is executed */
+    struct rewrite *sent;       /* what the server has in its place; NULL: the text itself */
+    struct pol_limits limits;   /* of the verdict */
     char rule[128];
 };
 
@@ -41,12 +52,40 @@ struct question {
     struct facts_ref *facts; /* ours; NULL: none, see err */
     struct pol_parse_error err;
     struct pol_verdict verdict;
-    bool observed; /* refused, but forwarded */
+    bool observed;              /* refused, but forwarded */
+    bool fatal;                 /* the refusal ends the session */
+    bool quiet;                 /* nor is it logged: there were many before */
+    bool renews;                /* SET gatehouse.token: text shows no token */
+    struct jwt_identity *fresh; /* of it: what the new token says. PREPARE and QUERY */
+    bool rewriting;             /* by the parse pool */
+    struct rewrite *rewrite;    /* what runs; NULL: the text itself */
+    bool grants;                /* SHOW gatehouse.grants */
+    struct pol_limits limits;
+    uint64_t asked_us;
+    const uint32_t *types; /* of parameters; EXECUTE */
+    size_t ntypes;
+    bool alone;              /* holding it holds nobody else */
+    bool asking;             /* the desk has it */
+    bool reason;             /* SET gatehouse.reason: the server gets RENEWAL_INSTEAD */
+    bool breaks;             /* SET gatehouse.breakglass: likewise */
+    bool glass;              /* it needs approval, and runs without */
+    const char *instead;     /* what the server gets in its place, because Gatehouse itself does what it says; static; NULL: the text */
+    uint32_t kill;           /* KILL of this connection; 0: none */
+    bool kill_session;       /* and not just of its statement */
+    bool multi;              /* MySQL: several statements in the text are several */
+    uint64_t hold_until_ms;  /* held for a decision; 0: not */
+    uint64_t hold_epoch;     /* appr_epoch() when it was asked about */
+    struct appr_reply reply; /* while it is held */
+    char rule[128];          /* verdict.rule, when it must outlive the policy */
+    char approval[APPR_ID_SIZE], approved_by[512];
+    char grant[ORD_ID_SIZE]; /* by which it runs; "": by none */
 };
 
 /* A forwarded statement that has not ended. */
 struct running {
-    uint64_t id, started_us, generation;
+    uint64_t id, started_us, epoch;
+    uint64_t limit_ms; /* 0: none */
+    bool changes_schema;
     struct facts_ref *facts; /* only when it names prepared statements or cursors */
 };
 
@@ -60,6 +99,7 @@ struct session {
     struct wmsg bye; /* drops the first of these, from the loop */
     enum session_state state;
     bool counted, draining;
+    bool ended_counted; /* a refusal that is in the numbers already */
     char id[SID_SIZE], src[PP2_ADDR_SIZE];
     uint16_t src_port;
     uint64_t started_ms;
@@ -71,14 +111,45 @@ struct session {
     struct pump pump;
 
     /* who */
+    bool mysql;    /* the client speaks MySQL's protocol */
+    struct {       /* its server's session, once there is one: what the facts of a text depend on */
+        char *key; /* all of it, for the cache of facts */
+        bool mariadb, fold;
+        uint32_t version;
+        unsigned mode; /* MY_* bits */
+    } my;
+    struct admit *admit;       /* what the SPOP door learnt; NULL: nothing is known any more, and no certificate was shown */
+    enum conf_require require; /* of the database, when the client was asked */
+    bool oauthbearer;          /* what it was asked for */
+    bool lacking;              /* after a reload the database demands another credential */
+    uint64_t bye_ms;           /* when a refused client must have taken its leave; 0: it need not */
     struct jwt_identity *who;
     bool who_counted;
     char *groups;                   /* joined with commas, for the record */
     char *user;                     /* as sent */
     const struct conf_database *db; /* of login */
     struct startup *startup;        /* settings that the client asked for */
+    struct catalog_use catalog;     /* of the role */
     struct pol_role *role;          /* NULL: the database is no longer configured */
-    uint32_t key_pid;               /* 0: none */
+    uint64_t epoch;          /* counts up whenever an earlier verdict may no longer hold: another policy, other groups, another catalog */
+    uint32_t key_pid;        /* 0: none */
+    struct {                 /* an answer that is held back */
+        struct event *timer; /* NULL: none is */
+        void (*then)(struct session *s);
+        struct flt_event ev; /* of a login; its strings are the filter's */
+        bool late;           /* not looked at before now: its source is over its budget */
+    } held;
+
+    /* a login that waits for the issuer's keys */
+    struct {
+        struct keywait wait;
+        struct flt_event ev; /* its texts are the filter's, until that has its answer */
+        bool done;           /* it has waited: not again */
+        /* a renewal that does: the open question, and the token in its text, which is the filter's */
+        uint64_t question;
+        const char *token;
+        size_t token_len;
+    } keys;
 
     /* statements */
     struct question q;
@@ -87,42 +158,190 @@ struct session {
         struct session *s;
         uint64_t id;
         enum led_status status;
-    } wait;                  /* for the ledger; one at a time, because one question is open at a time */
-    struct running *running; /* ring */
+    } wait;  /* for the ledger; one at a time, because one question is open at a time */
+    struct { /* for a new catalog */
+        struct catalog_wait wait;
+        void (*then)(struct session *s);
+        uint64_t id;
+    } looking;
+    bool schema_changed, schema_told; /* a statement of ours may have changed it: wait for the new catalog; the catalogs' thread knows */
+    struct running *running;          /* ring */
     size_t run_head, run_count, run_cap;
+    struct rewrites rewrites; /* of this epoch: */
+    uint64_t rewrites_epoch;
+    struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
+    char reason[APPR_REASON + 1];   /* SET gatehouse.reason; "": none */
+    char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
+    bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
     uint64_t statements, refused, rows, bytes;
-    const char *why; /* of the close; static */
+    struct roster_entry *entry;           /* while it is open */
+    const char *why;                      /* of the close; static */
+    char glass[APPR_REASON + 1];          /* SET gatehouse.breakglass: why; "": not broken */
+    uint64_t glass_at_ms, glass_until_ms; /* worker_now_ms() */
+    uint64_t orders;                      /* ord_epoch() when it was last found not to be blocked */
 
     /* upstream */
     struct dial *dial;
     struct conf_addr up_addr;
-    uint64_t up_deadline_ms; /* for the server's login; 0: none */
+    struct tls_ctx *up_tls; /* of the connection; NULL: plain text */
+    bool up_direct;
+    struct upstream_cred up_cred; /* of the login under way */
+    struct cred_wait renewal;     /* the database refused it: it is being read again */
+    bool up_retried;
+    char up_sqlstate[6], up_why[256]; /* that refusal */
+    uint64_t up_deadline_ms;          /* for the server's login; 0: none */
 };
 
 /* session.c */
 void session_close(struct session *s, const char *sqlstate, const char *message, const char *hint);
 void session_ref(struct session *s);
 void session_unref(struct session *s);
-/* What the database's configuration pins; borrowed from it. */
-struct pol_pins session_pins(const struct conf_database *db);
 /* Takes a newer snapshot when there is one. */
 void session_renew(struct session *s);
 void session_idle_check(struct session *s);
 
 /* session_login.c */
+void session_on_hello(struct session *s, const struct flt_event *ev);
+/* Holds an identity against the connection's certificate, as far as the token or the configuration demand, and shortens its life to the
+ * certificate's. False and *why (static, for the record) when they do not go together. */
+bool session_bind(struct session *s, struct jwt_identity *who, const char **why);
 void session_on_login(struct session *s, const struct flt_event *ev);
 
+/* session_hold.c */
+/* A credential that was refused: counts it and records the true reason, within the budgets. Gives the time that the answer has to wait. todo: for
+ * the log, may be NULL. The session's own address is the source. */
+uint64_t session_bad_credential(struct session *s, const struct identity_refusal *r);
+/* How long what its source sends waits when that is over its budget. */
+uint64_t session_late_ms(const struct session *s);
+/* Calls then after delay_ms and some more. False when no more can be held, or delay_ms is 0. */
+bool session_hold(struct session *s, uint64_t delay_ms, void (*then)(struct session *s));
+/* Forgets what is held: the session is over. */
+void session_drop_held(struct session *s);
+
+/* session_token.c */
+/* A statement that names gatehouse.token: true, and it is dealt with. */
+bool session_on_token(struct session *s);
+/* Refuses the open question for that. */
+void session_deny_token_name(struct session *s);
+bool session_names_token(const struct pol_facts *f);
+/* Puts the fresh token's identity in force, before the statement is forwarded. */
+void session_token_renewed(struct session *s);
+
+/* session_catalog.c */
+/* Before a statement is judged: true when it waits for a catalog, after which then(s) is called with the question still open. */
+bool session_wait_catalog(struct session *s, void (*then)(struct session *s));
+/* The same for a catalog that this session's own verdicts do without. */
+bool session_want_catalog(struct session *s, void (*then)(struct session *s));
+/* f NULL: unread. */
+bool session_changes_schema(const struct pol_facts *f);
+/* A statement that may have done so went well. */
+void session_schema_changed(struct session *s);
+void session_schema_tick(struct session *s);
+
+/* session_grants.c */
+bool session_shows_grants(const struct pol_facts *f);
+/* Answers the open question, which is that. */
+void session_show_grants(struct session *s);
+
+/* session_rewrite.c */
+/* The open question, which f's verdict allows: finds out what runs in its place. False: the verdict refuses it now, or, when q.rewriting, session_rewritten()
+ * will be called. */
+bool session_rewrite(struct session *s, const struct pol_facts *f);
+void session_oblige(const struct session *s, struct flt_answer *a);
+void session_limit_tick(struct session *s, uint64_t now_us);
+
+/* session_cancel.c */
+/* KILL of a MySQL session by its owner: what it runs, or (end) all of it. */
+void session_cancel_target(const struct registry_target *target, const char *src, bool end);
+/* Answers FLT_EV_OVER, once the server was told to stop. */
+void session_cancel_own(struct session *s);
+/* Before a session is ended by force: the server is told to stop what runs, which else goes on to its end for nobody. */
+void session_cancel_last(struct session *s);
+
 /* session_stmt.c */
+void session_rewritten(struct session *s, bool ok);
 void session_on_statement(struct session *s, const struct flt_event *ev);
 void session_on_result(struct session *s, const struct flt_event *ev);
+/* The open question: forwards it once it is recorded; records and refuses it. */
+void session_forward(struct session *s);
+void session_refuse_statement(struct session *s);
+void session_refuse_recorded(struct session *s);
 void session_drop_question(struct session *s);
 void session_drop_running(struct session *s);
 void session_prep_free(void *ctx);
 
+/* The verdict on the open question, and what follows from it. */
+void session_judge(struct session *s);
+void session_clock(struct session *s); /* rules with times: what the clock says now; an earlier verdict may count no more */
+
+/* session_glass.c */
+/* SET gatehouse.breakglass: true, and it is dealt with. Its execution: the glass is broken, or whole again. */
+bool session_on_glass(struct session *s);
+void session_take_glass(struct session *s);
+/* Its time is over. */
+void session_glass_over(struct session *s);
+/* The open question needs approval, and runs without: true, and the verdict allows it. */
+bool session_glass_passes(struct session *s);
+/* What passed so may still leave. */
+bool session_glass_holds(const struct session *s);
+/* The open question is recorded in the journal alone, because Redis is away. */
+bool session_glass_without_redis(const struct session *s);
+
+/* session_orders.c */
+/* Tells the hooks about this session's open question. v may be NULL. */
+void session_tell(const struct session *s, const char *event, const struct pol_verdict *v);
+/* True when it is blocked: the session is told and closed; the caller lets the pump run. Cheap while nothing has changed. */
+bool session_blocked(struct session *s);
+/* The open question was allowed and recorded, and may leave now: false when that is over since, and it is refused. */
+bool session_still_may(struct session *s);
+
+/* session_ask.c */
+/* The open question needs approval: asks, and answers, perhaps later. */
+void session_ask(struct session *s);
+/* A statement goes to the server: what its settings mean for later requests. */
+void session_ask_forwarded(struct session *s, const struct pol_facts *f);
+/* SET gatehouse.reason: true, and it is dealt with. Its execution: the session takes it. */
+bool session_on_reason(struct session *s);
+void session_take_reason(struct session *s);
+/* Time passes for a question that is held. */
+void session_ask_tick(struct session *s, uint64_t now_ms);
+
+/* session_label.c */
+#define SESSION_LABEL 256
+/* False: application_name would be set in a way that the template cannot follow. */
+bool session_label_ok(const struct session *s, const struct pol_facts *f);
+/* True: text is what goes to the database in place of this SET application_name. */
+bool session_relabel(const struct session *s, const struct pol_facts *f, char text[SESSION_LABEL]);
+
+/* session_my.c: what is different for MySQL */
+#define SESSION_MY_NOTHING "DO 0" /* what the server runs where Gatehouse itself has done what the text says */
+void session_my_free(struct session *s);
+/* The server's session is known. False, with the reason for the log: its statements cannot be judged. */
+bool session_my_ready(struct session *s, const struct flt_event *ev, const char **why);
+/* What the connection begins with. kv has room for max. */
+size_t session_my_upstream(const struct session *s, struct startup_who *who, struct flt_kv *kv, size_t max);
+/* Registers the connection's id, which the greeting told. */
+void session_my_register(struct session *s);
+/* KILL and USE of the session's own database: true, and the open question is dealt with. */
+bool session_my_own(struct session *s);
+/* The facts of the open question's text; NULL and q.err when there are none. */
+struct facts_ref *session_my_facts(struct session *s);
+struct my_options session_my_options(const struct session *s);
+/* Why nobody can agree to the open question's text: it means what the session has made of it. NULL: it does not. */
+const char *session_my_unaskable(const struct session *s);
+/* A statement that was KILL is on its way. */
+void session_my_kill(struct session *s);
+/* Has the server stop what this session runs; told: then flt_over(). */
+void session_my_stop(struct session *s, bool told);
+
 /* session_upstream.c */
 void session_on_upstream(struct session *s);
+void session_on_upstream_tls(struct session *s);
+void session_on_tls(void *owner, const char *why); /* the pump's on_tls */
 void session_on_upstream_lost(struct session *s, const struct flt_event *ev);
+/* Counts and logs a database that cannot be reached, refuses our login, or was lost. kind: a metric's label; sqlstate may be NULL. */
+void session_upstream_failed(struct session *s, const char *kind, const char *sqlstate, const char *why, const char *todo);
 void session_on_upstream_ready(struct session *s, const struct flt_event *ev);
 
 #endif

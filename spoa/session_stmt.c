@@ -3,33 +3,32 @@
 
 #include "spoa/session_int.h"
 
-#include "spoa/record.h"
+#include "spoa/mask.h"
+#include "spoa/renewal.h"
+#include "spoa/secret_sql.h"
+#include "spoa/statement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define INLINE_BYTES 32768u /* longer texts are parsed by the pool */
-#define EXECUTE_SQL  32768u /* an Execute's record repeats the text up to here; beyond, it names the record of the Parse */
+#define EXECUTE_SQL 32768u /* an Execute's record repeats the text up to here; beyond, it names the record of the Parse */
 
 static const char *kind_name(enum flt_stmt_kind k) { return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute"; }
-
-static void deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint) {
-    *v = (struct pol_verdict){.effect = POL_DENY, .rule = ""};
-    snprintf(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
-    snprintf(v->message, sizeof v->message, "%s", message);
-    snprintf(v->hint, sizeof v->hint, "%s", hint);
-}
 
 void session_prep_free(void *ctx) {
     struct prep *p = ctx;
     facts_ref_put(p->facts);
+    rewrite_unref(p->sent);
+    jwt_identity_free(p->fresh);
     free(p);
 }
 
 void session_drop_question(struct session *s) {
     facts_ref_put(s->q.facts);
+    rewrite_unref(s->q.rewrite);
+    jwt_identity_free(s->q.fresh);
     s->q = (struct question){0};
 }
 
@@ -83,9 +82,8 @@ static bool names_matter(const struct pol_facts *f) {
 static void names_promised(struct session *s, const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL)
-            names_promise(&s->prepared, t->forget_statement, s->snap->policy_generation);
-        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, s->snap->policy_generation);
+        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(&s->prepared, t->forget_statement, s->epoch);
+        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, s->epoch);
     }
 }
 
@@ -96,27 +94,28 @@ static void names_done(struct session *s, const struct running *r) {
         if (t->forget_all_statements)
             names_clear(&s->prepared);
         else if (t->forget_statement != NULL && t->kind == POL_K_PREPARE)
-            names_made(&s->prepared, t->forget_statement, r->generation);
+            names_made(&s->prepared, t->forget_statement, r->epoch);
         else if (t->forget_statement != NULL)
             names_dropped(&s->prepared, t->forget_statement);
         if (t->forget_all_portals)
             names_clear(&s->cursors);
         else if (t->forget_portal != NULL && t->kind == POL_K_DECLARE)
-            names_made(&s->cursors, t->forget_portal, r->generation);
+            names_made(&s->cursors, t->forget_portal, r->epoch);
         else if (t->forget_portal != NULL)
             names_dropped(&s->cursors, t->forget_portal);
     }
 }
 
-/* EXECUTE and FETCH run what an earlier statement said: when the policy has changed since, that verdict no longer counts. */
+/* EXECUTE and FETCH run what an earlier statement said: when the policy or the groups have changed since, that verdict no longer counts. */
 static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_verdict *v) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE &&
-            names_older(&s->prepared, t->uses_statement, s->snap->policy_generation))
-            deny(v, "42501", "the policy has changed since this statement was prepared", "DEALLOCATE it and PREPARE it again.");
-        else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->snap->policy_generation))
-            deny(v, "42501", "the policy has changed since this cursor was declared", "CLOSE it and DECLARE it again.");
+        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE && names_older(&s->prepared, t->uses_statement, s->epoch))
+            stmt_deny(v, "42501", "the policy, or your groups, have changed since this statement was prepared",
+                      "DEALLOCATE it and PREPARE it again.");
+        else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->epoch))
+            stmt_deny(v, "42501", "the policy, or your groups, have changed since this cursor was declared",
+                      "CLOSE it and DECLARE it again.");
         else
             continue;
         v->stmt = i;
@@ -129,89 +128,99 @@ static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_
 
 static void record_statement(struct session *s, led_done_fn done, void *arg) {
     const struct question *q = &s->q;
-    const struct pol_verdict *v = &q->verdict;
-    const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
-    struct rec r = {0};
-    char sha[65], relations[2048], kinds[256];
-    char *params = rec_params(q->params, q->nparams);
-    size_t hidden_len = 0;
-    char *hidden = f != NULL ? rec_hide_passwords(f, q->text, q->len, &hidden_len) : NULL;
-    rec_u64(&r, "id", q->id);
-    rec_str(&r, "kind", kind_name(q->kind));
-    rec_str(&r, "verdict", v->effect == POL_ALLOW ? "allow" : q->observed ? "observe-deny" : "deny");
-    rec_str(&r, "rule", v->rule);
-    if (v->effect != POL_ALLOW) {
-        rec_str(&r, "sqlstate", v->sqlstate);
-        rec_str(&r, "reason", v->message);
-        if (v->detail[0] != '\0') rec_str(&r, "detail", v->detail);
-    }
-    if (q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL)
-        rec_u64(&r, "parse_id", q->prep->id);
-    else if (hidden != NULL)
-        rec_bytes(&r, "sql", hidden, hidden_len);
-    else
-        rec_bytes(&r, "sql", q->text, q->len);
-    /* Of the text as recorded: a hash of a hidden password could be tried out offline. */
-    if (hidden != NULL)
-        rec_sha256(hidden, hidden_len, sha);
-    else
-        rec_sha256(q->text, q->len, sha);
-    rec_str(&r, "sha256", sha);
-    if (q->name != NULL) rec_str(&r, "name", q->name);
-    rec_str(&r, "params", params);
-    if (q->params_cut) rec_str(&r, "params_cut", "1");
-    rec_str(&r, "principal", s->who->principal);
-    rec_str(&r, "database", s->db->name);
-    if (f != NULL) {
-        rec_kinds(f, kinds, sizeof kinds);
-        rec_relations(f, relations, sizeof relations);
-        rec_str(&r, "statements", kinds);
-        rec_str(&r, "relations", relations);
-    }
-    rec_str(&r, "policy", pol_policy_hash(s->snap->policy));
-    rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "statement", done, arg);
-    free(params);
-    free(hidden);
+    const struct rewrite *rewritten = q->verdict.effect != POL_ALLOW || q->grants ? NULL : q->prep != NULL ? q->prep->sent : q->rewrite;
+    bool by_id = q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL;
+    if (q->kind != FLT_STMT_PREPARE || (q->verdict.effect == POL_DENY && !q->observed)) /* else its Execute counts */
+        stmt_count(s->ws->m, s->db->name, &q->verdict, q->observed);
+    const struct stmt_record st = {.id = q->id,
+                                   .kind = kind_name(q->kind),
+                                   .verdict = &q->verdict,
+                                   .observed = q->observed,
+                                   .text = q->text,
+                                   .len = q->len,
+                                   .parse_id = by_id ? q->prep->id : 0,
+                                   .name = q->name,
+                                   .params = q->params,
+                                   .nparams = q->nparams,
+                                   .params_cut = q->params_cut,
+                                   .facts = q->facts != NULL ? facts_of(q->facts) : NULL,
+                                   .principal = s->who->principal,
+                                   .database = s->db->name,
+                                   .policy = pol_policy_hash(s->snap->policy),
+                                   .rewritten = rewritten == NULL || by_id ? NULL : rewritten->sql,
+                                   .rewritten_len = rewritten == NULL ? 0 : rewritten->len};
+    struct rec more = {0};
+    if (q->approval[0] != '\0') rec_str(&more, "approval", q->approval);
+    if (q->approved_by[0] != '\0') rec_str(&more, "approved_by", q->approved_by);
+    if (q->grant[0] != '\0') rec_str(&more, "grant", q->grant);
+    more.journal_does = q->verdict.effect == POL_ALLOW && session_glass_without_redis(s);
+    if (q->glass || more.journal_does) rec_str(&more, "breakglass", s->glass[0] != '\0' ? s->glass : "begins");
+    stmt_record(s->ws->d->led, s->id, &st, &more, done, arg);
+}
+
+/* The rows that are kept of a result; NULL: none, or its principal may add no more to the record. */
+static char *kept_rows(struct session *s, const struct flt_event *ev, bool *cut) {
+    uint64_t refused;
+    *cut = ev->result.kept_cut;
+    if (ev->result.kept == NULL) return NULL;
+    if (quota_take(s->ws->d->quotas, s->who->principal, ev->result.kept_len, s->snap->conf->limits.audit_rate, worker_now_ms(), &refused) ==
+        QUOTA_OK)
+        return rec_rows(ev->result.kept, ev->result.kept_len);
+    *cut = true;
+    return NULL;
 }
 
 static void record_result(struct session *s, const struct flt_event *ev, uint64_t started_us) {
-    struct rec r = {0};
+    struct rec r = {.can_wait = true}; /* with the next statement's */
+    bool cut;
+    char *rows = kept_rows(s, ev, &cut);
     rec_u64(&r, "id", ev->result.id);
     rec_u64(&r, "rows", ev->result.rows);
     rec_u64(&r, "bytes", ev->result.bytes);
     rec_str(&r, "sqlstate", ev->result.sqlstate);
     if (started_us != 0) rec_u64(&r, "duration_us", worker_now_us() - started_us);
     rec_str(&r, "skipped", ev->result.skipped ? "1" : "0");
+    rec_str(&r, "data", rows);
+    if (cut) rec_str(&r, "data_cut", "1");
     rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "result", NULL, NULL);
-}
-
-/* A statement that was recorded as allowed, but never left. */
-static void record_withheld(struct session *s, uint64_t id, const char *reason) {
-    struct rec r = {0};
-    rec_u64(&r, "id", id);
-    rec_str(&r, "skipped", "1");
-    rec_str(&r, "reason", reason);
-    rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "result", NULL, NULL);
+    free(rows);
 }
 
 /* --- the answer --- */
 
 static void answer_refusal(struct session *s) {
-    const struct pol_verdict kept = s->q.verdict; /* the question is dropped before the filter may ask the next one */
+    struct pol_verdict kept = s->q.verdict; /* the question is dropped before the filter may ask the next one */
+    mask_string(kept.message, true);        /* a syntax error quotes */
+    mask_string(kept.detail, true);
     const struct flt_answer a = {.allow = false,
+                                 .secret = s->q.renews,
                                  .sqlstate = kept.sqlstate,
                                  .message = kept.message,
                                  .detail = kept.detail[0] != '\0' ? kept.detail : NULL,
-                                 .hint = kept.hint[0] != '\0' ? kept.hint : NULL};
+                                 .hint = kept.hint[0] != '\0' ? kept.hint : NULL,
+                                 .position = kept.position,
+                                 .fatal = s->q.fatal};
     uint64_t id = s->q.id;
+    char reason[sizeof kept.message];
+    memcpy(reason, kept.message, sizeof reason);
+    if (s->q.facts == NULL) secret_message(reason);
     s->refused++;
-    log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate",
-              kept.sqlstate, "rule", kept.rule, "reason", kept.message, NULL);
+    m_count(s->ws->m, M_REFUSALS, kept.sqlstate, NULL, NULL);
+    if (!s->q.quiet)
+        log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate",
+                  kept.sqlstate, "rule", kept.rule, "reason", reason, NULL);
+    if (!s->q.quiet && hooks_want(s->ws->d->hooks, HOOK_REFUSAL)) {
+        struct pol_verdict told = kept;
+        memcpy(told.message, reason, sizeof told.message);
+        session_tell(s, "refusal", &told);
+    }
     session_drop_question(s);
     flt_answer(s->filter, id, &a);
 }
 
-static void refuse(struct session *s) {
+void session_refuse_recorded(struct session *s) { answer_refusal(s); }
+
+void session_refuse_statement(struct session *s) {
     record_statement(s, NULL, NULL);
     answer_refusal(s);
 }
@@ -223,8 +232,16 @@ static struct prep *make_prep(struct session *s) {
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
     p->err = q->err;
     p->id = q->id;
-    p->generation = s->snap->policy_generation;
+    p->epoch = s->epoch;
     p->observed = q->observed;
+    p->asks = q->verdict.effect == POL_ASK;
+    p->reason = q->reason;
+    p->breaks = q->breaks;
+    p->renews = q->renews;
+    p->fresh = q->fresh;
+    q->fresh = NULL;
+    if (q->rewrite != NULL && (q->grants || !pol_role_observes(s->role))) p->sent = rewrite_ref(q->rewrite);
+    p->limits = q->limits;
     snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     return p;
 }
@@ -254,34 +271,67 @@ static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const 
 static void answer_allow(struct session *s) {
     struct question *q = &s->q;
     struct flt_answer a = {.allow = true};
+    const char *nothing = s->mysql ? SESSION_MY_NOTHING : RENEWAL_INSTEAD;
+    if (q->renews) {
+        a.secret = q->kind != FLT_STMT_EXECUTE;
+        a.rewritten = a.secret ? nothing : NULL;
+        a.rewritten_len = a.secret ? strlen(nothing) : 0;
+        if (q->kind != FLT_STMT_PREPARE) session_token_renewed(s);
+    }
+    bool set = q->reason || q->breaks;
+    if (set || (q->prep != NULL && (q->prep->reason || q->prep->breaks))) {
+        a.rewritten = set ? nothing : NULL;
+        a.rewritten_len = set ? strlen(nothing) : 0;
+        if (q->kind != FLT_STMT_PREPARE) session_take_reason(s);
+        if (q->kind != FLT_STMT_PREPARE) session_take_glass(s);
+    }
+    if (q->instead != NULL) {
+        a.rewritten = q->instead;
+        a.rewritten_len = strlen(q->instead);
+        if (q->kind != FLT_STMT_PREPARE && q->kill != 0) session_my_kill(s);
+    }
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     const char **lists = NULL;
+    char label[SESSION_LABEL];
     bool ok = true;
+    session_oblige(s, &a);
+    if (s->db != NULL) a.keep_rows = s->db->record_rows, a.keep_bytes = s->db->record_bytes;
+    if (a.rewritten == NULL && f != NULL && q->kind != FLT_STMT_EXECUTE && session_relabel(s, f, label)) {
+        a.rewritten = label;
+        a.rewritten_len = strlen(label);
+    }
     for (size_t i = 0; f != NULL && i < f->nstmts; i++) a.copy_in = a.copy_in || f->stmts[i].copy_in;
     if (q->kind == FLT_STMT_PREPARE) {
         a.ctx = make_prep(s);
         ok = a.ctx != NULL;
-        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, s->snap->policy_generation);
+        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, s->epoch);
     } else if (f != NULL) {
         ok = fill_forgets(f, &a, &lists);
         names_promised(s, f);
+        session_ask_forwarded(s, f);
     } else
         a.forget_all_statements = a.forget_all_portals = true; /* unread, in observe mode: it may have touched any name */
     if (!ok) {
-        deny(&q->verdict, "53200", "out of memory", "Try again later.");
-        record_withheld(s, q->id, "out of memory");
+        stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
+        stmt_record_withheld(s->ws->d->led, s->id, q->id, "out of memory");
         answer_refusal(s);
         return;
     }
     if (q->kind != FLT_STMT_PREPARE) {
-        struct running r = {.id = q->id, .started_us = worker_now_us(), .generation = s->snap->policy_generation};
+        struct running r = {.id = q->id,
+                            .started_us = worker_now_us(),
+                            .epoch = s->epoch,
+                            .limit_ms = a.limited ? q->limits.ms : 0,
+                            .changes_schema = session_changes_schema(f)};
         if (f != NULL && names_matter(f)) r.facts = facts_ref_get(q->facts);
         running_push(s, &r);
+        m_observe(s->ws->m, M_GATE_SECONDS, r.started_us - q->asked_us);
     }
     struct question done = *q; /* the names in a belong to these facts */
     *q = (struct question){0};
     flt_answer(s->filter, done.id, &a);
     free(lists);
+    rewrite_unref(done.rewrite);
     facts_ref_put(done.facts);
 }
 
@@ -330,28 +380,35 @@ static void run_recorded(struct worker *w, struct wmsg *m) {
     struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
     (void)w;
     if (s->q.open && s->q.id == s->wait.id) {
-        if (s->wait.status == LED_OK)
-            answer_allow(s);
-        else {
-            record_withheld(s, s->q.id, "ledger");
-            deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
-                 "Nothing of this statement was executed. No statement runs before it is recorded.");
+        if (s->wait.status == LED_OK) {
+            if (session_still_may(s)) answer_allow(s);
+        } else {
+            stmt_record_withheld(s->ws->d->led, s->id, s->q.id, "ledger");
+            stmt_deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
+                      "Nothing of this statement was executed. No statement runs before it is recorded.");
             answer_refusal(s);
         }
         pump_run(&s->pump);
     } else
-        record_withheld(s, s->wait.id, "session ended");
+        stmt_record_withheld(s->ws->d->led, s->id, s->wait.id, "session ended");
     session_unref(s);
 }
 #endif
 
-static void forward(struct session *s) {
+void session_forward(struct session *s) {
+    const struct question *q = &s->q;
+    if (q->verdict.rewrite && q->rewrite == NULL && !q->observed &&
+        !pol_role_observes(s->role)) { /* whatever way led here: never as it was sent */
+        stmt_deny(&s->q.verdict, "42501", "this statement touches what is hidden from you, and was not rewritten", "Send it again.");
+        session_refuse_statement(s);
+        return;
+    }
     if (s->q.kind == FLT_STMT_PREPARE) {
         /* It runs nothing yet. The record of its Execute comes after this one in the same stream and is waited for. */
-        if (!led_healthy(s->ws->d->led)) {
-            deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later", "No statement runs before it is recorded.");
+        if (!led_healthy(s->ws->d->led) && !session_glass_without_redis(s)) {
+            stmt_deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later", "No statement runs before it is recorded.");
             s->q.observed = false;
-            refuse(s);
+            session_refuse_statement(s);
             return;
         }
         record_statement(s, NULL, NULL);
@@ -371,48 +428,72 @@ static void forward(struct session *s) {
 
 /* --- the verdict --- */
 
-static void judge(struct session *s) {
+/* What holds back a statement that the policy lets pass. */
+static void judge_session(struct session *s, const struct pol_facts *f) {
     struct question *q = &s->q;
+    if (pol_role_observes(s->role) || q->verdict.effect == POL_DENY) return;
+    if (f != NULL && stale_name(s, f, &q->verdict)) return;
+    if (!s->unpinned || pol_role_everything(s->role)) return;
+    stmt_deny(&q->verdict, "57P01",
+              "the policy, or your groups, have changed, and this session may have changed its search_path or role before",
+              "Connect again.");
+    q->fatal = true;
+}
+
+void session_clock(struct session *s) {
+    if (s->role != NULL && pol_role_at(s->role, (int64_t)time(NULL))) s->epoch++;
+}
+
+void session_judge(struct session *s) {
+    struct question *q = &s->q;
+    session_clock(s);
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     struct prep *p = q->prep;
     if (s->role == NULL) {
-        deny(&q->verdict, "42501", "this database is no longer offered here", "Ask who keeps the configuration of this gate.");
-        refuse(s);
+        stmt_deny(&q->verdict, "42501", "this database is no longer offered here", "Ask who keeps the configuration of this gate.");
+        session_refuse_statement(s);
         return;
     }
-    if (f == NULL)
-        pol_refuse_parse(&q->err, &q->verdict);
-    else if (p != NULL && p->generation == s->snap->policy_generation && !p->observed)
+    if (f != NULL && session_names_token(f)) {
+        session_deny_token_name(s);
+        return;
+    }
+    if (f != NULL && session_shows_grants(f)) {
+        session_show_grants(s);
+        return;
+    }
+    if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
     else
-        pol_judge(s->role, f, &q->verdict);
-    if (pol_role_observes(s->role)) {
-        /* Bytes that are no text would not reach the server as what was recorded: refused in every mode. */
-        bool forwardable = f != NULL || (q->err.rc != POL_ENCODING && q->err.rc != POL_NO_MEMORY);
-        q->observed = q->verdict.effect != POL_ALLOW && forwardable;
-    } else if (q->verdict.effect == POL_ALLOW && f != NULL)
-        stale_name(s, f, &q->verdict);
-    if (p != NULL && q->verdict.effect == POL_ALLOW) {
-        p->generation = s->snap->policy_generation;
-        p->observed = false;
-        if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
-    }
-    if (q->verdict.effect == POL_ALLOW || q->observed)
-        forward(s);
-    else
-        refuse(s);
+        q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
+    if (q->observed && f == NULL && mask_needed(q->text, q->len, false)) q->observed = false; /* perhaps SET gatehouse.token in disguise */
+    judge_session(s, f);
+    if (q->verdict.effect != POL_DENY && f != NULL && !session_label_ok(s, f))
+        stmt_deny(&q->verdict, "42501", "application_name can only be set by a statement of its own here",
+                  "Send SET application_name = '...', and nothing else in the same text.");
+    bool ok = q->verdict.effect == POL_DENY || f == NULL || session_rewrite(s, f);
+    if (!q->rewriting) session_rewritten(s, ok);
 }
 
-static void take_facts(struct session *s, struct pol_facts *facts) {
+void session_rewritten(struct session *s, bool ok) {
     struct question *q = &s->q;
-    if (facts != NULL) {
-        q->facts = facts_ref_new(facts);
-        if (q->facts == NULL)
-            q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        else if (q->len <= INLINE_BYTES) /* a long text would push hundreds of short ones out */
-            factscache_put(s->ws->facts, q->text, q->len, q->facts);
+    struct prep *p = q->prep;
+    if (!ok && pol_role_observes(s->role)) q->observed = true;
+    if (p != NULL && q->verdict.effect == POL_ALLOW) {
+        p->epoch = s->epoch;
+        p->observed = p->asks = false;
+        p->limits = q->limits;
+        if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     }
-    judge(s);
+    s->unpinned = s->unpinned || q->observed || (q->verdict.effect == POL_ALLOW && q->verdict.unpins);
+    /* A text may be prepared: approval is for an execution, with its parameters. */
+    bool asks = q->verdict.effect == POL_ASK && !q->observed && (q->kind == FLT_STMT_PREPARE || !session_glass_passes(s));
+    if (q->verdict.effect == POL_ALLOW || q->observed || (asks && q->kind == FLT_STMT_PREPARE))
+        session_forward(s);
+    else if (asks)
+        session_ask(s);
+    else
+        session_refuse_statement(s);
 }
 
 static void run_parsed(struct worker *w, struct wmsg *m);
@@ -420,17 +501,19 @@ static void run_parsed(struct worker *w, struct wmsg *m);
 static void parse_in_pool(struct session *s) {
     struct question *q = &s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_parsed);
-    if (job != NULL) {
+    const struct my_options my = session_my_options(s);
+    if (job != NULL && (!s->mysql || parse_job_mysql(job, &my))) {
         job->owner = s;
         job->id = q->id;
         if (parsepool_submit(s->ws->d->pool, job)) {
             session_ref(s);
             return;
         }
-        free(job);
     }
-    deny(&q->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
-    refuse(s);
+    parse_job_free(job);
+    m_add(s->ws->m, M_PARSE_POOL_REFUSED, 1);
+    stmt_deny(&q->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
+    session_refuse_statement(s);
 }
 
 static void run_parsed(struct worker *w, struct wmsg *m) {
@@ -440,17 +523,68 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     if (s->q.open && s->q.id == job->id) {
         s->q.err = job->err;
         session_renew(s);
-        take_facts(s, job->facts);
+        s->q.facts = stmt_facts_of(job->facts, &s->q.err); /* not cached: a long text would push hundreds of short ones out */
+        if (s->q.facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
+        session_judge(s);
         pump_run(&s->pump);
     } else
         pol_facts_free(job->facts);
-    free(job);
+    parse_job_free(job);
     session_unref(s);
+}
+
+/* Statements that its principal has no room for in the record are refused, and recorded as a number. A text that an Execute repeats is in it again. */
+static bool over_quota(struct session *s) {
+    struct question *q = &s->q;
+    uint64_t rate = s->snap->conf->limits.audit_rate, bytes = 2 * QUOTA_EVENT, refused = 0;
+    if (rate == 0) return false;
+    if (q->kind != FLT_STMT_EXECUTE || q->len <= EXECUTE_SQL) bytes += q->len;
+    for (size_t i = 0; i < q->nparams; i++) bytes += q->params[i].kept;
+    enum quota is = quota_take(s->ws->d->quotas, s->who->principal, bytes, rate, worker_now_ms(), &refused);
+    if (is == QUOTA_OK) return false;
+    if (is == QUOTA_TELL) stmt_record_quota(s->ws->d->led, s->id, s->who->principal, refused);
+    q->quiet = is == QUOTA_OVER;
+    stmt_deny(&q->verdict, "53400", STMT_OVER_QUOTA, STMT_OVER_QUOTA_HINT);
+    answer_refusal(s);
+    return true;
+}
+
+/* The question's facts, by now in a catalog that is as new as it can be. */
+static void look(struct session *s) {
+    struct question *q = &s->q;
+    if (session_blocked(s)) return;
+    session_renew(s);
+    if (s->lacking) {
+        stmt_deny(&q->verdict, "28000", "this database demands another credential now than this session has shown", "Connect again.");
+        session_refuse_statement(s);
+        return;
+    }
+    if (session_on_token(s) || over_quota(s)) return;
+    if ((int64_t)time(NULL) >= s->who->valid_until) {
+        stmt_deny(&q->verdict, "28000", "the token has expired",
+                  "Give a fresh one in this session, SET gatehouse.token = 'TOKEN', or as the password of a new one.");
+        session_refuse_statement(s);
+        return;
+    }
+    if (q->prep == NULL && (session_on_reason(s) || session_on_glass(s))) return;
+    if (s->mysql && session_my_own(s)) return;
+    if (q->prep != NULL) {
+        q->facts = q->prep->facts != NULL ? facts_ref_get(q->prep->facts) : NULL;
+        q->err = q->prep->err;
+        session_judge(s);
+        return;
+    }
+    if (q->len > STMT_INLINE_BYTES) {
+        parse_in_pool(s);
+        return;
+    }
+    q->facts = s->mysql ? session_my_facts(s) : stmt_facts(s->ws->facts, q->text, q->len, s->snap->conf->limits.statement, &q->err);
+    if (q->facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
+    session_judge(s);
 }
 
 void session_on_statement(struct session *s, const struct flt_event *ev) {
     struct question *q = &s->q;
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
     *q = (struct question){.open = true,
                            .id = ev->stmt.id,
                            .kind = ev->stmt.kind,
@@ -460,27 +594,14 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
                            .params = ev->stmt.params,
                            .nparams = ev->stmt.nparams,
                            .params_cut = ev->stmt.params_cut,
+                           .types = ev->stmt.types,
+                           .ntypes = ev->stmt.ntypes,
+                           .alone = ev->stmt.alone,
+                           .multi = ev->stmt.multi,
+                           .asked_us = worker_now_us(),
                            .prep = ev->stmt.kind == FLT_STMT_EXECUTE ? ev->stmt.ctx : NULL};
     s->statements++;
-    session_renew(s);
-    if ((int64_t)time(NULL) >= s->who->valid_until) {
-        deny(&q->verdict, "28000", "the token has expired", "Reconnect with a fresh token as the password.");
-        refuse(s);
-        return;
-    }
-    if (q->prep != NULL) {
-        q->facts = q->prep->facts != NULL ? facts_ref_get(q->prep->facts) : NULL;
-        q->err = q->prep->err;
-        judge(s);
-        return;
-    }
-    q->facts = q->len <= INLINE_BYTES ? factscache_find(s->ws->facts, q->text, q->len) : NULL;
-    if (q->facts != NULL)
-        judge(s);
-    else if (q->len <= INLINE_BYTES)
-        take_facts(s, pol_facts_pg(q->text, q->len, &limits, &q->err));
-    else
-        parse_in_pool(s);
+    if (!session_wait_catalog(s, look)) look(s);
 }
 
 void session_on_result(struct session *s, const struct flt_event *ev) {
@@ -489,6 +610,13 @@ void session_on_result(struct session *s, const struct flt_event *ev) {
     s->rows += ev->result.rows;
     s->bytes += ev->result.bytes;
     record_result(s, ev, known ? r.started_us : 0);
+    m_add(s->ws->m, M_ROWS, ev->result.rows);
+    if (known && !ev->result.skipped) {
+        const char class[3] = {ev->result.sqlstate[0], ev->result.sqlstate[0] != '\0' ? ev->result.sqlstate[1] : '\0', '\0'};
+        m_observe(s->ws->m, M_STATEMENT_SECONDS, worker_now_us() - r.started_us);
+        if (strcmp(class, "00") != 0) m_count(s->ws->m, M_SERVER_ERRORS, class[0] != '\0' ? class : "(lost)", NULL, NULL);
+    }
+    if (r.changes_schema && !ev->result.skipped) session_schema_changed(s);
     if (r.facts == NULL) return;
     if (!ev->result.skipped && strcmp(ev->result.sqlstate, "00000") == 0) names_done(s, &r);
     facts_ref_put(r.facts);

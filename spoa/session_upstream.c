@@ -1,29 +1,51 @@
-/* The session's own connection to the database's server, opened when the first statement needs it; cancel requests. */
+/* The session's own connection to the database's server, opened when the first statement needs it. */
 #include "spoa/session_int.h"
 
-#include "spoa/record.h"
+#include "spoa/advice.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define UPSTREAM_PARAMS (STARTUP_SETTINGS + 64)
-#define CANCEL_WAIT_MS  2000u /* for the server to close, which says that the request was seen */
+
+void session_upstream_failed(struct session *s, const char *kind, const char *sqlstate, const char *why, const char *todo) {
+    unsigned more;
+    m_count(s->ws->m, M_UPSTREAM_FAILED, s->db->name, kind, NULL);
+    if (!log_due(log_fmt("upstream.failed %s %s %s", s->db->name, kind, sqlstate != NULL ? sqlstate : why), &more)) return;
+    log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "upstream", s->db->where, "sqlstate", sqlstate,
+              "reason", why, "do", todo, "repeated", log_fmt("%u", more), NULL);
+}
 
 static void unreachable(struct session *s, int err) {
-    const char *why = err == 0 ? "not configured" : strerror(err);
-    log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "reason", why, NULL);
+    session_upstream_failed(s, "connect", NULL, err == 0 ? "not configured" : strerror(err), advice_connect(err));
     flt_upstream_failed(s->filter, "08001", "the database cannot be reached", "Nothing of this statement was executed. Try again later.",
                         false);
+}
+
+/* Neutral: the server's own words may hold the name of Gatehouse's role, and whoever is on the way could have written them. */
+static void no_login(struct session *s) {
+    flt_upstream_failed(s->filter, "08006", "the database behind Gatehouse refused or broke off Gatehouse's own login",
+                        "Try again later; the operators of Gatehouse find the reason in its log.", false);
+}
+
+/* A second wall behind the verdict, for what code in the database does. */
+static void only_read(struct flt_kv *kv, size_t *n) {
+    static const char name[] = "default_transaction_read_only";
+    size_t i = 0;
+    while (i < *n && strcasecmp(kv[i].name, name) != 0) i++;
+    if (i == UPSTREAM_PARAMS) return;
+    kv[i] = (struct flt_kv){name, "on"};
+    if (i == *n) ++*n;
 }
 
 static void on_dialed(void *arg, int fd, const struct conf_addr *addr, int err) {
     struct session *s = arg;
     struct flt_kv kv[UPSTREAM_PARAMS];
+    struct startup_who who = {.session = s->id, .principal = s->who->principal, .groups = s->who->groups, .ngroups = s->who->ngroups};
     const struct conf_database *db = conf_database(s->snap->conf, s->db->name);
     s->dial = NULL;
     if (fd < 0 || db == NULL) {
@@ -33,120 +55,112 @@ static void on_dialed(void *arg, int fd, const struct conf_addr *addr, int err) 
         return;
     }
     /* What the server is called and the credential are today's; the pins are those that the session's verdicts lean on. */
-    struct flt_upstream up = {
-        .user = db->user, .password = db->password, .database = db->database, .params = kv, .allow_cleartext = db->allow_cleartext};
-    up.nparams = startup_upstream(s->startup, s->db, kv, UPSTREAM_PARAMS);
-    if (getrandom(up.nonce, sizeof up.nonce, 0) != (ssize_t)sizeof up.nonce || !pump_attach(&s->pump, FLT_SERVER, fd)) {
+    struct flt_upstream up;
+    bool ok = upstream_login(db, conf_login(db, s->who->groups, s->who->ngroups), &s->up_cred, &up);
+    up.params = kv;
+    up.nparams =
+        s->mysql ? session_my_upstream(s, &who, kv, UPSTREAM_PARAMS) : startup_upstream(s->startup, s->db, &who, kv, UPSTREAM_PARAMS);
+    if (s->role != NULL && pol_role_read_only(s->role)) only_read(kv, &up.nparams);
+    if (!ok || !pump_attach(&s->pump, FLT_SERVER, fd)) {
         unreachable(s, ENOMEM);
     } else {
         s->up_addr = *addr;
+        s->up_direct = db->tls_direct;
+        tls_ctx_unref(s->up_tls);
+        s->up_tls = tls_ctx_ref(db->tls);
         s->up_deadline_ms = worker_now_ms() + s->snap->conf->limits.upstream_connect_ms;
         flt_upstream_open(s->filter, &up);
     }
     pump_run(&s->pump);
 }
 
-void session_on_upstream(struct session *s) {
+static void open_upstream(struct session *s) {
     const struct conf_database *db = conf_database(s->snap->conf, s->db->name);
     if (db != NULL) s->dial = dial_start(s->ws->base, db->addrs, db->naddrs, s->snap->conf->limits.upstream_connect_ms, on_dialed, s);
     if (s->dial == NULL) unreachable(s, db == NULL ? 0 : ENOMEM);
 }
 
-void session_on_upstream_lost(struct session *s, const struct flt_event *ev) {
+void session_on_upstream(struct session *s) {
+    s->up_retried = false;
+    open_upstream(s);
+}
+
+static void no_tls(struct session *s, const char *why) {
     s->up_deadline_ms = 0;
-    log_event(LOG_ERROR, "upstream.failed", "session", s->id, "database", s->db->name, "sqlstate", ev->lost.sqlstate, "reason",
-              ev->lost.text, NULL);
+    session_upstream_failed(s, "tls", NULL, why, advice_tls(why));
     pump_detach_server(&s->pump);
+    flt_upstream_failed(s->filter, "08001", "Gatehouse has no connection to the database that it can trust",
+                        "Nothing of this statement was executed. The operators of Gatehouse find the reason in its log.", false);
+}
+
+void session_on_upstream_tls(struct session *s) {
+    const char *why = upstream_tls(&s->pump, s->up_tls);
+    if (why != NULL) no_tls(s, why);
+}
+
+void session_on_tls(void *owner, const char *why) {
+    struct session *s = owner;
+    if (why != NULL)
+        no_tls(s, why);
+    else
+        upstream_secured(&s->pump);
+}
+
+static void run_renewed(struct worker *w, struct wmsg *m) {
+    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, renewal));
+    (void)w;
+    if (s->state != SESSION_OVER && !s->pump.closing) {
+        if (s->renewal.news == CRED_NEWER) {
+            open_upstream(s);
+        } else {
+            session_upstream_failed(s, "lost", s->up_sqlstate, s->up_why, advice_database(s->up_sqlstate, s->up_why));
+            no_login(s);
+        }
+        pump_run(&s->pump);
+    }
+    session_unref(s);
+}
+
+/* The credential may have been changed in the database and at its source: it is read again, and when it is another one the login is tried once more.
+ * Nothing of the statement that waits has been sent. */
+static void renew(struct session *s, const struct flt_event *ev) {
+    s->up_retried = true;
+    snprintf(s->up_sqlstate, sizeof s->up_sqlstate, "%s", ev->lost.sqlstate);
+    snprintf(s->up_why, sizeof s->up_why, "%s", ev->lost.text);
+    s->renewal = (struct cred_wait){.msg.run = run_renewed, .worker = s->ws->w};
+    session_ref(s);
+    cred_renew(s->ws->d->creds, s->up_cred.cred, s->up_cred.value, &s->renewal);
+}
+
+void session_on_upstream_lost(struct session *s, const struct flt_event *ev) {
+    const char *tls = pump_tls_error(&s->pump);
+    s->up_deadline_ms = 0;
+    if (tls[0] != '\0') /* in TLS 1.3 the server looks at our certificate when the handshake is over for us */
+        session_upstream_failed(s, "tls", NULL, tls, advice_tls(tls));
+    else if (strncmp(ev->lost.sqlstate, "28", 2) == 0 && s->up_cred.cred != NULL && !s->up_retried) {
+        pump_detach_server(&s->pump);
+        renew(s, ev);
+        return;
+    } else
+        session_upstream_failed(s, "lost", ev->lost.sqlstate, ev->lost.text, advice_database(ev->lost.sqlstate, ev->lost.text));
+    pump_detach_server(&s->pump);
+    no_login(s);
 }
 
 void session_on_upstream_ready(struct session *s, const struct flt_event *ev) {
+    const char *why;
     s->up_deadline_ms = 0;
+    if (s->mysql) {
+        if (!session_my_ready(s, ev, &why)) {
+            session_upstream_failed(s, "unknown", NULL, why, "Gatehouse reads statements as the server does, and must know it");
+            session_close(s, "08006", "the database's server is none that Gatehouse knows", "Ask who runs this gate.");
+        }
+        upstream_cred_drop(&s->up_cred);
+        return;
+    }
     /* What this client asked for is not what the next one gets: only plain sessions teach the cache. */
-    for (size_t i = 0; i < s->startup->n; i++)
-        if (strcasecmp(s->startup->kv[i].name, "application_name") != 0) return;
-    paramcache_put(s->ws->d->params, s->db->name, ev->upstream.params, ev->upstream.nparams);
-}
-
-/* --- cancel --- */
-
-struct cancel { /* first a message to the session's worker, then a connection of its own */
-    struct wmsg msg;
-    uint64_t serial;
-    char src[PP2_ADDR_SIZE];
-    struct wstate *ws;
-    struct event *ev;
-    int fd;
-    uint8_t packet[16];
-};
-
-static void cancel_free(struct cancel *c) {
-    if (c->ws != NULL) c->ws->cancels--;
-    if (c->ev != NULL) event_free(c->ev);
-    if (c->fd >= 0) close(c->fd);
-    free(c);
-}
-
-static void on_cancel_end(evutil_socket_t fd, short what, void *arg) {
-    (void)fd;
-    (void)what;
-    cancel_free(arg);
-}
-
-static void on_cancel_dialed(void *arg, int fd, const struct conf_addr *addr, int err) {
-    struct cancel *c = arg;
-    struct timeval wait = {CANCEL_WAIT_MS / 1000, 0};
-    (void)addr;
-    c->fd = fd;
-    if (fd < 0) {
-        log_event(LOG_WARN, "cancel.failed", "reason", strerror(err), NULL);
-        cancel_free(c);
-        return;
-    }
-    /* Sixteen bytes into a fresh socket's buffer: they go whole or not at all. */
-    ssize_t n = send(fd, c->packet, sizeof c->packet, MSG_NOSIGNAL);
-    c->ev = event_new(c->ws->base, fd, EV_READ, on_cancel_end, c);
-    if (n != (ssize_t)sizeof c->packet || c->ev == NULL || event_add(c->ev, &wait) != 0) cancel_free(c);
-}
-
-static void put_be32(uint8_t *at, uint32_t v) {
-    for (int i = 0; i < 4; i++) at[i] = (uint8_t)(v >> (24 - 8 * i));
-}
-
-static void run_cancel(struct worker *w, struct wmsg *m) {
-    struct cancel *c = (struct cancel *)(void *)m;
-    struct wstate *ws = worker_data(w);
-    struct session *s = ws->sessions;
-    uint32_t pid, secret;
-    while (s != NULL && s->serial != c->serial) s = s->next;
-    if (s == NULL || s->state != SESSION_OPEN || !flt_server_key(s->filter, &pid, &secret) ||
-        ws->cancels >= s->snap->conf->limits.cancels) {
-        cancel_free(c);
-        return;
-    }
-    struct rec r = {0};
-    rec_str(&r, "src", c->src);
-    rec_append(ws->d->led, &r, LED_SESSION, s->id, "cancel", NULL, NULL);
-    log_event(LOG_INFO, "cancel", "session", s->id, "src", c->src, NULL);
-    put_be32(c->packet, 16);
-    put_be32(c->packet + 4, 80877102); /* CancelRequest */
-    put_be32(c->packet + 8, pid);
-    put_be32(c->packet + 12, secret);
-    c->ws = ws;
-    ws->cancels++;
-    if (dial_start(ws->base, &s->up_addr, 1, s->snap->conf->limits.upstream_connect_ms, on_cancel_dialed, c) == NULL) cancel_free(c);
-}
-
-void session_cancel(struct wstate *ws, uint32_t pid, uint32_t secret, const char *src) {
-    struct registry_target target;
-    if (!registry_key_find(ws->d->registry, pid, secret, &target)) {
-        log_event(LOG_INFO, "cancel.unmatched", "src", src, NULL);
-        return;
-    }
-    struct cancel *c = calloc(1, sizeof *c);
-    if (c == NULL) return;
-    c->msg.run = run_cancel;
-    c->serial = target.serial;
-    c->fd = -1;
-    memccpy(c->src, src, '\0', sizeof c->src - 1);
-    worker_post(target.worker, &c->msg);
+    bool plain = true;
+    for (size_t i = 0; i < s->startup->n; i++) plain = plain && strcasecmp(s->startup->kv[i].name, "application_name") == 0;
+    if (plain) paramcache_put(s->ws->d->params, s->db->name, s->up_cred.user, ev->upstream.params, ev->upstream.nparams);
+    upstream_cred_drop(&s->up_cred);
 }

@@ -26,6 +26,7 @@ struct snap *snap_load(const char *path, const struct snap *before, struct pol_e
     atomic_init(&s->refs, 1);
     s->generation = before == NULL ? 1 : before->generation + 1;
     s->policy_generation = s->generation;
+    s->read_at = time(NULL);
     s->conf = conf_load(path, err);
     if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
     if (s->policy != NULL && policy_speaks_of_all(s, err)) {
@@ -65,4 +66,13 @@ void daemon_swap(struct daemon *d, struct snap *next) {
     atomic_store(&d->generation, next->generation);
     pthread_mutex_unlock(&d->lock);
     snap_unref(old);
+}
+
+bool daemon_use_keys(struct daemon *d, const struct snap *s) {
+    const struct jwt_conf *c = &s->conf->jwt;
+    struct keysource **sources = calloc(c->nissuers + 1, sizeof(struct keysource *));
+    for (size_t i = 0; sources != NULL && i < c->nissuers; i++) sources[i] = c->issuers[i].source;
+    bool ok = sources != NULL && keystore_use(d->keys, sources, c->nissuers);
+    free(sources);
+    return ok;
 }

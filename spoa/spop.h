@@ -177,6 +177,21 @@ size_t spop_agent_pending(const struct spop_agent *a);
 /* Ends the connection from our side (drain, an internal error): AGENT-DISCONNECT, then SPOP_EV_CLOSE. reason is static. */
 void spop_agent_disconnect(struct spop_agent *a, enum spop_status status, const char *reason);
 
+/* --- a connection that another process goes on with --- */
+
+struct spop_agent_state {
+    uint32_t frame_size;    /* bytes, as negotiated so far */
+    bool ready, pipelining; /* ready: the handshake is done */
+    const uint8_t *bytes;   /* the beginning of a frame that is not complete yet */
+    size_t len;
+};
+/* What the other process needs. False when the connection cannot be handed on now: something waits for an answer, to be taken or to be
+ * written, or it is closed. st's bytes are valid until the next call on a. */
+bool spop_agent_state(const struct spop_agent *a, struct spop_agent_state *st);
+/* A machine in this state, for the same connection; its bytes are to be given to spop_agent_feed() first. NULL when out of memory, or when
+ * there can be no such state. */
+struct spop_agent *spop_agent_resume(const struct spop_agent_conf *conf, const struct spop_agent_state *st);
+
 /* --- answers (sections 3.2.7 and 3.4) --- */
 
 enum spop_action_type { SPOP_SET_VAR = 1, SPOP_UNSET_VAR = 2 };

@@ -70,6 +70,28 @@ void spop_agent_free(struct spop_agent *a) {
     free(a);
 }
 
+bool spop_agent_state(const struct spop_agent *a, struct spop_agent_state *st) {
+    if (a->state == CLOSED || a->nevents > 0 || a->npending > 0 || buf_used(&a->out) > 0) return false;
+    *st = (struct spop_agent_state){.frame_size = a->frame_size,
+                                    .ready = a->state == READY,
+                                    .pipelining = a->pipelining,
+                                    .bytes = buf_at(&a->in),
+                                    .len = a->frame_done ? 0 : buf_used(&a->in)};
+    return true;
+}
+
+struct spop_agent *spop_agent_resume(const struct spop_agent_conf *conf, const struct spop_agent_state *st) {
+    if (st->frame_size < SPOP_FRAME_SIZE_MIN || st->frame_size > SPOP_FRAME_SIZE_CAP || (st->pipelining && !st->ready)) return NULL;
+    if (st->len > PREFIX_LEN + (size_t)st->frame_size) return NULL;
+    struct spop_agent *a = spop_agent_new(conf);
+    if (a == NULL) return NULL;
+    a->frame_size = st->frame_size;
+    a->in.max = (size_t)PREFIX_LEN + st->frame_size;
+    a->pipelining = st->pipelining;
+    a->state = st->ready ? READY : EXPECT_HELLO;
+    return a;
+}
+
 struct buf *spop_agent_out(struct spop_agent *a) {
     return &a->out;
 }

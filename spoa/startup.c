@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define AUTH "gatehouse.auth"
+
 static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hint, const char *fmt, ...) {
@@ -76,6 +78,7 @@ static bool accept_setting(struct startup *s, const struct pol_role *role, const
     if (strcasecmp(name, "replication") == 0)
         return is_off(value) || refuse(why, "0A000", "Replication has to bypass the gate: it cannot be judged by statement.",
                                        "replication connections are not supported");
+    if (strcasecmp(name, AUTH) == 0) return true; /* startup_auth() has looked */
     if (!is_setting_name(name))
         return refuse(why, "42501", "Connect without it.", "the startup parameter \"%.100s\" is no setting that can be given here", name);
     for (size_t i = 0; i < db->nsettings; i++) {
@@ -137,6 +140,31 @@ static bool read_options(struct startup *s, const struct pol_role *role, const s
     return ok;
 }
 
+static void look_for_auth(const char *item, int *auth) {
+    size_t n = sizeof AUTH - 1;
+    if (item == NULL || strncasecmp(item, AUTH, n) != 0 || item[n] != '=') return;
+    if (strcmp(item + n + 1, "oauthbearer") == 0) *auth = 1;
+    if (strcmp(item + n + 1, "password") == 0) *auth = 0;
+}
+
+int startup_auth(const struct flt_kv *params, size_t n) {
+    int auth = -1;
+    for (size_t i = 0; i < n; i++) {
+        const char *options = strcasecmp(params[i].name, "options") == 0 ? params[i].value : "";
+        char *word;
+        while ((word = next_word(&options)) != NULL) {
+            if (strcmp(word, "-c") == 0) {
+                char *item = next_word(&options);
+                look_for_auth(item, &auth);
+                free(item);
+            } else if (strncmp(word, "-c", 2) == 0 || strncmp(word, "--", 2) == 0)
+                look_for_auth(word + 2, &auth);
+            free(word);
+        }
+    }
+    return auth;
+}
+
 struct startup *startup_read(const struct pol_role *role, const struct conf_database *db, const struct flt_kv *params, size_t n,
                              struct pol_verdict *why) {
     struct startup *s = calloc(1, sizeof *s);
@@ -168,11 +196,57 @@ const char *startup_get(const struct startup *s, const char *name) {
     return "";
 }
 
-size_t startup_upstream(const struct startup *s, const struct conf_database *db, struct flt_kv *kv, size_t max) {
-    const struct flt_kv pins[] = {
-        {"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}, {"search_path", db->search_path_text}};
+static bool list_groups(struct startup_who *who) {
+    char *at = who->groups_text, *end = at + sizeof who->groups_text;
+    *at++ = '[';
+    for (size_t i = 0; i < who->ngroups; i++) {
+        if (end - at < 4) return false;
+        if (i > 0) *at++ = ',';
+        *at++ = '"';
+        for (const char *c = who->groups[i]; *c != '\0'; c++) {
+            if (end - at < 4) return false;
+            if (*c == '"' || *c == '\\') *at++ = '\\';
+            *at++ = *c;
+        }
+        *at++ = '"';
+    }
+    if (end - at < 2) return false;
+    memcpy(at, "]", 2);
+    return true;
+}
+
+void startup_label(const char *template, const struct startup_who *who, const char *client, char out[STARTUP_LABEL]) {
+    size_t n = 0;
+    while (*template != '\0' && n < STARTUP_LABEL - 1) {
+        char single[2] = {*template, '\0'};
+        const char *text = single;
+        bool principal = strncmp(template, "%{principal}", 12) == 0;
+        if (principal)
+            text = who->principal;
+        else if (strncmp(template, "%{client}", 9) == 0)
+            text = client;
+        else if (strncmp(template, "%{session}", 10) == 0)
+            text = who->session;
+        template = text == single ? template + 1 : strchr(template, '}') + 1;
+        for (; *text != '\0' && n < STARTUP_LABEL - 1; text++)
+            out[n++] = principal && *text == ' ' ? '_' : *text < 32 || *text > 126 ? '?' : *text;
+    }
+    out[n] = '\0';
+}
+
+size_t startup_upstream(const struct startup *s, const struct conf_database *db, struct startup_who *who, struct flt_kv *kv, size_t max) {
+    const struct flt_kv pins[] = {{"client_encoding", "UTF8"},
+                                  {"standard_conforming_strings", "on"},
+                                  {"search_path", db->search_path_text},
+                                  {"gatehouse.session", who->session},
+                                  {"gatehouse.principal", who->principal},
+                                  {"gatehouse.groups", list_groups(who) ? who->groups_text : ""}};
     size_t n = 0, npins = sizeof pins / sizeof *pins;
     for (size_t i = 0; i < npins && n < max; i++) kv[n++] = pins[i];
+    if (db->application_name != NULL && n < max) {
+        startup_label(db->application_name, who, startup_get(s, "application_name"), who->label);
+        kv[n++] = (struct flt_kv){"application_name", who->label};
+    }
     for (size_t i = 0; i < db->nsettings && n < max; i++) kv[n++] = db->settings[i];
     for (size_t i = 0; i < s->n && n < max; i++) {
         bool taken = !is_setting_name(s->kv[i].name); /* none was kept: this is the last place to look */

@@ -15,12 +15,12 @@
 
 /* The text: "1.<sid>.<expiry>.<verdict>.<reason>.<mac>"
  *   expiry   milliseconds, 16 hex digits
- *   verdict  'a' or 'r'
+ *   verdict  'a', 'c' (allowed, with a client certificate) or 'r'
  *   reason   may be empty
  *   mac      HMAC-SHA256 as 43 characters of base64url
  * The MAC covers the text before the last dot, then the source address and port, which are not in the text. */
-#define KEY_LEN      32
-#define MAC_LEN      32
+#define KEY_LEN      TICKET_KEY_LEN
+#define MAC_LEN      TICKET_MAC_LEN
 #define MAC_TEXT_LEN BASE64URL_LEN(MAC_LEN)
 #define SID_LEN      (SID_SIZE - 1)
 #define EXPIRY_LEN   16
@@ -44,16 +44,24 @@ bool sid_make(uint64_t now_ms, char out[SID_SIZE]) {
     return true;
 }
 
-struct ticket_key *ticket_key_new(void) {
+struct ticket_key *ticket_key_of(const uint8_t secret[KEY_LEN]) {
     struct ticket_key *k = calloc(1, sizeof *k);
     if (k == NULL) return NULL;
     k->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    if (k->mac == NULL || RAND_bytes(k->secret, sizeof k->secret) != 1) {
-        ticket_key_free(k);
-        return NULL;
-    }
+    memcpy(k->secret, secret, sizeof k->secret);
+    if (k->mac != NULL) return k;
+    ticket_key_free(k);
+    return NULL;
+}
+
+struct ticket_key *ticket_key_new(void) {
+    uint8_t secret[KEY_LEN];
+    struct ticket_key *k = RAND_bytes(secret, sizeof secret) == 1 ? ticket_key_of(secret) : NULL;
+    gh_wipe(secret, sizeof secret);
     return k;
 }
+
+void ticket_key_copy(const struct ticket_key *k, uint8_t out[KEY_LEN]) { memcpy(out, k->secret, KEY_LEN); }
 
 void ticket_key_free(struct ticket_key *k) {
     if (k == NULL) return;
@@ -93,6 +101,13 @@ static bool is_reason(const char *s, size_t n) {
     return true;
 }
 
+/* Capitals: MySQL's protocol. */
+static char verdict_letter(const struct ticket *t) {
+    if (t->verdict != TICKET_ALLOW) return t->mysql ? 'R' : 'r';
+    if (t->certificate) return t->mysql ? 'C' : 'c';
+    return t->mysql ? 'A' : 'a';
+}
+
 bool ticket_make(const struct ticket_key *k, uint64_t now_ms, uint64_t ttl_ms, const char *src, uint16_t port, const struct ticket *t,
                  char out[TICKET_SIZE]) {
     uint8_t mac[MAC_LEN];
@@ -102,8 +117,7 @@ bool ticket_make(const struct ticket_key *k, uint64_t now_ms, uint64_t ttl_ms, c
     if (!is_reason(t->reason, strnlen(t->reason, TICKET_REASON_SIZE))) return false;
     if (t->verdict != TICKET_ALLOW && t->verdict != TICKET_REFUSE) return false;
     if (ttl_ms > UINT64_MAX - now_ms) return false;
-    int n = snprintf(out, TICKET_SIZE, "1.%s.%016llx.%c.%s", t->sid, (unsigned long long)(now_ms + ttl_ms),
-                     t->verdict == TICKET_ALLOW ? 'a' : 'r', t->reason);
+    int n = snprintf(out, TICKET_SIZE, "1.%s.%016llx.%c.%s", t->sid, (unsigned long long)(now_ms + ttl_ms), verdict_letter(t), t->reason);
     if (!compute_mac(k, out, (size_t)n, src, port, mac)) {
         out[0] = '\0';
         return false;
@@ -175,10 +189,7 @@ static void forget_oldest(struct ticket_used *u) {
     u->count--;
 }
 
-static enum ticket_rc use_once(struct ticket_used *u, const uint8_t mac[MAC_LEN], uint64_t expiry, uint64_t now_ms) {
-    if (now_ms > u->now) u->now = now_ms;
-    if (u->now >= expiry) return TICKET_EXPIRED;
-    while (u->count > 0 && u->ring[u->head].expiry <= u->now) forget_oldest(u);
+static enum ticket_rc remember(struct ticket_used *u, const uint8_t mac[MAC_LEN], uint64_t expiry) {
     size_t *bucket = bucket_of(u, mac);
     for (size_t i = *bucket; i != 0; i = u->ring[i - 1].next)
         if (memcmp(u->ring[i - 1].mac, mac, MAC_LEN) == 0) return TICKET_REUSED;
@@ -190,6 +201,39 @@ static enum ticket_rc use_once(struct ticket_used *u, const uint8_t mac[MAC_LEN]
     e->next = *bucket;
     *bucket = at + 1;
     return TICKET_OK;
+}
+
+static enum ticket_rc use_once(struct ticket_used *u, const uint8_t mac[MAC_LEN], uint64_t expiry, uint64_t now_ms) {
+    if (now_ms > u->now) u->now = now_ms;
+    if (u->now >= expiry) return TICKET_EXPIRED;
+    while (u->count > 0 && u->ring[u->head].expiry <= u->now) forget_oldest(u);
+    return remember(u, mac, expiry);
+}
+
+size_t ticket_used_copy(struct ticket_used *u, size_t from, struct ticket_use *out, size_t max, uint64_t *now) {
+    size_t n = 0;
+    pthread_mutex_lock(&u->lock);
+    for (; n < max && from + n < u->count; n++) {
+        const struct used_entry *e = &u->ring[(u->head + from + n) % u->max];
+        memcpy(out[n].mac, e->mac, MAC_LEN);
+        out[n].expiry = e->expiry;
+    }
+    if (now != NULL) *now = u->now;
+    pthread_mutex_unlock(&u->lock);
+    return n;
+}
+
+bool ticket_used_add(struct ticket_used *u, const struct ticket_use *use) {
+    pthread_mutex_lock(&u->lock);
+    bool ok = remember(u, use->mac, use->expiry) == TICKET_OK;
+    pthread_mutex_unlock(&u->lock);
+    return ok;
+}
+
+void ticket_used_now(struct ticket_used *u, uint64_t now_ms) {
+    pthread_mutex_lock(&u->lock);
+    if (now_ms > u->now) u->now = now_ms;
+    pthread_mutex_unlock(&u->lock);
 }
 
 /* --- checking --- */
@@ -216,7 +260,8 @@ enum ticket_rc ticket_check(const struct ticket_key *k, struct ticket_used *u, c
     size_t signed_len = len - 1 - MAC_TEXT_LEN;
     const char *expiry = s + 2 + SID_LEN + 1, *verdict = expiry + EXPIRY_LEN + 1, *reason = s + HEAD_LEN;
     if (s[0] != '1' || s[1] != '.' || expiry[-1] != '.' || verdict[-1] != '.' || reason[-1] != '.' || s[signed_len] != '.' ||
-        !is_sid(s + 2) || !is_hex(expiry, EXPIRY_LEN) || (*verdict != 'a' && *verdict != 'r') || !is_reason(reason, signed_len - HEAD_LEN))
+        !is_sid(s + 2) || !is_hex(expiry, EXPIRY_LEN) || *verdict == '\0' || strchr("acrACR", *verdict) == NULL ||
+        !is_reason(reason, signed_len - HEAD_LEN))
         return TICKET_MALFORMED;
     if (!compute_mac(k, s, signed_len, src, port, mac)) return TICKET_FORGED;
     base64url_encode(mac, MAC_LEN, want);
@@ -229,7 +274,9 @@ enum ticket_rc ticket_check(const struct ticket_key *k, struct ticket_used *u, c
     pthread_mutex_unlock(&u->lock);
     if (rc != TICKET_OK) return rc;
     memcpy(t->sid, s + 2, SID_LEN);
-    t->verdict = *verdict == 'a' ? TICKET_ALLOW : TICKET_REFUSE;
+    t->verdict = *verdict == 'r' || *verdict == 'R' ? TICKET_REFUSE : TICKET_ALLOW;
+    t->certificate = *verdict == 'c' || *verdict == 'C';
+    t->mysql = *verdict >= 'A' && *verdict <= 'Z';
     memcpy(t->reason, reason, signed_len - HEAD_LEN);
     return TICKET_OK;
 }

@@ -1,7 +1,8 @@
 /* Session ids and tickets.
  *
  * The SPOP door admits a session and answers with a ticket; HAProxy hands it on in the PROXY header's unique-id TLV, and the
- * payload door lets nobody in without one. A ticket is good once, for a short time, from one source address and port, in this process. */
+ * payload door lets nobody in without one. A ticket is good once, for a short time, from one source address and port, in this process
+ * or the one that it hands its doors to: that gets the key and the tickets used so far. */
 #ifndef GH_SPOA_TICKET_H
 #define GH_SPOA_TICKET_H
 
@@ -23,6 +24,10 @@ struct ticket_key; /* 32 random bytes; immutable, shared by all threads */
 /* NULL when out of memory or randomness. */
 struct ticket_key *ticket_key_new(void);
 void ticket_key_free(struct ticket_key *k); /* wipes it */
+/* For the handover to another process. ticket_key_of(): NULL when out of memory. */
+#define TICKET_KEY_LEN 32
+void ticket_key_copy(const struct ticket_key *k, uint8_t out[TICKET_KEY_LEN]); /* wipe out after use */
+struct ticket_key *ticket_key_of(const uint8_t secret[TICKET_KEY_LEN]);
 
 enum ticket_verdict { TICKET_ALLOW = 1, TICKET_REFUSE };
 
@@ -30,6 +35,8 @@ enum ticket_verdict { TICKET_ALLOW = 1, TICKET_REFUSE };
 struct ticket {
     char sid[SID_SIZE];
     enum ticket_verdict verdict;
+    bool mysql;                      /* the client speaks MySQL's protocol */
+    bool certificate;                /* allowed, and a client certificate was shown: who lets it in must know which */
     char reason[TICKET_REASON_SIZE]; /* why it is to be refused; "" when allowed without a remark */
 };
 
@@ -43,6 +50,20 @@ bool ticket_make(const struct ticket_key *k, uint64_t now_ms, uint64_t ttl_ms, c
 struct ticket_used; /* opaque */
 struct ticket_used *ticket_used_new(size_t max);
 void ticket_used_free(struct ticket_used *u);
+
+/* For the handover to another process. */
+#define TICKET_MAC_LEN 32
+struct ticket_use {
+    uint8_t mac[TICKET_MAC_LEN];
+    uint64_t expiry; /* milliseconds of the clock that tickets are made by */
+};
+/* Copies up to max entries, in order of use, from the from-th on; returns how many. *now (may be NULL): the latest time seen. The set must
+ * not be in use between the calls for one copy. */
+size_t ticket_used_copy(struct ticket_used *u, size_t from, struct ticket_use *out, size_t max, uint64_t *now);
+/* Adds an entry of another process's set. False when it is full, or holds this one already. */
+bool ticket_used_add(struct ticket_used *u, const struct ticket_use *use);
+/* Time has come this far: what expired by then stays expired. */
+void ticket_used_now(struct ticket_used *u, uint64_t now_ms);
 
 enum ticket_rc {
     TICKET_OK = 0,

@@ -95,6 +95,7 @@ struct worker *worker_start(const struct worker_conf *conf) {
 static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     static const uint64_t one = 1;
     pthread_mutex_lock(&w->lock);
+    bool wake = stop || w->head == NULL; /* else who put the first one in wakes the thread, which takes all of them */
     if (m != NULL && !w->ended) {
         m->next = NULL;
         *w->tail = m;
@@ -102,6 +103,7 @@ static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     }
     w->stopping = w->stopping || stop;
     pthread_mutex_unlock(&w->lock);
+    if (!wake) return;
     ssize_t put = write(w->efd, &one, sizeof one);
     (void)put; /* it cannot fail but with EAGAIN at 2^64-2 wakeups, when one is due anyway */
 }

@@ -1,6 +1,8 @@
 /* A worker's loop: the two doors, the passing of time, the end. */
 #include <config.h>
 
+#include "filters/proxyv2.h"
+#include "spoa/api.h"
 #include "spoa/daemon.h"
 #include "spoa/door.h"
 #include "spoa/session.h"
@@ -27,6 +29,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg) {
     struct wstate *ws = arg;
     (void)fd;
     (void)what;
+    if (!ws->accepting) return;
     event_add(ws->accept_spop, NULL);
     event_add(ws->accept_payload, NULL);
 }
@@ -51,13 +54,19 @@ static void on_accept(evutil_socket_t listener, short what, void *arg) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(ws, strerror(errno));
             return;
         }
-        if (!door_peer_ok(spop ? &boot->spop : &boot->payload, spop ? "spop" : "payload", fd))
+        if (!door_peer_ok(spop ? &boot->spop : &boot->payload, spop ? "spop" : "payload", fd)) {
+            m_count(ws->m, M_PEERS_REFUSED, spop ? "spop" : "payload", NULL, NULL);
             close(fd);
-        else if (spop)
+        } else if (spop)
             door_spop_accept(ws, fd);
         else
             session_accept(ws, fd);
     }
+}
+
+static void give(struct wstate *ws) {
+    door_spop_give(ws);
+    api_end_all(ws); /* the next statement of theirs comes to the other daemon */
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg) {
@@ -66,6 +75,14 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg) {
     (void)what;
     wstate_snap(ws); /* lets go of an old snapshot on an idle worker too */
     session_sweep(ws, worker_now_ms());
+    struct factscache_use use = factscache_use(ws->facts);
+    m_set(ws->m, M_FACTS_HITS, use.hits);
+    m_set(ws->m, M_FACTS_MISSES, use.misses);
+    m_set(ws->m, M_FACTS_EVICTIONS, use.evictions);
+    m_set(ws->m, M_FACTS_ENTRIES, factscache_count(ws->facts));
+    m_set(ws->m, M_FACTS_BYTES, factscache_bytes(ws->facts));
+    api_sweep(ws, worker_now_ms());
+    if (ws->giving) give(ws);
 }
 
 static bool setup(struct wstate *ws) {
@@ -77,7 +94,7 @@ static bool setup(struct wstate *ws) {
     ws->resume = event_new(ws->base, -1, 0, on_resume, ws);
     ws->sweep = event_new(ws->base, -1, EV_PERSIST, on_sweep, ws);
     return ws->facts != NULL && ws->accept_spop != NULL && ws->accept_payload != NULL && ws->resume != NULL && ws->sweep != NULL &&
-           event_add(ws->accept_spop, NULL) == 0 && event_add(ws->accept_payload, NULL) == 0 && event_add(ws->sweep, &sweep) == 0;
+           event_add(ws->sweep, &sweep) == 0;
 }
 
 static void start(struct worker *w) {
@@ -93,6 +110,7 @@ static void end(struct worker *w) {
     struct wstate *ws = worker_data(w);
     session_drop_all(ws);
     door_spop_drop_all(ws);
+    api_drop_all(ws);
     struct event *events[] = {ws->accept_spop, ws->accept_payload, ws->resume, ws->sweep};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) event_free(events[i]);
     factscache_free(ws->facts);
@@ -107,6 +125,7 @@ bool wstate_start_all(struct daemon *d) {
         struct wstate *ws = calloc(1, sizeof *ws);
         if (ws == NULL) return false;
         ws->d = d;
+        ws->m = d->metrics[i];
         struct worker_conf conf = {.index = i, .stack = POL_STACK_BYTES + (1u << 20), .start = start, .end = end, .data = ws};
         d->workers[i] = worker_start(&conf);
         if (d->workers[i] == NULL) {
@@ -125,6 +144,7 @@ struct end_msg {
 
 static void run_end(struct worker *w, struct wmsg *m) {
     session_end_all(worker_data(w), ((struct end_msg *)(void *)m)->all);
+    api_end_all(worker_data(w));
     free(m);
 }
 
@@ -136,4 +156,110 @@ void wstate_end_sessions(struct daemon *d, bool all) {
         m->all = all;
         worker_post(d->workers[i], &m->msg);
     }
+}
+
+static void run_look(struct worker *w, struct wmsg *m) {
+    session_sweep(worker_data(w), worker_now_ms());
+    free(m);
+}
+
+void wstate_look_again(struct daemon *d) {
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        struct wmsg *m = calloc(1, sizeof *m);
+        if (m == NULL) continue; /* their next look is soon */
+        m->run = run_look;
+        worker_post(d->workers[i], m);
+    }
+}
+
+/* --- accepting, and handing it to another daemon --- */
+
+struct accept_msg {
+    struct wmsg msg;
+    bool hurry;
+    struct pause *pause;
+};
+
+static void post_all(struct daemon *d, void (*run)(struct worker *, struct wmsg *), bool hurry, struct pause *p) {
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        struct accept_msg *m = calloc(1, sizeof *m);
+        if (m == NULL) continue; /* a pause is then never complete, and is given up */
+        *m = (struct accept_msg){.msg.run = run, .hurry = hurry, .pause = p};
+        worker_post(d->workers[i], &m->msg);
+    }
+}
+
+static void run_accept(struct worker *w, struct wmsg *m) {
+    struct wstate *ws = worker_data(w);
+    ws->accepting = true;
+    on_resume(-1, 0, ws);
+    free(m);
+}
+
+static void run_pause(struct worker *w, struct wmsg *m) {
+    struct wstate *ws = worker_data(w);
+    const struct accept_msg *a = (struct accept_msg *)(void *)m;
+    ws->accepting = false;
+    event_del(ws->accept_spop);
+    event_del(ws->accept_payload);
+    event_del(ws->resume);
+    atomic_fetch_add(&a->pause->waiting, session_without_ticket(ws, a->hurry));
+    atomic_fetch_add(&a->pause->paused, 1);
+    free(m);
+}
+
+static void run_give(struct worker *w, struct wmsg *m) {
+    struct wstate *ws = worker_data(w);
+    ws->giving = true;
+    give(ws);
+    free(m);
+}
+
+void wstate_accept(struct daemon *d) { post_all(d, run_accept, false, NULL); }
+void wstate_pause(struct daemon *d, bool hurry, struct pause *p) { post_all(d, run_pause, hurry, p); }
+void wstate_give_spops(struct daemon *d) { post_all(d, run_give, false, NULL); }
+
+struct adopt_msg {
+    struct wmsg msg;
+    int fd;
+    struct spop_agent_state st;
+    uint8_t bytes[];
+};
+
+static void run_adopt(struct worker *w, struct wmsg *m) {
+    struct adopt_msg *a = (struct adopt_msg *)(void *)m;
+    door_spop_adopt(worker_data(w), a->fd, &a->st);
+    free(m);
+}
+
+void wstate_adopt_spop(struct daemon *d, int fd, const struct spop_agent_state *st) {
+    struct adopt_msg *m = calloc(1, sizeof *m + st->len);
+    if (m == NULL) {
+        close(fd);
+        return;
+    }
+    *m = (struct adopt_msg){.msg.run = run_adopt, .fd = fd, .st = *st};
+    memcpy(m->bytes, st->bytes, st->len);
+    m->st.bytes = m->bytes;
+    worker_post(d->workers[(unsigned)fd % d->nworkers], &m->msg);
+}
+
+struct cancel_msg {
+    struct wmsg msg;
+    uint32_t pid, secret;
+    char src[PP2_ADDR_SIZE];
+};
+
+static void run_cancel(struct worker *w, struct wmsg *m) {
+    const struct cancel_msg *c = (struct cancel_msg *)(void *)m;
+    session_cancel(worker_data(w), c->pid, c->secret, c->src);
+    free(m);
+}
+
+void wstate_cancel(struct daemon *d, uint32_t pid, uint32_t secret, const char *src) {
+    struct cancel_msg *m = calloc(1, sizeof *m);
+    if (m == NULL) return;
+    *m = (struct cancel_msg){.msg.run = run_cancel, .pid = pid, .secret = secret};
+    memccpy(m->src, src, '\0', sizeof m->src - 1);
+    worker_post(d->workers[0], &m->msg);
 }

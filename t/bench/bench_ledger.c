@@ -47,7 +47,7 @@ static void *call(void *arg) {
         {"principal", "agent@shop.example", 18}, {"database", "shop", 4}, {"sql", sql, sizeof sql}, {"verdict", "allow", 5}};
     while (!atomic_load(&stop) && c->n < SAMPLES) {
         uint64_t start = nanos();
-        led_append(led, &(struct led_event){LED_SESSION, c->session, "statement", f, 4}, on_done, c);
+        led_append(led, &(struct led_event){LED_SESSION, c->session, "statement", f, 4, false}, on_done, c);
         while (sem_wait(&c->sem) < 0) continue;
         c->ns[c->n++] = (uint32_t)(nanos() - start);
     }

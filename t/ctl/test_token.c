@@ -65,10 +65,10 @@ static void teardown(void) {
     rmdir(folder);
 }
 
-static enum jwt_rc verify(const struct jwks *keys, const char *token, struct jwt_identity **id) {
+static enum jwt_rc verify(struct jwks *keys, const char *token, struct jwt_identity **id) {
     static const char *const audiences[] = {"gatehouse"};
     const struct jwt_issuer issuer = {
-        .issuer = "https://issuer.example", .audiences = audiences, .naudiences = 1, .keys = keys, .algs = JWT_RS256 | JWT_ES256};
+        .issuer = "https://issuer.example", .audiences = audiences, .naudiences = 1, .keys = keys, .algs = ~0u};
     const struct jwt_conf conf = {.issuers = &issuer, .nissuers = 1};
     return jwt_verify(&conf, token, strlen(token), (int64_t)time(NULL), id);
 }
@@ -100,7 +100,29 @@ START_TEST(round_trip) {
         jwt_identity_free(id);
         free(token);
     }
-    jwks_free(keys);
+    jwks_unref(keys);
+}
+END_TEST
+
+/* Each algorithm, with a key made for it, marked for it in the set. */
+START_TEST(every_algorithm) {
+    for (size_t i = 0; jwa_at(i) != NULL; i++) {
+        const struct jwa *a = jwa_at(i);
+        char path[128], alg[16];
+        struct jwt_identity *id;
+        snprintf(path, sizeof path, "%s/key", folder);
+        snprintf(alg, sizeof alg, "%s", a->name);
+        RUN_QUIET(0, ctl_keygen, "--alg", alg, "--out", path);
+        struct jwks *keys = keys_of(RUN(0, ctl_jwks, "--key", path, "--alg", alg));
+        ck_assert_uint_eq(jwks_algs(keys, 0), a->alg);
+        char *token = TOKEN(path, "--alg", alg);
+        ck_assert_str_eq(jwt_rc_name(verify(keys, token, &id)), jwt_rc_name(JWT_OK));
+        jwt_identity_free(id);
+        free(token);
+        jwks_unref(keys);
+        RUN_QUIET(1, ctl_jwks, "--key", path, "--alg", a->key == JWA_RSA ? "ES256" : "RS256");
+        ck_assert_int_eq(unlink(path), 0);
+    }
 }
 END_TEST
 
@@ -115,7 +137,7 @@ START_TEST(named_keys) {
     token = TOKEN(es, "--kid", "second");
     ck_assert_int_eq(verify(keys, token, &id), JWT_KEY_MISMATCH);
     free(token);
-    jwks_free(keys);
+    jwks_unref(keys);
 }
 END_TEST
 
@@ -134,7 +156,7 @@ START_TEST(claims) {
         jwt_identity_free(id);
         free(token);
     }
-    jwks_free(keys);
+    jwks_unref(keys);
 }
 END_TEST
 
@@ -176,6 +198,7 @@ int main(void) {
     TCase *t = tcase_create("token");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, round_trip);
+    tcase_add_test(t, every_algorithm);
     tcase_add_test(t, named_keys);
     tcase_add_test(t, claims);
     tcase_add_test(t, keys_are_kept_safe);

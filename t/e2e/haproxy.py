@@ -32,12 +32,14 @@ def free_port():
 class HAProxy:
     """Started in a directory of its own; GH_HAPROXY names another binary than the installed one. Needs root for the chroot."""
 
-    def __init__(self, edit=None):
+    def __init__(self, edit=None, mysql=False):
         self.dir = tempfile.mkdtemp(prefix="gh-hap.", dir="/tmp")
         os.chmod(self.dir, 0o755)
         self.port = free_port()
+        self.my_port = free_port() if mysql else ""
         lib = os.path.join(TOP, "examples", "lib", "stack.sh")
-        subprocess.run(["bash", "-euc", f'. "{lib}"; gh_tls "$1/tls"; gh_haproxy_config "$1" "$2"', "-", self.dir, str(self.port)], check=True)
+        subprocess.run(["bash", "-euc", f'. "{lib}"; gh_tls "$1/tls"; gh_haproxy_config "$1" "$2" "$3"', "-", self.dir, str(self.port), str(self.my_port)],
+                       check=True)
         self.config = os.path.join(self.dir, "etc", "haproxy.cfg")
         for name, old, new in edit or ():
             path = os.path.join(self.dir, "etc", name)

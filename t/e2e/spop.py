@@ -113,7 +113,8 @@ class Server:
             as_root = [] if os.getuid() == 0 else ["sudo", "--"]
             subprocess.run([*as_root, "chown", "%d:%d" % owner, path], check=True)
         self.listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
 
     def _accept(self):
         while True:
@@ -139,6 +140,9 @@ class Server:
         raise NotImplementedError
 
     def close(self):
+        # The thread has to be out of accept() before the descriptor is closed: it would go on with whoever gets the same number next.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()
         self.listener.close()
         if os.path.exists(self.path):
             os.unlink(self.path)

@@ -9,12 +9,16 @@ import asyncio
 import atexit
 import json
 import os
+import re
 import shlex
 import signal
 import ssl
 import subprocess
 import tempfile
 import time
+
+import leaks
+import pgraw
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUICKSTART = os.path.join(TOP, "examples", "quickstart")
@@ -37,23 +41,27 @@ def read_env(directory):
 
 
 class Stack:
-    def __init__(self, config=None, directory=None, build=None):
+    def __init__(self, config=None, directory=None, build=None, policy=POLICY, mysql=False, page=False):
         """config: a function that takes the text of examples/shop/gatehouse.yaml and gives another; directory: a stack that runs already;
-        build: other programs than those in GH_BUILD."""
+        build: other programs than those in GH_BUILD; policy: another policy's file; mysql: MariaDB is there too; page: the quickstart's own page
+        and provider are."""
         self.ours = directory is None
         if self.ours:
-            directory = self._up(config, build)
+            directory = self._up(config, build, policy, mysql, page)
         self.dir = directory
         self.env = read_env(directory)
         self.port = int(self.env["GH_PG_PORT"])
         self.host = self.env["GH_PG_HOST"]
         self._tokens = {"agent": "GH_TOKEN_AGENT", "analyst": "GH_TOKEN_ANALYST", "dba": "GH_TOKEN_DBA", "dba2": "GH_TOKEN_DBA2"}
         self._minted = {}
+        self._given = []
+        self.data_tokens = set()  # what leaks.py calls those that a test sends as data of an allowed statement
+        self._shown = []
 
     @staticmethod
-    def _up(config, build):
+    def _up(config, build, policy, mysql, page):
         directory = tempfile.mkdtemp(prefix="gh-e2e.", dir="/tmp")
-        env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=POLICY)
+        env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=policy, GH_WITHOUT_MYSQL="" if mysql else "1", GH_PAGE="1" if page else "0")
         if build:
             env["GH_BUILD"] = build
         with open(os.path.join(TOP, "examples", "shop", "gatehouse.yaml")) as f:
@@ -73,14 +81,17 @@ class Stack:
         return directory
 
     def close(self):
-        """Stops it, and fails when a sanitizer had something to say."""
+        """Stops it, and fails when a sanitizer had something to say, or a secret is where it must not be."""
         if not self.ours:
             return
+        leaked = leaks.search(self)
         self._quickstart("down")
         log = self.log("gatehouse")
         found = [line for line in log.splitlines() if any(mark in line for mark in SANITIZER_MARKS)]
         if found:
             raise AssertionError(f"sanitizer reports in {self.dir}/log/gatehouse.log:\n" + "\n".join(found))
+        if leaked:
+            raise AssertionError(f"secrets in the wrong places of {self.dir}:\n" + "\n".join(leaked[:50]))
         subprocess.run(as_root("rm", "-rf", self.dir), check=True)
 
     def _quickstart(self, *args):
@@ -97,6 +108,15 @@ class Stack:
     def stop(self, name, sig="TERM"):
         """Sends the signal and waits until the process is gone."""
         self._quickstart("stop", name, sig)
+
+    def upgrade(self):
+        """A new gatehouse takes over; gives the name of the old one, which is "gatehouse" again when it failed."""
+        old = "gatehouse-" + self.pid("gatehouse")
+        self._quickstart("upgrade")
+        return old
+
+    def runs(self, name):
+        return os.path.exists(f"/proc/{self.pid(name)}")
 
     def kill(self, name):
         self.stop(name, "KILL")
@@ -131,7 +151,23 @@ class Stack:
                    "--principal", principal, *more]
         for group in groups:
             command += ["--group", group]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        token = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        self._given.append(token)
+        return token
+
+    # --- what leaks.py looks for, and where ---
+
+    def given_tokens(self):
+        return [self.env[name] for name in self._tokens.values()] + self._given
+
+    def received(self):
+        """What psql, and clients of pgraw, got from the gate: as far as it was kept."""
+        return b"".join(self._shown) + pgraw.received(self.port)
+
+    def metrics_url(self):
+        with open(self.env["GH_CONFIG"]) as f:
+            listen = re.search(r"(?m)^metrics: *{ *listen: *\"?([^ ,}\"]+)|^metrics:\n +listen: *\"?([^ \n\"]+)", f.read())
+        return "http://" + (listen.group(1) or listen.group(2)) if listen else None
 
     # --- clients ---
 
@@ -160,8 +196,10 @@ class Stack:
 
     def psql(self, *args, who="tester", script=None):
         """subprocess.CompletedProcess of psql -X with standard output and error as text."""
-        return subprocess.run(["psql", "-X", *args], env=self.client_env(who), input=script, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        done = subprocess.run(["psql", "-X", *args], env=self.client_env(who), input=script, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True, timeout=120)
+        self._shown.append((done.stdout + done.stderr).encode())
+        return done
 
     def direct(self, sql, params=None):
         """Rows of a statement that goes straight to the database as superuser; [] when it returns none."""

@@ -1,6 +1,8 @@
 """An agent that is dead, silent, slow, wrong or empty, and a Lua script that fails: no byte may reach the payload door."""
+import os
 import signal
 import ssl
+import subprocess
 import threading
 import time
 import unittest
@@ -58,7 +60,8 @@ def push(proxy, seconds):
 
 
 class FailClosed(unittest.TestCase):
-    def run_case(self, behaviour=None, edit=None, agent=True, hello=True, seconds=8):
+    def attempt(self, behaviour=None, edit=None, agent=True, hello=True, seconds=8):
+        """Three clients against a behaviour: HAProxy, the payload door and what became of the clients."""
         proxy = haproxy.HAProxy(edit)
         self.addCleanup(proxy.stop)
         if agent:
@@ -73,16 +76,21 @@ class FailClosed(unittest.TestCase):
             c.start()
         for c in clients:
             c.join()
+        return proxy, door, outcomes
+
+    def run_case(self, *args, **kw):
+        proxy, door, outcomes = self.attempt(*args, **kw)
         self.assertEqual(door.bytes_seen(), 0, proxy.log())
         self.assertEqual(door.sessions, [])
         self.assertEqual(outcomes, ["closed"] * 3)
-        return proxy
 
     def test_the_test_itself(self):
         """The same client gets through when the agent allows: otherwise the tests below prove nothing."""
         for verdict in ("allow", "refuse"):
-            with self.assertRaises(AssertionError):
-                self.run_case(lambda m, a: spop.set_vars(verdict=verdict, ticket=TICKET), seconds=1)
+            proxy, door, outcomes = self.attempt(lambda m, a: spop.set_vars(verdict=verdict, ticket=TICKET), seconds=1)
+            self.assertEqual(outcomes, ["open"] * 3, proxy.log())
+            self.assertEqual([s["tlv"][0x05] for s in door.sessions], [TICKET.encode()] * 3)
+            self.assertGreater(min(len(s["data"]) for s in door.sessions), 65536)
 
     def test_wrong_answers(self):
         for name, behaviour in BEHAVIOURS.items():
@@ -104,7 +112,7 @@ class FailClosed(unittest.TestCase):
         proxy.start()
         with proxy.tls() as tls:
             tls.sendall(haproxy.STARTUP)
-            self.assertEqual(door.wait_bytes(len(haproxy.STARTUP)), len(haproxy.STARTUP))
+            self.assertEqual(door.wait_bytes(len(haproxy.STARTUP)), len(haproxy.STARTUP), proxy.log())
         agent.close()
         door.sessions.clear()
         self.assertEqual(push(proxy, 8), "closed")
@@ -121,12 +129,42 @@ class FailClosed(unittest.TestCase):
                 ("haproxy.cfg", "inspect-delay 10s", "inspect-delay 3s")])
 
 
-class DaemonGone(unittest.TestCase):
+class WholeStack(unittest.TestCase):
     """The same on the whole stack: what PostgreSQL logs is the witness."""
 
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = stack.Stack()
+        cls.addClassCleanup(cls.stack.close)
+
+    def test_agent_that_lies(self):
+        """Somebody else answers HAProxy in the daemon's place and lets everybody in. The payload door believes the daemon's own tickets alone."""
+        s, answer = self.stack, {}
+        opened = lambda: [e for e in s.stream("gatehouse:sessions") if e["type"] == "session.open"]  # noqa: E731
+        before = opened()
+        path = os.path.join(s.dir, "jail", "gatehouse", "spop.sock")
+        s.stop("haproxy")  # it would keep its connections to the daemon
+        subprocess.run(stack.as_root("mv", path, path + ".real"), check=True)
+        agent = spop.Agent(path, lambda m, a: spop.set_vars(session="s1", reason="", **answer), haproxy.haproxy_owner())
+        s.start("haproxy")
+        for ticket in (TICKET, "", "1." + "0" * 12 + "-" + "0" * 16 + ".ffffffffffffffff.a.." + "A" * 43):
+            for verdict in ("allow", "refuse"):
+                answer.update(verdict=verdict, ticket=ticket)
+                done = s.psql("-Atc", "SELECT 'lied'")
+                self.assertNotEqual(done.returncode, 0)
+                self.assertNotIn("lied", done.stdout)
+        s.stop("haproxy")
+        agent.close()
+        subprocess.run(stack.as_root("mv", path + ".real", path), check=True)
+        s.start("haproxy")
+        self.assertGreaterEqual(len(agent.messages), 6)  # so HAProxy did ask, and was lied to
+        self.assertGreaterEqual(s.log("gatehouse").count("event=payload.refused "), 5)  # "no ticket" is said once a minute
+        self.assertNotIn("'lied'", s.log("postgresql"))
+        self.assertEqual(opened(), before)
+        stack.wait_until("service by the daemon itself", lambda: s.psql("-Atc", "SELECT 2").stdout == "2\n")
+
     def test_killed_stopped_and_back(self):
-        s = stack.Stack()
-        self.addCleanup(s.close)
+        s = self.stack
         self.assertEqual(s.psql("-Atc", "SELECT 1").stdout, "1\n")
         open_session = s.psycopg(autocommit=True)
         self.addCleanup(open_session.close)

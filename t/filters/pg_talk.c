@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* memmem */
 #include "t/filters/pg_talk.h"
 
 #include "filters/pg_wire.h"
@@ -25,11 +26,16 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
     static const char *const names[] = {"gone"}, *const portals[] = {"p"};
     if (allow) {
         a.copy_in = strstr(text, "copyin") != NULL;
-        if (prepare) a.ctx = strdup(text);
-        if (strstr(text, "rewrite") != NULL) {
+        a.secret = strstr(text, "secret") != NULL;
+        if (prepare) a.ctx = strdup(a.secret ? "select 'masked'" : text);
+        if (a.secret || strstr(text, "rewrite") != NULL) {
             a.rewritten = "select 'masked'";
             a.rewritten_len = strlen(a.rewritten);
         }
+        a.veil = strstr(text, "veil") != NULL;
+        if (strstr(text, "rows ") != NULL) a.max_rows = strtoul(strstr(text, "rows ") + 5, NULL, 10);
+        if (strstr(text, "bytes ") != NULL) a.max_bytes = strtoul(strstr(text, "bytes ") + 6, NULL, 10);
+        a.limited = a.max_rows != 0 || a.max_bytes != 0 || strstr(text, "limited") != NULL;
         if (strstr(text, "deallocate gone") != NULL) {
             a.forget_statements = names;
             a.nforget_statements = 1;
@@ -44,6 +50,7 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
         a.message = "refused";
         a.hint = "ask for something else";
         a.fatal = strstr(text, "fatally") != NULL;
+        a.position = 17;
     }
     flt_answer(t->f, id, &a);
 }
@@ -51,6 +58,9 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
 static void on_statement(struct talk *t, const struct flt_event *ev) {
     static const char *const kinds[] = {"?", "query", "prepare", "execute"};
     note(t, "%s %s", kinds[ev->stmt.kind], ev->stmt.text);
+    t->alone = ev->stmt.alone;
+    t->ntypes = ev->stmt.ntypes;
+    for (size_t i = 0; i < t->ntypes && i < 4; i++) t->types[i] = ev->stmt.types[i];
     ck_assert_uint_eq(strlen(ev->stmt.text), ev->stmt.len);
     if (ev->stmt.kind == FLT_STMT_EXECUTE) ck_assert_str_eq(ev->stmt.ctx, ev->stmt.text);
     for (size_t i = 0; i < ev->stmt.nparams; i++) {
@@ -70,14 +80,35 @@ static void on_statement(struct talk *t, const struct flt_event *ev) {
     reply(t, ev->stmt.id, ev->stmt.text, strstr(ev->stmt.text, "refuse") == NULL, ev->stmt.kind == FLT_STMT_PREPARE);
 }
 
+static void open_upstream(struct talk *t) {
+    flt_upstream_open(t->f, &(struct flt_upstream){.user = "gate",
+                                                   .password = t->password != NULL ? t->password : "secret",
+                                                   .database = "shop",
+                                                   .nonce = {1, 2, 3},
+                                                   .need_binding = t->need_binding,
+                                                   .tls = t->tls});
+}
+
 static void on_event(struct talk *t, const struct flt_event *ev) {
     static const struct flt_kv params[] = {{"server_version", "15.1"}, {"client_encoding", "UTF8"}};
     switch (ev->kind) {
+    case FLT_EV_HELLO:
+        if (strcmp(ev->login.user, "nobody") == 0)
+            flt_login_refuse(t->f, "28000", "no", NULL, NULL);
+        else
+            flt_login_ask(t->f,
+                          strcmp(ev->login.user, "bearer") == 0  ? FLT_ASK_OAUTHBEARER
+                          : strcmp(ev->login.user, "known") == 0 ? FLT_ASK_NOTHING
+                                                                 : FLT_ASK_PASSWORD,
+                          "{\"status\":\"invalid_token\"}");
+        break;
     case FLT_EV_LOGIN:
+        if (ev->login.discovery) note(t, "discovery ");
+        if (ev->login.too_long) note(t, "too long ");
         note(t, "login %s@%s %s", ev->login.user, ev->login.database, ev->login.token);
         for (size_t i = 0; i < ev->login.nparams; i++) note(t, " %s=%s", ev->login.params[i].name, ev->login.params[i].value);
         note(t, "\n");
-        if (strcmp(ev->login.token, "wrong") == 0)
+        if (strcmp(ev->login.token, "wrong") == 0 || ev->login.too_long || ev->login.discovery)
             flt_login_refuse(t->f, "28P01", "no", NULL, NULL);
         else
             flt_login_accept(t->f, &(struct flt_login_ok){t->params_cached ? params : NULL, 2, 7, 8});
@@ -88,13 +119,33 @@ static void on_event(struct talk *t, const struct flt_event *ev) {
         if (t->upstream_down)
             flt_upstream_failed(t->f, "08006", "away", NULL, false);
         else
-            flt_upstream_open(t->f, &(struct flt_upstream){.user = "gate", .password = "secret", .database = "shop", .nonce = {1, 2, 3}});
+            open_upstream(t);
+        break;
+    case FLT_EV_UPSTREAM_TLS:
+        note(t, "upstream tls\n");
+        if (t->tls_later) break;
+        if (t->tls_fails)
+            flt_upstream_failed(t->f, "08001", "no tls", NULL, false);
+        else
+            flt_upstream_secured(t->f, &t->secured);
         break;
     case FLT_EV_UPSTREAM_READY: note(t, "upstream ready %zu\n", ev->upstream.nparams); break;
-    case FLT_EV_UPSTREAM_LOST: note(t, "upstream lost %s %s\n", ev->lost.sqlstate, ev->lost.text); break;
+    case FLT_EV_UPSTREAM_LOST:
+        note(t, "upstream lost %s %s\n", ev->lost.sqlstate, ev->lost.text);
+        buf_reset(&t->pending[FLT_SERVER]); /* the connection is closed */
+        if (t->again)
+            open_upstream(t);
+        else
+            flt_upstream_failed(t->f, "08006", "no login", NULL, false);
+        t->again = false;
+        break;
     case FLT_EV_RESULT:
         note(t, "result %llu rows %llu bytes %llu '%s'%s\n", (unsigned long long)ev->result.id, (unsigned long long)ev->result.rows,
              (unsigned long long)ev->result.bytes, ev->result.sqlstate, ev->result.skipped ? " skipped" : "");
+        break;
+    case FLT_EV_OVER:
+        note(t, "over %llu\n", (unsigned long long)ev->over.id);
+        if (!t->cancelling) flt_over(t->f);
         break;
     case FLT_EV_CANCEL: note(t, "cancel %u %u\n", ev->cancel.pid, ev->cancel.secret); break;
     case FLT_EV_CLOSE:
@@ -154,7 +205,7 @@ static const char *quoted(const char *s, char *out, size_t size) {
 }
 
 /* Client: Q'text' Pname'text' Bportal,name Bportal,name'param' DSname DPname Eportal CSname CPname H S X F d'data' c f'why'
- * Server: R0 (AuthenticationOk) Sname=value K Z1 1 2 3 n t T D'data' C'tag' Ecode I s G H d'data' c N */
+ * Server: R0 (AuthenticationOk) Sname=value K Z1 1 2 3 n t T D'data' C'tag' Ecode Ecode'fields' I s G H d'data' c N */
 static const char *put(struct buf *b, const char *s, bool client) {
     char type = *s++, a[300], text[4096];
     size_t at = pg_begin(b, type);
@@ -208,15 +259,21 @@ static const char *put(struct buf *b, const char *s, bool client) {
     } else if (!client && type == 'C') {
         s = quoted(s, text, sizeof text);
         buf_cstr(b, text);
-    } else if (!client && type == 'E') {
+    } else if (!client && (type == 'E' || type == 'N')) {
         bool fatal = *s == '!';
-        s = word(s + fatal, a, sizeof a, " ");
+        s = word(s + fatal, a, sizeof a, " '");
         buf_str(b, fatal ? "SFATAL" : "SERROR");
         buf_u8(b, 0);
         buf_u8(b, 'C');
         buf_cstr(b, a);
         buf_str(b, "Mserver");
-        buf_be16(b, 0);
+        buf_u8(b, 0);
+        if (*s == '\'') { /* more fields: E22P02'Dsecret|Wwhere' */
+            s = quoted(s, text, sizeof text);
+            size_t n = strlen(text) + 1;
+            for (size_t i = 0; i < n; i++) buf_u8(b, text[i] == '|' ? 0 : (uint8_t)text[i]);
+        }
+        buf_u8(b, 0);
     } else if (!client && (type == 'G' || type == 'T' || type == 't')) {
         buf_be16(b, 0);
         if (type == 'G') buf_u8(b, 0);
@@ -270,7 +327,10 @@ static void describe(char *out, size_t size, char type, struct cur body, bool cl
     summary(out, size, "%s%c", out[0] == '\0' ? "" : " ", type);
     if (client && type == 'E') {
         ck_assert(pg_read_error(body, &e));
+        if (memmem(body.p, cur_left(&body), "Mrefused", 9) != NULL) /* the owner's own words, with the position that reply() gives */
+            ck_assert(memmem(body.p, cur_left(&body), "\0P17", 5) != NULL);
         summary(out, size, "%s%s", strcmp(e.severity, "FATAL") == 0 ? "!" : "", e.sqlstate);
+        ck_assert_ptr_null(memmem(body.p, cur_left(&body), "secret", 6));
     } else if (client && type == 'Z') {
         ck_assert(cur_u8(&body, &what));
         summary(out, size, "%c", what);
@@ -301,7 +361,7 @@ const char *talk_saw(struct talk *t, enum flt_side side) {
         uint32_t n;
         if (side == FLT_SERVER && buf_at(b)[0] == 0) { /* start-up: no type */
             ck_assert(cur_be32(&c, &n) && n <= buf_used(b));
-            summary(t->seen, sizeof t->seen, "startup");
+            summary(t->seen, sizeof t->seen, n == 8 ? "ssl" : "startup");
             buf_drain(b, n);
             continue;
         }

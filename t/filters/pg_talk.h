@@ -12,9 +12,20 @@ struct talk {
     size_t chop; /* bytes per feed; 0: all at once, SIZE_MAX: random pieces */
     unsigned seed;
     bool params_cached; /* the owner knows ParameterStatus already */
+    bool cancelling;    /* FLT_EV_OVER is answered by the test */
     bool upstream_down; /* the owner can reach no server */
-    uint64_t open_id;   /* the question that waits for talk_release() */
+    enum flt_tls tls;
+    bool tls_later; /* the owner's handshake takes its time */
+    bool tls_fails; /* the owner's handshake does */
+    bool again;     /* after a login that failed the owner tries once more */
+    bool need_binding;
+    const char *password; /* NULL: "secret" */
+    struct flt_secured secured;
+    uint64_t open_id; /* the question that waits for talk_release() */
     char open_text[256];
+    bool alone;        /* of the last question */
+    uint32_t types[4]; /* likewise; the first ones */
+    size_t ntypes;
     char events[8192]; /* what the filter told, a line each */
     size_t events_len;
     struct buf pending[2]; /* fed, but not yet taken */

@@ -1,6 +1,7 @@
 #include "filters/bytes.h"
 #include "t/lib/guard.h"
 
+#include <stdio.h>
 #include <string.h>
 
 START_TEST(getters_stay_inside) {
@@ -82,6 +83,43 @@ START_TEST(utf8) {
 }
 END_TEST
 
+/* Eight bytes are looked at together: what is wrong is found at every place among good ones. */
+START_TEST(utf8_everywhere) {
+    static const char *const bad[] = {"\x80", "\xff", "\xc0\x80", "\xed\xa0\x80", ""}; /* the last: a NUL */
+    char text[40];
+    for (size_t len = 1; len <= 24; len++)
+        for (size_t at = 0; at < len; at++) {
+            memset(text, 'a' + (int)(len % 20), sizeof text);
+            text[at] = 0x7f; /* one below the high bit, 0x01 one above NUL: both are good */
+            text[len - 1] = 1;
+            ck_assert(gh_utf8_valid(text, len));
+            memcpy(text + at, "\xc3\xa9", 2);
+            ck_assert(gh_utf8_valid(text, len + 1 > at + 2 ? len + 1 : at + 2));
+            for (size_t b = 0; b < sizeof bad / sizeof *bad; b++) {
+                memset(text, 'a', sizeof text);
+                memcpy(text + at, bad[b], strlen(bad[b]) + (bad[b][0] == '\0'));
+                uint8_t *p = guard_copy(text, len);
+                ck_assert_msg(!gh_utf8_valid(p, len), "vector %zu at %zu of %zu", b, at, len);
+                guard_free(p, len);
+            }
+        }
+}
+END_TEST
+
+START_TEST(decimals) {
+    char text[GH_U64_TEXT], want[32];
+    uint64_t v = 1;
+    for (int i = 0; i < 64; i++, v *= 2)
+        for (uint64_t k = v - 1; k <= v + 1; k++) {
+            size_t n = (size_t)snprintf(want, sizeof want, "%llu", (unsigned long long)k);
+            ck_assert_uint_eq(gh_u64_text(text, k), n);
+            ck_assert_str_eq(text, want);
+        }
+    ck_assert_uint_eq(gh_u64_text(text, UINT64_MAX), 20);
+    ck_assert_str_eq(text, "18446744073709551615");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("bytes");
     TCase *t = tcase_create("all");
@@ -89,6 +127,8 @@ int main(void) {
     tcase_add_test(t, little_and_big);
     tcase_add_test(t, buffer_has_a_ceiling);
     tcase_add_test(t, utf8);
+    tcase_add_test(t, utf8_everywhere);
+    tcase_add_test(t, decimals);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -2,11 +2,12 @@
  *
  * Checked besides memory errors: every position lies inside the text; a text without facts is refused with a reason; whatever a client is
  * told is UTF-8; and of a text that the agent (who may have no temporary tables) is allowed, the parser's own tree names neither what the
- * policy denies nor a function that reads the server's files. */
+ * policy denies nor a function that reads the server's files. Column facts of the same text name every relation that its facts say is read. */
 #include "filters/bytes.h"
 #include "policy/facts.h"
 #include "policy/pg_scan.h"
 #include "policy/policy.h"
+#include "t/policy/columns_text.h"
 
 #include <pg_query.h>
 #include <stdio.h>
@@ -119,7 +120,49 @@ static void check_allowed(const char *sql) {
     pg_query_free_parse_result(r);
 }
 
-static void judge(const char *sql, size_t len, const struct pol_role *agent, const struct pol_role *dba) {
+static void check_uses(const struct pol_columns *c, size_t len) {
+    for (size_t i = 0; i < c->nrelations; i++) {
+        const struct pol_relation_use *r = &c->relations[i];
+        CHECK(r->relation != NULL && pol_columns_of(c, r->relation) == r && (c->complete || !r->complete) && r->system_location <= len);
+        for (size_t k = 0; k < r->relation->ncolumns; k++) {
+            const unsigned all = POL_USE_EXCLUDED * 2 - 1, alone = POL_USE_READ | POL_USE_WRITTEN | POL_USE_EXCLUDED;
+            const struct pol_column_use *u = &r->columns[k];
+            CHECK((u->named & ~all) == 0 && (u->unnamed & ~all) == 0 && u->location <= len);
+            CHECK((u->named & ~alone) == 0 || (u->named & POL_USE_READ) != 0);
+            CHECK((u->unnamed & ~alone) == 0 || (u->unnamed & POL_USE_READ) != 0);
+        }
+    }
+    for (size_t i = 0; i < c->nconjuncts; i++) {
+        const struct pol_conjunct *s = &c->conjuncts[i];
+        CHECK(s->range_var < len && pol_columns_of(c, s->relation) != NULL && s->column != NULL && s->lateral == (s->other != NULL));
+        check_string(s->rest);
+    }
+}
+
+/* nextval('t') names t as well, in a string. */
+static bool is_query(const struct pol_stmt *s) {
+    return s->kind == POL_K_SELECT || s->kind == POL_K_INSERT || s->kind == POL_K_UPDATE || s->kind == POL_K_DELETE ||
+           s->kind == POL_K_MERGE;
+}
+
+static void check_columns(const char *sql, size_t len, const struct pol_facts *f, const struct pol_catalog *cat) {
+    static const char *const path[] = {"public"};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = 1};
+    struct pol_parse_error err;
+    struct pol_columns *c = pol_columns_pg(sql, len, cat, &pins, &err);
+    CHECK(c != NULL);
+    check_uses(c, len);
+    for (size_t i = 0; i < f->nstmts; i++)
+        for (size_t k = 0; k < f->stmts[i].nrelations; k++) {
+            const struct pol_relation *r = &f->stmts[i].relations[k];
+            const struct pol_cat_relation *known = pol_catalog_relation(cat, r->schema != NULL ? r->schema : "public", r->name);
+            if (known != NULL && is_query(&f->stmts[i]) && !f->stmts[i].last_value && (r->access & POL_SELECT) != 0)
+                CHECK(pol_columns_of(c, known) != NULL);
+        }
+    pol_columns_free(c);
+}
+
+static void judge(const char *sql, size_t len, const struct pol_role *agent, const struct pol_role *dba, const struct pol_catalog *cat) {
     struct pol_parse_error err;
     struct pol_verdict v;
     struct pol_facts *f = pol_facts_pg(sql, len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
@@ -132,6 +175,7 @@ static void judge(const char *sql, size_t len, const struct pol_role *agent, con
         return;
     }
     check_facts(f, len);
+    check_columns(sql, len, f, cat);
     pol_judge(dba, f, &v);
     check_verdict(&v);
     pol_judge(agent, f, &v);
@@ -142,12 +186,14 @@ static void judge(const char *sql, size_t len, const struct pol_role *agent, con
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct pol_role *agent, *dba;
+    static struct pol_catalog *cat;
     if (agent == NULL) {
         struct pol_error err;
         struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
         CHECK(p != NULL);
         agent = new_role(p, "agents");
         dba = new_role(p, "dbas");
+        cat = columns_catalog();
         pol_policy_unref(p);
     }
     if (size > TEXT_MAX) return 0;
@@ -157,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sql[size] = '\0';
     struct pg_scan scan;
     if (pg_scan(sql, size, DEPTH_MAX, TEXT_MAX, &scan) == PG_SCAN_OK) CHECK(scan.depth <= DEPTH_MAX && scan.tokens <= size);
-    judge(sql, size, agent, dba);
+    judge(sql, size, agent, dba, cat);
     free(sql);
     return 0;
 }

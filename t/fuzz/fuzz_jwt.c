@@ -2,12 +2,14 @@
  *   t: a token, against a fixed key set;
  *   p: a token's header, payload and signature, not encoded, each on a line, against the same;
  *   s: a payload, which is signed here with a key of our own: its claims are read;
- *   k: a JWK set, and the good tokens against it.
+ *   k: a JWK set, and the good tokens against it;
+ *   d: a discovery document; a: a value of Cache-Control; u: an address.
  * Checked besides memory errors: with the fixed keys nothing verifies but what was signed (ES256 lets anybody give a signature a second form,
  * so the signature itself is not compared); an identity holds what jwt.h promises; a refused key set has a reason. */
 #include "filters/bytes.h"
 #include "spoa/base64url.h"
 #include "spoa/jwt.h"
+#include "spoa/keydoc.h"
 #include "t/fuzz/jwt_good.h"
 
 #include <openssl/bn.h>
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct jwks *fixed, *own;
 static EVP_PKEY *own_key;
 
-static enum jwt_rc verify(const struct jwks *keys, const char *token, size_t len, struct jwt_identity **id) {
+static enum jwt_rc verify(struct jwks *keys, const char *token, size_t len, struct jwt_identity **id) {
     static const char *const audiences[] = {"gatehouse", "other"};
     struct jwt_issuer issuers[] = {{.issuer = "https://idp.example",
                                     .audiences = audiences,
@@ -144,7 +147,25 @@ static void check_keys(const char *data, size_t size) {
     jwt_identity_free(id);
     verify(keys, good_es256, strlen(good_es256), &id);
     jwt_identity_free(id);
-    jwks_free(keys);
+    jwks_unref(keys);
+}
+
+static void check_discovery(const char *data, size_t size) {
+    char err[200], why[200];
+    memset(err, 'x', sizeof err);
+    char *uri = keydoc_jwks_uri(data, size, "https://idp.example", false, err, sizeof err);
+    if (uri == NULL)
+        CHECK(strnlen(err, sizeof err) > 0 && strnlen(err, sizeof err) < sizeof err);
+    else
+        CHECK(strncasecmp(uri, "https://", 8) == 0 && keydoc_url_ok(uri, false, why, sizeof why));
+    free(uri);
+}
+
+static void check_url(const char *data, size_t size) {
+    char err[200], *url = strndup(data, size);
+    CHECK(url != NULL);
+    if (keydoc_url_ok(url, false, err, sizeof err)) CHECK(keydoc_url_ok(url, true, err, sizeof err));
+    free(url);
 }
 
 static void set_up(void) {
@@ -177,6 +198,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     case 'p': check_parts(rest, size - 1); break;
     case 's': check_claims(rest, size - 1); break;
     case 'k': check_keys(rest, size - 1); break;
+    case 'd': check_discovery(rest, size - 1); break;
+    case 'a': CHECK(keydoc_max_age(rest, size - 1) >= -1); break;
+    case 'u': check_url(rest, size - 1); break;
     default: break;
     }
     return 0;

@@ -26,6 +26,8 @@ struct run {
     struct buf allowed;    /* texts that were allowed, each behind its length */
     uint64_t events;       /* a hash of all events */
     size_t server_left;    /* of the server's message at hand */
+    unsigned opened, odd;  /* connections to the server; which of them begin with SSLRequest */
+    bool starttls;         /* its answer is due: one byte */
 };
 
 static void mix(struct run *r, const void *data, size_t len) {
@@ -38,11 +40,32 @@ static bool refused(const char *text, size_t len) {
     return sum % 3 == 1;
 }
 
+static void open_upstream(struct run *r) {
+    r->starttls = r->opened % 2 == r->odd;
+    r->opened++;
+    flt_upstream_open(
+        r->f,
+        &(struct flt_upstream){
+            .user = "u", .password = "p", .database = "d", .allow_cleartext = true, .tls = r->starttls ? FLT_TLS_STARTTLS : FLT_TLS_NONE});
+}
+
 static void on_event(struct run *r, const struct flt_event *ev) {
     static const struct flt_kv params[] = {{"server_version", "15"}};
     mix(r, &ev->kind, sizeof ev->kind);
     switch (ev->kind) {
-    case FLT_EV_LOGIN: flt_login_accept(r->f, &(struct flt_login_ok){ev->login.token_len % 2 == 0 ? params : NULL, 1, 1, 2}); break;
+    case FLT_EV_HELLO:
+        flt_login_ask(r->f,
+                      strlen(ev->login.user) % 8 == 7   ? FLT_ASK_NOTHING
+                      : strlen(ev->login.user) % 8 == 6 ? FLT_ASK_OAUTHBEARER
+                                                        : FLT_ASK_PASSWORD,
+                      "{}");
+        break;
+    case FLT_EV_LOGIN:
+        if (ev->login.too_long || ev->login.discovery)
+            flt_login_refuse(r->f, "28P01", "no", NULL, NULL);
+        else
+            flt_login_accept(r->f, &(struct flt_login_ok){ev->login.token_len % 2 == 0 ? params : NULL, 1, 1, 2});
+        break;
     case FLT_EV_STATEMENT: {
         struct flt_answer a = {.allow = !refused(ev->stmt.text, ev->stmt.len), .sqlstate = "42501", .message = "refused"};
         mix(r, ev->stmt.text, ev->stmt.len);
@@ -50,6 +73,12 @@ static void on_event(struct run *r, const struct flt_event *ev) {
             if (ev->stmt.params[i].data != NULL) mix(r, ev->stmt.params[i].data, ev->stmt.params[i].kept);
         a.copy_in = ev->stmt.len > 4 && strncmp(ev->stmt.text, "copy", 4) == 0;
         a.forget_all_statements = ev->stmt.len > 4 && strncmp(ev->stmt.text, "disc", 4) == 0;
+        a.veil = ev->stmt.len > 4 && strncmp(ev->stmt.text, "veil", 4) == 0;
+        a.limited = ev->stmt.len > 4 && strncmp(ev->stmt.text, "rows", 4) == 0;
+        a.keep_rows = ev->stmt.len % 4;
+        a.keep_bytes = 8 * (ev->stmt.len % 32);
+        a.max_rows = 1;
+        a.max_bytes = ev->stmt.len;
         static const char *const portals[] = {"p", ""};
         a.fetched = portals;
         a.nfetched = ev->stmt.len > 4 && strncmp(ev->stmt.text, "fet", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
@@ -60,9 +89,11 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         flt_answer(r->f, ev->stmt.id, &a);
         break;
     }
-    case FLT_EV_UPSTREAM:
-        flt_upstream_open(r->f, &(struct flt_upstream){.user = "u", .password = "p", .database = "d", .allow_cleartext = true});
+    case FLT_EV_UPSTREAM: open_upstream(r); break;
+    case FLT_EV_UPSTREAM_TLS:
+        flt_upstream_secured(r->f, &(struct flt_secured){.end_point = (const uint8_t *)"0123", .end_point_len = 4});
         break;
+    case FLT_EV_OVER: flt_over(r->f); break;
     case FLT_EV_RESULT: /* field by field: padding has any value */
         mix(r, &ev->result.id, sizeof ev->result.id);
         mix(r, &ev->result.rows, sizeof ev->result.rows);
@@ -73,6 +104,10 @@ static void on_event(struct run *r, const struct flt_event *ev) {
     case FLT_EV_UPSTREAM_LOST: /* that connection is closed: nothing more of it is read */
         buf_reset(&r->pending[FLT_SERVER]);
         r->server_left = 0;
+        if (r->opened % 3 == 1)
+            open_upstream(r); /* once more */
+        else
+            flt_upstream_failed(r->f, "08006", "lost", NULL, false);
         break;
     default: break;
     }
@@ -80,6 +115,10 @@ static void on_event(struct run *r, const struct flt_event *ev) {
 
 /* How much of the server's n pending bytes belongs to the message at hand. */
 static size_t one_message(struct run *r, size_t n) {
+    if (r->starttls) { /* what is behind it comes out of TLS */
+        r->starttls = false;
+        r->server_left = 1;
+    }
     if (r->server_left == 0) {
         struct cur c = cur_of(buf_at(&r->pending[FLT_SERVER]), n);
         uint32_t len = 0;
@@ -123,6 +162,7 @@ static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
         .limits = {.statement = 2000, .reply = 3000, .statements = 5, .portals = 5, .inflight = 9, .params = 40}, .pins = pins, .npins = 1};
     struct cur c = cur_of(data, size);
     memset(r, 0, sizeof *r);
+    r->odd = size > 0 && (data[0] & 2) != 0 ? 0 : 1;
     r->out[0] = r->out[1] = r->pending[0] = r->pending[1] = r->allowed = BUF_INIT(64u << 20);
     r->f = pg_filter_new(&conf);
     CHECK(r->f != NULL);

@@ -1,7 +1,5 @@
 #include "t/policy/facts_text.h"
 
-#include "policy/facts.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +29,7 @@ static void statement(const struct pol_stmt *s, char *out, size_t size) {
         const struct pol_relation *r = &s->relations[i];
         add(out, size, " %s%s%s=", r->schema != NULL ? r->schema : "", r->schema != NULL ? "." : "", r->name);
         add_access(out, size, r->access);
+        if (r->named_rows) add(out, size, "(named)");
     }
     for (size_t i = 0; i < s->nfunctions; i++) {
         const struct pol_function *f = &s->functions[i];
@@ -53,17 +52,16 @@ static void statement(const struct pol_stmt *s, char *out, size_t size) {
         add(out, size, " portal:%s", s->forget_portal);
     if (s->uses_statement != NULL) add(out, size, " uses:%s", s->uses_statement);
     if (s->uses_portal != NULL) add(out, size, " cursor:%s", s->uses_portal);
+    if (s->use_schema != NULL) add(out, size, " use:%s", s->use_schema);
     add(out, size, "%s%s%s%s%s", s->opaque ? " opaque" : "", s->where ? " where" : "", s->reads_only ? "" : " writes",
         s->copy_in ? " in" : "", s->copy_out ? " out" : "");
 }
 
-void facts_text(const char *sql, size_t len, char *out, size_t size) {
-    struct pol_parse_error err;
-    struct pol_facts *f = pol_facts_pg(sql, len, NULL, &err);
+static void text(struct pol_facts *f, const struct pol_parse_error *err, char *out, size_t size) {
     out[0] = '\0';
     if (f == NULL) {
         static const char *const names[] = {"parsed", "syntax", "deep", "large", "encoding", "unknown", "memory"};
-        add(out, size, "!%s %s", names[err.rc], err.text);
+        add(out, size, "!%s %s", names[err->rc], err->text);
         return;
     }
     for (size_t i = 0; i < f->nstmts; i++) {
@@ -71,4 +69,16 @@ void facts_text(const char *sql, size_t len, char *out, size_t size) {
         statement(&f->stmts[i], out, size);
     }
     pol_facts_free(f);
+}
+
+void facts_text(const char *sql, size_t len, char *out, size_t size) {
+    struct pol_parse_error err;
+    struct pol_facts *f = pol_facts_pg(sql, len, NULL, &err);
+    text(f, &err, out, size);
+}
+
+void facts_text_my(const char *sql, size_t len, const struct my_options *o, char *out, size_t size) {
+    struct pol_parse_error err;
+    struct pol_facts *f = pol_facts_my(sql, len, o, &err);
+    text(f, &err, out, size);
 }

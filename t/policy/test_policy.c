@@ -47,12 +47,26 @@ static const char shop[] = "version: 1\n"
                            "    on: [\"*.*\", pg_catalog.pg_locks]\n"
                            "    functions: public.f\n"
                            "  - name: no-secrets\n"
-                           "    groups: [ai-agents, builders, careful]\n"
+                           "    groups: [ai-agents, builders, careful, unpinned-but]\n"
                            "    database: shop\n"
                            "    deny: all\n"
                            "    on: [\"*.staff\", archive.secret_*]\n"
                            "    reason: Salaries are not for agents.\n"
                            "    hint: Ask hr@shop.example.\n"
+                           "  - name: watchers\n"
+                           "    groups: watchers\n"
+                           "    database: shop\n"
+                           "    allow: [select, create]\n"
+                           "    on: [pg_catalog.pg_stat_activity, pg_catalog.pg_locks]\n"
+                           "  - name: listeners\n"
+                           "    groups: [listeners, mute]\n"
+                           "    database: shop\n"
+                           "    allow: notify\n"
+                           "  - name: mute\n"
+                           "    groups: mute\n"
+                           "    database: shop\n"
+                           "    deny: notify\n"
+                           "    reason: Be quiet.\n"
                            "  - name: owners\n"
                            "    groups: [owners]\n"
                            "    database: shop\n"
@@ -66,7 +80,13 @@ static const char shop[] = "version: 1\n"
                            "  - name: settings\n"
                            "    groups: [tuners]\n"
                            "    database: shop\n"
-                           "    allow: [set, notify]\n";
+                           "    allow: [set, notify]\n"
+                           "  - name: unpinned\n"
+                           "    groups: [unpinned, unpinned-but]\n"
+                           "    database: shop\n"
+                           "    allow: all\n"
+                           "    on: \"*.*\"\n"
+                           "    unpin: true\n";
 
 static struct pol_policy *policy(void) {
     struct pol_error e;
@@ -112,6 +132,9 @@ static const struct {
     {"owners", "COPY own.t TO PROGRAM 'x'", "COPY"},
     {"owners", "COPY own.t FROM '/etc/passwd'", "COPY"},
     {"owners", "SET app.who = 'x'", "app.who"},
+    {"dbas", "SET gatehouse.principal = 'x'", "gatehouse.principal"},
+    {"dbas", "SELECT set_config('gatehouse.principal', 'x', true)", "gatehouse.principal"},
+    {"dbas", "RESET ALL", ""},
     {"owners", "NOTIFY c", "NOTIFY"},
     {"agent", "SELECT * FROM orders", ""},
     {"agent", "SELECT * FROM public.orders o JOIN customers c ON o.customer_id = c.id", ""},
@@ -208,6 +231,13 @@ static const struct {
     {"nobody", "SELECT * FROM orders", "select on public.orders"},
     /* settings */
     {"agent", "SET application_name = 'x'", ""},
+    {"agent", "SET gatehouse.principal = 'x'", "gatehouse.principal"},
+    {"agent", "SET LOCAL GateHouse.\"Principal\" TO x", "gatehouse.principal"},
+    {"agent", "RESET gatehouse.principal", ""},
+    {"agent", "SET gatehouse.groups TO DEFAULT", ""},
+    {"agent", "SHOW gatehouse.principal", ""},
+    {"agent", "SELECT current_setting('gatehouse.principal', true)", ""},
+    {"agent", "SELECT set_config('gatehouse.principal', 'x', false)", "gatehouse.principal"},
     {"agent", "SET search_path = public", ""},
     {"agent", "SET search_path = PUBLIC", ""},
     {"agent", "SET search_path = 'public'", ""},
@@ -250,6 +280,24 @@ static const struct {
     {"agent", "SELECT current_setting('server_version_num')", ""},
     {"agent", "SELECT current_setting('primary_conninfo')", "primary_conninfo"},
     {"agent", "SELECT current_setting(x)", "current_setting"},
+    {"agent", "SELECT setting FROM pg_settings WHERE name = 'max_index_keys'", ""},
+    {"agent", "SELECT setting FROM pg_settings WHERE name = 'primary_conninfo'", "pg_settings"},
+    {"agent", "SELECT setting FROM pg_settings WHERE name = 'work_mem' AND setting::int > 0", "pg_settings"},
+    {"builders", "CREATE VIEW build.v AS SELECT * FROM pg_settings WHERE name = 'work_mem'", "pg_settings"},
+    {"agent", "UPDATE pg_settings SET setting = 'evil' WHERE name = 'work_mem'", "pg_settings"},
+    {"agent", "SELECT currval($1)", ""},
+    {"agent", "SELECT setval($1, 1)", "setval"},
+    {"agent", "SELECT set_config('jit', $1, false)", ""},
+    {"agent", "SELECT set_config('search_path', $1, false)", "set_config"},
+    {"dbas", "SELECT set_config('TimeZone', $1, false)", "timezone may not be changed"},
+    {"listeners", "SELECT pg_notify('a', $1)", ""},
+    {"mute", "SELECT pg_notify('a', 'b')", "pg_notify"},
+    /* watchers: a name that pg_catalog has means that one, unless it is created */
+    {"watchers", "SELECT * FROM pg_stat_activity JOIN pg_locks USING (pid)", ""},
+    {"watchers", "SELECT * FROM public.pg_locks", "public.pg_locks"},
+    {"watchers", "SELECT * FROM pg_stat_database", "pg_catalog.pg_stat_database"},
+    {"watchers", "CREATE TABLE pg_locks (i int)", "public.pg_locks"},
+    {"watchers", "SELECT * FROM pg_locks_of_mine", "pg_locks_of_mine"},
     /* builders: rights in one schema */
     {"builders", "CREATE TABLE build.x AS SELECT 1", ""},
     {"builders", "ALTER TABLE build.x RENAME TO y", ""},
@@ -289,6 +337,28 @@ static const struct {
     {"dbas", "SET ROLE postgres", "role"},
     {"dbas", "SELECT * FROM pg_authid", ""},
     {"dbas", "SELECT evil.f(1)", ""},
+    /* a rule that unpins, and what stays pinned all the same */
+    {"unpinned", "SET search_path = evil, \"$user\"", ""},
+    {"unpinned", "SET LOCAL search_path TO ''", ""},
+    {"unpinned", "SELECT set_config('search_path', 'evil', false), pg_catalog.set_config('role', 'x', true)", ""},
+    {"unpinned", "SET ROLE postgres", ""},
+    {"unpinned", "SET SESSION AUTHORIZATION postgres", ""},
+    {"unpinned", "SET row_security = off; SET session_replication_role = replica", ""},
+    {"unpinned", "SET NAMES 'SJIS'", "client_encoding"},
+    {"unpinned", "SELECT set_config('client_encoding', 'SJIS', false)", "client_encoding"},
+    {"unpinned", "SET standard_conforming_strings = off", "standard_conforming_strings"},
+    {"unpinned", "SET search_path = x; SET standard_conforming_strings = off", "standard_conforming_strings"},
+    {"unpinned", "SET backslash_quote = on", "backslash_quote"},
+    {"unpinned", "SET statement_timeout = 0", "statement_timeout"},
+    {"unpinned", "BEGIN READ WRITE", "transaction_read_only"},
+    {"unpinned", "SET TIME ZONE 'Europe/Berlin'", "timezone"},
+    {"unpinned", "UPDATE pg_settings SET setting = 'evil' WHERE name = 'search_path'", "pg_settings"},
+    {"unpinned-but", "SET search_path = evil", "search_path"},
+    {"unpinned-but", "SELECT set_config('search_path', 'evil', false)", "search_path"},
+    {"unpinned-but", "SET ROLE postgres", "role"},
+    {"unpinned-but", "SET SESSION AUTHORIZATION postgres", "session_authorization"},
+    {"unpinned-but", "SET row_security = off", "row_security"},
+    {"unpinned-but", "SET session_replication_role = replica", "session_replication_role"},
     {"readers", "SELECT * FROM orders, hr.x, pg_class, pg_stats", ""},
     {"readers", "SELECT * FROM pg_authid", "pg_authid"},
     {"readers", "SELECT * FROM pg_toast.pg_toast_1", "pg_toast_1"},
@@ -346,6 +416,82 @@ START_TEST(refused_statement_is_named) {
 }
 END_TEST
 
+/* After which statements names may mean something else: a role that is not everything may not judge what follows in such a session. */
+START_TEST(unpins) {
+    static const struct {
+        const char *who, *sql;
+        bool unpins;
+    } all[] = {
+        {"unpinned", "SET search_path = evil", true},
+        {"unpinned", "SELECT 1; SET ROLE x", true},
+        {"unpinned", "SET search_path = public", false},
+        {"unpinned", "SELECT lower(status), pg_get_viewdef(1) FROM orders", false},
+        {"dbas", "DO 'x'", true},
+        {"dbas", "CALL public.p()", true},
+        {"dbas", "SELECT f(1)", true},
+        {"dbas", "SELECT public.lower('x')", true},
+        {"dbas", "SELECT a OPERATOR(public.+) b FROM orders", true},
+        {"dbas", "SELECT set_config(a, b, false) FROM orders", true},
+        {"dbas", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS ''", true},
+        {"dbas", "PREPARE p AS SELECT f(1)", true},
+        {"dbas", "UPDATE orders SET status = 'x'", false},
+        {"agent", "SELECT order_total(1)", false}, /* its owner granted it by name */
+        {"builders", "CALL build.p()", false},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct pol_verdict v;
+        judge_as(all[i].who, "shop", all[i].sql, &v);
+        ck_assert_msg(v.effect == POL_ALLOW && v.unpins == all[i].unpins, "%s: %s", all[i].sql, v.message);
+    }
+}
+END_TEST
+
+START_TEST(who_is_everything) {
+    struct pol_policy *p = policy();
+    static const struct {
+        const char *group;
+        bool everything;
+    } all[] = {{"dbas", true}, {"unpinned", true}, {"unpinned-but", false}, {"careful", false}, {"owners", false}, {"readers", false}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct pol_subject who = {.principal = "x", .groups = &all[i].group, .ngroups = 1};
+        struct pol_role *r = pol_role_new(p, &who, "shop", NULL);
+        struct pol_verdict v;
+        ck_assert_ptr_nonnull(r);
+        ck_assert_msg(pol_role_everything(r) == all[i].everything, "%s", all[i].group);
+        /* a startup packet goes out with the pins whatever the rule says, so it may not ask for another value */
+        ck_assert(!pol_judge_setting(r, "search_path", "evil", &v) && !pol_judge_setting(r, "role", "evil", &v));
+        struct pol_parse_error err;
+        struct pol_facts *f = pol_facts_pg("SET search_path = evil", 22, NULL, &err);
+        ck_assert_ptr_nonnull(f);
+        pol_role_keep_pins(r);
+        pol_judge(r, f, &v);
+        ck_assert_int_eq(v.effect, POL_DENY);
+        pol_facts_free(f);
+        pol_role_free(r);
+    }
+    const char *const both[] = {"unpinned", "builders"}; /* a denial for one of its groups is one for the identity */
+    struct pol_subject who = {.principal = "x", .groups = both, .ngroups = 2};
+    struct pol_role *r = pol_role_new(p, &who, "shop", NULL);
+    ck_assert(r != NULL && !pol_role_everything(r));
+    pol_role_free(r);
+    size_t warned = 0;
+    for (size_t i = 0; i < pol_policy_rules(p); i++)
+        if (pol_policy_rule_unpins(p, i)) warned += strcmp(pol_policy_rule_name(p, i), "unpinned") == 0 ? 1 : 100;
+    ck_assert_uint_eq(warned, 1);
+    pol_policy_unref(p);
+}
+END_TEST
+
+START_TEST(syntax_error_has_a_position) {
+    struct pol_verdict v;
+    judge_as("agent", "shop", "SELECT '\u00e4', 1 FROM orders WHER x", &v);
+    ck_assert_str_eq(v.sqlstate, "42601");
+    ck_assert_uint_eq(v.position, 32); /* in characters, as ErrorResponse's P */
+    judge_as("agent", "shop", "SELECT * FROM staff", &v);
+    ck_assert_uint_eq(v.position, 0);
+}
+END_TEST
+
 #define HEAD "version: 1\ndatabases:\n  shop: {}\nrules:\n"
 #define RULE HEAD "  - name: r\n    groups: [g]\n    database: shop\n"
 static const struct {
@@ -364,8 +510,8 @@ static const struct {
     {HEAD "  - groups: [g]\n", 5, 5, "name"},
     {HEAD "  - name: r\n    group: [g]\n", 6, 5, "did you mean \"groups\""},
     {HEAD "  - name: r\n    groups: [g]\n", 5, 5, "\"database\" is missing"},
-    {RULE, 5, 5, "allow or deny"},
-    {RULE "    allow: select\n    deny: select\n    on: a.b\n", 9, 11, "not both"},
+    {RULE, 5, 5, "allow, deny or ask"},
+    {RULE "    allow: select\n    deny: select\n    on: a.b\n", 9, 11, "make two rules"},
     {RULE "    allow: selct\n    on: a.b\n", 8, 12, "no action"},
     {RULE "    allow: [select, 5]\n    on: a.b\n", 8, 21, "text"},
     {RULE "    allow: []\n", 8, 12, "empty"},
@@ -379,6 +525,11 @@ static const struct {
     {RULE "    allow: select\n    on: pg_temp.*\n", 9, 9, "temp"},
     {RULE "    allow: select\n    on: a.b\n    reason: x\n", 10, 13, "only a deny rule"},
     {RULE "    deny: select\n    on: a.b\n", 5, 5, "reason"},
+    {RULE "    allow: select\n    on: \"*.*\"\n    unpin: true\n", 10, 12, "no name matters"},
+    {RULE "    allow: all\n    on: public.*\n    unpin: true\n", 10, 12, "no name matters"},
+    {RULE "    allow: [read, write, ddl]\n    on: \"*.*\"\n    unpin: true\n", 10, 12, "no name matters"},
+    {RULE "    deny: all\n    on: \"*.*\"\n    reason: x\n    unpin: true\n", 11, 12, "no name matters"},
+    {RULE "    allow: all\n    on: \"*.*\"\n    unpin: yes\n", 10, 12, "true"},
     {RULE "    deny: select\n    on: a.b\n    reason: x\n    functions: a.b\n", 11, 16, "cannot list"},
     {HEAD "  - name: r\n    database: shop\n    allow: select\n    on: a.b\n", 5, 5, "groups or principals"},
     {HEAD "  - name: r\n    groups: []\n    database: shop\n    allow: select\n    on: a.b\n", 6, 13, "empty"},
@@ -438,6 +589,9 @@ int main(void) {
     tcase_add_loop_test(t, verdict, 0, sizeof verdicts / sizeof *verdicts);
     tcase_add_test(t, roles);
     tcase_add_test(t, refused_statement_is_named);
+    tcase_add_test(t, unpins);
+    tcase_add_test(t, who_is_everything);
+    tcase_add_test(t, syntax_error_has_a_position);
     tcase_add_loop_test(t, mistake, 0, sizeof mistakes / sizeof *mistakes);
     tcase_add_test(t, ten_thousand_rules);
     suite_add_tcase(s, t);

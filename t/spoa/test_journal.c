@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char dir[64], note[400], err[600];
@@ -238,6 +239,31 @@ START_TEST(only_shipped_segments_go) {
 }
 END_TEST
 
+/* Old ones go though there is room: when they are shipped, and never the last two. */
+START_TEST(old_segments_go) {
+    conf.segment_bytes = 1000;
+    conf.retain_ms = 3600000;
+    struct jnl *j = must_open();
+    for (int i = 0; i < 5; i++) ck_assert(add(j, 1, 1200)); /* a segment each */
+    uint64_t last = jnl_last_seq(j);
+    char path[120];
+    const struct timespec old[2] = {{.tv_sec = time(NULL) - 7200}, {.tv_sec = time(NULL) - 7200}};
+    for (uint64_t n = 1; n <= last; n++) {
+        snprintf(path, sizeof path, "%s/journal-%016" PRIu64 ".log", dir, n);
+        if (n != 2) ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+    }
+    jnl_shipped(j, 0, true);
+    ck_assert_uint_eq(jnl_first_seq(j), 1);
+    jnl_shipped(j, last, true); /* the second one is young, and what is behind it stays too */
+    ck_assert_uint_eq(jnl_first_seq(j), 2);
+    snprintf(path, sizeof path, "%s/journal-%016d.log", dir, 2);
+    ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+    jnl_shipped(j, last, true);
+    ck_assert_uint_eq(jnl_first_seq(j), last - 1);
+    jnl_close(j);
+}
+END_TEST
+
 START_TEST(full_disk) {
     struct jnl *j = must_open();
     ck_assert(add(j, 2, 20));
@@ -277,6 +303,7 @@ int main(void) {
     tcase_add_test(t, missing_segment_is_refused);
     tcase_add_test(t, one_opener_and_private);
     tcase_add_test(t, only_shipped_segments_go);
+    tcase_add_test(t, old_segments_go);
     tcase_add_test(t, full_disk);
     suite_add_tcase(s, t);
     return run_suite(s);

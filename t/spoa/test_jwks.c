@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *rsa, *rsa_b, *rsa_nameless, *ec, *ec384, *small;
+static char *rsa, *rsa_b, *rsa_nameless, *ec, *ec384, *ec521, *ed, *small;
 static char err[512];
 
 static char *jwk_of(EVP_PKEY *pkey, const char *kid, const char *extra) {
@@ -29,10 +29,12 @@ static void setup(void) {
     rsa_nameless = jwk_of(key, NULL, "");
     ec = jwk_of(EVP_EC_gen("P-256"), "e", "");
     ec384 = jwk_of(EVP_EC_gen("P-384"), "e384", "");
+    ec521 = jwk_of(EVP_EC_gen("P-521"), "e521", "");
+    ed = jwk_of(EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), "ed", "");
     small = jwk_of(EVP_RSA_gen(1024), "s", "");
 }
 static void teardown(void) {
-    char *all[] = {rsa, rsa_b, rsa_nameless, ec, ec384, small};
+    char *all[] = {rsa, rsa_b, rsa_nameless, ec, ec384, ec521, ed, small};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -89,33 +91,63 @@ START_TEST(finds_the_one_key) {
     ck_assert_int_eq(jwks_find(set, JWT_ES256, "a", &key), JWKS_MISMATCH);
     ck_assert_int_eq(jwks_find(set, JWT_RS256, "z", &key), JWKS_UNKNOWN);
     ck_assert_int_eq(jwks_find(set, JWT_RS256, "", &key), JWKS_UNKNOWN);
-    jwks_free(set);
+    jwks_unref(set);
     set = set_of(rsa, rsa_nameless);
     ck_assert_int_eq(jwks_find(set, JWT_RS256, NULL, &key), JWKS_AMBIGUOUS);
     ck_assert_int_eq(jwks_find(set, JWT_ES256, NULL, &key), JWKS_UNKNOWN);
     ck_assert_int_eq(jwks_find(set, JWT_RS256, "", &key), JWKS_UNKNOWN);
-    jwks_free(set);
+    jwks_unref(set);
+}
+END_TEST
+
+/* A key is for every algorithm of its type and curve, or for the one that it names. */
+START_TEST(algorithms_of_a_key) {
+    struct jwks_key key;
+    struct jwks *set = set_of(rsa, ec384);
+    ck_assert_uint_eq(jwks_algs(set, 0), JWT_RS256);
+    ck_assert_str_eq(jwks_kid(set, 1), "e384");
+    ck_assert_uint_eq(jwks_algs(set, 1), JWT_ES384);
+    ck_assert_int_eq(jwks_find(set, JWT_PS256, "a", &key), JWKS_MISMATCH);
+    ck_assert_int_eq(jwks_find(set, JWT_ES256, "e384", &key), JWKS_MISMATCH);
+    jwks_unref(set);
+    set = set_of(rsa_b, ed);
+    ck_assert_uint_eq(jwks_algs(set, 0), JWT_RS256 | JWT_RS384 | JWT_RS512 | JWT_PS256 | JWT_PS384 | JWT_PS512);
+    ck_assert_uint_eq(jwks_algs(set, 1), JWT_EDDSA | JWT_ED25519);
+    ck_assert_int_eq(jwks_find(set, JWT_PS512, "b", &key), JWKS_FOUND);
+    jwks_unref(set);
+    set = set_of(ec521, "");
+    ck_assert_uint_eq(jwks_algs(set, 0), JWT_ES512);
+    ck_assert_ptr_eq(jwks_ref(set), set);
+    jwks_unref(set);
+    ck_assert_uint_eq(jwks_count(set), 1);
+    jwks_unref(set);
 }
 END_TEST
 
 START_TEST(passes_over_what_is_not_for_us) {
     static const char *const others[] = {
-        "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AA\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"AA\"}",
+        "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"ES256\",\"x\":\"AA\"}",
         "{\"kty\":\"oct\",\"k\":\"AAAA\"}",
         "{\"kty\":\"RSA\",\"use\":\"enc\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"use\":7,\"n\":\"AAAA\",\"e\":\"AQAB\"}",
-        "{\"kty\":\"RSA\",\"alg\":\"RS512\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"alg\":\"RSA-OAEP\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"key_ops\":[\"encrypt\"],\"n\":\"AAAA\",\"e\":\"AQAB\"}",
         "{\"kty\":\"RSA\",\"key_ops\":\"verify\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
-        "{\"kty\":\"EC\",\"crv\":\"P-521\"}",
+        "{\"kty\":\"RSA\",\"alg\":\"ES256\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"RSA\",\"alg\":\"HS256\",\"n\":\"AAAA\",\"e\":\"AQAB\"}",
+        "{\"kty\":\"EC\",\"crv\":\"P-384\",\"alg\":\"ES256\",\"x\":\"AA\",\"y\":\"AA\"}",
+        "{\"kty\":\"EC\",\"crv\":\"secp256k1\"}",
+        "{\"kty\":\"EC\",\"crv\":\"p-256\"}",
+        "{\"kty\":\"RSA\",\"alg\":7,\"n\":\"AAAA\",\"e\":\"AQAB\"}",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct jwks *set = set_of(others[i], rsa);
         ck_assert_msg(set != NULL && jwks_count(set) == 1, "%s: %s", others[i], err);
-        jwks_free(set);
+        jwks_unref(set);
         refused(set_of(others[i], ""), "no key that can verify");
     }
-    refused(set_of(ec384, ""), "no key that can verify");
     refused(set_of("", ""), "no key that can verify");
 }
 END_TEST
@@ -131,6 +163,10 @@ START_TEST(refuses_what_is_wrong) {
                    "\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}",
                    ""),
             "not a point on P-256");
+    refused(set_of("{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AAAA\",\"y\":\"AAAA\"}", ""), "not 66 bytes");
+    refused(set_of("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\"}", ""), "not 32 bytes");
+    refused(set_of("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AAAA\",\"d\":\"AAAA\"}", ""), "a private key");
+    refused(set_of("{\"kty\":\"EC\",\"crv\":\"P-384\",\"alg\":\"ES256\",\"d\":\"AAAA\"}", ""), "a private key");
     refused(set_of("7", ""), "not an object");
     refused(set_of("{}", ""), "kty is missing");
     refused(parse("[]"), "not a JSON object");
@@ -158,7 +194,7 @@ START_TEST(from_a_file) {
     struct jwks *set = jwks_load(path, err, sizeof err);
     ck_assert_msg(set != NULL, "%s", err);
     ck_assert_uint_eq(jwks_count(set), 1);
-    jwks_free(set);
+    jwks_unref(set);
     unlink(path);
     refused(jwks_load(path, err, sizeof err), "cannot open the JWKS file /tmp/test_jwks.");
     refused(jwks_load("/", err, sizeof err), "/");
@@ -171,6 +207,7 @@ int main(void) {
     tcase_add_unchecked_fixture(t, setup, teardown);
     tcase_add_test(t, base64url_is_strict);
     tcase_add_test(t, finds_the_one_key);
+    tcase_add_test(t, algorithms_of_a_key);
     tcase_add_test(t, passes_over_what_is_not_for_us);
     tcase_add_test(t, refuses_what_is_wrong);
     tcase_add_test(t, from_a_file);

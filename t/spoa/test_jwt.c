@@ -1,4 +1,6 @@
+#include "spoa/base64url.h"
 #include "spoa/jwt.h"
+#include "spoa/keystore.h"
 #include "t/lib/guard.h"
 #include "t/lib/mint.h"
 
@@ -51,8 +53,8 @@ static void setup(void) {
                                      .leeway = 0};
 }
 static void teardown(void) {
-    jwks_free(both);
-    jwks_free(two);
+    jwks_unref(both);
+    jwks_unref(two);
     EVP_PKEY_free(rsa);
     EVP_PKEY_free(rsa2);
     EVP_PKEY_free(ec);
@@ -121,8 +123,13 @@ static const struct {
     const char *header;
     enum jwt_rc rc;
 } headers[] = {
-    {"{\"alg\":\"RS384\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"RS384\",\"kid\":\"r\"}", JWT_ALG_REFUSED}, /* known, and not on this issuer's list */
     {"{\"alg\":\"PS256\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"EdDSA\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"ES256K\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"HS512\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"None\"}", JWT_ALG_REFUSED},
+    {"{\"alg\":\"\"}", JWT_ALG_REFUSED},
     {"{\"alg\":\"rs256\",\"kid\":\"r\"}", JWT_ALG_REFUSED},
     {"{\"alg\":\"none\"}", JWT_ALG_REFUSED},
     {"{\"kid\":\"r\"}", JWT_BAD_HEADER},
@@ -307,8 +314,355 @@ START_TEST(deep_nesting) {
 }
 END_TEST
 
+/* --- algorithms --- */
+
+static const struct kind {
+    const char *name;
+    int key; /* in keys[] */
+    const EVP_MD *(*digest)(void);
+    int salt;
+} kinds[] = {
+    {"RS256", 0, EVP_sha256, -1}, {"RS384", 0, EVP_sha384, -1}, {"RS512", 0, EVP_sha512, -1},   {"PS256", 0, EVP_sha256, 32},
+    {"PS384", 0, EVP_sha384, 48}, {"PS512", 0, EVP_sha512, 64}, {"ES256", 1, EVP_sha256, -1},   {"ES384", 2, EVP_sha384, -1},
+    {"ES512", 3, EVP_sha512, -1}, {"EdDSA", 4, EVP_sha512, -1}, {"Ed25519", 4, EVP_sha512, -1},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+static EVP_PKEY *keys[5];
+
+static void make_keys(void) {
+    setup();
+    keys[0] = rsa;
+    keys[1] = ec;
+    keys[2] = ec384;
+    keys[3] = EVP_EC_gen("P-521");
+    keys[4] = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+}
+static void drop_keys(void) {
+    EVP_PKEY_free(keys[3]);
+    EVP_PKEY_free(keys[4]);
+    teardown();
+}
+
+static char *signed_by(const char *name, const struct kind *k, EVP_PKEY *key, int salt) {
+    char header[64];
+    snprintf(header, sizeof header, "{\"alg\":\"%s\"}", name);
+    return mint_token_with(header, CLAIMS, key, k->digest(), salt);
+}
+
+/* Verifies and frees the token, against a set of one key, marked with alg ("": not marked), at an issuer that allows algs. */
+static enum jwt_rc judged(char *token, EVP_PKEY *key, const char *alg, unsigned algs) {
+    char text[2048], mark[64] = "", err[256];
+    if (*alg != '\0') snprintf(mark, sizeof mark, ",\"alg\":\"%s\"", alg);
+    char *jwk = mint_jwk(key, NULL, mark);
+    snprintf(text, sizeof text, "{\"keys\":[%s]}", jwk);
+    struct jwks *set = jwks_parse(text, strlen(text), err, sizeof err);
+    ck_assert_msg(set != NULL, "%s", err);
+    struct jwt_issuer one = issuers[0];
+    one.keys = set;
+    one.algs = algs;
+    struct jwt_identity *id;
+    enum jwt_rc rc = jwt_verify(&(struct jwt_conf){&one, 1, 0}, token, strlen(token), NOW, &id);
+    jwt_identity_free(id);
+    jwks_unref(set);
+    free(jwk);
+    free(token);
+    return rc;
+}
+
+START_TEST(every_algorithm) {
+    const struct kind *k = &kinds[_i];
+    EVP_PKEY *key = keys[k->key];
+    unsigned bit = (unsigned)jwa_by_name(k->name)->alg;
+    for (int n = 0; n < 20; n++) /* r and s with zeros in front, too */
+        ck_assert_int_eq(judged(signed_by(k->name, k, key, k->salt), key, "", bit), JWT_OK);
+    ck_assert_int_eq(judged(signed_by(k->name, k, key, k->salt), key, k->name, ~0u), JWT_OK);
+    ck_assert_int_eq(judged(signed_by(k->name, k, key, k->salt), key, "", ~bit), JWT_ALG_REFUSED);
+    char *token = signed_by(k->name, k, key, k->salt), *last = token + strlen(token) - 20;
+    *last = *last == 'A' ? 'B' : 'A';
+    ck_assert_int_eq(judged(token, key, "", bit), JWT_BAD_SIGNATURE);
+    /* The same signature under every other name: the name is signed, but it is not what decides. */
+    for (size_t i = 0; i < KINDS; i++) {
+        if (i == (size_t)_i) continue;
+        bool same_key = kinds[i].key == k->key;
+        enum jwt_rc rc = judged(signed_by(kinds[i].name, k, key, k->salt), key, "", ~0u);
+        if (k->key == 4 && same_key)
+            ck_assert_int_eq(rc, JWT_OK); /* EdDSA and Ed25519 are one */
+        else
+            ck_assert_int_eq(rc, same_key ? JWT_BAD_SIGNATURE : JWT_UNKNOWN_KEY);
+        /* A key that is marked for one algorithm is for no other. */
+        if (same_key) ck_assert_int_eq(judged(signed_by(k->name, k, key, k->salt), key, kinds[i].name, ~0u), JWT_UNKNOWN_KEY);
+    }
+    /* A key of another type or curve, in whose name the token comes. */
+    for (int i = 0; i < 5; i++) {
+        if (i == k->key) continue;
+        ck_assert_int_eq(judged(signed_by(k->name, k, keys[i], i == 0 ? k->salt : -1), keys[i], "", ~0u), JWT_UNKNOWN_KEY);
+        ck_assert_int_eq(judged(signed_by(k->name, k, keys[i], i == 0 ? k->salt : -1), key, "", ~0u), JWT_BAD_SIGNATURE);
+    }
+}
+END_TEST
+
+/* RFC 7518, section 3.5: the salt is as long as the hash. */
+START_TEST(salt_length) {
+    for (size_t i = 3; i <= 5; i++) {
+        const struct kind *k = &kinds[i];
+        for (int salt = 0; salt <= 100; salt++)
+            ck_assert_msg(judged(signed_by(k->name, k, rsa, salt), rsa, "", ~0u) == (salt == k->salt ? JWT_OK : JWT_BAD_SIGNATURE),
+                          "%s with %d", k->name, salt);
+    }
+}
+END_TEST
+
+/* The vector of RFC 8037, appendix A.4. */
+START_TEST(ed25519_vector) {
+    static const char set[] = "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+    static const char text[] = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    static const char sig[] = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    char err[256];
+    uint8_t raw[BASE64URL_DECODED(sizeof sig)];
+    size_t len;
+    struct jwks_key key;
+    struct jwks *keyset = jwks_parse(set, strlen(set), err, sizeof err);
+    ck_assert_msg(keyset != NULL, "%s", err);
+    ck_assert_int_eq(jwks_find(keyset, JWT_EDDSA, NULL, &key), JWKS_FOUND);
+    ck_assert(base64url_decode(sig, strlen(sig), raw, &len));
+    ck_assert(jwa_verify(jwa_of(JWT_EDDSA), key.pkey, raw, len, text, strlen(text)));
+    ck_assert(!jwa_verify(jwa_of(JWT_EDDSA), key.pkey, raw, len, text, strlen(text) - 1));
+    ck_assert(!jwa_verify(jwa_of(JWT_EDDSA), key.pkey, raw, len - 1, text, strlen(text)));
+    jwks_unref(keyset);
+}
+END_TEST
+
+START_TEST(signs_what_it_verifies) {
+    for (size_t i = 0; i < KINDS; i++) {
+        const struct jwa *a = jwa_at(i);
+        uint8_t *sig;
+        size_t len;
+        ck_assert_str_eq(a->name, kinds[i].name);
+        ck_assert(jwa_sign(a, keys[kinds[i].key], "text", 4, &sig, &len));
+        ck_assert(jwa_verify(a, keys[kinds[i].key], sig, len, "text", 4));
+        ck_assert(!jwa_verify(a, keys[(kinds[i].key + 1) % 5], sig, len, "text", 4));
+        OPENSSL_free(sig);
+        ck_assert(!jwa_sign(a, keys[(kinds[i].key + 1) % 5], "text", 4, &sig, &len));
+        ck_assert_ptr_null(sig);
+    }
+    ck_assert_ptr_null(jwa_at(KINDS));
+}
+END_TEST
+
+/* --- claims that the configuration asks for --- */
+
+static const char *const tenants[] = {"t1", "t2"}, *const yes[] = {"true"}, *const levels[] = {"3"}, *const db_scope[] = {"db:use"};
+static const struct jwt_require required[] = {
+    {"tid", tenants, 2}, {"email_verified", yes, 1}, {"x.level", levels, 1}, {"scope", db_scope, 1}, {"amr", db_scope, 1}};
+
+static const struct {
+    size_t which;
+    const char *claims;
+    bool ok;
+} demands[] = {
+    {0, "", false},
+    {0, ",\"tid\":\"t2\"", true},
+    {0, ",\"tid\":\"t3\"", false},
+    {0, ",\"tid\":\"t2 \"", false},
+    {0, ",\"tid\":\"t1 t2\"", false}, /* a list only in scope and scp */
+    {0, ",\"tid\":null", false},
+    {0, ",\"tid\":{\"t1\":1}", false},
+    {1, ",\"email_verified\":true", true},
+    {1, ",\"email_verified\":\"true\"", true},
+    {1, ",\"email_verified\":1", false},
+    {1, ",\"email_verified\":false", false},
+    {2, ",\"x\":{\"level\":3}", true},
+    {2, ",\"x\":{\"level\":3.0}", false},
+    {2, ",\"x\":{\"level\":33}", false},
+    {2, ",\"x\":{\"level\":\"3\"}", true},
+    {2, ",\"x.level\":3", true},
+    {2, ",\"x\":3", false},
+    {3, ",\"scope\":\"openid  db:use\"", true},
+    {3, ",\"scope\":\"db:user db:us\"", false},
+    {3, ",\"scope\":\"\"", false},
+    {3, ",\"scope\":[\"x\",\"db:use\"]", true},
+    {4, ",\"amr\":[\"x\",\"db:use\"]", true},
+    {4, ",\"amr\":[[\"db:use\"]]", false},
+    {4, ",\"amr\":\"x db:use\"", false},
+};
+
+START_TEST(required_claims) {
+    char text[512];
+    snprintf(text, sizeof text, "{" ISS "," AUD "," SUB "," EXP "%s}", demands[_i].claims);
+    issuers[0].required = &required[demands[_i].which];
+    issuers[0].nrequired = 1;
+    ck_assert_msg(try(ES, text, ec, NULL) == (demands[_i].ok ? JWT_OK : JWT_CLAIM_REFUSED), "%s", demands[_i].claims);
+    issuers[0].nrequired = 0;
+}
+END_TEST
+
+static const char *const jobs[] = {"jobs", "nightly"}, *const bots[] = {"bots"};
+static const struct jwt_client clients[] = {{"etl", "etl", jobs, 2}, {"bot", "service-7", bots, 1}, {"any", NULL, bots, 1}};
+
+static const struct {
+    const char *sub, *claims;
+    enum jwt_rc rc;
+    size_t groups;
+} client_tokens[] = {
+    {"etl", ",\"azp\":\"etl\"", JWT_OK, 2},
+    {"etl", ",\"client_id\":\"etl\"", JWT_OK, 2},
+    {"etl", ",\"azp\":\"etl\",\"client_id\":\"etl\"", JWT_OK, 2},
+    {"etl", ",\"cid\":\"etl\"", JWT_OK, 2},
+    {"etl", "", JWT_OK, 0},
+    {"etl", ",\"azp\":\"bot\"", JWT_OK, 0},
+    {"etl", ",\"azp\":\"Etl\"", JWT_OK, 0},
+    {"maria", ",\"azp\":\"etl\"", JWT_OK, 0}, /* a person's, got through the client */
+    {"bot", ",\"azp\":\"bot\"", JWT_OK, 0},
+    {"service-7", ",\"azp\":\"bot\"", JWT_OK, 1},
+    {"maria", ",\"azp\":\"any\"", JWT_OK, 1},
+    {"etl", ",\"azp\":\"etl\",\"groups\":[]", JWT_OK, 0}, /* a token with groups has those */
+    {"etl", ",\"azp\":\"etl\",\"groups\":[\"x\"]", JWT_OK, 1},
+    {"etl", ",\"azp\":\"etl\",\"groups\":null", JWT_BAD_GROUPS, 0},
+    {"etl", ",\"azp\":\"etl\",\"client_id\":\"bot\"", JWT_BAD_CLIENT, 0},
+    {"etl", ",\"azp\":\"etl\",\"appid\":7", JWT_BAD_CLIENT, 0},
+    {"etl", ",\"azp\":\"etl\",\"_claim_names\":{\"groups\":\"src1\"}", JWT_BAD_GROUPS, 0},
+    {"etl", ",\"azp\":\"etl\",\"hasgroups\":true", JWT_BAD_GROUPS, 0},
+    {"etl", ",\"azp\":\"etl\",\"_claim_names\":{\"other\":\"src1\"}", JWT_OK, 2},
+};
+
+START_TEST(client_groups) {
+    char text[512];
+    struct jwt_identity *id;
+    issuers[0].clients = clients;
+    issuers[0].nclients = 3;
+    snprintf(text, sizeof text, "{" ISS "," AUD "," EXP ",\"sub\":\"%s\"%s}", client_tokens[_i].sub, client_tokens[_i].claims);
+    char *token = mint_token(ES, text, ec, NULL);
+    ck_assert_msg(verify(token, &id) == client_tokens[_i].rc, "%s", text);
+    if (id != NULL) ck_assert_msg(id->ngroups == client_tokens[_i].groups, "%s: %zu", text, id->ngroups);
+    jwt_identity_free(id);
+    free(token);
+    issuers[0].nclients = 0;
+}
+END_TEST
+
+START_TEST(attributes) {
+    static const struct jwt_attribute list[] = {
+        {"region", "org.region"}, {"level", "level"}, {"ok", "ok"}, {"space", "kubernetes.io.space"}};
+    static const char *const bad[] = {",\"level\":1.5", ",\"level\":[1]",       ",\"level\":null",
+                                      ",\"level\":{}",  ",\"level\":\"a\\nb\"", ",\"level\":\"a\\u202eb\""};
+    struct jwt_identity *id, *other;
+    char text[1024], value[300];
+    issuers[0].attributes = list;
+    issuers[0].nattributes = 4;
+    char *token = mint_token(ES, "{" ISS "," AUD "," SUB "," EXP ",\"org\":{\"region\":\"eu'; --\"},\"ok\":false}", ec, NULL);
+    ck_assert_int_eq(verify(token, &id), JWT_OK);
+    ck_assert_uint_eq(id->nattributes, 2);
+    ck_assert_str_eq(id->attributes[0].name, "region");
+    ck_assert_str_eq(id->attributes[0].value, "eu'; --");
+    ck_assert_str_eq(id->attributes[1].name, "ok");
+    ck_assert_str_eq(id->attributes[1].value, "false");
+    ck_assert(jwt_identity_same(id, id));
+    free(token);
+    token = mint_token(ES, "{" ISS "," AUD "," SUB "," EXP ",\"org\":{\"region\":\"us\"},\"ok\":false,\"level\":-7}", ec, NULL);
+    ck_assert_int_eq(verify(token, &other), JWT_OK);
+    ck_assert_uint_eq(other->nattributes, 3);
+    ck_assert_str_eq(other->attributes[1].value, "-7");
+    ck_assert(!jwt_identity_same(id, other));
+    other->nattributes = 2;
+    ck_assert(!jwt_identity_same(id, other));
+    other->nattributes = 3;
+    jwt_identity_free(other);
+    jwt_identity_free(id);
+    free(token);
+    token = mint_token(ES, "{" ISS "," AUD "," SUB "," EXP ",\"kubernetes\":{\"x\":1},\"kubernetes.io\":{\"space\":\"s\"}}", ec, NULL);
+    ck_assert_int_eq(verify(token, &id), JWT_OK); /* a name with a dot, and one that only begins like it */
+    ck_assert_uint_eq(id->nattributes, 1);
+    ck_assert_str_eq(id->attributes[0].value, "s");
+    jwt_identity_free(id);
+    free(token);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "{" ISS "," AUD "," SUB "," EXP "%s}", bad[i]);
+        ck_assert_msg(try(ES, text, ec, NULL) == JWT_BAD_ATTRIBUTE, "%s", bad[i]);
+    }
+    memset(value, 'v', sizeof value);
+    for (int n = JWT_ATTRIBUTE_MAX; n <= JWT_ATTRIBUTE_MAX + 1; n++) {
+        snprintf(text, sizeof text, "{" ISS "," AUD "," SUB "," EXP ",\"level\":\"%.*s\"}", n, value);
+        ck_assert_int_eq(try(ES, text, ec, NULL), n == JWT_ATTRIBUTE_MAX ? JWT_OK : JWT_BAD_ATTRIBUTE);
+    }
+    issuers[0].nattributes = 0;
+}
+END_TEST
+
+/* Keys that are fetched, and are not there yet: the caller learns where to wait for them, for this issuer and these causes alone. */
+START_TEST(keys_that_are_fetched) {
+    const struct keysource_conf where = {.issuer = "https://idp.example", .jwks_url = "https://idp.example/keys"};
+    struct keysource *source = keysource_new(&where), *got;
+    struct jwt_issuer one = issuers[0];
+    const struct jwt_conf of_one = {&one, 1, 0};
+    struct jwt_identity *id;
+    char *good = mint_token(RS, CLAIMS, rsa, NULL), *strange = mint_token("{\"alg\":\"RS256\",\"kid\":\"z\"}", CLAIMS, rsa, NULL);
+    char *elsewhere = mint_token(RS, "{\"iss\":\"https://elsewhere.example\"," AUD "," SUB "," EXP "}", rsa, NULL);
+    char *none = mint_token("{\"alg\":\"none\"}", CLAIMS, NULL, NULL);
+    ck_assert_ptr_nonnull(source);
+    ck_assert_int_eq(jwt_verify_from(&of_one, strange, strlen(strange), NOW, &id, &got), JWT_UNKNOWN_KEY);
+    ck_assert_ptr_null(got); /* of a file: nothing to wait for */
+    one.source = source;
+    ck_assert_int_eq(jwt_verify_from(&of_one, strange, strlen(strange), NOW, &id, &got), JWT_UNKNOWN_KEY);
+    ck_assert_ptr_eq(got, source);
+    ck_assert_int_eq(jwt_verify_from(&of_one, good, strlen(good), NOW, &id, &got), JWT_OK);
+    ck_assert_ptr_null(got);
+    jwt_identity_free(id);
+    one.keys = NULL;
+    ck_assert_int_eq(jwt_verify_from(&of_one, good, strlen(good), NOW, &id, &got), JWT_NO_KEYS);
+    ck_assert_ptr_eq(got, source);
+    ck_assert_ptr_null(id);
+    ck_assert_int_eq(jwt_verify_from(&of_one, elsewhere, strlen(elsewhere), NOW, &id, &got), JWT_BAD_ISSUER);
+    ck_assert_ptr_null(got);
+    ck_assert_int_eq(jwt_verify_from(&of_one, none, strlen(none), NOW, &id, &got), JWT_ALG_REFUSED);
+    ck_assert_ptr_null(got);
+    free(good);
+    free(strange);
+    free(elsewhere);
+    free(none);
+    keysource_free(source);
+}
+END_TEST
+
+/* --- ID tokens --- */
+
+static const struct {
+    const char *header, *claims; /* behind iss, sub and exp */
+    enum jwt_rc rc;
+} id_tokens[] = {
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":\"n-1\"", JWT_OK},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\",\"typ\":\"jwt\"}", "\"aud\":[\"page\"],\"nonce\":\"n-1\",\"azp\":\"page\"", JWT_OK},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":[\"page\",\"x\"],\"nonce\":\"n-1\",\"azp\":\"page\"", JWT_OK},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":[\"page\",\"x\"],\"nonce\":\"n-1\"", JWT_BAD_AUDIENCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":\"n-1\",\"azp\":\"x\"", JWT_BAD_AUDIENCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":\"n-1\",\"azp\":null", JWT_BAD_AUDIENCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"gatehouse\",\"nonce\":\"n-1\"", JWT_BAD_AUDIENCE}, /* an access token's */
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\"", JWT_BAD_NONCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":\"n-2\"", JWT_BAD_NONCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":\"n-11\"", JWT_BAD_NONCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}", "\"aud\":\"page\",\"nonce\":[\"n-1\"]", JWT_BAD_NONCE},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\",\"typ\":\"at+jwt\"}", "\"aud\":\"page\",\"nonce\":\"n-1\"", JWT_BAD_TYP},
+    {"{\"alg\":\"RS256\",\"kid\":\"r\"}",
+     "\"aud\":\"page\",\"nonce\":\"n-1\",\"cnf\":{\"x5t#S256\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}", JWT_BAD_BINDING},
+    {"{\"alg\":\"none\"}", "\"aud\":\"page\",\"nonce\":\"n-1\"", JWT_ALG_REFUSED},
+};
+
+START_TEST(id_token) {
+    char claims[512];
+    struct jwt_identity *id;
+    struct keysource *source;
+    const struct jwt_id_wanted wanted = {.client_id = "page", .nonce = "n-1"};
+    snprintf(claims, sizeof claims, "{\"iss\":\"%s\",\"sub\":\"dba\",\"exp\":%d,%s}", issuers[0].issuer, NOW + 60, id_tokens[_i].claims);
+    char *token = mint_token(id_tokens[_i].header, claims, strstr(id_tokens[_i].header, "none") != NULL ? NULL : rsa, NULL);
+    ck_assert_int_eq(jwt_verify_id(&issuers[0], &wanted, token, strlen(token), NOW, &id, &source), id_tokens[_i].rc);
+    ck_assert((id != NULL) == (id_tokens[_i].rc == JWT_OK));
+    jwt_identity_free(id);
+    free(token);
+    ck_assert_uint_eq(issuers[0].naudiences, 2); /* untouched */
+}
+END_TEST
+
 START_TEST(every_cause_has_a_name) {
-    for (int i = JWT_OK; i <= JWT_BAD_GROUPS; i++) {
+    for (int i = JWT_OK; i <= JWT_RC_LAST; i++) {
         ck_assert_str_ne(jwt_rc_name((enum jwt_rc)i), "unknown");
         for (int k = JWT_OK; k < i; k++) ck_assert_str_ne(jwt_rc_name((enum jwt_rc)i), jwt_rc_name((enum jwt_rc)k));
     }
@@ -321,6 +675,7 @@ int main(void) {
     tcase_add_unchecked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 60);
     tcase_add_test(t, good_tokens);
+    tcase_add_loop_test(t, id_token, 0, sizeof id_tokens / sizeof *id_tokens);
     tcase_add_loop_test(t, headers_refused, 0, sizeof headers / sizeof *headers);
     tcase_add_loop_test(t, claims_judged, 0, sizeof payloads / sizeof *payloads);
     tcase_add_test(t, names_are_bounded);
@@ -330,6 +685,18 @@ int main(void) {
     tcase_add_test(t, length_is_bounded);
     tcase_add_test(t, deep_nesting);
     tcase_add_test(t, every_cause_has_a_name);
+    tcase_add_test(t, keys_that_are_fetched);
+    tcase_add_loop_test(t, required_claims, 0, sizeof demands / sizeof *demands);
+    tcase_add_loop_test(t, client_groups, 0, sizeof client_tokens / sizeof *client_tokens);
+    tcase_add_test(t, attributes);
+    suite_add_tcase(s, t);
+    t = tcase_create("algorithms");
+    tcase_add_unchecked_fixture(t, make_keys, drop_keys);
+    tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, every_algorithm, 0, KINDS);
+    tcase_add_test(t, salt_length);
+    tcase_add_test(t, ed25519_vector);
+    tcase_add_test(t, signs_what_it_verifies);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -23,8 +23,10 @@ static struct redis rds;
 static char dir[96], err[600];
 static struct led_conf conf;
 static struct led *led;
+static bool lazy; /* what nobody waits for can wait */
 
 static void setup(void) {
+    lazy = false;
     log_init(LOG_ERROR);
     log_set_level((enum log_level) - 1); /* the failures here are wanted */
     redis_init(&rds);
@@ -61,8 +63,12 @@ static void on_done(void *arg, enum led_status status) {
 static void append(const char *session, uint64_t n, struct call *c) {
     char text[24];
     struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n)};
-    struct led_event ev = {
-        .stream = session != NULL ? LED_SESSION : LED_SESSIONS, .session = session, .type = "statement", .fields = &f, .nfields = 1};
+    struct led_event ev = {.stream = session != NULL ? LED_SESSION : LED_SESSIONS,
+                           .session = session,
+                           .type = "statement",
+                           .fields = &f,
+                           .nfields = 1,
+                           .can_wait = lazy};
     if (c != NULL) sem_init(&c->sem, 0, 0);
     led_append(led, &ev, c != NULL ? on_done : NULL, c);
 }
@@ -136,15 +142,17 @@ START_TEST(an_entry) {
     struct led_field f[] = {{"user", "ann", 3}, {"sql", "SELECT 1", 8}};
     struct call c;
     sem_init(&c.sem, 0, 0);
-    led_append(led, &(struct led_event){LED_SESSION, "s1", "login", f, 2}, on_done, &c);
+    led_append(led, &(struct led_event){LED_SESSION, "s1", "login", f, 2, false}, on_done, &c);
     ck_assert_int_eq(wait_for(&c), LED_OK);
     ck_assert(led_healthy(led));
     redisReply *p = redis_do(&rds, "XRANGE gatehouse:audit:s1 - +");
     ck_assert_uint_eq(p->elements, 1);
     const redisReply *v = p->element[0]->element[1];
-    const char *names[] = {"type", "seq", "node", "time", "user", "sql"}, *values[] = {"login", "1", "n1", NULL, "ann", "SELECT 1"};
-    ck_assert_uint_eq(v->elements, 12);
-    for (size_t i = 0; i < 6; i++) {
+    const char *names[] = {"type", "seq", "node", "time", "prev", "user", "sql"},
+               *values[] = {"login", "1",       "n1", NULL, "0000000000000000000000000000000000000000000000000000000000000000",
+                            "ann",   "SELECT 1"};
+    ck_assert_uint_eq(v->elements, 14);
+    for (size_t i = 0; i < 7; i++) {
         ck_assert_str_eq(v->element[2 * i]->str, names[i]);
         if (values[i] != NULL) ck_assert_str_eq(v->element[2 * i + 1]->str, values[i]);
     }
@@ -163,7 +171,7 @@ START_TEST(binary_values) {
     for (int round = 0; round < 2; round++) {
         struct call c;
         sem_init(&c.sem, 0, 0);
-        led_append(led, &(struct led_event){LED_SESSION, "bin", "statement", f, 4}, on_done, &c);
+        led_append(led, &(struct led_event){LED_SESSION, "bin", "statement", f, 4, false}, on_done, &c);
         ck_assert_int_eq(wait_for(&c), LED_OK);
     }
     /* and the same when it was read back from the journal */
@@ -192,7 +200,7 @@ START_TEST(large_and_too_large) {
     char *big = malloc(len);
     memset(big, 1, len); /* the control character is the worst case in JSON */
     struct led_field f = {"sql", big, 3 << 20};
-    struct led_event ev = {LED_SESSION, "big", "statement", &f, 1};
+    struct led_event ev = {LED_SESSION, "big", "statement", &f, 1, false};
     struct call c;
     sem_init(&c.sem, 0, 0);
     led_append(led, &ev, on_done, &c);
@@ -484,9 +492,9 @@ END_TEST
 
 /* The least rights, as doc/ledger.md gives them. */
 START_TEST(acl_user) {
-    redis_run(&rds,
-              "ACL SETUSER gatehouse on >s3cret resetkeys ~gatehouse:audit:* ~gatehouse:sessions ~gatehouse:auth ~gatehouse:shipped:n1 "
-              "resetchannels -@all +script|load +evalsha +get +set +xadd +xrange +xrevrange");
+    redis_run(&rds, "ACL SETUSER gatehouse on >s3cret resetkeys ~gatehouse:audit:* ~gatehouse:approval:* ~gatehouse:sessions "
+                    "~gatehouse:auth ~gatehouse:shipped:n1 "
+                    "~gatehouse:shipped:n1/* resetchannels -@all +script|load +evalsha +get +set +xadd +xrange +xrevrange +time");
     redis_run(&rds, "ACL SETUSER default resetpass >other");
     conf.redis_user = "gatehouse";
     conf.redis_password = "s3cret";
@@ -501,6 +509,11 @@ START_TEST(acl_user) {
     ck_assert_int_eq(append_wait("s", 3), LED_OK);
     expect("gatehouse:audit:s", "statement", 1, 3);
     close_ledger(1000);
+    conf.slot = 1; /* while another daemon of this node drains */
+    open_ledger();
+    ck_assert_int_eq(append_wait("other", 1), LED_OK);
+    close_ledger(1000);
+    conf.slot = 0;
     redis_run(&rds, "ACL SETUSER gatehouse -xadd");
     conf.timeout_ms = 300;
     open_ledger();
@@ -513,6 +526,71 @@ START_TEST(acl_user) {
     led_why(led, err, sizeof err);
     ck_assert_ptr_nonnull(strstr(err, "WRONGPASS"));
     ck_assert_ptr_null(strstr(err, "wrong"));
+}
+END_TEST
+
+/* What is missing or in the way is found when the connection begins, before any event depends on it, and named with its remedy. */
+static const struct {
+    const char *setup, *undo, *why, *todo;
+} hindrances[] = {
+    {"ACL SETUSER gatehouse -set", NULL, "SET on gatehouse:shipped:n1", "doc/ledger.md"},
+    {"ACL SETUSER gatehouse -xadd", NULL, "XADD on gatehouse:audit:", "doc/ledger.md"},
+    {"ACL SETUSER gatehouse -xrange", NULL, "XRANGE on gatehouse:audit:", "doc/ledger.md"},
+    {"ACL SETUSER gatehouse -xrevrange", NULL, "XREVRANGE on gatehouse:audit:", "doc/ledger.md"},
+    {"ACL SETUSER gatehouse -evalsha", NULL, "evalsha", "doc/ledger.md"},
+    {"ACL SETUSER gatehouse resetkeys ~gatehouse:audit:* ~gatehouse:approval:* ~gatehouse:sessions ~gatehouse:auth ~gatehouse:shipped:n2",
+     NULL, "GET on gatehouse:shipped:n1", "this node's name"},
+    {"ACL SETUSER gatehouse resetkeys ~gatehouse:audit:* ~gatehouse:approval:* ~gatehouse:sessions ~gatehouse:shipped:n1", NULL,
+     "XADD on gatehouse:auth", "doc/ledger.md"},
+    {"SET gatehouse:auth x", "DEL gatehouse:auth", "WRONGTYPE", "rename it"},
+    {"LPUSH gatehouse:shipped:n1 x", "DEL gatehouse:shipped:n1", "WRONGTYPE", "rename it"},
+    {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "OOM ", "maxmemory"},
+    {"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY", "primary"},
+};
+START_TEST(hindrance) {
+    redis_run(&rds, "ACL SETUSER gatehouse on >s3cret resetkeys ~gatehouse:audit:* ~gatehouse:approval:* ~gatehouse:sessions "
+                    "~gatehouse:auth ~gatehouse:shipped:n1 "
+                    "resetchannels -@all +script|load +evalsha +get +set +xadd +xrange +xrevrange");
+    redis_run(&rds, hindrances[_i].setup);
+    conf.redis_user = "gatehouse";
+    conf.redis_password = "s3cret";
+    open_ledger();
+    wait_healthy(false);
+    led_why(led, err, sizeof err);
+    ck_assert_msg(strstr(err, hindrances[_i].why) != NULL, "%s: %s", hindrances[_i].setup, err);
+    ck_assert_msg(strstr(led_todo(led), hindrances[_i].todo) != NULL, "%s: %s: do %s", hindrances[_i].setup, err, led_todo(led));
+    if (hindrances[_i].undo == NULL) return;
+    redis_run(&rds, hindrances[_i].undo);
+    wait_healthy(true);
+    ck_assert_str_eq(led_todo(led), "");
+    ck_assert_int_eq(append_wait("s", 1), LED_OK);
+}
+END_TEST
+
+/* The numbers of /metrics: what waits for Redis, since when, and what was turned away. */
+START_TEST(stats) {
+    struct led_stats st;
+    open_ledger();
+    ck_assert_int_eq(append_wait("s", 1), LED_OK);
+    do led_stats(led, &st);
+    while (st.unshipped != 0 || !st.redis_up);
+    ck_assert_uint_eq(st.events, 1);
+    ck_assert_uint_eq(st.oldest_ms, 0);
+    ck_assert_uint_gt(st.journal_bytes, 0);
+    kill(rds.pid, SIGSTOP); /* so that this one is taken, and cannot be shipped any more */
+    led_append(led, &(struct led_event){.stream = LED_SESSIONS, .type = "x"}, NULL, NULL);
+    redis_kill(&rds);
+    wait_healthy(false);
+    ck_assert_int_eq(append_wait("s", 2), LED_UNAVAILABLE);
+    do led_stats(led, &st);
+    while (st.refused == 0 || st.redis_up);
+    ck_assert_uint_ge(st.unshipped, 1);
+    ck_assert_uint_gt(st.unshipped_bytes, 0);
+    ck_assert_uint_gt(st.oldest_ms, 1600000000000u);
+    ck_assert_uint_eq(st.failed, 0);
+    ck_assert_uint_eq(st.dropped, 0);
+    led_why(led, err, sizeof err);
+    ck_assert_msg(strstr(led_todo(led), "start Redis") != NULL, "%s: do %s", err, led_todo(led));
 }
 END_TEST
 
@@ -538,6 +616,26 @@ START_TEST(journal_mode) {
     ck_assert_int_eq(append_wait("s", n + 1), LED_OK);
     close_ledger(5000);
     expect("gatehouse:audit:s", "statement", 1, n + 1);
+}
+END_TEST
+
+/* The thread may be awake, dozing, or fast asleep when an event comes that can wait: it goes all the same, in order, and alone if need be. */
+START_TEST(what_can_wait_is_not_forgotten) {
+    uint64_t n = 0;
+    conf.mode = _i == 0 ? LED_STRICT : LED_JOURNAL;
+    open_ledger();
+    lazy = true;
+    for (int round = 0; round < 100; round++) {
+        if (round % 3 != 0) ck_assert_int_eq(append_wait("s", ++n), LED_OK);
+        nap(round % 9);
+        append("s", ++n, NULL);
+        if (round % 4 == 0) append("s", ++n, NULL);
+        ck_assert(led_wait(led, 10000)); /* not before the last one is there */
+        ck_assert_uint_eq(shipped("n1"), n);
+    }
+    append("s", ++n, NULL);
+    close_ledger(10000);
+    expect("gatehouse:audit:s", "statement", 1, n);
 }
 END_TEST
 
@@ -601,7 +699,7 @@ static void child(uint64_t from) {
     for (uint64_t n = from;; n++) {
         char text[24];
         struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n)};
-        led_append(led, &(struct led_event){LED_SESSION, "s", "statement", &f, 1}, note_ok, (void *)(uintptr_t)n);
+        led_append(led, &(struct led_event){LED_SESSION, "s", "statement", &f, 1, false}, note_ok, (void *)(uintptr_t)n);
         if (n % 16 == 0) nap(1);
     }
 }
@@ -692,7 +790,10 @@ int main(void) {
     tcase_add_test(t, connection_is_closed);
     tcase_add_test(t, redis_says_no);
     tcase_add_test(t, acl_user);
+    tcase_add_loop_test(t, hindrance, 0, (int)(sizeof hindrances / sizeof *hindrances));
+    tcase_add_test(t, stats);
     tcase_add_test(t, journal_mode);
+    tcase_add_loop_test(t, what_can_wait_is_not_forgotten, 0, 2);
     tcase_add_test(t, journal_mode_does_not_wait_for_a_hanging_redis);
     tcase_add_test(t, full_disk);
     tcase_add_test(t, daemon_killed_strict);

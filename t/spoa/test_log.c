@@ -105,6 +105,20 @@ START_TEST(lines_do_not_mix) {
 }
 END_TEST
 
+START_TEST(repeated_causes_are_held_back) {
+    unsigned more = 7;
+    ck_assert(log_due("one", &more));
+    ck_assert_uint_eq(more, 0);
+    ck_assert(!log_due("one", &more));
+    ck_assert(!log_due("one", &more));
+    ck_assert(log_due("two", &more));
+    ck_assert_uint_eq(more, 0);
+    /* More causes than are remembered: the oldest may be said again, and nothing breaks. */
+    for (int i = 0; i < 1000; i++) ck_assert(log_due(log_fmt("cause %d", i), &more));
+    ck_assert(!log_due("cause 999", &more));
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("log");
     TCase *t = tcase_create("log");
@@ -113,6 +127,7 @@ int main(void) {
     tcase_add_test(t, long_values_are_cut);
     tcase_add_test(t, fmt_keeps_eight);
     tcase_add_test(t, lines_do_not_mix);
+    tcase_add_test(t, repeated_causes_are_held_back);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -60,6 +60,26 @@ START_TEST(keys) {
 }
 END_TEST
 
+/* MySQL's connections: ids that were drawn before, for their owners, and for nobody by a secret. */
+START_TEST(owned_keys) {
+    struct registry_target t = {NULL, 7}, found = {NULL, 0};
+    uint32_t pid, secret;
+    ck_assert(!registry_key_taken(r, 5));
+    ck_assert(registry_key_add(r, &t, 5, "issuer\nann"));
+    ck_assert(registry_key_taken(r, 5));
+    ck_assert(!registry_key_add(r, &t, 5, "issuer\nbob"));
+    ck_assert(registry_key_owned(r, 5, "issuer\nann", &found));
+    ck_assert_uint_eq(found.serial, 7);
+    ck_assert(!registry_key_owned(r, 5, "issuer\nbob", &found));
+    ck_assert(!registry_key_owned(r, 6, "issuer\nann", &found));
+    ck_assert(registry_key_new(r, &t, &pid, &secret));
+    ck_assert(!registry_key_owned(r, pid, "issuer\nann", &found)); /* PostgreSQL's are known by their secret alone */
+    registry_key_drop(r, 5);
+    ck_assert(!registry_key_owned(r, 5, "issuer\nann", &found));
+    registry_key_drop(r, pid);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("registry");
     TCase *t = tcase_create("registry");
@@ -67,6 +87,7 @@ int main(void) {
     tcase_add_test(t, total);
     tcase_add_test(t, principals);
     tcase_add_test(t, keys);
+    tcase_add_test(t, owned_keys);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -2,6 +2,7 @@
 #include "spoa/startup.h"
 #include "t/lib/guard.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ static void setup(void) {
     pol_error_format(&err, text, sizeof text);
     ck_assert_msg(p != NULL, "%s", text);
     const char *const groups[] = {"g"};
-    const struct pol_subject who = {"a@x", groups, 1};
+    const struct pol_subject who = {.principal = "a@x", .groups = groups, .ngroups = 1};
     const struct pol_pins pins = {.search_path = path, .nsearch_path = 1};
     role = pol_role_new(p, &who, "shop", &pins);
     pol_policy_unref(p);
@@ -121,13 +122,84 @@ START_TEST(upstream) {
     struct flt_kv out[16];
     struct startup *s = startup_read(role, &db, kv, 2, &why);
     ck_assert_ptr_nonnull(s);
-    ck_assert_uint_eq(startup_upstream(s, &db, out, 16), 5);
+    char a[] = "dbas", b[] = "a \"b\\c\"", *groups[] = {a, b};
+    struct startup_who who = {.session = "S1", .principal = "ann@x", .groups = groups, .ngroups = 2};
+    ck_assert_uint_eq(startup_upstream(s, &db, &who, out, 16), 8);
     ck_assert_str_eq(out[0].name, "client_encoding");
     ck_assert_str_eq(out[0].value, "UTF8");
     ck_assert_str_eq(out[2].value, "\"public\"");
-    ck_assert_str_eq(out[4].value, "app");
-    ck_assert_uint_eq(startup_upstream(s, &db, out, 2), 2);
+    ck_assert_str_eq(out[3].value, "S1");
+    ck_assert_str_eq(out[4].name, "gatehouse.principal");
+    ck_assert_str_eq(out[4].value, "ann@x");
+    ck_assert_str_eq(out[5].value, "[\"dbas\",\"a \\\"b\\\\c\\\"\"]");
+    ck_assert_str_eq(out[7].value, "app");
+    ck_assert_uint_eq(startup_upstream(s, &db, &who, out, 2), 2);
     startup_free(s);
+}
+END_TEST
+
+/* As many as there is room for, or none. */
+START_TEST(many_groups) {
+    struct startup s = {0};
+    struct flt_kv out[16];
+    char name[2049], *groups[] = {name};
+    struct startup_who who = {.session = "S1", .principal = "ann@x", .groups = groups};
+    startup_upstream(&s, &db, &who, out, 16);
+    ck_assert_str_eq(out[5].value, "[]");
+    who.ngroups = 1;
+    for (size_t len = 1; len < sizeof name; len++) {
+        memset(name, len % 2 == 0 ? 'x' : '"', len);
+        name[len] = '\0';
+        startup_upstream(&s, &db, &who, out, 16);
+        size_t n = strlen(out[5].value);
+        ck_assert(n == 0 || (n == 4 + len * (len % 2 == 0 ? 1 : 2) && n < sizeof who.groups_text));
+        ck_assert(n == 0 || out[5].value[n - 1] == ']');
+    }
+    ck_assert_str_eq(out[5].value, "");
+}
+END_TEST
+
+START_TEST(label) {
+    char name[100], out[STARTUP_LABEL];
+    struct startup_who who = {.session = "S1", .principal = "ann lee@x"};
+    static const struct {
+        const char *template, *client, *want;
+    } cases[] = {{"%{principal} %{client}", "psql", "ann_lee@x psql"},
+                 {"gh:%{principal}/%{session} (%{client})", "", "gh:ann_lee@x/S1 ()"},
+                 {"%{principal} %{client}", "\xc3\xa9 %{session}\n'", "ann_lee@x ?? %{session}?'"},
+                 {"%{principal}", "psql", "ann_lee@x"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        startup_label(cases[i].template, &who, cases[i].client, out);
+        ck_assert_str_eq(out, cases[i].want);
+    }
+    memset(name, 'p', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    who.principal = name;
+    startup_label("%{principal} %{client}", &who, "ann@x", out);
+    ck_assert_uint_eq(strlen(out), 63);
+    ck_assert_ptr_null(strchr(out, ' '));
+    /* it takes the place of the client's */
+    const struct conf_database labelled = {.name = "shop", .search_path_text = "p", .application_name = "%{principal} %{client}"};
+    struct startup s = {.n = 1, .kv = {{"Application_Name", "root"}}};
+    struct flt_kv kv[16];
+    who.principal = "ann@x";
+    ck_assert_uint_eq(startup_upstream(&s, &labelled, &who, kv, 16), 7);
+    ck_assert_str_eq(kv[6].value, "ann@x root");
+}
+END_TEST
+
+/* Nobody says who it is but Gatehouse. */
+START_TEST(forged) {
+    static const char *const names[] = {"gatehouse.principal", "GateHouse.Principal", "gatehouse.groups", "gatehouse.session",
+                                        "gatehouse.anything"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char option[100];
+        refused(names[i], "root", "42501");
+        snprintf(option, sizeof option, "-c %s=root", names[i]);
+        refused("options", option, "42501");
+        snprintf(option, sizeof option, "--%s=root", names[i]);
+        refused("options", option, "42501");
+    }
 }
 END_TEST
 
@@ -151,15 +223,16 @@ START_TEST(overlay) {
         struct pol_verdict why = {0};
         struct startup *s = read_one(cases[i].name, cases[i].value, &why);
         ck_assert_msg(s != NULL, "%s: %s", cases[i].name, why.message);
-        ck_assert_ptr_null(paramcache_get(c, "shop"));
-        paramcache_put(c, "shop", reported, 3);
-        struct paramset *set = paramcache_get(c, "shop");
+        ck_assert_ptr_null(paramcache_get(c, "shop", "gate"));
+        paramcache_put(c, "shop", "gate", reported, 3);
+        ck_assert_ptr_null(paramcache_get(c, "shop", "other"));
+        struct paramset *set = paramcache_get(c, "shop", "gate");
         ck_assert_ptr_nonnull(set);
         ck_assert_msg(startup_overlay(s, set) == cases[i].known, "case %zu", i);
         if (cases[i].known) ck_assert_str_eq(set->kv[cases[i].at].value, cases[i].shown);
         free(set);
         paramcache_forget(c, "shop");
-        ck_assert_ptr_null(paramcache_get(c, "shop"));
+        ck_assert_ptr_null(paramcache_get(c, "shop", "gate"));
         startup_free(s);
         paramcache_free(c);
     }
@@ -175,6 +248,9 @@ int main(void) {
     tcase_add_test(t, options);
     tcase_add_test(t, pins);
     tcase_add_test(t, upstream);
+    tcase_add_test(t, many_groups);
+    tcase_add_test(t, forged);
+    tcase_add_test(t, label);
     tcase_add_test(t, overlay);
     suite_add_tcase(s, t);
     return run_suite(s);

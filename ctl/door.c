@@ -1,0 +1,198 @@
+#include "config.h"
+
+#include "ctl/door_int.h"
+
+#include "filters/bytes.h"
+#include "spoa/visible.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define TOKEN_MAX (60u << 10)
+#define WAIT_S    30
+
+const char *door_socket(const char *option) {
+    const char *env = getenv("GATEHOUSE_ADMIN");
+    return option != NULL ? option : env != NULL && env[0] != '\0' ? env : DOOR_DEFAULT;
+}
+
+bool door_seconds(const char *text, long long *out) {
+    static const struct {
+        char unit;
+        long long seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char *end;
+    long long n = text[0] >= '1' && text[0] <= '9' ? strtoll(text, &end, 10) : 0;
+    for (size_t i = 0; n > 0 && n <= 31536000 && i < sizeof units / sizeof *units; i++)
+        if (end[0] == units[i].unit && end[1] == '\0' && n <= 31536000 / units[i].seconds) {
+            *out = n * units[i].seconds;
+            return true;
+        }
+    fprintf(stderr, "gatehousectl: \"%.40s\" is no time as 30s, 15m, 2h or 1d, of a year at most\n", text);
+    return false;
+}
+
+/* --- the token --- */
+
+void door_token_free(char *token) {
+    if (token == NULL) return;
+    gh_wipe(token, strlen(token));
+    free(token);
+}
+
+char *door_token(const char *path) {
+    static const char chars[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    char *token = calloc(1, TOKEN_MAX + 1);
+    if (fd < 0 || token == NULL) {
+        fprintf(stderr, "gatehousectl: cannot read the token's file %s: %s\n", path, strerror(errno));
+        free(token);
+        return NULL;
+    }
+    size_t len = 0;
+    for (ssize_t n; len < TOKEN_MAX && (n = read(fd, token + len, TOKEN_MAX - len)) > 0;) len += (size_t)n;
+    if (fd != STDIN_FILENO) close(fd);
+    while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL) token[--len] = '\0';
+    if (len > 0 && len < TOKEN_MAX && strspn(token, chars) == len) return token;
+    fprintf(stderr, "gatehousectl: %s does not hold one token and nothing else\n", path);
+    gh_wipe(token, TOKEN_MAX);
+    free(token);
+    return NULL;
+}
+
+/* --- the request --- */
+
+static int dial(const char *path) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct timeval wait = {WAIT_S, 0};
+    if (strlen(path) >= sizeof un.sun_path) {
+        fprintf(stderr, "gatehousectl: the path %s is too long for a Unix socket\n", path);
+        return -1;
+    }
+    memcpy(un.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == 0 && connect(fd, (const struct sockaddr *)&un, sizeof un) == 0)
+        return fd;
+    fprintf(stderr,
+            "gatehousectl: cannot reach the daemon's admin door at %s: %s\n"
+            "    do: see that gatehouse runs with \"admin\" in its configuration, and name its socket with --socket or GATEHOUSE_ADMIN\n",
+            path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static bool send_all(int fd, const struct buf *b) {
+    const uint8_t *p = buf_at(b);
+    for (size_t left = buf_used(b); left > 0;) {
+        ssize_t n = send(fd, p, left, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        p += n;
+        left -= (size_t)n;
+    }
+    return true;
+}
+
+static bool exchange(int fd, const char *path, const json_t *body, const char *token, struct buf *answer) {
+    struct buf b = BUF_INIT((size_t)1 << 20);
+    char length[96], *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    buf_str(&b, body == NULL ? "GET " : "POST ");
+    buf_str(&b, path);
+    buf_str(&b, " HTTP/1.1\r\nHost: gatehouse\r\n");
+    if (token != NULL) {
+        buf_str(&b, "Authorization: Bearer ");
+        buf_str(&b, token);
+        buf_str(&b, "\r\n");
+    }
+    if (body != NULL) {
+        snprintf(length, sizeof length, "Content-Type: application/json\r\nContent-Length: %zu\r\n", text == NULL ? 0 : strlen(text));
+        buf_str(&b, length);
+    }
+    buf_str(&b, "\r\n");
+    buf_str(&b, text);
+    bool ok = !b.failed && (body == NULL || text != NULL) && send_all(fd, &b);
+    if (b.data != NULL) gh_wipe(b.data, b.cap);
+    buf_free(&b);
+    free(text);
+    while (ok) {
+        uint8_t *room = buf_reserve(answer, 65536);
+        ssize_t n = room == NULL ? -1 : recv(fd, room, 65536, 0);
+        if (n < 0 && room != NULL && errno == EINTR) continue;
+        if (n < 0) ok = false;
+        if (n <= 0) break;
+        buf_commit(answer, (size_t)n);
+    }
+    return ok;
+}
+
+/* The status and the body; 0 when it is no answer. */
+static int read_answer(const struct buf *b, json_t **out) {
+    const char *p = (const char *)buf_at(b), *head = memmem(p, buf_used(b), "\r\n\r\n", 4);
+    if (head == NULL || buf_used(b) < 12 || memcmp(p, "HTTP/1.1 ", 9) != 0) return 0;
+    int status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
+    *out = json_loadb(head + 4, buf_used(b) - (size_t)(head + 4 - p), 0, NULL);
+    return *out == NULL ? 0 : status;
+}
+
+static int exit_status(int http) {
+    switch (http) {
+    case 200: return DOOR_OK;
+    case 400: return DOOR_USAGE;
+    case 401:
+    case 403: return DOOR_REFUSED;
+    case 404: return DOOR_UNKNOWN;
+    case 409: return DOOR_OVER;
+    default: return DOOR_FAILED;
+    }
+}
+
+static int ask_socket(const char *socket, const char *path, const json_t *body, const char *token, json_t **out) {
+    struct buf answer = BUF_INIT(DOOR_ANSWER_MAX);
+    int fd = dial(socket);
+    if (fd < 0) return -1;
+    int http = exchange(fd, path, body, token, &answer) ? read_answer(&answer, out) : 0;
+    close(fd);
+    buf_free(&answer);
+    return http;
+}
+
+int door_ask(const char *socket, const char *path, const json_t *body, const char *token, json_t **out) {
+    *out = NULL;
+    int http = door_url.base[0] != '\0' ? door_url_exchange(path, body, token, out) : ask_socket(socket, path, body, token, out);
+    if (http < 0) return DOOR_FAILED;
+    int rc = *out == NULL ? DOOR_FAILED : exit_status(http);
+    if (rc == DOOR_OK) return rc;
+    const char *error = json_string_value(json_object_get(*out, "error")), *todo = json_string_value(json_object_get(*out, "do"));
+    fprintf(stderr, "gatehousectl: %s\n", error != NULL ? error : "the daemon's answer cannot be read");
+    if (todo != NULL) fprintf(stderr, "    do: %s\n", todo);
+    json_decref(*out);
+    *out = NULL;
+    return rc;
+}
+
+/* --- output --- */
+
+void door_print(const char *text, bool line) {
+    struct buf b = BUF_INIT((size_t)8 << 20);
+    if (text == NULL) return;
+    if (line)
+        visible_line(&b, text, strlen(text), b.max);
+    else
+        visible_put(&b, text, strlen(text), b.max);
+    fwrite(buf_at(&b), 1, buf_used(&b), stdout);
+    buf_free(&b);
+}
+
+void door_print_json(const json_t *o) {
+    json_dumpf(o, stdout, JSON_INDENT(2));
+    putchar('\n');
+}

@@ -1,0 +1,30 @@
+/* gatehousectl's side of the admin door (spoa/admin.h): one request over its Unix socket. */
+#ifndef GH_CTL_DOOR_H
+#define GH_CTL_DOOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { DOOR_OK = 0, DOOR_FAILED = 1, DOOR_USAGE = 2, DOOR_REFUSED = 3, DOOR_UNKNOWN = 4, DOOR_OVER = 5 }; /* exit statuses */
+
+#define DOOR_DEFAULT "/var/lib/gatehouse/admin.sock"
+/* The socket: the option's value, else $GATEHOUSE_ADMIN, else DOOR_DEFAULT. */
+const char *door_socket(const char *option);
+/* From now on door_ask() asks the API beside the page at this address instead, https://NAME[:PORT]; about approvals alone, and each question needs a
+ * token. ca: a PEM file of authorities; NULL: the system's. Both must stay. False and a message on stderr. */
+bool door_use_url(const char *url, const char *ca);
+/* A time as 30s, 15m, 2h or 1d, in seconds from 1 to a year. False and a message on stderr. */
+bool door_seconds(const char *text, long long *out);
+/* The token in a file ("-": standard input), which the caller frees with door_token_free(); NULL and a message on stderr. */
+char *door_token(const char *path);
+void door_token_free(char *token);
+/* One request; body NULL: GET, else POST; token may be NULL. The exit status, with *out the answer (a new reference) for DOOR_OK; for others, where
+ * there is an answer, its error has been printed. */
+int door_ask(const char *socket, const char *path, const json_t *body, const char *token, json_t **out);
+/* Prints a text of the answer for a terminal: what cannot be seen is spelt. */
+void door_print(const char *text, bool line);
+/* Prints o as JSON and a newline. */
+void door_print_json(const json_t *o);
+
+#endif

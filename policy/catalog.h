@@ -1,0 +1,87 @@
+/* What a database's catalog says of its relations, types and functions: one immutable object, read by the rewriter and by the column facts.
+ *
+ * Its text form is one JSON value a line: a head, then types, relations and functions in any order, then an end that counts them:
+ *   {"gatehouse_catalog":1,"server":150018,"database":"shop"}
+ *   {"type":23,"schema":"pg_catalog","name":"int4","kind":"b","category":"N","base":0,"array":false}
+ *   {"relation":16385,"schema":"public","name":"customers","kind":"r","columns":[["id",1,23,"integer","n"]],"key":[1],"parents":[],
+ *    "definition":null,"reads":[],"row_security":false,"security_barrier":false}          (on one line)
+ *   {"function":1299,"schema":"pg_catalog","name":"now","returns":1184,"args":[],"kind":"f","volatility":"s","flags":"ls"}
+ *   {"end":3}
+ * A column's letters: n not null, g generated, a GENERATED ALWAYS AS IDENTITY, c of another collation than the database's. A function's: l leakproof,
+ * s strict, r returns a set, d security definer, v variadic, q written in SQL. "parents" and "reads" hold oids of other relations in the text. pol_catalog_sql() makes it. */
+#ifndef GH_POLICY_CATALOG_H
+#define GH_POLICY_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a text may hold. More is an error: a catalog that is cut would hide relations. */
+#define POL_CAT_RELATIONS 100000u
+#define POL_CAT_COLUMNS   4000000u
+#define POL_CAT_TYPES     400000u
+#define POL_CAT_FUNCTIONS 200000u
+#define POL_CAT_BYTES     (512u << 20)
+
+struct pol_cat_column { /* pg_attribute, without dropped ones, in the order of attnum */
+    const char *name;
+    int16_t number;
+    uint32_t type;   /* pg_type.oid */
+    const char *typ; /* format_type(atttypid, atttypmod) with search_path empty: "character varying(120)", "public.mood" */
+    bool not_null, generated, identity_always, collated;
+};
+struct pol_cat_relation {
+    uint32_t oid;
+    const char *schema, *name;
+    char kind; /* relkind: r p v m f S c */
+    const struct pol_cat_column *columns;
+    size_t ncolumns;
+    const int16_t *key; /* attnums of the primary key; NULL without one */
+    size_t nkey;
+    const struct pol_cat_relation *const *parents; /* inheritance and partitions: direct parents */
+    size_t nparents;
+    const char *definition;                      /* views and materialised views: pg_get_viewdef with search_path empty; else NULL */
+    const struct pol_cat_relation *const *reads; /* views: relations their rules depend on (pg_depend), direct */
+    size_t nreads;
+    bool row_security, security_barrier;
+};
+struct pol_cat_type {
+    uint32_t oid;
+    const char *schema, *name;
+    char kind, category; /* typtype b c d e m r p; typcategory */
+    uint32_t base;       /* domain: its base type; array: its element; composite: its relation's oid; else 0 */
+    bool array;
+};
+struct pol_cat_function {
+    const char *schema, *name;
+    uint32_t oid, returns; /* pg_proc.oid, prorettype */
+    const uint32_t *args;  /* proargtypes */
+    size_t nargs;
+    char kind, volatility; /* prokind f p a w; provolatile i s v */
+    bool leakproof, strict, set, definer, variadic;
+    bool sql_language;
+};
+struct pol_catalog; /* immutable after loading; reference-counted (atomic): may be shared by threads */
+
+/* From its text. NULL and a sentence in err: the line, and what is wrong with it. */
+struct pol_catalog *pol_catalog_parse(const char *json, size_t len, char *err, size_t errlen);
+struct pol_catalog *pol_catalog_ref(struct pol_catalog *c);
+void pol_catalog_unref(struct pol_catalog *c); /* NULL is fine */
+const char *pol_catalog_database(const struct pol_catalog *c);
+uint32_t pol_catalog_server(const struct pol_catalog *c); /* server_version_num: 150018 */
+const struct pol_cat_relation *pol_catalog_relation(const struct pol_catalog *c, const char *schema, const char *name); /* NULL: none */
+const struct pol_cat_relation *pol_catalog_relation_oid(const struct pol_catalog *c, uint32_t oid);
+const struct pol_cat_column *pol_cat_column(const struct pol_cat_relation *r, const char *name);
+const struct pol_cat_type *pol_catalog_type(const struct pol_catalog *c, uint32_t oid);
+/* The overloads of a name, contiguous; *n of them. Functions of pg_catalog are in it as well. */
+const struct pol_cat_function *pol_catalog_functions(const struct pol_catalog *c, const char *schema, const char *name, size_t *n);
+size_t pol_catalog_relations(const struct pol_catalog *c); /* and iteration, for tools */
+const struct pol_cat_relation *pol_catalog_relation_at(const struct pol_catalog *c, size_t i);
+
+/* What makes the text, for PostgreSQL 15 to 18: statements to run one after the other on one connection that nobody else uses, NULL behind the
+ * last. They give rows of one text column, each a line. They read in one snapshot and change nothing but the session's settings. */
+extern const char *const pol_catalog_sql[];
+/* One row, one text column: differs when any of what pol_catalog_sql reads has changed (and now and then when it has not). Costs little. */
+extern const char pol_catalog_mark_sql[];
+
+#endif

@@ -1,0 +1,247 @@
+/* Facts of statements that are about the session, the server or the schema. */
+#include "policy/facts_my_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- settings --- */
+
+static const char *join(struct fm *x, const char *a, const char *b) {
+    size_t size = strlen(a) + strlen(b) + 2;
+    char *s = pol_alloc(x->arena, size);
+    if (s == NULL) {
+        fm_fail(x, POL_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    snprintf(s, size, "%s.%s", a, b);
+    return s;
+}
+
+/* CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES'), as drivers say it when they connect: "@@sql_mode,STRICT_TRANS_TABLES". NULL for anything else. */
+static const char *mode_and_more(struct fm *x, const struct my_node *call) {
+    const struct my_node *mode = call->type == MN_CALL && call->flags == 1 && call->first != 0 ? fm_node(x, call->first) : NULL;
+    const struct my_node *more = mode != NULL && mode->type == MN_SYSVAR && mode->next != 0 ? fm_node(x, mode->next) : NULL;
+    if (more == NULL || more->next != 0 || more->type != MN_LITERAL || more->end != more->tok + 1) return NULL;
+    const char *function = fm_part(x, call->tok, 0, true), *variable = fm_part(x, mode->tok + 1, mode->flags - 1u, true);
+    const char *text = fm_name(x, more->tok, false);
+    if (function == NULL || variable == NULL || text == NULL || strcmp(function, "concat") != 0 || strcmp(variable, "sql_mode") != 0)
+        return NULL;
+    size_t size = strlen(text) + sizeof POL_MODE_AND;
+    char *s = pol_alloc(x->arena, size);
+    if (s == NULL)
+        fm_fail(x, POL_NO_MEMORY, "out of memory");
+    else
+        snprintf(s, size, "%s%s", POL_MODE_AND, text);
+    return s;
+}
+
+/* A value as text, when the statement holds it. */
+static const char *value_text(struct fm *x, uint32_t node) {
+    if (node == 0) return NULL;
+    const struct my_node *v = fm_node(x, node);
+    const char *mode = mode_and_more(x, v);
+    if (mode != NULL) return mode;
+    bool word = v->type == MN_NAME || (v->type == MN_COLUMN && v->flags == 1);
+    if ((!word && v->type != MN_LITERAL) || v->end != v->tok + 1) return POL_ANY_VALUE;
+    return fm_name(x, v->tok, false);
+}
+
+static bool is_global(enum my_word w) { return w == W_GLOBAL || w == W_PERSIST || w == W_PERSIST_ONLY; }
+
+/* What changes how the rest of the text is read. */
+static bool changes_reading(const char *name) {
+    return strcmp(name, "sql_mode") == 0 || strcmp(name, "names") == 0 || strcmp(name, "character set") == 0 ||
+           strcmp(name, "character_set_client") == 0 || strcmp(name, "old_mode") == 0;
+}
+
+static bool set_one(struct fm *x, uint32_t node) {
+    const struct my_node *n = fm_node(x, node);
+    const struct my_token *t = &x->t->tokens.t[n->tok];
+    enum my_word scope = (enum my_word)n->word;
+    const char *name;
+    bool carried = false; /* SET GLOBAL a = 1, b = 2: whether b is global too, servers differ */
+    if (scope == W_NAMES) {
+        name = t->word == W_NAMES ? "names" : "character set";
+        scope = MY_W_NONE;
+    } else if (t->kind == MY_T_SYSVAR) {
+        scope = MY_W_NONE;
+        name = fm_part(x, n->tok + 1, n->flags - 1u, true);
+        if (n->flags > 1) {
+            const char *first = fm_part(x, n->tok + 1, 0, true);
+            if (name == NULL || first == NULL) return false;
+            scope = my_word_of(first, strlen(first));
+            bool known = is_global(scope) || scope == W_SESSION || scope == W_LOCAL;
+            if (!known || n->flags > 2) name = join(x, first, name), scope = W_GLOBAL; /* a part of a key cache, a component's */
+        }
+    } else {
+        name = fm_part(x, n->tok, n->flags - 1u, true);
+        const struct my_token *before = n->tok > 0 ? t - 1 : t;
+        carried = is_global(scope) && !(before->kind == MY_T_WORD && before->word == scope);
+        if (n->flags > 1) {
+            const char *first = fm_part(x, n->tok, 0, true);
+            if (name == NULL || first == NULL) return false;
+            name = join(x, first, name);
+            if (scope == MY_W_NONE) scope = W_GLOBAL;
+        }
+    }
+    if (name == NULL) return false;
+    uint32_t v = n->first;
+    const char *value = value_text(x, v);
+    if (x->err->rc != POL_PARSED || (v != 0 && !fm_walk(x, v))) return false;
+    x->mode_changed = x->mode_changed || changes_reading(name);
+    x->s->reads_only = x->s->reads_only && !is_global(scope);
+    if (!is_global(scope)) return fm_setting(x, name, value, false, false);
+    if (carried && !fm_setting(x, name, value, false, false)) return false;
+    const char *global = join(x, scope == W_GLOBAL ? "global" : "persist", name);
+    return global != NULL && fm_setting(x, global, value, false, false);
+}
+
+static bool set(struct fm *x, uint32_t node) {
+    bool statement = false;
+    for (uint32_t c = fm_node(x, node)->first; c != 0; c = fm_node(x, c)->next) {
+        enum my_node_type type = (enum my_node_type)fm_node(x, c)->type;
+        statement = statement || type == MN_STMT;
+        if (type == MN_STMT && x->mode_changed) /* its text is read in the new mode already */
+            return fm_fail(x, POL_NOT_UNDERSTOOD, "SET STATEMENT with sql_mode or a character set is not understood");
+        uint32_t columns = x->columns;
+        if (type == MN_SETTING ? !set_one(x, c) : !fm_walk(x, c)) return false;
+        if (type == MN_SETTING) x->columns = columns; /* SET x = word */
+    }
+    return true;
+}
+
+/* --- PREPARE --- */
+
+/* The text of 'a' 'b'; NULL when it is no text that stands in the statement. */
+static char *literal_text(struct fm *x, uint32_t node, size_t *len) {
+    const struct my_node *n = fm_node(x, node);
+    const struct my_token *t = x->t->tokens.t;
+    if (n->type != MN_LITERAL) return NULL;
+    for (uint32_t i = n->tok; i < n->end; i++)
+        if (t[i].kind != MY_T_STRING) return NULL;
+    char *s = pol_alloc(x->arena, (size_t)(t[n->end - 1].end - t[n->tok].at) + 1);
+    if (s == NULL) {
+        fm_fail(x, POL_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    *len = 0;
+    for (uint32_t i = n->tok; i < n->end; i++) *len += my_token_value(x->t->sql, &t[i], x->o->mode, s + *len);
+    return s;
+}
+
+static bool inner_text(struct fm *x, const char *sql, size_t len, uint32_t at) {
+    struct my_options o = *x->o;
+    struct my_tree t, *outer = x->t;
+    o.multi = false;
+    bool ok = my_parse(&t, sql, len, &o, x->err);
+    const struct my_options *outer_o = x->o;
+    if (ok) {
+        x->t = &t;
+        x->o = &o;
+        x->inner = true;
+        x->inner_at = at;
+        for (uint32_t i = 0; ok && i < t.nstmts; i++) {
+            x->s->actions |= t.stmts[i].actions;
+            ok = fm_statement(x, &t.stmts[i], t.stmts[i].node);
+        }
+        x->t = outer;
+        x->o = outer_o;
+        x->inner = false;
+    } else {
+        x->err->position = 0;
+    }
+    my_tree_free(&t);
+    return ok;
+}
+
+static bool prepare(struct fm *x, uint32_t node) {
+    uint32_t name = fm_node(x, node)->first, text = fm_node(x, name)->next, at = x->t->tokens.t[fm_node(x, text)->tok].at;
+    bool immediate = x->t->tokens.t[fm_node(x, node)->tok].word == W_EXECUTE;
+    size_t len = 0;
+    if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "PREPARE within PREPARE is not understood");
+    if (!immediate && (x->s->forget_statement = fm_name(x, fm_node(x, name)->tok, true)) == NULL) return false;
+    for (uint32_t c = text; c != 0; c = fm_node(x, c)->next)
+        if (!fm_walk(x, c)) return false;
+    char *sql = literal_text(x, text, &len);
+    if (sql == NULL) {
+        x->s->opaque = true; /* what @x holds, the text does not say */
+        return x->err->rc == POL_PARSED;
+    }
+    x->ctes = x->in_cte = NULL;
+    return inner_text(x, sql, len, at);
+}
+
+/* --- by kind --- */
+
+static bool call(struct fm *x, uint32_t node) {
+    uint32_t fn = fm_node(x, node)->first;
+    const struct my_node *n = fm_node(x, fn);
+    const char *name = fm_part(x, n->tok, n->flags - 1u, true), *schema = n->flags > 1 ? fm_object(x, n->tok, 0) : fm_default_db(x);
+    if (name == NULL || schema == NULL) return false;
+    if (n->flags > 2) { /* db.package.procedure */
+        const char *package = fm_part(x, n->tok, 1, true);
+        if (package == NULL || (name = join(x, package, name)) == NULL) return false;
+    }
+    x->s->opaque = true;
+    return fm_function(x, schema, name, fm_at(x, n->tok)) && fm_children(x, fn);
+}
+
+static bool use(struct fm *x, uint32_t node) {
+    const char *db = fm_object(x, fm_node(x, fm_node(x, node)->first)->tok, 0);
+    if (db == NULL) return false;
+    if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "USE within PREPARE is not understood");
+    x->s->use_schema = x->default_db = db;
+    return true;
+}
+
+static enum pol_kind kind_of(enum my_stmt_kind kind) {
+    switch (kind) {
+    case MS_LOAD: return POL_K_COPY;
+    case MS_CALL: return POL_K_CALL;
+    case MS_EXPLAIN: return POL_K_EXPLAIN;
+    case MS_SET:
+    case MS_USE: return POL_K_SET;
+    case MS_SHOW: return POL_K_SHOW;
+    case MS_TRANSACTION: return POL_K_TRANSACTION;
+    case MS_PREPARE: return POL_K_PREPARE;
+    case MS_EXECUTE: return POL_K_EXECUTE;
+    case MS_DEALLOCATE: return POL_K_DEALLOCATE;
+    case MS_LOCK: return POL_K_LOCK;
+    case MS_TRUNCATE: return POL_K_TRUNCATE;
+    case MS_DDL: return POL_K_DDL;
+    case MS_GRANT: return POL_K_GRANT;
+    case MS_MAINTAIN: return POL_K_MAINTAIN;
+    default: return POL_K_OTHER;
+    }
+}
+
+bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
+    const struct my_node *n = fm_node(x, node);
+    enum my_stmt_kind kind = (enum my_stmt_kind)n->word;
+    struct pol_stmt *s = x->s;
+    if (st != NULL && !x->inner) s->kind = kind_of(kind);
+    if (n->flags & MF_OPAQUE) s->opaque = true;
+    if (st != NULL && st->actions != 0) s->reads_only = false;
+    if (st != NULL && st->catalog != NULL && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok))) return false;
+    switch (kind) {
+    case MS_CALL: return call(x, node);
+    case MS_SET: return set(x, node);
+    case MS_USE: return use(x, node);
+    case MS_PREPARE: return prepare(x, node);
+    case MS_LOAD:
+        if (n->flags & MF_LOCAL)
+            s->copy_in = true;
+        else
+            s->actions |= POL_FILES;
+        return fm_children(x, node);
+    case MS_EXECUTE:
+        if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "EXECUTE within PREPARE is not understood");
+        if ((s->uses_statement = fm_name(x, fm_node(x, n->first)->tok, true)) == NULL) return false;
+        break;
+    case MS_DEALLOCATE:
+        if ((s->forget_statement = fm_name(x, fm_node(x, n->first)->tok, true)) == NULL) return false;
+        break;
+    default: break;
+    }
+    return fm_children(x, node);
+}

@@ -1,0 +1,273 @@
+#include "policy/lint.h"
+
+#include "policy/policy_int.h"
+#include "policy/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS      (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
+#define MAX_READS 256 /* relations behind one view */
+
+struct lint {
+    const struct pol_policy *p;
+    const struct pol_catalog *cat;
+    const char *database;
+    void (*tell)(void *arg, const char *text);
+    void *arg;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(const struct lint *l, const char *fmt, ...) {
+    char text[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    pol_utf8_tidy(text);
+    l->tell(l->arg, text);
+}
+
+/* --- rules against each other --- */
+
+static bool has_word(const char *const *list, const char *word) {
+    for (; list != NULL && *list != NULL; list++)
+        if (strcmp(*list, word) == 0) return true;
+    return false;
+}
+
+static bool all_in(const char *const *some, const char *const *list) {
+    if (has_word(list, "*")) return true;
+    for (; some != NULL && *some != NULL; some++)
+        if (!has_word(list, *some)) return false;
+    return true;
+}
+
+static bool everyone(const struct pol_rule *r) { return has_word(r->groups, "*") || has_word(r->principals, "*"); }
+
+/* Whoever b names is named by a, by the same kind of name. */
+static bool same_people(const struct pol_rule *a, const struct pol_rule *b) {
+    return everyone(a) || (all_in(b->groups, a->groups) && all_in(b->principals, a->principals));
+}
+
+static bool overlap(const char *const *a, const char *const *b) {
+    for (; a != NULL && *a != NULL; a++)
+        if (has_word(b, *a)) return true;
+    return false;
+}
+
+static bool share_people(const struct pol_rule *a, const struct pol_rule *b) {
+    return everyone(a) || everyone(b) || overlap(a->groups, b->groups) || overlap(a->principals, b->principals);
+}
+
+static bool same_databases(const struct pol_rule *a, const struct pol_rule *b) {
+    return a->databases == NULL || (b->databases != NULL && all_in(b->databases, a->databases));
+}
+
+static bool part_covers(const char *a, const char *b) {
+    return strcmp(a, "*") == 0 || strcmp(a, b) == 0 || (strchr(b, '*') == NULL && pol_glob(a, b));
+}
+
+static bool patterns_cover(const struct pol_rule *a, const struct pol_rule *b) {
+    if (a->everything) return true;
+    for (size_t i = 0; i < b->non; i++) {
+        bool found = false;
+        for (size_t k = 0; k < a->non && !found; k++)
+            found = part_covers(a->on[k].schema, b->on[i].schema) && part_covers(a->on[k].name, b->on[i].name);
+        if (!found) return false;
+    }
+    return b->non > 0 || (b->actions & ~(unsigned)POL_UNBOUND) == 0;
+}
+
+static bool covers(const struct pol_rule *a, const struct pol_rule *b) {
+    if (a->times != NULL) return false; /* it does not always hold */
+    return same_people(a, b) && same_databases(a, b) && (b->actions & ~a->actions) == 0 && patterns_cover(a, b);
+}
+
+static bool says_more(const struct pol_rule *r) {
+    return r->ask || r->unpin || r->where || r->nfunctions > 0 || r->need_limit || r->read_only || pol_rule_restricts(r) ||
+           r->limits.rows != 0 || r->limits.bytes != 0 || r->limits.ms != 0;
+}
+
+static void compare_rules(const struct lint *l, size_t i) {
+    const struct pol_rule *b = &l->p->rules[i];
+    for (size_t k = 0; k < l->p->nrules; k++) {
+        const struct pol_rule *a = &l->p->rules[k];
+        if (k == i || !covers(a, b)) continue;
+        if (a->deny && !b->deny && b->nfunctions == 0) {
+            say(l, "the rule \"%.200s\" never grants anything: the rule \"%.200s\" denies all of it", b->name, a->name);
+            return;
+        }
+        if (a->deny != b->deny || a->ask || says_more(a) || says_more(b) || (k > i && covers(b, a))) continue;
+        say(l, "the rule \"%.200s\" adds nothing to the rule \"%.200s\"", b->name, a->name);
+        return;
+    }
+}
+
+/* --- rules against a catalog --- */
+
+static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
+
+static bool can_be_read(const struct pol_cat_relation *r) { return strchr("rpvmf", r->kind) != NULL && !pol_system_schema(r->schema); }
+
+static void check_patterns(const struct lint *l, const struct pol_rule *r) {
+    for (size_t i = 0; i < r->non; i++) {
+        const struct pol_pattern *p = &r->on[i];
+        bool found = strcmp(p->schema, "*") == 0 || pol_system_schema(p->schema);
+        for (size_t k = 0; k < pol_catalog_relations(l->cat) && !found; k++) {
+            const struct pol_cat_relation *rel = pol_catalog_relation_at(l->cat, k);
+            found = pol_glob(p->schema, rel->schema) && pol_glob(p->name, rel->name);
+        }
+        if (!found) say(l, "the rule \"%.200s\" is about %.64s.%.64s, which is not in the database", r->name, p->schema, p->name);
+    }
+}
+
+static bool item_matches(const struct pol_tag_item *item, const struct pol_cat_relation *r, const char *column) {
+    return pol_glob(item->relation.schema, r->schema) && pol_glob(item->relation.name, r->name) && pol_glob(item->column, column);
+}
+
+static void check_tag(const struct lint *l, const struct pol_tag *tag) {
+    if (strcmp(tag->database, l->database) != 0) return;
+    for (size_t i = 0; i < tag->nitems; i++) {
+        bool found = false;
+        for (size_t k = 0; k < pol_catalog_relations(l->cat) && !found; k++) {
+            const struct pol_cat_relation *rel = pol_catalog_relation_at(l->cat, k);
+            for (size_t c = 0; c < rel->ncolumns && !found; c++) found = item_matches(&tag->items[i], rel, rel->columns[c].name);
+        }
+        if (!found)
+            say(l, "the tag \"%.100s\" lists %.64s.%.64s.%.64s, which is no column of the database", tag->name,
+                tag->items[i].relation.schema, tag->items[i].relation.name, tag->items[i].column);
+    }
+}
+
+static void check_tag_used(const struct lint *l, const struct pol_tag *tag) {
+    if (strcmp(tag->database, l->database) != 0) return;
+    for (size_t i = 0; i < l->p->nrules; i++)
+        for (size_t k = 0; is_here(l, &l->p->rules[i]) && k < l->p->rules[i].ncolumns; k++)
+            if (l->p->rules[i].columns[k].tag != NULL && strcmp(l->p->rules[i].columns[k].tag, tag->name) == 0) return;
+    say(l, "the tag \"%.100s\" is named by no rule, so it hides nothing", tag->name);
+}
+
+/* Parts of names that tell of people, money and keys. Words of three letters stand alone between underscores. */
+static bool looks_sensitive(const char *name) {
+    static const char *const parts[] = {"mail",    "phone",       "mobile",   "passw",   "passport",   "secret", "token",    "apikey",
+                                        "api_key", "private_key", "credit",   "card_n",  "cardn",      "salary", "wage",     "birth",
+                                        "address", "street",      "postcode", "postal",  "tax_id",     "taxid",  "national", "medical",
+                                        "diagnos", "account_n",   "social_s", "license", "card_holder"};
+    static const char *const words[] = {"ssn", "dob", "iban", "bic", "cvv", "cvc", "pan", "pin", "zip", "fax", "sin", "vat", "pwd"};
+    char lower[128];
+    size_t n = 0;
+    for (; n < sizeof lower - 1 && name[n] != '\0'; n++) lower[n] = name[n] >= 'A' && name[n] <= 'Z' ? (char)(name[n] | 0x20) : name[n];
+    lower[n] = '\0';
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(lower, parts[i]) != NULL) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t len = strlen(words[i]);
+        for (const char *at = lower; (at = strstr(at, words[i])) != NULL; at++)
+            if ((at == lower || at[-1] == '_') && (at[len] == '\0' || at[len] == '_')) return true;
+    }
+    return false;
+}
+
+static bool tagged(const struct lint *l, const char *tag, const struct pol_cat_relation *r, const char *column) {
+    for (size_t i = 0; i < l->p->ntags; i++) {
+        const struct pol_tag *t = &l->p->tags[i];
+        if (strcmp(t->name, tag) != 0 || strcmp(t->database, l->database) != 0) continue;
+        for (size_t k = 0; k < t->nitems; k++)
+            if (item_matches(&t->items[k], r, column)) return true;
+    }
+    return false;
+}
+
+static bool mentions(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r, const char *column) {
+    if (rule->has_columns && rule->others.visibility != POL_VISIBLE) return true;
+    for (size_t i = 0; i < rule->ncolumns; i++)
+        if (rule->columns[i].column != NULL ? strcmp(rule->columns[i].column, column) == 0 : tagged(l, rule->columns[i].tag, r, column))
+            return true;
+    return false;
+}
+
+static bool reads(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r) {
+    return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, r->schema, r->name);
+}
+
+/* One sentence for each rule and relation. Who may do everything sees everything: that is said nowhere. */
+static void check_sensitive(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r) {
+    char list[300];
+    size_t n = 0;
+    if (!reads(l, rule, r) || (rule->everything && rule->actions == POL_ALL_ACTIONS)) return;
+    for (size_t c = 0; c < r->ncolumns && n < sizeof list - 80; c++) {
+        const char *name = r->columns[c].name;
+        if (!looks_sensitive(name) || mentions(l, rule, r, name)) continue;
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%.64s", n > 0 ? ", " : "", name);
+    }
+    if (n > 0)
+        say(l, "the rule \"%.100s\" shows columns of %.64s.%.64s that look sensitive and that it does not name: %s", rule->name, r->schema,
+            r->name, list);
+}
+
+/* The relations behind a view, views behind it included. */
+static size_t behind(const struct pol_cat_relation *view, const struct pol_cat_relation **out) {
+    size_t n = 0;
+    for (size_t at = 0; at <= n; at++) {
+        const struct pol_cat_relation *r = at == 0 ? view : out[at - 1];
+        for (size_t i = 0; i < r->nreads; i++) {
+            size_t known = 0;
+            while (known < n && out[known] != r->reads[i]) known++;
+            if (known < n || n == MAX_READS) continue;
+            out[n++] = r->reads[i];
+        }
+    }
+    return n;
+}
+
+static void check_view(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *view) {
+    const struct pol_cat_relation *all[MAX_READS];
+    if (view->nreads == 0 || !reads(l, rule, view)) return;
+    size_t n = behind(view, all);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < l->p->nrules; k++) {
+            const struct pol_rule *other = &l->p->rules[k];
+            if (!is_here(l, other) || !share_people(rule, other)) continue;
+            bool hides = pol_rule_restricts(other) && pol_rule_is_about(other, all[i]->schema, all[i]->name);
+            bool denies = other->deny && (other->actions & POL_SELECT) != 0;
+            for (size_t o = 0; denies && !hides && o < other->non; o++)
+                hides = pol_glob(other->on[o].schema, all[i]->schema) && pol_glob(other->on[o].name, all[i]->name);
+            if (!hides || (other->deny && covers(other, rule))) continue;
+            say(l,
+                "the rule \"%.100s\" grants the view %.64s.%.64s, which reads %.64s.%.64s; what the rule \"%.100s\" hides of that does not "
+                "reach through a view",
+                rule->name, view->schema, view->name, all[i]->schema, all[i]->name, other->name);
+            return;
+        }
+}
+
+void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, const char *database,
+                     void (*tell)(void *arg, const char *text), void *arg) {
+    struct lint l = {p, cat, database, tell, arg};
+    for (size_t i = 0; i < p->nrules; i++) {
+        if (p->rules[i].unpin)
+            say(&l,
+                "the rule \"%.200s\" unpins: who it names may SET search_path, ROLE and SESSION AUTHORIZATION, so the database's own "
+                "rights, and no "
+                "name, are all that limits them",
+                p->rules[i].name);
+        compare_rules(&l, i);
+    }
+    if (cat == NULL) return;
+    for (size_t i = 0; i < p->ntags; i++) {
+        check_tag(&l, &p->tags[i]);
+        check_tag_used(&l, &p->tags[i]);
+    }
+    for (size_t i = 0; i < p->nrules; i++) {
+        if (!is_here(&l, &p->rules[i])) continue;
+        check_patterns(&l, &p->rules[i]);
+        for (size_t k = 0; k < pol_catalog_relations(cat); k++) {
+            const struct pol_cat_relation *r = pol_catalog_relation_at(cat, k);
+            if (!can_be_read(r)) continue;
+            check_sensitive(&l, &p->rules[i], r);
+            check_view(&l, &p->rules[i], r);
+        }
+    }
+}

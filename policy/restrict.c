@@ -1,0 +1,218 @@
+/* The part of the verdict that is about what rules hide: what may be done to a relation of which a role sees less than all, and what rules ask of a
+ * statement besides. */
+#include "policy/pg_catalog.h"
+#include "policy/policy_int.h"
+#include "policy/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* These are about all rows: two remove them, one counts them (VACUUM VERBOSE). */
+#define FOR_ALL_ROWS ((unsigned)(POL_TRUNCATE | POL_DROP | POL_MAINTAIN))
+/* What the rewriter knows how to bound, and what tells nothing of the rows. */
+#define BOUNDED (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE | POL_LOCK | POL_MAINTAIN | POL_TRUNCATE | POL_DROP)
+
+__attribute__((format(printf, 3, 4))) static void say(char *out, size_t size, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(out, size, fmt, ap);
+    va_end(ap);
+    pol_utf8_tidy(out);
+}
+
+static struct pol_verdict *refuse(struct pol_verdict *v, const char *sqlstate, const char *rule) {
+    v->effect = POL_DENY;
+    v->rule = rule != NULL ? rule : "";
+    say(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
+    v->message[0] = v->detail[0] = v->hint[0] = '\0';
+    return v;
+}
+
+static bool no_catalog(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    refuse(v, "57P03", r->wall->name);
+    say(v->message, sizeof v->message, "%.70s cannot be used yet: the database's catalog has not been read", rel->name);
+    say(v->detail, sizeof v->detail,
+        "The rule \"%.200s\" hides columns or rows of some relations; which columns there are, and which tables are partitions of "
+        "which, is in the catalog.",
+        r->wall->name);
+    say(v->hint, sizeof v->hint, "Try again in a moment. Whoever runs the gate finds the reason in its log.");
+    return false;
+}
+
+static bool unknown(const struct pol_relation *rel, struct pol_verdict *v) {
+    refuse(v, "42P01", NULL);
+    say(v->message, sizeof v->message, "relation \"%.64s%s%.64s\" does not exist, as far as the gate has read the catalog",
+        rel->schema != NULL ? rel->schema : "", rel->schema != NULL ? "." : "", rel->name);
+    say(v->detail, sizeof v->detail,
+        "Rules hide columns or rows from you, and what is hidden of a relation is known only when it is in the catalog that was read.");
+    say(v->hint, sizeof v->hint, "If it was made just now, try again in a moment. A temporary table is written pg_temp.%.64s.", rel->name);
+    return false;
+}
+
+/* Everything but what the rewriter bounds: ALTER .. USING, an index on an expression, a rename, a view or a grant would lead around it. */
+static bool check_access(const struct pol_view *view, const struct pol_relation *rel, struct pol_verdict *v) {
+    unsigned more = rel->access & ~(unsigned)(view->filter != NULL ? BOUNDED & ~FOR_ALL_ROWS : BOUNDED);
+    if (view->problem != NULL) {
+        refuse(v, "42501", view->rule);
+        say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: the policy does not fit it", view->relation->schema,
+            view->relation->name);
+        say(v->detail, sizeof v->detail, "%s.", view->problem);
+        say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to correct the rule.");
+        return false;
+    }
+    if (more == 0) return true;
+    refuse(v, "42501", view->rule);
+    say(v->message, sizeof v->message, "%s on %.64s.%.64s is not allowed by the policy: you do not see all of it",
+        pol_action_name(more & (~more + 1u)), view->relation->schema, view->relation->name);
+    say(v->detail, sizeof v->detail,
+        "The rule \"%.200s\" hides columns or rows of it; this could show them, or remove rows that you may not see.", view->rule);
+    return false;
+}
+
+static bool check_relation(const struct pol_role *r, const struct pol_cat_relation *cat, const struct pol_relation *rel,
+                           struct pol_verdict *v) {
+    bool failed;
+    const struct pol_view *view = pol_role_view(r, cat, &failed);
+    if (failed) {
+        refuse(v, "53200", NULL);
+        say(v->message, sizeof v->message, "out of memory");
+        return false;
+    }
+    if (view == NULL) return true;
+    if (!check_access(view, rel, v)) return false;
+    if (rel->access & (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)) {
+        if (!r->rewrites) {
+            refuse(v, "42501", view->rule);
+            say(v->message, sizeof v->message,
+                "%.64s.%.64s cannot be used here: what the policy hides of it cannot be taken out at this place", cat->schema, cat->name);
+            return false;
+        }
+        v->rewrite = true;
+    }
+    return true;
+}
+
+static bool check_temp_name(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    bool failed;
+    for (size_t i = 0; i < r->pins.nsearch_path; i++) {
+        const struct pol_cat_relation *cat = pol_catalog_relation(r->catalog, r->pins.search_path[i], rel->name);
+        const struct pol_view *view = cat != NULL ? pol_role_view(r, cat, &failed) : NULL;
+        if (view == NULL) continue;
+        refuse(v, "42501", view->rule);
+        say(v->message, sizeof v->message,
+            "a temporary table may not be called %.64s: it would stand in front of %.64s.%.64s, of which you do not see all", rel->name,
+            cat->schema, cat->name);
+        say(v->hint, sizeof v->hint, "Choose another name.");
+        return false;
+    }
+    return true;
+}
+
+static bool names_system(const struct pol_role *r, const struct pol_relation *rel) {
+    for (size_t i = 0; i < r->nrules; i++)
+        if (pol_rule_restricts(r->rules[i]) && pol_rule_is_about(r->rules[i], rel->schema != NULL ? rel->schema : "pg_catalog", rel->name))
+            return true;
+    return false;
+}
+
+/* The keys of hashes, and whatever else stands in the gate's own schema. */
+static bool check_own(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    bool own = rel->schema != NULL && strcmp(rel->schema, POL_OWN_SCHEMA) == 0;
+    for (size_t i = 0; rel->schema == NULL && i < r->pins.nsearch_path; i++)
+        own = own || (strcmp(r->pins.search_path[i], POL_OWN_SCHEMA) == 0 &&
+                      (r->catalog == NULL || pol_catalog_relation(r->catalog, POL_OWN_SCHEMA, rel->name) != NULL));
+    if (!own) return true;
+    refuse(v, "42501", r->wall->name);
+    say(v->message, sizeof v->message, POL_OWN_SCHEMA ".%.64s is not for those from whom something is hidden", rel->name);
+    say(v->detail, sizeof v->detail, "The schema holds the keys of masks.");
+    return false;
+}
+
+bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    bool found = false;
+    if (!r->restricts) return true;
+    if (!check_own(r, rel, v)) return false;
+    if (rel->schema != NULL && strcmp(rel->schema, "pg_temp") == 0)
+        return r->catalog == NULL ? no_catalog(r, rel, v) : check_temp_name(r, rel, v);
+    bool system = rel->schema != NULL ? pol_role_system(r, rel->schema) : rel->catalog && pg_catalog_relation(rel->name);
+    if (r->catalog == NULL) return (system && !names_system(r, rel)) || no_catalog(r, rel, v);
+    for (size_t i = 0; rel->schema == NULL && !system && i < r->pins.nsearch_path; i++) {
+        const struct pol_cat_relation *cat = pol_catalog_relation(r->catalog, r->pins.search_path[i], rel->name);
+        if (cat == NULL) continue;
+        found = true;
+        if (!check_relation(r, cat, rel, v)) return false;
+    }
+    if (rel->schema != NULL || system) {
+        const struct pol_cat_relation *cat = pol_catalog_relation(r->catalog, rel->schema != NULL ? rel->schema : "pg_catalog", rel->name);
+        found = cat != NULL || system; /* what is PostgreSQL's own and not in the catalog (toast tables) needs its own rule */
+        if (cat != NULL && !check_relation(r, cat, rel, v)) return false;
+    }
+    return found || (rel->access & ~(unsigned)POL_CREATE) == 0 || unknown(rel, v);
+}
+
+/* A file or program of the server's can hold, or read, whatever the database does. */
+bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v) {
+    if (!r->restricts || (s->actions & POL_FILES) == 0) return true;
+    refuse(v, "42501", r->wall->name);
+    say(v->message, sizeof v->message, "%.40s with a file or program of the server is not allowed by the policy: you do not see everything",
+        s->tag);
+    say(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", r->wall->name, r->wall->deny ? "denies" : "hides");
+    say(v->hint, sizeof v->hint, "Use COPY FROM STDIN or TO STDOUT.");
+    return false;
+}
+
+/* --- what rules ask of a statement --- */
+
+static void least(uint64_t *limit, uint64_t v) {
+    if (v != 0 && (*limit == 0 || v < *limit)) *limit = v;
+}
+
+static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
+    if (!rule->need_limit || s->kind != POL_K_SELECT || (rel->access & POL_SELECT) == 0 || s->limited) return true;
+    refuse(v, "42501", rule->name);
+    say(v->message, sizeof v->message, "a SELECT from %.70s needs a LIMIT", rel->name);
+    say(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for it.", rule->name);
+    say(v->hint, sizeof v->hint, "Add a LIMIT with a number, as in LIMIT 100.");
+    return false;
+}
+
+bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        bool bounds = rule->limits.rows != 0 || rule->limits.bytes != 0 || rule->limits.ms != 0;
+        if (!bounds && !rule->need_limit) continue;
+        bool about = rel->schema != NULL && pol_rule_is_about(rule, rel->schema, rel->name);
+        for (size_t k = 0; rel->schema == NULL && k < r->pins.nsearch_path; k++)
+            about = about || pol_rule_is_about(rule, r->pins.search_path[k], rel->name);
+        if (!about) continue;
+        least(&v->limits.rows, rule->limits.rows);
+        least(&v->limits.bytes, rule->limits.bytes);
+        least(&v->limits.ms, rule->limits.ms);
+        if (!need(rule, s, rel, v)) return false;
+    }
+    return true;
+}
+
+static bool turns_writing_on(const struct pol_setting *s) {
+    static const char *const on[] = {"1", "on", "t", "true", "y", "yes"};
+    if (s->show || (strcmp(s->name, "transaction_read_only") != 0 && strcmp(s->name, "default_transaction_read_only") != 0)) return false;
+    if (s->value == NULL) return false; /* RESET goes back to what the session began with */
+    for (size_t i = 0; i < sizeof on / sizeof *on; i++)
+        if (strcmp(s->value, on[i]) == 0) return false;
+    return true;
+}
+
+bool pol_check_read_only(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v) {
+    if (!r->read_only) return true;
+    bool writes = !s->reads_only && s->kind != POL_K_EXECUTE; /* what EXECUTE runs was judged when it was prepared */
+    for (size_t i = 0; i < s->nsettings; i++) writes = writes || turns_writing_on(&s->settings[i]);
+    if (!writes) return true;
+    const struct pol_rule *rule = r->rules[0];
+    for (size_t i = 0; i < r->nrules; i++)
+        if (r->rules[i]->read_only) rule = r->rules[i];
+    refuse(v, "25006", rule->name);
+    say(v->message, sizeof v->message, "%.60s is not allowed by the policy: you may only read", s->tag);
+    say(v->detail, sizeof v->detail, "The rule \"%.200s\" is read_only.", rule->name);
+    return false;
+}

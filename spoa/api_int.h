@@ -1,0 +1,72 @@
+/* Shared by the api*.c files. */
+#ifndef GH_SPOA_API_INT_H
+#define GH_SPOA_API_INT_H
+
+#include "filters/proxyv2.h"
+#include "spoa/api.h"
+#include "spoa/identity.h"
+#include "spoa/rewrites.h"
+#include "spoa/statement.h"
+
+/* One principal's use of one API (or, by database and text, of none): a stream of the record, as a session's. */
+struct api_session {
+    struct api_session *next, **link; /* in the worker's list */
+    struct wstate *ws;
+    unsigned refs; /* its own, and each question's */
+    bool over, counted, who_counted;
+    struct snap *snap; /* judged by */
+    const struct conf_database *db;
+    struct catalog_use catalog;
+    struct pol_role *role; /* NULL: the database or the API is no longer configured */
+    struct jwt_identity *who;
+    char *groups, *api, *database; /* api "": none */
+    char id[SID_SIZE];
+    uint64_t started_ms, used_ms, statements, refused;
+};
+
+struct api_ask {
+    struct api_ask *next, **link; /* in the connection's list */
+    struct api_asks *asks;        /* NULL: the connection is gone */
+    struct spop_conn *conn;
+    struct wstate *ws;
+    uint64_t stream, frame;
+    char src[PP2_ADDR_SIZE], listener[128], request[128], api[128];
+    uint16_t src_port;
+    struct keywait keys;        /* for the issuer's keys */
+    struct spop_message *later; /* the message, which is taken again then; NULL: it has not waited */
+    struct jwt_identity *who;   /* until there is a session */
+    struct api_session *session;
+    int64_t valid_until; /* of the token that came with it */
+    uint64_t id;         /* of its record */
+    char *body;          /* copied from the NOTIFY */
+    size_t body_len;
+    bool mcp, plain; /* plain: no API, text and database; the answer says all */
+    struct api_call call;
+    struct rewrite *rewrite; /* what is to run; NULL, or without a text: what was sent */
+    struct facts_ref *facts;
+    struct pol_parse_error err;
+    struct pol_verdict verdict; /* its rule is "" or rule */
+    char rule[256];             /* copied: another question may bring the session a newer policy while this one waits */
+    bool observed;
+    struct wmsg msg; /* from the ledger */
+    enum led_status status;
+};
+
+/* api_session.c */
+/* The session for this identity, made (under snap, which db is of) when there is none; takes *who over when it does. NULL and a verdict that says why. */
+struct api_session *api_session_find(struct wstate *ws, struct snap *snap, const char *api, const struct conf_database *db,
+                                     struct jwt_identity **who, struct pol_verdict *why);
+/* Takes a newer snapshot when there is one. */
+void api_session_renew(struct api_session *s);
+void api_session_unref(struct api_session *s);
+
+/* api_pooled.c */
+/* True when the text leaves nothing behind on the application's connection and uses nothing that was left there; else fills v. */
+bool api_pooled_ok(const struct pol_facts *f, const char *text, size_t len, struct pol_verdict *v);
+const char *api_pooled_out_of_order(void); /* as pol_words_out_of_order(); for the tests */
+
+/* api_answer.c */
+/* Sends the answer that a->verdict (and observed) stand for. False when it said deny although the verdict allows: the answer was too large. */
+bool api_answer(struct api_ask *a);
+
+#endif

@@ -1,0 +1,403 @@
+#include "spoa/catalog.h"
+
+#include "spoa/daemon.h"
+#include "spoa/dbclient.h"
+#include "spoa/record.h"
+#include "spoa/status.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_MS    200u
+#define READ_MS    120000u /* for one reading */
+#define RETRY_MS   5000u   /* after one that failed */
+#define GAP_MS     500u    /* between two that somebody asked for and nobody waits for */
+#define MARK_BYTES 512u
+#define DATABASES  1024u /* as many as a configuration may ever have named */
+
+struct catalog {
+    struct catalog *next; /* set before it can be seen, never changed */
+    struct catalogs *all;
+    char *name;
+    _Atomic uint64_t generation;
+
+    /* guarded by all->lock */
+    struct pol_catalog *now;
+    uint64_t looked_ms; /* the last look that went well; 0: none */
+    bool failing;
+    char why[300], todo[200];
+    bool asked;                   /* somebody wants a look that begins from here on */
+    struct catalog_wait *waiting; /* for such a look */
+
+    /* the thread's */
+    struct catalog_wait *served; /* wait for the look that is under way */
+    struct dbclient *client;     /* NULL: no look is under way */
+    struct snap *snap;           /* that it goes by */
+    size_t at;                   /* the next statement; 0: the mark's */
+    struct buf text;
+    char mark[MARK_BYTES], new_mark[MARK_BYTES], digest[65];
+    uint64_t mark_generation; /* of the snapshot that the mark was read under */
+    uint64_t due_ms, begun_ms;
+    unsigned failures;
+};
+
+struct catalogs {
+    struct daemon *d;
+    struct worker *w;
+    struct event *tick;
+    struct wmsg wake; /* guarded by lock: posted or not */
+    bool woken;
+    bool stopping;
+    pthread_mutex_t lock;
+    _Atomic(struct catalog *) list;
+    size_t n;
+    struct mblock *m;
+};
+
+/* --- who waits --- */
+
+static void tell(struct catalog_wait *list) {
+    for (struct catalog_wait *w = list, *next; w != NULL; w = next) {
+        next = w->next;
+        worker_post(w->worker, &w->msg);
+    }
+}
+
+/* Takes out of *list those whose time is over; all: every one. */
+static struct catalog_wait *overdue(struct catalog_wait **list, uint64_t now, bool all) {
+    struct catalog_wait *out = NULL;
+    for (struct catalog_wait **at = list; *at != NULL;) {
+        struct catalog_wait *w = *at;
+        if (!all && now < w->deadline_ms) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        w->next = out;
+        out = w;
+    }
+    return out;
+}
+
+/* --- one look --- */
+
+static const char *next_statement(void *arg) {
+    struct catalog *c = arg;
+    if (c->at == 0) {
+        c->at = 1;
+        return pol_catalog_mark_sql;
+    }
+    if (c->at == 1 && c->mark[0] != '\0' && c->mark_generation == c->snap->generation && strcmp(c->mark, c->new_mark) == 0) return NULL;
+    const char *sql = pol_catalog_sql[c->at - 1];
+    if (sql != NULL) c->at++;
+    return sql;
+}
+
+static bool take_row(void *arg, const char *text, size_t len) {
+    struct catalog *c = arg;
+    if (c->at == 1) {
+        snprintf(c->new_mark, sizeof c->new_mark, "%.*s", (int)(len < sizeof c->new_mark ? len : sizeof c->new_mark - 1), text);
+        return len < sizeof c->new_mark;
+    }
+    buf_put(&c->text, text, len);
+    buf_u8(&c->text, '\n');
+    return !c->text.failed;
+}
+
+static void look_failed(struct catalog *c, const struct conf_database *db, const char *sqlstate, const char *why, const char *todo) {
+    unsigned more;
+    c->failures++;
+    c->due_ms = worker_now_ms() + RETRY_MS;
+    pthread_mutex_lock(&c->all->lock);
+    c->failing = true;
+    snprintf(c->why, sizeof c->why, "%s", why);
+    snprintf(c->todo, sizeof c->todo, "%s", todo);
+    bool kept = c->now != NULL;
+    pthread_mutex_unlock(&c->all->lock);
+    m_count(c->all->m, M_CATALOG_LOOKS, c->name, "failed", NULL);
+    if (!log_due(log_fmt("catalog.failed %s %s", c->name, why), &more)) return;
+    log_event(kept ? LOG_WARN : LOG_ERROR, "catalog.failed", "database", c->name, "upstream", db->where, "sqlstate", sqlstate, "reason",
+              why, "kept", kept ? "the one before" : "none: statements on relations with columns or rows that are restricted are refused",
+              "do", todo, "repeated", log_fmt("%u", more), NULL);
+}
+
+static void look_went_well(struct catalog *c, struct pol_catalog *fresh, const char *result) {
+    struct pol_catalog *old = NULL;
+    uint64_t now = worker_now_ms();
+    c->failures = 0;
+    c->due_ms = now + c->snap->conf->catalog_refresh_ms;
+    pthread_mutex_lock(&c->all->lock);
+    if (c->failing) log_event(LOG_INFO, "catalog.back", "database", c->name, NULL);
+    c->failing = false;
+    c->why[0] = c->todo[0] = '\0';
+    c->looked_ms = now;
+    if (fresh != NULL) {
+        old = c->now;
+        c->now = fresh;
+        atomic_fetch_add(&c->generation, 1);
+    }
+    pthread_mutex_unlock(&c->all->lock);
+    pol_catalog_unref(old);
+    m_count(c->all->m, M_CATALOG_LOOKS, c->name, result, NULL);
+}
+
+/* The text is whole: what it says comes into force, unless it says what the one before said. */
+static void read_text(struct catalog *c, const struct conf_database *db) {
+    char digest[65], why[300];
+    rec_sha256((const char *)buf_at(&c->text), buf_used(&c->text), digest);
+    if (strcmp(digest, c->digest) == 0) {
+        look_went_well(c, NULL, "unchanged");
+    } else {
+        struct pol_catalog *fresh = pol_catalog_parse((const char *)buf_at(&c->text), buf_used(&c->text), why, sizeof why);
+        if (fresh == NULL) {
+            look_failed(c, db, "", why, "a database of this size or version cannot be read: see POSTGRESQL in gatehouse.yaml(5)");
+            return;
+        }
+        memcpy(c->digest, digest, sizeof digest);
+        log_event(LOG_INFO, "catalog.read", "database", c->name, "relations", log_fmt("%zu", pol_catalog_relations(fresh)), "bytes",
+                  log_fmt("%zu", buf_used(&c->text)), "ms", log_fmt("%llu", (unsigned long long)(worker_now_ms() - c->begun_ms)), NULL);
+        look_went_well(c, fresh, "changed");
+    }
+    memcpy(c->mark, c->new_mark, sizeof c->mark);
+    c->mark_generation = c->snap->generation;
+}
+
+static void on_looked(void *arg, const struct dbclient_end *end) {
+    struct catalog *c = arg;
+    const struct conf_database *db = conf_database(c->snap->conf, c->name);
+    c->client = NULL;
+    if (!end->ok)
+        look_failed(c, db, end->sqlstate, end->why, end->todo != NULL ? end->todo : "look at the database's log");
+    else if (c->at == 1)
+        look_went_well(c, NULL, "unchanged");
+    else
+        read_text(c, db);
+    buf_free(&c->text);
+    snap_unref(c->snap);
+    c->snap = NULL;
+    tell(overdue(&c->served, 0, true));
+}
+
+static void look(struct catalog *c, uint64_t now) {
+    struct snap *snap = daemon_snap(c->all->d);
+    const struct conf_database *db = conf_database(snap->conf, c->name);
+    pthread_mutex_lock(&c->all->lock);
+    c->served = c->waiting;
+    c->waiting = NULL;
+    c->asked = false;
+    pthread_mutex_unlock(&c->all->lock);
+    c->begun_ms = now;
+    c->at = 0;
+    c->text = BUF_INIT(POL_CAT_BYTES);
+    c->snap = snap;
+    const struct dbclient_conf conf = {.base = worker_base(c->all->w),
+                                       .conf = snap->conf,
+                                       .db = db,
+                                       .timeout_ms = READ_MS,
+                                       .next = next_statement,
+                                       .row = take_row,
+                                       .done = on_looked,
+                                       .arg = c};
+    if (db != NULL) c->client = dbclient_start(&conf);
+    if (c->client != NULL) return;
+    if (db != NULL) look_failed(c, db, "", "out of memory or descriptors", "raise LimitNOFILE, or give gatehouse more memory");
+    c->due_ms = db != NULL ? now + RETRY_MS : UINT64_MAX; /* until a reload offers it again */
+    c->snap = NULL;
+    snap_unref(snap);
+    tell(overdue(&c->served, 0, true));
+}
+
+/* --- the thread --- */
+
+static void look_around(struct catalogs *all) {
+    uint64_t now = worker_now_ms();
+    for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
+        struct catalog_wait *late = overdue(&c->served, now, false);
+        tell(late);
+        pthread_mutex_lock(&all->lock);
+        /* Behind a failure nobody waits for the next try. */
+        bool pausing = c->client == NULL && c->failures > 0 && now < c->due_ms;
+        late = overdue(&c->waiting, now, pausing);
+        bool waited = c->waiting != NULL, asked = c->asked;
+        pthread_mutex_unlock(&all->lock);
+        tell(late);
+        if (c->client != NULL) continue;
+        bool soon = asked && !pausing && now - c->begun_ms >= GAP_MS;
+        if (now >= c->due_ms || soon || waited) look(c, now);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    look_around(arg);
+}
+
+static void run_wake(struct worker *w, struct wmsg *m) {
+    struct catalogs *all = (struct catalogs *)(void *)((char *)m - offsetof(struct catalogs, wake));
+    (void)w;
+    pthread_mutex_lock(&all->lock);
+    all->woken = false;
+    pthread_mutex_unlock(&all->lock);
+    look_around(all);
+}
+
+static void wake_locked(struct catalogs *all) {
+    if (all->woken || all->stopping) return;
+    all->woken = true;
+    worker_post(all->w, &all->wake);
+}
+
+static void start(struct worker *w) {
+    struct catalogs *all = worker_data(w);
+    struct timeval tick = {0, TICK_MS * 1000};
+    all->tick = event_new(worker_base(w), -1, EV_PERSIST, on_tick, all);
+    if (all->tick != NULL && event_add(all->tick, &tick) == 0) return;
+    log_event(LOG_ERROR, "catalog.start", "reason", "out of memory", NULL);
+    _exit(1);
+}
+
+static void end(struct worker *w) {
+    struct catalogs *all = worker_data(w);
+    event_free(all->tick);
+    for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
+        dbclient_cancel(c->client);
+        c->client = NULL;
+        buf_free(&c->text);
+        snap_unref(c->snap);
+        c->snap = NULL;
+    }
+}
+
+/* --- the others' --- */
+
+struct catalogs *catalogs_start(struct daemon *d) {
+    struct catalogs *all = calloc(1, sizeof *all);
+    if (all == NULL) return NULL;
+    all->d = d;
+    all->m = status_catalog_block(d);
+    all->wake.run = run_wake;
+    pthread_mutex_init(&all->lock, NULL);
+    const struct worker_conf conf = {.stack = 1u << 20, .start = start, .end = end, .data = all};
+    all->w = worker_start(&conf);
+    if (all->w != NULL) return all;
+    catalogs_free(all);
+    return NULL;
+}
+
+void catalogs_stop(struct catalogs *all) {
+    if (all == NULL) return;
+    pthread_mutex_lock(&all->lock);
+    all->stopping = true;
+    pthread_mutex_unlock(&all->lock);
+    worker_stop(all->w);
+    worker_join(all->w);
+}
+
+void catalogs_free(struct catalogs *all) {
+    if (all == NULL) return;
+    for (struct catalog *c = atomic_load(&all->list), *next; c != NULL; c = next) {
+        next = c->next;
+        pol_catalog_unref(c->now);
+        free(c->name);
+        free(c);
+    }
+    worker_free(all->w);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+static struct catalog *look_up(struct catalogs *all, const char *database) {
+    struct catalog *c = atomic_load(&all->list);
+    while (c != NULL && strcmp(c->name, database) != 0) c = c->next;
+    return c;
+}
+
+struct catalog *catalogs_find(struct catalogs *all, const char *database) {
+    struct catalog *c = look_up(all, database);
+    if (c != NULL) return c;
+    pthread_mutex_lock(&all->lock);
+    c = look_up(all, database);
+    if (c == NULL && all->n < DATABASES && (c = calloc(1, sizeof *c)) != NULL) {
+        c->all = all;
+        c->name = strdup(database);
+        c->next = atomic_load(&all->list);
+        if (c->name == NULL) {
+            free(c);
+            c = NULL;
+        } else {
+            atomic_store(&all->list, c); /* due at once */
+            all->n++;
+            wake_locked(all);
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+    return c;
+}
+
+uint64_t catalog_generation(const struct catalog *c) { return atomic_load(&c->generation); }
+
+struct pol_catalog *catalog_get(struct catalog *c, uint64_t *generation) {
+    pthread_mutex_lock(&c->all->lock);
+    struct pol_catalog *now = c->now == NULL ? NULL : pol_catalog_ref(c->now);
+    *generation = atomic_load(&c->generation);
+    pthread_mutex_unlock(&c->all->lock);
+    return now;
+}
+
+void catalog_refresh(struct catalog *c, struct catalog_wait *w) {
+    struct catalogs *all = c->all;
+    pthread_mutex_lock(&all->lock);
+    bool stopping = all->stopping;
+    if (w != NULL && !stopping) {
+        w->deadline_ms = worker_now_ms() + CATALOG_WAIT_MS;
+        w->next = c->waiting;
+        c->waiting = w;
+    }
+    c->asked = true;
+    wake_locked(all);
+    pthread_mutex_unlock(&all->lock);
+    if (w != NULL && stopping) worker_post(w->worker, &w->msg);
+}
+
+void catalogs_changed(struct catalogs *all, const char *database) {
+    struct catalog *c = look_up(all, database);
+    if (c != NULL) catalog_refresh(c, NULL);
+}
+
+static void run_reloaded(struct worker *w, struct wmsg *m) {
+    struct catalogs *all = worker_data(w);
+    for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
+        c->due_ms = 0;
+        c->failures = 0;
+    }
+    free(m);
+    look_around(all);
+}
+
+void catalogs_reloaded(struct catalogs *all) {
+    struct wmsg *m = calloc(1, sizeof *m);
+    if (m == NULL) return; /* the timer comes all the same */
+    m->run = run_reloaded;
+    worker_post(all->w, m);
+}
+
+size_t catalogs_state(struct catalogs *all, struct catalog_state *out, size_t max) {
+    size_t n = 0;
+    uint64_t now = worker_now_ms();
+    pthread_mutex_lock(&all->lock);
+    for (const struct catalog *c = atomic_load(&all->list); c != NULL && n < max; c = c->next, n++) {
+        out[n] = (struct catalog_state){.has = c->now != NULL, .failing = c->failing};
+        snprintf(out[n].database, sizeof out[n].database, "%s", c->name);
+        snprintf(out[n].why, sizeof out[n].why, "%s", c->why);
+        snprintf(out[n].todo, sizeof out[n].todo, "%s", c->todo);
+        if (c->now != NULL) out[n].relations = pol_catalog_relations(c->now);
+        if (c->looked_ms != 0) out[n].age_seconds = (double)(now - c->looked_ms) / 1000;
+    }
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}

@@ -1,0 +1,165 @@
+#include <config.h>
+
+#include "spoa/preflight.h"
+
+#include "spoa/advice.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GROUPS_MAX 256
+
+struct flight {
+    const struct snap *s;
+    void (*report)(void *arg, const struct preflight_finding *f);
+    void *arg;
+};
+
+static void find(const struct flight *f, bool fatal, const char *subject, const char *why, const char *todo) {
+    f->report(f->arg, &(struct preflight_finding){fatal, subject, why, todo});
+}
+
+static const char *user_name(uid_t uid) {
+    const struct passwd *pw = getpwuid(uid);
+    return pw != NULL ? log_fmt("%s", pw->pw_name) : log_fmt("%u", (unsigned)uid); /* a copy: the next call overwrites pw */
+}
+
+/* By the mode's bits alone, as access(2) would for that user: want is of 1 (enter), 2 (write), 4 (read). */
+static bool may(const struct stat *st, uid_t uid, unsigned want) {
+    if (uid == 0) return true;
+    if (st->st_uid == uid) return (st->st_mode >> 6 & want) == want;
+    const struct passwd *pw = getpwuid(uid);
+    gid_t groups[GROUPS_MAX];
+    int n = GROUPS_MAX;
+    if (pw != NULL && getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) >= 0)
+        for (int i = 0; i < n; i++)
+            if (groups[i] == st->st_gid) return (st->st_mode >> 3 & want) == want;
+    return (st->st_mode & want) == want;
+}
+
+/* "/a/b/c" to "/a/b"; "." when there is no slash. */
+static void folder_of(const char *path, char *out, size_t size) {
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        snprintf(out, size, ".");
+    else
+        snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static uid_t daemon_uid(const struct conf *c) { return c->has_user ? c->user : geteuid(); }
+
+static bool listed(const struct conf_door *d, uid_t uid) {
+    for (size_t i = 0; i < d->npeers; i++)
+        if (d->peers[i] == uid) return true;
+    return false;
+}
+
+static void look_at_door(const struct flight *f, const char *key, const struct conf_door *d) {
+    char folder[PATH_MAX];
+    struct stat st;
+    folder_of(d->socket, folder, sizeof folder);
+    if (stat(folder, &st) != 0) {
+        if (errno != EACCES || geteuid() == 0)
+            find(f, true, key, log_fmt("the folder %s of its socket: %s", folder, strerror(errno)), advice_socket(errno));
+        return;
+    }
+    for (size_t i = 0; i < d->npeers; i++)
+        if (!may(&st, d->peers[i], 1))
+            find(f, false, key, log_fmt("user %s, one of its peers, cannot enter the folder %s", user_name(d->peers[i]), folder),
+                 log_fmt("install -d -o %s -g %s -m 0750 %s", user_name(daemon_uid(f->s->conf)), user_name(d->peers[i]), folder));
+    if (d->has_owner && d->npeers > 0 && !listed(d, d->owner))
+        find(f, false, key,
+             log_fmt("its owner %s may open the socket and is then refused, because peers does not list it", user_name(d->owner)),
+             log_fmt("add %s to %s.peers, or make HAProxy's user the owner", user_name(d->owner), key));
+    if (d->has_owner && d->owner != daemon_uid(f->s->conf) && geteuid() != 0)
+        find(f, true, key, log_fmt("only root may give its socket to %s", user_name(d->owner)), advice_socket(EPERM));
+    if ((d->mode & 0600) != 0600) find(f, false, key, "its mode lets not even the owner connect", "set mode to \"0600\"");
+}
+
+static void look_at_journal(const struct flight *f) {
+    const struct conf *c = f->s->conf;
+    const char *dir = c->ledger.dir, *owner = user_name(daemon_uid(c));
+    char folder[PATH_MAX];
+    struct stat st;
+    if (stat(dir, &st) == 0) {
+        if (!S_ISDIR(st.st_mode))
+            find(f, true, "audit.journal", log_fmt("%s is not a folder", dir), advice_journal("Not a directory"));
+        else if (st.st_uid != daemon_uid(c) || (st.st_mode & 077) != 0)
+            find(f, true, "audit.journal", log_fmt("%s must belong to %s alone", dir, owner),
+                 log_fmt("chown -R %s %s && chmod 700 %s", owner, dir, dir));
+        return;
+    }
+    if (errno != ENOENT) return; /* not for us to see */
+    folder_of(dir, folder, sizeof folder);
+    if (stat(folder, &st) != 0 || !may(&st, daemon_uid(c), 3))
+        find(f, true, "audit.journal", log_fmt("%s does not exist, and %s cannot make it", dir, owner),
+             log_fmt("install -d -o %s -m 0700 %s", owner, dir));
+}
+
+static void look_at_policy(const struct flight *f) {
+    const char *name;
+    for (size_t i = 0; (name = pol_policy_database(f->s->policy, i)) != NULL; i++)
+        if (conf_database(f->s->conf, name) == NULL)
+            find(f, false, "databases", log_fmt("the policy lists the database \"%.100s\", which the configuration does not offer", name),
+                 "add it to databases in the configuration, or correct its name in the policy");
+}
+
+static void look_at_upstreams(const struct flight *f) {
+    for (size_t i = 0; i < f->s->conf->ndatabases; i++) {
+        const struct conf_database *d = &f->s->conf->databases[i];
+        if (d->plain_tcp)
+            find(f, false, log_fmt("databases.%s.upstream.tls", d->name),
+                 log_fmt("off: whoever is on the way to %s can read and change statements and rows", d->where),
+                 "set ssl = on at the database, name its authority in upstream.tls.ca_file, and remove \"tls: off\"");
+    }
+}
+
+static void look_at_limits(const struct flight *f) {
+    struct rlimit r;
+    uint64_t need = 2 * f->s->conf->limits.sessions + 128;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_max != RLIM_INFINITY && r.rlim_max < need)
+        find(f, false, "limits.sessions",
+             log_fmt("%llu sessions need %llu file descriptors, and there may be %llu", (unsigned long long)f->s->conf->limits.sessions,
+                     (unsigned long long)need, (unsigned long long)r.rlim_max),
+             "raise LimitNOFILE in the unit (ulimit -n), or lower limits.sessions");
+}
+
+static void look_at_admin(const struct flight *f) {
+    const struct snap *s = f->s;
+    size_t asks = 0;
+    if (s->conf->admin.door.socket != NULL) {
+        look_at_door(f, "admin", &s->conf->admin.door);
+        return;
+    }
+    for (size_t i = 0; i < pol_policy_rules(s->policy); i++) asks += pol_policy_rule_asks(s->policy, i);
+    if (asks > 0)
+        find(f, false, "admin", "the policy has rules that ask, and there is no admin door at which anybody could decide",
+             "add admin: { socket: /var/lib/gatehouse/admin.sock, peers: [root, gatehouse] } to the configuration");
+}
+
+void preflight(const struct snap *s, void (*report)(void *arg, const struct preflight_finding *f), void *arg) {
+    const struct flight f = {s, report, arg};
+    look_at_door(&f, "spop", &s->conf->spop);
+    look_at_door(&f, "payload", &s->conf->payload);
+    if (s->conf->metrics.door.socket != NULL) look_at_door(&f, "metrics", &s->conf->metrics.door);
+    look_at_admin(&f);
+    if (s->conf->page.m.door.socket != NULL) look_at_door(&f, "page", &s->conf->page.m.door);
+    look_at_journal(&f);
+    look_at_policy(&f);
+    look_at_upstreams(&f);
+    look_at_limits(&f);
+}
+
+static void to_log(void *arg, const struct preflight_finding *f) {
+    (void)arg;
+    if (!f->fatal) log_event(LOG_WARN, "preflight", "key", f->subject, "reason", f->why, "do", f->todo, NULL);
+}
+
+void preflight_log(const struct snap *s) { preflight(s, to_log, NULL); }

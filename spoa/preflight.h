@@ -1,0 +1,17 @@
+/* What the configuration needs of this machine and does not find: folders, users, files, descriptors. Looks, changes nothing. */
+#ifndef GH_SPOA_PREFLIGHT_H
+#define GH_SPOA_PREFLIGHT_H
+
+#include "spoa/daemon.h"
+
+struct preflight_finding {
+    bool fatal;          /* the daemon would not start */
+    const char *subject; /* a key of the configuration */
+    const char *why, *todo;
+};
+/* Calls report for each finding; the strings are valid during the call. Only root can see all that there is to see. */
+void preflight(const struct snap *s, void (*report)(void *arg, const struct preflight_finding *f), void *arg);
+/* The same into the log, without the fatal ones: the start itself will say those. */
+void preflight_log(const struct snap *s);
+
+#endif

@@ -1,0 +1,447 @@
+/* A statement that a rule asks about: what its approvers are told, what makes it this statement and no other, and what the client is told. */
+#include <config.h>
+
+#include "spoa/session_int.h"
+
+#include "policy/my_pin.h"
+#include "policy/pg_settings.h"
+#include "policy/shape.h"
+#include "policy/text.h"
+#include "spoa/approval_desk.h"
+#include "spoa/estimate.h"
+#include "spoa/reason.h"
+#include "spoa/record.h"
+#include "spoa/renewal.h"
+#include "spoa/secret_sql.h"
+#include "spoa/statement.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+struct ask {
+    struct desk_ask d; /* first */
+    struct session *s;
+    uint64_t id, epoch;
+};
+
+/* --- reasons --- */
+
+bool session_on_reason(struct session *s) {
+    struct question *q = &s->q;
+    const char *reason;
+    size_t len;
+    if (!reason_set(q->text, q->len, APPR_REASON, &reason, &len)) return false;
+    q->reason = true;
+    q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, s->snap->conf->limits.statement, &q->err);
+    if (q->facts == NULL) {
+        stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
+        session_refuse_statement(s);
+    } else {
+        q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = ""};
+        session_forward(s);
+    }
+    return true;
+}
+
+void session_take_reason(struct session *s) {
+    const char *reason;
+    size_t len;
+    if (!reason_set(s->q.text, s->q.len, APPR_REASON, &reason, &len)) return;
+    memcpy(s->reason, reason, len);
+    s->reason[len] = '\0';
+}
+
+/* The statement's own, else the session's; NULL: none. */
+static const char *reason_for(const struct session *s, const char *text, size_t len, size_t *reason_len) {
+    const char *reason;
+    if (reason_of(text, len, APPR_REASON, &reason, reason_len)) return reason;
+    *reason_len = strlen(s->reason);
+    return *reason_len > 0 ? s->reason : NULL;
+}
+
+/* --- settings --- */
+
+/* True when the session may now read a text in another way than it did at its beginning. */
+static bool changes_meaning(const struct session *s, const struct pol_setting *t) {
+    struct pol_pins pins = identity_pins(s->db);
+    const char *wanted;
+    if (s->mysql) { /* UTF-8 is what it was before */
+        bool utf8 = my_setting_pin(&pins, t->name, t->value, &wanted) == PG_PIN_SAME && strcmp(t->name, "sql_mode") != 0;
+        return !t->show && !my_setting_inert(t->name) && (!utf8 || strncmp(t->name, "collation_", 10) == 0);
+    }
+    if (t->show || t->value == NULL || strcmp(t->name, "all") == 0 || pg_setting_inert(t->name)) return false;
+    if (pg_setting_pin(&pins, t->name, t->value, NULL) == PG_PIN_SAME) return false;
+    for (size_t i = 0; i < s->startup->n; i++)
+        if (strcasecmp(s->startup->kv[i].name, t->name) == 0 && strcmp(s->startup->kv[i].value, t->value) == 0) return false;
+    return true;
+}
+
+void session_ask_forwarded(struct session *s, const struct pol_facts *f) {
+    for (size_t i = 0; i < f->nstmts && s->changed[0] == '\0'; i++)
+        for (size_t k = 0; k < f->stmts[i].nsettings && s->changed[0] == '\0'; k++)
+            if (changes_meaning(s, &f->stmts[i].settings[k])) snprintf(s->changed, sizeof s->changed, "%s", f->stmts[i].settings[k].name);
+}
+
+/* --- the fingerprint --- */
+
+static void put(struct buf *b, const void *data, size_t len) {
+    buf_be32(b, (uint32_t)len);
+    buf_put(b, data, len);
+}
+static void put_text(struct buf *b, const char *s) { put(b, s, strlen(s)); }
+
+/* What could give the text another meaning. */
+static void put_settings(struct buf *b, const struct session *s) {
+    put_text(b, s->db->search_path_text);
+    buf_be32(b, (uint32_t)s->db->nsettings);
+    for (size_t i = 0; i < s->db->nsettings; i++) {
+        put_text(b, s->db->settings[i].name);
+        put_text(b, s->db->settings[i].value);
+    }
+    for (size_t i = 0; i < s->startup->n; i++) {
+        if (pg_setting_inert(s->startup->kv[i].name)) continue;
+        put_text(b, s->startup->kv[i].name);
+        put_text(b, s->startup->kv[i].value);
+    }
+}
+
+static bool fingerprint(const struct session *s, char out[65]) {
+    const struct question *q = &s->q;
+    struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
+    put_text(&b, "gatehouse approval 1");
+    put_text(&b, s->who->issuer);
+    put_text(&b, s->who->principal);
+    put_text(&b, s->db->name);
+    put(&b, q->text, q->len);
+    buf_be32(&b, (uint32_t)q->ntypes);
+    for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
+    buf_be32(&b, (uint32_t)q->nparams);
+    for (size_t i = 0; i < q->nparams; i++) {
+        buf_u8(&b, q->params[i].data == NULL ? 2 : q->params[i].binary);
+        put(&b, q->params[i].data, q->params[i].data == NULL ? 0 : q->params[i].len);
+    }
+    put_settings(&b, s);
+    bool ok = !b.failed && nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out);
+    buf_free(&b);
+    return ok;
+}
+
+/* What it is but for its values: for agreements to a kind of statement. "" when it has none. */
+static void kind_of(const struct session *s, char out[65]) {
+    const struct question *q = &s->q;
+    const struct pol_facts *f = facts_of(q->facts);
+    bool plain = !s->mysql && q->len <= STMT_INLINE_BYTES;
+    out[0] = '\0';
+    for (size_t i = 0; i < f->nstmts; i++) /* a value of SET, or the text of a DO block, is what the statement does */
+        plain = plain && !f->stmts[i].opaque && f->stmts[i].nsettings == 0 && f->stmts[i].uses_statement == NULL &&
+                f->stmts[i].uses_portal == NULL && f->stmts[i].kind <= POL_K_MERGE;
+    char *shape = plain ? pol_shape_pg(q->text) : NULL;
+    if (shape == NULL) return;
+    struct buf b = BUF_INIT(APPR_SQL_MAX);
+    put_text(&b, "gatehouse kind 1");
+    put_text(&b, s->who->issuer);
+    put_text(&b, s->who->principal);
+    put_text(&b, s->db->name);
+    put_text(&b, shape);
+    put_settings(&b, s);
+    buf_be32(&b, (uint32_t)q->ntypes);
+    for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
+    buf_be32(&b, (uint32_t)q->nparams);
+    if (b.failed || !nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out)) out[0] = '\0';
+    buf_free(&b);
+    free(shape);
+}
+
+/* --- what people are told --- */
+
+static json_t *groups_json(const struct jwt_identity *who) {
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < who->ngroups; i++) json_array_append_new(list, json_string(who->groups[i]));
+    return list;
+}
+
+static json_t *params_json(const struct question *q) {
+    char *text = rec_params(q->params, q->nparams, secret_sql_may(facts_of(q->facts)));
+    json_t *list = text == NULL ? NULL : json_loads(text, 0, NULL);
+    free(text);
+    return list != NULL ? list : json_array();
+}
+
+static json_t *types_json(const struct question *q) {
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < q->ntypes; i++) json_array_append_new(list, json_integer(q->types[i]));
+    return list;
+}
+
+static json_t *functions_json(const struct pol_facts *f) {
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < f->nstmts; i++)
+        for (size_t k = 0; k < f->stmts[i].nfunctions && json_array_size(list) < 100; k++) {
+            const struct pol_function *fn = &f->stmts[i].functions[k];
+            json_array_append_new(
+                list, json_string(log_fmt("%s%s%s", fn->schema != NULL ? fn->schema : "", fn->schema != NULL ? "." : "", fn->name)));
+        }
+    return list;
+}
+
+static json_t *asks_json(const struct pol_ask *a) {
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < a->n; i++) {
+        json_t *groups = json_array();
+        for (const char *const *g = a->by[i].approvers; groups != NULL && *g != NULL; g++) json_array_append_new(groups, json_string(*g));
+        json_t *one = json_pack("{s:s, s:o, s:i}", "rule", a->by[i].rule, "approvers", groups, "quorum", (int)a->by[i].quorum);
+        if (one != NULL && a->by[i].grant_ms > 0)
+            json_object_set_new(
+                one, "grant", json_pack("{s:I, s:s}", "max", (json_int_t)a->by[i].grant_ms, "scope", pol_scope_name(a->by[i].grant_scope)));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *detail_json(const struct session *s) {
+    const struct question *q = &s->q;
+    const struct pol_facts *f = facts_of(q->facts);
+    char sha[65], relations[2048], kinds[256];
+    size_t shown_len = q->len, reason_len;
+    char *hidden = stmt_text_hidden(f, q->text, q->len, &shown_len);
+    const char *shown = hidden != NULL ? hidden : q->text;
+    rec_sha256(shown, shown_len, sha);
+    rec_relations(f, relations, sizeof relations);
+    rec_kinds(f, kinds, sizeof kinds);
+    bool opaque = false;
+    for (size_t i = 0; i < f->nstmts; i++) opaque = opaque || f->stmts[i].opaque;
+    const char *reason = reason_for(s, shown, shown_len, &reason_len);
+    json_t *o =
+        json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s#, s:I, s:s, s:o, s:o, s:s, s:s, s:o, s:b, s:s, s:s#}", "principal", s->who->principal,
+                  "issuer", s->who->issuer, "groups", groups_json(s->who), "database", s->db->name, "session", s->id, "src", s->src, "sql",
+                  shown, (int)shown_len, "sql_bytes", (json_int_t)q->len, "sha256", sha, "params", params_json(q), "types", types_json(q),
+                  "statements", kinds, "relations", relations, "functions", functions_json(f), "opaque", opaque, "policy",
+                  pol_policy_hash(s->snap->policy), "reason", reason != NULL ? reason : "", (int)reason_len);
+    free(hidden);
+    return o;
+}
+
+/* --- what the client is told --- */
+
+static void add(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void add(char *out, size_t size, const char *fmt, ...) {
+    size_t used = strlen(out);
+    va_list ap;
+    if (used + 1 >= size) return;
+    va_start(ap, fmt);
+    vsnprintf(out + used, size - used, fmt, ap);
+    va_end(ap);
+    pol_utf8_tidy(out + used);
+}
+
+static const char *utc(uint64_t ms) {
+    char text[32];
+    time_t at = (time_t)(ms / 1000);
+    struct tm tm;
+    gmtime_r(&at, &tm);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return log_fmt("%s", text);
+}
+
+static void tell_pending(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
+    snprintf(v->message, sizeof v->message, "%s needs approval: it waits for a decision on request %s", tag, r->id);
+    add(v->detail, sizeof v->detail, " Request %s expires at %s", r->id, utc(r->expires_ms));
+    if (r->have > 0) add(v->detail, sizeof v->detail, "; approved so far by %s", r->by);
+    add(v->detail, sizeof v->detail, ".");
+    snprintf(v->hint, sizeof v->hint,
+             "Nothing was executed. Send exactly the same statement again once it is approved: it then runs once, within %llu s of the "
+             "decision. An approver decides with: gatehousectl approve %s",
+             (unsigned long long)v->ask.window_ms / 1000, r->id);
+}
+
+static void tell_denied(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
+    snprintf(v->message, sizeof v->message, "%s was denied by %.200s%s%.200s", tag, r->by, r->text[0] != '\0' ? ": " : "", r->text);
+    pol_utf8_tidy(v->message);
+    add(v->detail, sizeof v->detail, " It was request %s.", r->id);
+    snprintf(v->hint, sizeof v->hint, "The same statement can be asked for again after %s.", utc(r->expires_ms));
+}
+
+static void tell(struct session *s, const struct appr_reply *r) {
+    struct pol_verdict *v = &s->q.verdict;
+    const char *tag = facts_of(s->q.facts)->stmts[v->stmt].tag;
+    snprintf(s->q.approval, sizeof s->q.approval, "%s", r->id);
+    if (r->rc == APPR_NEW || r->rc == APPR_PENDING)
+        tell_pending(v, tag, r);
+    else if (r->rc == APPR_DENIED)
+        tell_denied(v, tag, r);
+    else {
+        bool full = r->rc == APPR_FULL;
+        snprintf(v->sqlstate, sizeof v->sqlstate, "%s", full ? "53400" : "57P03");
+        snprintf(v->message, sizeof v->message, "%s needs approval, and %s", tag,
+                 !full     ? "it cannot be asked for now"
+                 : r->mine ? "too many requests of yours wait for a decision"
+                           : "too many requests wait for a decision");
+        snprintf(v->hint, sizeof v->hint, "%s", full ? "Wait until some are decided or expire." : "Try again later. Nothing was executed.");
+    }
+}
+
+static void refuse(struct session *s, const char *sqlstate, const char *why, const char *hint) {
+    struct pol_verdict *v = &s->q.verdict;
+    const char *tag = facts_of(s->q.facts)->stmts[v->stmt].tag;
+    v->effect = POL_DENY;
+    snprintf(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
+    snprintf(v->message, sizeof v->message, "%s needs approval and cannot get it: %s", tag, why);
+    snprintf(v->hint, sizeof v->hint, "%s", hint);
+    session_refuse_statement(s);
+}
+
+/* --- asking --- */
+
+/* False, and refused: nobody could agree to this, or what they agreed to would not be what runs. */
+static bool may_ask(struct session *s) {
+    const struct question *q = &s->q;
+    size_t len;
+    const char *why;
+    bool cut = q->params_cut;
+    for (size_t i = 0; i < q->nparams; i++) cut = cut || (q->params[i].data != NULL && q->params[i].kept < q->params[i].len);
+    if (s->unpinned)
+        refuse(s, "42501", "this session has run code that may have changed its search_path or role", "Connect again.");
+    else if (s->mysql && (why = session_my_unaskable(s)) != NULL)
+        refuse(s, "42501", why, "Write the values into the statement, or send them as parameters.");
+    else if (s->changed[0] != '\0')
+        refuse(s, "42501", log_fmt("this session has changed the setting %s, so that the text may mean something else here", s->changed),
+               "Connect again, with the setting as a startup parameter (PGOPTIONS) where it is needed.");
+    else if (cut)
+        refuse(s, "54000", "its parameters are longer than can be shown", "Send fewer or shorter ones, or have limits.params raised.");
+    else if (q->len > APPR_SQL_MAX)
+        refuse(s, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
+    else if (q->verdict.ask.justify && reason_for(s, q->text, q->len, &len) == NULL)
+        refuse(s, "42501", "a reason must be given",
+               "Begin the statement with a comment, /* reason: why this is needed */, or send SET gatehouse.reason = 'why' before it.");
+    else if (!led_healthy(s->ws->d->led)) /* an approval must not be used up for a statement that then cannot be recorded */
+        refuse(s, "57P03", "the audit ledger is unavailable", "Try again later. No statement runs before it is recorded.");
+    else
+        return true;
+    return false;
+}
+
+static void on_answered(struct desk_ask *d);
+
+void session_ask(struct session *s) {
+    const struct conf_limits *l = &s->snap->conf->limits;
+    struct question *q = &s->q;
+    struct ask *a;
+    q->hold_epoch = appr_epoch(s->ws->d->approvals); /* before: a decision meanwhile is looked at again */
+    if (!may_ask(s)) return;
+    a = calloc(1, sizeof *a);
+    if (a != NULL) {
+        a->d.principal = strdup(s->who->principal);
+        a->d.asks = asks_json(&q->verdict.ask);
+        a->d.q = (struct appr_question){.detail = detail_json(s),
+                                        .expires_ms = q->verdict.ask.expires_ms,
+                                        .window_ms = q->verdict.ask.window_ms,
+                                        .max = (size_t)l->approvals,
+                                        .max_principal = (size_t)l->approvals_per_principal};
+    }
+    if (a == NULL || a->d.principal == NULL || a->d.asks == NULL || a->d.q.detail == NULL || !fingerprint(s, a->d.fingerprint)) {
+        if (a != NULL) desk_ask_clear(&a->d);
+        free(a);
+        refuse(s, "53200", "out of memory", "Try again later.");
+        return;
+    }
+    kind_of(s, a->d.kind);
+    snprintf(q->rule, sizeof q->rule, "%s", q->verdict.rule);
+    q->verdict.rule = q->rule;
+    a->s = s;
+    a->id = q->id;
+    a->epoch = s->epoch;
+    a->d.from = s->ws->w;
+    a->d.answered = on_answered;
+    q->asking = true;
+    session_ref(s);
+    desk_submit(s->ws->d->desk, &a->d);
+}
+
+/* Held, if the rule says so and nobody is in its way. */
+static bool hold(struct session *s) {
+    struct question *q = &s->q;
+    uint64_t now = worker_now_ms();
+    if (q->verdict.ask.wait_ms == 0 || !q->alone || s->draining) return false;
+    if (q->hold_until_ms == 0) q->hold_until_ms = now + q->verdict.ask.wait_ms;
+    return now < q->hold_until_ms;
+}
+
+static void expired(struct session *s) {
+    stmt_deny(&s->q.verdict, "28000", "the token has expired", "Reconnect with a fresh token as the password.");
+    session_refuse_statement(s);
+}
+
+/* Approved and used up: it runs now, if it still may. */
+static void run_approved(struct session *s, const struct ask *a) {
+    struct question *q = &s->q;
+    snprintf(q->approval, sizeof q->approval, "%s", a->d.reply.id);
+    snprintf(q->approved_by, sizeof q->approved_by, "%s", a->d.reply.by);
+    snprintf(q->grant, sizeof q->grant, "%s", a->d.reply.grant);
+    session_renew(s);
+    session_clock(s);
+    if (s->epoch != a->epoch) { /* judged again: what was asked about then is not what counts now */
+        refuse(s, "42501", "the policy has changed in this moment", "Send it again.");
+        return;
+    }
+    q->verdict.effect = POL_ALLOW;
+    snprintf(q->verdict.sqlstate, sizeof q->verdict.sqlstate, "00000");
+    s->unpinned = s->unpinned || q->verdict.unpins;
+    session_forward(s);
+}
+
+/* What approvers are told besides, when it comes. */
+static void estimate(const struct session *s, const struct appr_reply *r) {
+    const struct question *q = &s->q;
+    const struct rewrite *w = q->prep != NULL ? q->prep->sent : q->rewrite;
+    if (r->rc != APPR_NEW || s->mysql || q->nparams > 0 || !estimate_possible(facts_of(q->facts), q->len)) return;
+    estimates_ask(s->ws->d->estimates, r->id, s->db->name, w != NULL ? w->sql : q->text, w != NULL ? w->len : q->len);
+}
+
+static void on_answered(struct desk_ask *d) {
+    struct ask *a = (struct ask *)(void *)d;
+    struct session *s = a->s;
+    const struct appr_reply *r = &d->reply;
+    if (s->q.open && s->q.id == a->id && s->q.asking) {
+        s->q.asking = false;
+        estimate(s, r);
+        if ((int64_t)time(NULL) >= s->who->valid_until)
+            expired(s);
+        else if (r->rc == APPR_RUN)
+            run_approved(s, a);
+        else if (!(r->rc == APPR_NEW || r->rc == APPR_PENDING) || !hold(s)) {
+            tell(s, r);
+            session_refuse_statement(s);
+        } else
+            s->q.reply = *r;
+        pump_run(&s->pump);
+    } else if (r->rc == APPR_RUN)
+        stmt_record_withheld(s->ws->d->led, s->id, a->id, "session ended");
+    desk_ask_clear(d);
+    free(a);
+    session_unref(s);
+}
+
+void session_ask_tick(struct session *s, uint64_t now_ms) {
+    struct question *q = &s->q;
+    if (!q->open || q->asking || q->rewriting || q->hold_until_ms == 0 || q->verdict.effect != POL_ASK) return;
+    if (pump_client_left(&s->pump)) { /* what it wanted is not run for nobody */
+        s->why = "client left while its statement waited for approval";
+        session_close(s, "57P01", "the client is gone", NULL);
+    } else if ((int64_t)time(NULL) >= s->who->valid_until)
+        expired(s);
+    else if (now_ms >= q->hold_until_ms || s->draining) {
+        tell(s, &q->reply);
+        session_refuse_statement(s);
+    } else if (q->hold_epoch != appr_epoch(s->ws->d->approvals)) {
+        session_renew(s); /* something was decided: from the beginning */
+        rewrite_unref(q->rewrite);
+        q->rewrite = NULL;
+        session_judge(s);
+    } else
+        return;
+    pump_run(&s->pump);
+}

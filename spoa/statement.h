@@ -1,0 +1,59 @@
+/* A statement, whoever asks: its facts, the verdict on it, its record. Shared by sessions and by the statement API. */
+#ifndef GH_SPOA_STATEMENT_H
+#define GH_SPOA_STATEMENT_H
+
+#include "filters/filter.h"
+#include "policy/policy.h"
+#include "spoa/factscache.h"
+#include "spoa/metrics.h"
+#include "spoa/record.h"
+
+#define STMT_INLINE_BYTES 32768u /* longer texts are parsed by the pool */
+
+/* A refusal of our own, which no rule decided. hint may be "". */
+void stmt_deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint);
+
+/* A reference to the facts of a text of at most STMT_INLINE_BYTES, from the cache or parsed now; NULL and *err when it has none. */
+struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, uint64_t max_bytes, struct pol_parse_error *err);
+/* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
+struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error *err);
+
+/* Fills v. f NULL: the text has no facts, err says why. True when the statement is forwarded although v refuses it (mode: observe). */
+bool stmt_judge(const struct pol_role *role, const struct pol_facts *f, const struct pol_parse_error *err, struct pol_verdict *v);
+
+/* Counts a verdict. */
+void stmt_count(struct mblock *m, const char *database, const struct pol_verdict *v, bool observed);
+
+/* What the event "statement" says. */
+struct stmt_record {
+    uint64_t id;
+    const char *kind; /* "query", "parse", "execute" */
+    const struct pol_verdict *verdict;
+    bool observed;
+    const char *text;
+    size_t len;
+    uint64_t parse_id; /* not 0: the record of its Parse has the text */
+    const char *name;  /* NULL: none */
+    const struct flt_param *params;
+    size_t nparams;
+    bool params_cut;
+    const struct pol_facts *facts; /* NULL: none */
+    const char *principal, *database, *policy;
+    const char *rewritten; /* what runs in its place; NULL: the text itself */
+    size_t rewritten_len;
+};
+/* The text as it may be recorded and shown: without passwords and tokens. NULL when there is nothing to hide; else the caller frees, *outlen without
+ * its NUL. facts may be NULL. */
+char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen);
+/* Appends it to the session's stream with passwords hidden; more, which may be NULL: fields of the caller's behind its own. */
+void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg);
+/* A statement that was recorded as allowed, but never left. */
+void stmt_record_withheld(struct led *l, const char *session, uint64_t id, const char *reason);
+
+/* What is to be said when a principal is over limits.audit_rate. */
+#define STMT_OVER_QUOTA      "you have written more to the audit record within a minute than limits.audit_rate allows"
+#define STMT_OVER_QUOTA_HINT "Wait some seconds, then send fewer or shorter statements."
+/* Records, instead of each refusal, how many there were. */
+void stmt_record_quota(struct led *l, const char *session, const char *principal, uint64_t refused);
+
+#endif

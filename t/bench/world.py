@@ -1,0 +1,287 @@
+"""What is measured: one PostgreSQL and one Redis, and the ways to that PostgreSQL.
+
+    strict, journal   HAProxy's two hops (plaintext edge, TLS) and a gatehouse with that audit.mode; the quickstart's configuration and policy
+    pgbouncer         the same two hops with pgbouncer in Gatehouse's place: session pooling, a password as long as a token
+    pgbouncer-new     the same, but no server connection is used twice, as with Gatehouse
+    hops              the same two hops, and PostgreSQL itself behind them
+    tcp               HAProxy in TCP mode: one hop, no TLS
+    direct            no proxy, no TLS
+
+Each way has processes of its own, started in a folder of their own under /tmp and ended by pid.
+"""
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+
+import stack  # noqa: E402
+from haproxy import free_port  # noqa: E402
+
+SHOP_POLICY = os.path.join(stack.TOP, "examples", "shop", "policy.yaml")
+# Only what the benchmarks need: an identity that may do everything would be judged by less.
+BENCH_RULE = """
+  - name: bench
+    groups: benchmarks
+    database: shop
+    allow: [select, insert, update, delete]
+    on: [public.pgbench_*, public.bulk, public.bulk_in]
+"""
+# Nobody speaks TLS to PostgreSQL here: what stands on its machine need not, and the peers' way would be another one.
+PLAIN = ("tls: { ca_file: shop-ca.pem }", "tls: off")
+GATES = ("strict", "journal")
+PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
+
+
+def shell(directory, script, *args, **env):
+    """Runs a piece of examples/lib/stack.sh for the stack in that directory."""
+    lib = os.path.join(stack.TOP, "examples", "lib", "stack.sh")
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", f'. "{lib}"; gh_users; {script}', "bench", *args],
+                          env=dict(os.environ, GH_DIR=directory, **env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{script}: {done.stdout}")
+    return done.stdout
+
+
+def read_as_root(path):
+    return subprocess.run(stack.as_root("cat", path), check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def edit(text, *changes):
+    for old, new in changes:
+        if old not in text:
+            raise RuntimeError(f"what the benchmark changes in a configuration is not there: {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
+def cpu_ns(pid):
+    """What all threads of a process have used; ended threads are not counted, and none of ours end."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as f:
+            total += int(f.read().split()[0])
+    return total
+
+
+class Way:
+    """A way to the database: where it is, who one is there, and the process in the middle, if any."""
+
+    def __init__(self, name, port, user, password, ca=None, middle=None):
+        self.name, self.host, self.port, self.user, self.password = name, "localhost" if ca else "127.0.0.1", port, user, password
+        self.env = {"GH_CA": ca}  # as RawClient.tls() wants it
+        self.tls = ca is not None
+        self.middle = middle  # a pid
+        self.settle = lambda: None
+
+    def client_env(self):
+        env = dict(os.environ, PGHOST=self.host, PGPORT=str(self.port), PGUSER=self.user, PGPASSWORD=self.password, PGDATABASE="shop",
+                   PGSSLMODE="verify-full" if self.tls else "disable", PGGSSENCMODE="disable", PSQLRC="/dev/null", PGCONNECT_TIMEOUT="20")
+        if self.tls:
+            env["PGSSLROOTCERT"] = self.env["GH_CA"]
+        return env
+
+    def cpu_ns(self):
+        return cpu_ns(self.middle) if self.middle else None
+
+
+class World:
+    def __init__(self, only=None):
+        """only: the names of the ways that are wanted."""
+        self.ways = {}
+        self.started = []  # (directory, process)
+        self.directories = []
+        self.stack = None
+        wanted = [w for w in GATES + PEERS if only is None or w in only]
+        try:
+            self._base()
+            for name in wanted:
+                self.ways[name] = getattr(self, "_" + name.replace("-", "_"))()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        for directory, name in reversed(self.started):
+            shell(directory, f"gh_stop {name}")
+        for directory in self.directories:
+            subprocess.run(stack.as_root("rm", "-rf", directory), check=True)
+        if self.stack is not None:
+            self.stack.close()
+        self.started, self.directories, self.stack = [], [], None
+
+    # --- the database ---
+
+    def _base(self):
+        self.metrics = {name: free_port() for name in GATES}
+        with tempfile.NamedTemporaryFile("w", prefix="gh-bench.", suffix=".yaml") as policy:
+            with open(SHOP_POLICY) as f:
+                policy.write(f.read() + BENCH_RULE)
+            policy.flush()
+            self.stack = stack.Stack(config=lambda text: edit(text, PLAIN) + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
+        self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
+        self.shop_password = read_as_root(os.path.join(self.stack.dir, "etc", "shop.password"))
+        self.direct_port = int(self.stack.env["GH_PG_PORT_DIRECT"])
+        # As a server in production: it logs no statement. The disk is not what is measured.
+        for setting in ("log_statement = 'none'", "synchronous_commit = off", "autovacuum = off", "max_wal_size = '8GB'",
+                        "checkpoint_timeout = '1h'"):
+            self.sql(f"ALTER SYSTEM SET {setting}")
+        self.sql("SELECT pg_reload_conf()")
+        self.stack.redis("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
+
+    def sql(self, text):
+        subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.stack.env["GH_PG_DIRECT_URL"], "-c", text], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def load(self, scale, bulk_bytes):
+        """pgbench's tables, and a table that takes so many bytes on the wire (112 for each row)."""
+        env = dict(os.environ, PGOPTIONS="-c role=shop_owner")
+        subprocess.run(["pgbench", "-i", "-q", "-s", str(scale), self.stack.env["GH_PG_DIRECT_URL"]], env=env, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.sql(f"""SET ROLE shop_owner; CREATE UNLOGGED TABLE public.bulk AS
+                     SELECT i + 1000000 AS id, repeat('x', 90) AS filler FROM generate_series(1, {bulk_bytes // 112}) AS i;
+                     CREATE UNLOGGED TABLE public.bulk_in (id bigint, filler text)""")
+        self.sql("VACUUM ANALYZE public.bulk")
+
+    def rest(self):
+        """Between two measurements: the record of the last one is shipped and away, so that nobody pays for another's."""
+        for way in self.ways.values():
+            way.settle()
+        script = """for _, key in ipairs(redis.call('KEYS', 'gatehouse:audit:*')) do redis.call('UNLINK', key) end"""
+        self.stack.redis("EVAL", script, "0")
+
+    def compact(self):
+        """Between two benchmarks: Redis' file would grow without end."""
+        self.stack.redis("BGREWRITEAOF")
+        stack.wait_until("Redis has rewritten its file", lambda: "aof_rewrite_in_progress:0" in self.stack.redis("INFO", "persistence"), 60)
+
+    # --- pieces ---
+
+    def _directory(self):
+        directory = tempfile.mkdtemp(prefix="gh-bench.", dir="/tmp")
+        self.directories.append(directory)
+        os.chmod(directory, 0o755)
+        for sub in ("etc", "jail", "log", "run"):
+            os.mkdir(os.path.join(directory, sub))
+        open(os.path.join(directory, "pids"), "w").close()
+        return directory
+
+    def _haproxy(self, directory, port, change=None):
+        """HAProxy with the shipped configuration, changed by a function."""
+        shell(directory, f'gh_tls "$GH_DIR/tls"; gh_haproxy_config "$GH_DIR" {port}; [ -d "$GH_DIR/jail/gatehouse" ] || gh_root install -d -o haproxy -m 755 "$GH_DIR/jail/gatehouse"')
+        path = os.path.join(directory, "etc", "haproxy.cfg")
+        if change is not None:
+            with open(path) as f:
+                text = change(f.read())
+            with open(path, "w") as f:
+                f.write(text)
+        self._start(directory, "haproxy", "gh_start_haproxy", GH_PG_PORT=str(port))
+
+    def _start(self, directory, name, script, **env):
+        self.started.append((directory, name))
+        shell(directory, script, **env)
+        with open(os.path.join(directory, "pids")) as f:
+            return dict(line.split() for line in f)[name]
+
+    @staticmethod
+    def _without_gatehouse(server):
+        """The shipped sections without the questions to the agent; the last hop goes to that server line."""
+        dropped = ("filter spoe", "send-spoe-group", "var(txn.gh.verdict)", "var(txn.gh.ticket)", "gh_pg_cancels", "sc-inc-gpc0", "sc0_gpc0_rate",
+                   "-m str cancel }")
+
+        def change(text):
+            text, agent, _ = text.partition("backend gh_agent")
+            if not agent:
+                raise RuntimeError("gatehouse-pg.cfg has no gh_agent")
+            kept = [line for line in text.splitlines() if not any(word in line for word in dropped) or line.startswith("    log-format")]
+            text = "\n".join(line for line in kept if "stick-table" not in line) + "\n"
+            old = next(line for line in kept if line.lstrip().startswith("server gatehouse "))
+            return edit(text, (old, "    server " + server), ("    tcp-request content reject unless { req.len ge 8 }\n",
+                                                             "    tcp-request content reject unless { req.len ge 8 }\n    default_backend gh_pg_gatehouse\n"))
+        return change
+
+    # --- the ways ---
+
+    def _strict(self):
+        return self._gate("strict", self.stack.port, self.stack.env["GH_CA"], self.stack.pid("gatehouse"))
+
+    def _journal(self):
+        """A second daemon and HAProxy; PostgreSQL, Redis, keys and policy are the first one's."""
+        directory, port = self._directory(), free_port()
+        own = self.stack.dir
+        for name in ("jwks.json", "policy.yaml", "shop.password"):
+            subprocess.run(stack.as_root("cp", "-p", f"{own}/etc/{name}", f"{directory}/etc/"), check=True)
+        with open(self.stack.env["GH_CONFIG"]) as f:
+            text = edit(f.read(), (own, directory), ("mode: strict", "mode: journal"), ("node: shop-1", "node: shop-2"),
+                        (str(self.metrics["strict"]), str(self.metrics["journal"])))
+        config = f"{directory}/etc/gatehouse.yaml"
+        with open(config, "w") as f:
+            f.write(text)
+        shell(directory, 'gh_root install -d -o "$GH_USER_DAEMON" -m 700 "$GH_DIR/etc/journal"; '
+                         'gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/admin"; '
+                         'gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/jail/gatehouse"')
+        pid = self._start(directory, "gatehouse", "gh_start_gatehouse", GH_CONFIG=config)
+        self._haproxy(directory, port)
+        return self._gate("journal", port, f"{directory}/tls/ca.pem", pid)
+
+    def _gate(self, name, port, ca, pid):
+        way = Way(name, port, "bench", self.token, ca, pid)
+        url = f"http://127.0.0.1:{self.metrics[name]}/metrics"
+
+        def unshipped():
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return any(line.split() == ["gatehouse_audit_unshipped_events", "0"] for line in answer.read().decode().splitlines())
+        way.settle = lambda: stack.wait_until(f"the record of {name} is in Redis", unshipped, 120)
+        return way
+
+    def _pooler(self, name, *settings):
+        directory, port = self._directory(), free_port()
+        password = secrets.token_hex(len(self.token))[:len(self.token)]
+        lines = ["[databases]", f"shop = host=127.0.0.1 port={self.direct_port} dbname=shop user=shop_owner password={self.shop_password}",
+                 "[pgbouncer]", "listen_addr =", "listen_port = 6432", f"unix_socket_dir = {directory}/jail/pgbouncer", "unix_socket_mode = 0777",
+                 "auth_type = plain", f"auth_file = {directory}/etc/users.txt", "pool_mode = session", "default_pool_size = 100",
+                 "max_client_conn = 500", "server_tls_sslmode = disable", *settings]
+        for path, text in ((f"{directory}/etc/pgbouncer.ini", "\n".join(lines) + "\n"), (f"{directory}/etc/users.txt", f'"bench" "{password}"\n')):
+            with open(path, "w") as f:
+                os.fchmod(f.fileno(), 0o600)
+                f.write(text)
+        shell(directory, 'gh_root chown "$GH_USER_DAEMON" "$GH_DIR"/etc/*; gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/jail/pgbouncer"')
+        pid = self._start(directory, "pgbouncer", 'gh_spawn pgbouncer "$GH_USER_DAEMON" /usr/sbin/pgbouncer "$GH_DIR/etc/pgbouncer.ini"; '
+                                                  'gh_wait_for 10 pgbouncer test -S "$GH_DIR/jail/pgbouncer/.s.PGSQL.6432"')
+        self._haproxy(directory, port, self._without_gatehouse("pgbouncer unix@/pgbouncer/.s.PGSQL.6432"))
+        return Way(name, port, "bench", password, f"{directory}/tls/ca.pem", pid)
+
+    def _pgbouncer(self):
+        return self._pooler("pgbouncer")
+
+    def _pgbouncer_new(self):
+        return self._pooler("pgbouncer-new", "server_lifetime = 0")
+
+    def _hops(self):
+        directory, port = self._directory(), free_port()
+        self._haproxy(directory, port, self._without_gatehouse(f"postgresql 127.0.0.1:{self.direct_port}"))
+        return Way("hops", port, "shop_owner", self.shop_password, f"{directory}/tls/ca.pem")
+
+    def _tcp(self):
+        directory, port = self._directory(), free_port()
+
+        def plain(text):
+            head, _, _ = text.partition("# Gatehouse for PostgreSQL")
+            return head + f"""
+listen tcp
+    mode tcp
+    bind 127.0.0.1:{port}
+    option tcplog
+    timeout tunnel 24h
+    server postgresql 127.0.0.1:{self.direct_port}
+"""
+        self._haproxy(directory, port, plain)
+        return Way("tcp", port, "shop_owner", self.shop_password)
+
+    def _direct(self):
+        return Way("direct", self.direct_port, "shop_owner", self.shop_password)

@@ -1,0 +1,83 @@
+"""The drivers of t/drivers/run --registries: from pip, npm, Go modules and Maven, in the versions that registries/ locks."""
+import os
+import shutil
+import threading
+
+from drivers import CHECKS, DRIVERS as DEBIAN, Driver, GO, HERE, JAVA, NO_LO, NO_POOL, NODE, WORK, here, must_run
+
+LOCKS = os.path.join(HERE, "registries")
+PGJDBC = "42.7.11"
+HIKARI = "/usr/share/java/HikariCP.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar"
+VENV, NODE_WORK, JARS, GO_WORK = (os.path.join(WORK, name) for name in ("venv", "npm", "jars", "go-pgx5"))
+_once = threading.Lock()
+
+
+def pip():
+    with _once:
+        if not os.path.exists(VENV):
+            must_run(["/usr/bin/python3", "-m", "venv", VENV])
+            must_run([os.path.join(VENV, "bin", "pip"), "install", "-q", "--no-deps", "-r", os.path.join(LOCKS, "requirements.txt")])
+
+
+def npm():
+    """Prisma's client is generated without its engines, which would come from elsewhere: it is told that there is one already, and never calls it."""
+    with _once:
+        if os.path.exists(NODE_WORK):
+            return
+        os.makedirs(NODE_WORK)
+        for name in ("package.json", "package-lock.json", "schema.prisma"):
+            shutil.copy(os.path.join(LOCKS, name), NODE_WORK)
+        must_run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=NODE_WORK)
+        must_run(["node_modules/.bin/prisma", "generate", "--schema", "schema.prisma"], cwd=NODE_WORK,
+                 env=dict(os.environ, PRISMA_SCHEMA_ENGINE_BINARY="/bin/true", DATABASE_URL="postgresql://localhost/shop", CHECKPOINT_DISABLE="1"))
+
+
+def pgx5():
+    os.makedirs(GO_WORK)
+    for name in ("go/checks.go", "go/pgx5/version.go", "registries/go.mod", "registries/go.sum"):
+        shutil.copy(here(name), GO_WORK)
+    with open(here("go/pgx/main.go")) as f, open(os.path.join(GO_WORK, "main.go"), "w") as out:
+        out.write(f.read().replace("jackc/pgconn", "jackc/pgx/v5/pgconn").replace("jackc/pgx/v4", "jackc/pgx/v5"))
+    must_run([GO, "build", "-o", "program", "."], cwd=GO_WORK, env=dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="-mod=readonly", GOCACHE=os.path.join(WORK, "go-cache")))
+
+
+def maven():
+    must_run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact=org.postgresql:postgresql:{PGJDBC}", f"-DoutputDirectory={JARS}"])
+
+
+def locked(name):
+    with open(os.path.join(LOCKS, "requirements.txt")) as f:
+        return next(line.strip() for line in f if line.startswith(name + "=="))
+
+
+def of_pip(name, program=None, requirement=None, **more):
+    debian = DEBIAN[name]
+    out = Driver("python3-venv", [os.path.join(VENV, "bin", "python"), "-W", "ignore", here(f"drv_{program or name}.py")], more.get("lacks", debian.lacks),
+                 checks=more.get("checks", debian.checks if debian.checks[:4] != CHECKS[:4] else None), prepare=pip)
+    out.version = lambda: locked(requirement or name)
+    return out
+
+
+def of_npm(program, versions, lacks=None, checks=None):
+    out = Driver("nodejs", [NODE, here(program)], lacks, checks=checks, prepare=npm, env=dict(NODE_PATH=os.path.join(NODE_WORK, "node_modules")))
+    out.version = lambda: versions
+    return out
+
+
+DRIVERS = {
+    "psycopg2": of_pip("psycopg2", requirement="psycopg2-binary"),
+    "psycopg": of_pip("psycopg"),
+    "asyncpg": of_pip("asyncpg"),
+    "pg8000": of_pip("pg8000", lacks=dict(cancel="it cannot cancel", binary="it reads and writes text alone", pool=NO_POOL, large_object=NO_LO)),
+    "sqlalchemy": of_pip("sqlalchemy", requirement="SQLAlchemy", checks=DEBIAN["sqlalchemy"].checks + ["psycopg", "pg8000"]),
+    "django": of_pip("django", requirement="Django"),
+    "pgjdbc": Driver("default-jdk-headless maven libhikaricp-java", [JAVA, "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/postgresql-{PGJDBC}.jar:{HIKARI}", here("PgJdbc.java")],
+                     prepare=maven),
+    "pgx5": Driver("golang-go", [os.path.join(GO_WORK, "program")], prepare=pgx5),
+    "node-pg": of_npm("drv_node_pg.js", "pg 8.23.1, pg-copy-streams 7.0.0", dict(large_object=NO_LO)),
+    "postgresjs": of_npm("drv_postgresjs.js", "postgres 3.4.9", dict(binary="it reads and writes text alone", large_object=NO_LO)),
+    "prisma": of_npm("drv_prisma.js", "prisma 6.19.3",
+                     checks=["connects", "verifies_tls", "bad_token", "tables", "orm_queries", "transaction", "injection", "large", "refused", "refused_in_transaction", "reconnect"]),
+}
+DRIVERS["pgjdbc"].version = lambda: f"postgresql {PGJDBC}"
+DRIVERS["pgx5"].version = lambda: "github.com/jackc/pgx/v5 5.5.5"

@@ -1,0 +1,597 @@
+"""gatehousectl audit: what was done to the record by redis-cli and in the journal is found, and said exactly; tail, search, show, export.
+
+The chain is computed here a second time, from what doc/ledger.md says. Every manipulation starts from the same whole record.
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+import psycopg
+
+import stack
+
+TERMINAL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+NASTY = "a\x1b]0;owned\x07\x1b[2J\r\u202eevil\u2066 \x7f \x9b31m"
+ZERO = "0" * 64
+INDEX, AUTH = "gatehouse:sessions", "gatehouse:auth"
+
+
+def event_hash(key, fields):
+    netstring = lambda s: b"%d:%s," % (len(s), s)  # noqa: E731
+    return hashlib.sha256(b"".join(netstring(x.encode()) for x in [key, *fields])).hexdigest()
+
+
+def field(fields, name):
+    return dict(zip(fields[::2], fields[1::2])).get(name)
+
+
+class Record:
+    """The record in Redis, to change it by hand."""
+
+    def __init__(self, s):
+        self.s = s
+
+    def keys(self):
+        return sorted(k for k in self.s.redis("KEYS", "gatehouse:*").split("\n") if k)
+
+    def entries(self, key):
+        script = "return cjson.encode(redis.call('XRANGE', KEYS[1], '-', '+'))"
+        out = json.loads(self.s.redis("EVAL", script, "1", key))
+        return [(i, f) for i, f in out or ()]
+
+    def put(self, key, entries):
+        self.s.redis("DEL", key)
+        for ident, fields in entries:
+            self.s.redis("XADD", key, ident, *fields)
+
+    def save(self):
+        for k in self.keys():
+            self.s.redis("COPY", k, "saved:" + k, "REPLACE")
+        self.saved = self.keys()
+
+    def restore(self):
+        for k in self.keys():
+            self.s.redis("DEL", k)
+        for k in self.saved:
+            self.s.redis("COPY", "saved:" + k, k)
+
+    def all(self):
+        """(seq, key, id, fields) of everything, by number."""
+        out = [(int(field(f, "seq")), k, i, f) for k in self.keys() if "shipped" not in k for i, f in self.entries(k)]
+        return sorted(out)
+
+
+def journal_dir(s):
+    return os.path.join(s.dir, "etc", "journal")
+
+
+class Base(unittest.TestCase):
+    def audit(self, *args, json_out=False, expect=None):
+        done = subprocess.run([self.s.env["GH_CTL"], "audit", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        if expect is not None:
+            self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        bad = TERMINAL.search(done.stdout + done.stderr)
+        self.assertIsNone(bad, bad)
+        return json.loads(done.stdout) if json_out else done.stdout
+
+    def verify(self, *args, expect):
+        return self.audit("verify", "--json", *args, json_out=True, expect=expect)
+
+    def found(self, *args):
+        """The kinds of what was touched, and their sentences."""
+        report = self.verify(*args, expect=6)
+        self.assertFalse(report["whole"])
+        return {f["kind"] for f in report["findings"]}, report["findings"]
+
+    def whole(self, *args):
+        report = self.verify(*args, expect=0)
+        self.assertTrue(report["whole"])
+        self.assertEqual(report["findings"], [])
+        return report
+
+
+class Touched(Base):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = stack.Stack(config=lambda t: t.replace("  journal: journal\n", "  journal: journal\n  anchors: { interval: 300ms }\n"))
+        cls.addClassCleanup(cls.s.close)
+        s = cls.s
+        for n in range(2):
+            with s.psycopg(autocommit=True) as c:
+                for i in range(5):
+                    c.execute(f"SELECT {n}{i} AS n -- {NASTY if i == 3 else 'x'}".replace("\r", ""))
+                try:
+                    c.execute("SELECT * FROM staff")
+                except psycopg.Error:
+                    pass
+            for i in range(2):
+                try:
+                    s.psycopg(password="no token").close()
+                except psycopg.Error:
+                    pass
+            time.sleep(0.5)
+        s.stop("gatehouse")
+        cls.record = Record(s)
+        cls.record.save()
+        cls.journal = journal_dir(s)
+        cls.key = os.path.join(cls.journal, "node.pub")
+        cls.anchors = os.path.join(cls.journal, "anchors.log")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.record.restore()
+        cls.s.start("gatehouse")  # so that its log is searched, and it ends in good order
+
+    def setUp(self):
+        self.addCleanup(self.record.restore)
+
+    def a_statement(self, nth=1):
+        return [x for x in self.record.all() if field(x[3], "type") == "statement"][nth]
+
+    def change(self, key, ident, fn):
+        self.record.put(key, [(i, fn(list(f)) if i == ident else f) for i, f in self.record.entries(key)])
+
+    # --- nothing was touched ---
+
+    def test_whole(self):
+        report = self.whole()
+        (w,) = report["writers"]
+        everything = self.record.all()
+        self.assertEqual((w["events"], w["first"], w["last"]), (len(everything), 1, len(everything)))
+        self.assertGreaterEqual(w["anchors"], 2)
+        self.assertEqual(w["anchors_outside"], w["anchors"])
+        self.assertEqual(w["anchored"], w["last"], "the last event of a daemon that ended is an anchor")
+        self.whole("--journal", self.journal)
+        self.whole("--journal", self.journal, "--config", self.s.env["GH_CONFIG"])
+        self.whole("--redis", self.s.env["GH_REDIS_URL"].split("//")[1].rstrip("/"), "--anchors", self.anchors, "--key", self.key)
+
+    def test_the_chain_as_documented(self):
+        ends = {False: ZERO, True: ZERO}
+        for n, (seq, key, _, fields) in enumerate(self.record.all()):
+            self.assertEqual(seq, n + 1)
+            self.assertEqual(fields[::2][:5], ["type", "seq", "node", "time", "prev"])
+            self.assertEqual(fields[9], ends[key == AUTH])
+            if field(fields, "type") == "anchor":
+                said = json.loads(field(fields, "signed"))
+                self.assertEqual((said["main"]["hash"], said["auth"]["hash"], said["seq"]), (ends[False], ends[True], seq))
+            ends[key == AUTH] = event_hash(key, fields)
+
+    def test_anchors_are_signed_as_documented(self):
+        with open(self.anchors) as f:
+            lines = [json.loads(line) for line in f]
+        with tempfile.TemporaryDirectory() as d:
+            for line in lines:
+                import base64
+                with open(d + "/text", "w") as f:
+                    f.write(line["anchor"])
+                with open(d + "/sig", "wb") as f:
+                    f.write(base64.urlsafe_b64decode(line["signature"] + "=="))
+                subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", self.key, "-rawin", "-in", d + "/text", "-sigfile", d + "/sig"],
+                               check=True, stdout=subprocess.DEVNULL)
+
+    # --- by redis-cli ---
+
+    def test_changed(self):
+        seq, key, ident, _ = self.a_statement()
+        for at, new in (("sql", "SELECT 1"), ("verdict", "deny"), ("principal", "somebody@else"), ("time", "2020-01-01T00:00:00.000Z")):
+            self.record.restore()
+            self.change(key, ident, lambda f: [new if i > 0 and f[i - 1] == at and i % 2 else x for i, x in enumerate(f)])
+            kinds, findings = self.found()
+            self.assertEqual(kinds, {"changed"})
+            self.assertEqual([f["seq"] for f in findings], [seq])
+            self.assertIn(key, findings[0]["text"])
+
+    def test_a_field_more_or_less(self):
+        seq, key, ident, _ = self.a_statement()
+        for fn in (lambda f: f + ["approved_by", "dba@shop.example"], lambda f: f[:-2]):
+            self.record.restore()
+            self.change(key, ident, fn)
+            kinds, findings = self.found()
+            self.assertEqual((kinds, findings[0]["seq"]), ({"changed"}, seq))
+
+    def test_bytes_moved_between_fields(self):
+        """What a hash over the plain bytes would not see."""
+        seq, key, ident, fields = self.a_statement()
+        i = fields.index("sql")
+        self.change(key, ident, lambda f: f[:i] + ["sq", "l" + f[i + 1]] + f[i + 2:])
+        self.assertEqual(self.found()[0], {"changed"})
+
+    def test_no_chain_any_more(self):
+        for n, (seq, key, ident, fields) in enumerate(self.record.all()):
+            if n > 3:
+                break
+            self.change(key, ident, lambda f: f[:8] + f[10:])
+        self.assertIn("inserted", self.found()[0])
+
+    def test_deleted(self):
+        seq, key, ident, _ = self.a_statement()
+        self.s.redis("XDEL", key, ident)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"deleted"})
+        self.assertEqual(findings[0]["seq"], seq)
+
+    def test_a_session_deleted(self):
+        seq, key, _, _ = self.a_statement()
+        first, last = min(x[0] for x in self.record.all() if x[1] == key), max(x[0] for x in self.record.all() if x[1] == key)
+        self.s.redis("DEL", key)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"deleted"})
+        self.assertTrue(first <= min(f["seq"] for f in findings) and max(f.get("to", f["seq"]) for f in findings) <= last)
+
+    def test_the_beginning_deleted(self):
+        for seq, key, ident, _ in self.record.all()[:4]:
+            self.s.redis("XDEL", key, ident)
+        kinds, findings = self.found()
+        self.assertEqual((kinds, findings[0]["seq"], findings[0]["to"]), ({"deleted"}, 1, 4))
+
+    def test_reordered(self):
+        _, key, _, _ = self.a_statement()
+        e = self.record.entries(key)
+        self.record.put(key, [(e[0][0], e[0][1]), (e[1][0], e[2][1]), (e[2][0], e[1][1]), *e[3:]])
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"reordered"})
+        self.assertEqual(findings[0]["seq"], int(field(e[1][1], "seq")))
+
+    def test_moved_to_another_stream(self):
+        seq, key, ident, fields = self.a_statement()
+        self.s.redis("XDEL", key, ident)
+        self.s.redis("XADD", "gatehouse:audit:other", ident, *fields)
+        kinds, findings = self.found()
+        self.assertEqual((kinds, findings[0]["seq"]), ({"changed"}, seq))
+
+    def test_inserted(self):
+        seq, key, ident, fields = self.a_statement()
+        self.s.redis("XADD", key, "*", "type", "statement", "sql", "SELECT 'made up'")
+        self.assertEqual(self.found()[0], {"inserted"})
+        self.record.restore()
+        self.s.redis("XADD", "gatehouse:audit:other", "*", *fields)  # the same a second time
+        kinds, findings = self.found()
+        self.assertEqual((kinds, findings[0]["seq"]), ({"inserted"}, seq))
+        self.record.restore()
+        made_up = [x if i == 0 or fields[i - 1] != "sql" else "SELECT 'made up'" for i, x in enumerate(fields)]
+        self.s.redis("XADD", "gatehouse:audit:a", "*", *made_up)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"inserted"})
+        self.assertIn("gatehouse:audit:a;", findings[0]["text"].replace(" is not in the chain", ";"))
+
+    def append_forged(self, n=1):
+        """Events that are well linked behind the last one, as somebody would write who read this page."""
+        seq, key, _, fields = self.record.all()[-1]
+        prev, last_main = None, [x for x in self.record.all() if x[1] != AUTH][-1]
+        prev = event_hash(last_main[1], last_main[3])
+        for i in range(n):
+            seq += 1
+            fields = ["type", "statement", "seq", str(seq), "node", fields[5], "time", fields[7], "prev", prev, "verdict", "allow", "sql", "SELECT 'forged'"]
+            self.s.redis("XADD", "gatehouse:audit:forged", "*", *fields)
+            prev = event_hash("gatehouse:audit:forged", fields)
+        self.s.redis("SET", "gatehouse:shipped:" + fields[5], str(seq))
+
+    def test_forged_behind_the_end(self):
+        """The chain cannot tell (whoever knows its end can go on), but no anchor covers it, the journal does not have it, and the daemon stops."""
+        self.append_forged()
+        report = self.verify(expect=0)
+        self.assertIn("1 events of shop-1 are behind its last anchor", report["notes"][0])
+        kinds, findings = self.found("--journal", self.journal, "--config", self.s.env["GH_CONFIG"])
+        self.assertEqual(kinds, {"inserted"})
+
+    def test_cut_at_the_end(self):
+        everything = self.record.all()
+        for seq, key, ident, _ in everything[-4:]:
+            self.s.redis("XDEL", key, ident)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"cut"})
+        self.assertEqual(findings[0]["seq"], everything[-4][0])
+        # without the counter's help: it is made to fit
+        self.s.redis("SET", "gatehouse:shipped:shop-1", str(everything[-5][0]))
+        kinds, findings = self.found()
+        self.assertEqual((kinds, findings[0]["seq"], findings[0]["to"]), ({"rolled back"}, everything[-4][0], everything[-1][0]))
+        # nothing tells but an anchor from outside
+        report = self.verify("--redis", self.s.env["GH_REDIS_URL"].split("//")[1].rstrip("/"), "--key", self.key, expect=0)
+        self.assertIn("no anchors from outside", report["notes"][0])
+
+    def test_everything_gone(self):
+        for k in self.record.keys():
+            self.s.redis("DEL", k)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"rolled back"})
+        self.assertEqual(findings[0]["seq"], 1)
+
+    def test_counter(self):
+        self.s.redis("DEL", "gatehouse:shipped:shop-1")
+        self.assertEqual(self.found()[0], {"changed"})
+
+    def test_refused_logins(self):
+        e = self.record.entries(AUTH)
+        self.assertGreaterEqual(len(e), 4)
+        self.s.redis("XDEL", AUTH, e[1][0])
+        kinds, findings = self.found()
+        self.assertEqual((kinds, findings[0]["seq"]), ({"deleted"}, int(field(e[1][1], "seq"))))
+        self.record.restore()
+        self.s.redis("XTRIM", AUTH, "MAXLEN", "2")  # as their bound does
+        self.whole()
+        self.record.restore()
+        self.s.redis("DEL", AUTH)
+        self.assertEqual(self.found()[0], {"deleted"})
+
+    def rewrite_all(self, change, anchors=None):
+        """The whole record again with a chain that fits; anchors: a function that signs them anew."""
+        streams, ends = {}, {False: (0, ZERO), True: (0, ZERO)}
+        for seq, key, ident, f in self.record.all():
+            f = change(list(f))
+            f[9] = ends[key == AUTH][1]
+            if anchors and f[1] == "anchor":
+                said = json.loads(field(f, "signed"))
+                said["main"], said["auth"] = ({"seq": s, "hash": h} for s, h in (ends[False], ends[True]))
+                f[f.index("signed") + 1], f[f.index("signature") + 1], f[f.index("key") + 1] = anchors(json.dumps(said, separators=(",", ":")))
+            ends[key == AUTH] = (seq, event_hash(key, f))
+            streams.setdefault(key, []).append((ident, f))
+        for key, entries in streams.items():
+            self.record.put(key, entries)
+
+    def harmless(self, f):
+        return [x if i == 0 or f[i - 1] != "sql" else "SELECT 'harmless'" for i, x in enumerate(f)]
+
+    def test_rewritten(self):
+        """The attacker computes the whole chain again: every link fits, and the anchors do not."""
+        self.rewrite_all(self.harmless)
+        kinds, findings = self.found()
+        self.assertEqual(kinds, {"rewritten"})
+
+    def test_rewritten_and_anchored_anew(self):
+        import base64
+        d = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, d)
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", d + "/k"], check=True)
+        der = subprocess.run(["openssl", "pkey", "-in", d + "/k", "-pubout", "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
+        b64 = lambda b: base64.urlsafe_b64encode(b).decode().rstrip("=")  # noqa: E731
+
+        def sign(text):
+            with open(d + "/t", "w") as f:
+                f.write(text)
+            subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", d + "/k", "-rawin", "-in", d + "/t", "-out", d + "/s"], check=True)
+            with open(d + "/s", "rb") as f:
+                return text, b64(f.read()), b64(der[-32:])
+
+        self.rewrite_all(self.harmless, sign)
+        kinds, findings = self.found()
+        self.assertLessEqual({"forged", "rewritten"}, kinds)
+        # even without the outside anchors the key tells; and without the key, the outside anchors
+        redis = self.s.env["GH_REDIS_URL"].split("//")[1].rstrip("/")
+        self.assertIn("forged", self.found("--redis", redis, "--key", self.key)[0])
+        self.assertIn("rewritten", self.found("--redis", redis, "--anchors", self.anchors)[0])
+
+    def test_an_anchor_of_another_event(self):
+        seq, key, ident, fields = [x for x in self.record.all() if x[3][1] == "anchor"][-1]
+        other = [x for x in self.record.all() if x[3][1] == "anchor"][0][3]
+        self.change(key, ident, lambda f: f[:10] + other[10:])
+        self.assertIn("forged", self.found()[0])
+
+    # --- in the journal ---
+
+    def journal_copy(self):
+        d = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, d)
+        shutil.copytree(self.journal, d + "/j", ignore=shutil.ignore_patterns("*.sock"))
+        (name,) = [n for n in os.listdir(d + "/j") if n.startswith("journal-")]
+        return d + "/j", os.path.join(d, "j", name)
+
+    def journal_lines(self, path, change):
+        with open(path) as f:
+            lines = change(f.read().splitlines(True))
+        with open(path, "w") as f:
+            f.write("".join(lines))
+
+    def test_journal(self):
+        d, path = self.journal_copy()
+        self.journal_lines(path, lambda lines: [x.replace("SELECT 00", "SELECT 99") for x in lines])
+        self.assertIn("damaged", self.found("--journal", d, "--anchors", self.anchors)[0])
+        for change, kind in ((lambda x: x[:-3], "cut"), (lambda x: x[:5] + x[6:], "deleted")):
+            d, path = self.journal_copy()
+            self.journal_lines(path, change)
+            self.assertEqual(self.found("--journal", d, "--anchors", self.anchors)[0], {kind})
+            kinds, findings = self.found("--journal", d, "--config", self.s.env["GH_CONFIG"], "--anchors", self.anchors)
+            self.assertIn(kind, kinds)
+
+    def test_redis_against_the_journal(self):
+        seq, key, ident, _ = self.record.all()[-1]
+        self.change(key, ident, lambda f: f + ["more", "x"])  # the last event: no other follows that would tell
+        kinds, findings = self.found("--journal", self.journal, "--config", self.s.env["GH_CONFIG"])
+        self.assertIn("changed", kinds)
+        self.assertIn(seq, [f["seq"] for f in findings])
+
+    # --- what people read ---
+
+    def test_show(self):
+        _, key, _, _ = self.a_statement()
+        text = self.audit("show", key.split(":")[2], expect=0)
+        self.assertIn("SELECT 00 AS n", text)
+        self.assertIn("<U+202E>", text)
+        self.assertIn("<U+001B>", text)
+        self.assertRegex(text, r"(?m)^ +\+0\.\d+  statement \d+, query: allow")
+        self.assertRegex(text, r"result of \d+: 1 rows, \d+ bytes, \d+\.\d+ ms, SQLSTATE 00000")
+        self.assertEqual(text, self.audit("show", key.split(":")[2], "--journal", self.journal, expect=0))
+        self.audit("show", "nobody\x1b[2J", expect=4)
+
+    def test_search(self):
+        find = lambda *a: [json.loads(x) for x in self.audit("search", "--json", *a, expect=0).splitlines()]  # noqa: E731
+        everything = self.record.all()
+        self.assertEqual(len(find()), len(everything))
+        self.assertEqual({e["type"] for e in find("--verdict", "deny")}, {"statement"})
+        self.assertEqual(len(find("--verdict", "deny")), 2)
+        self.assertEqual(len(find("--table", "staff")), 2)
+        self.assertEqual(len(find("--table", "taff")), 0)
+        self.assertEqual(len(find("--text", "select 0")), 5)
+        self.assertEqual(len(find("--principal", "tester@shop.example", "--type", "session.open")), 4)
+        self.assertEqual(len(find("--principal", "nobody")), 0)
+        self.assertEqual(len(find("--since", "1h")), len(everything))
+        self.assertEqual(len(find("--until", "1h")), 0)
+        self.assertEqual(len(find("--limit", "3")), 3)
+        self.assertEqual([e["seq"] for e in find("--limit", "3")], [str(x[0]) for x in everything[-3:]])
+        _, key, _, _ = self.a_statement()
+        self.assertEqual(len(find("--session", key.split(":")[2])), len([x for x in everything if x[1] == key]))
+        self.assertEqual(len(find("--journal", self.journal)), len(everything))
+        self.audit("search", "--since", "yesterday", expect=2)
+        self.assertIn("<U+202E>", self.audit("search", expect=0))
+
+    def test_export(self):
+        lines = [json.loads(x) for x in self.audit("export", expect=0).splitlines()]
+        self.assertEqual(len(lines), len(self.record.all()))
+        for e in lines:
+            key = e.pop("stream")
+            e.pop("entry")
+            match = [x for x in self.record.all() if str(x[0]) == e["seq"]]
+            self.assertEqual((key, e), (match[0][1], dict(zip(match[0][3][::2], match[0][3][1::2]))))
+
+    def test_by_hand_and_nasty(self):
+        """Entries that somebody else wrote, with names and values for a terminal."""
+        nasty = NASTY.replace("\x9b", "\u009b")
+        self.s.redis("XADD", "gatehouse:audit:x\x1b[2J", "*", "type" + nasty, nasty, "stream", "z", "session", nasty)
+        self.s.redis("XADD", INDEX, "*", "type", nasty, "time", nasty, "principal", nasty, "sql", nasty, "rule", nasty)
+        self.assertIn("inserted", self.found()[0])
+        self.audit("verify", expect=6)
+        self.assertIn("<U+001B>", self.audit("search", expect=0))
+        self.audit("search", "--json", expect=0)
+        self.audit("export", expect=0)
+        self.audit("show", "x\x1b[2J", expect=0)
+
+
+class Life(Base):
+    """Upgrades, kills and full files do not break the chain."""
+
+    def setUp(self):
+        self.s = stack.Stack(config=lambda t: t.replace("  journal: journal\n", "  journal: journal\n  segment: 1MiB\n  anchors: { interval: 300ms }\n"))
+        self.addCleanup(self.s.close)
+
+    def settled(self):
+        last = stack.wait_until("an anchor ends the record", lambda: (lambda a: a if a and a[-1][3][1] == "anchor" else None)(Record(self.s).all()))
+        return last
+
+    @staticmethod
+    def one(s, sql):
+        try:
+            with s.psycopg(autocommit=True) as c:
+                c.execute(sql)
+                return True
+        except psycopg.Error:  # the ledger finds another state than it left, and refuses until that is mended
+            return False
+
+    def test_life(self):
+        s, journal = self.s, journal_dir(self.s)
+        big = "SELECT 1 -- " + "x" * 1500000
+        with s.psycopg(autocommit=True) as c:
+            c.execute(big)
+            for i in range(60):
+                c.execute(f"SELECT {i} -- " + "y" * 60000)
+            c.execute("SELECT 3")
+        self.assertTrue(big in [e.get("sql") for e in s.audit()], "it is not whole in the record")
+        self.assertGreater(len([n for n in os.listdir(journal) if n.startswith("journal-")]), 2)
+        self.settled()
+        self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
+        # killed: the one that starts next anchors what it left
+        with s.psycopg(autocommit=True) as c:
+            c.execute("SELECT 4")
+            s.kill("gatehouse")
+        s.start("gatehouse")
+        self.settled()
+        self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
+        # taken over: two writers, each with its chain
+        with s.psycopg(autocommit=True) as old:
+            old.execute("SELECT 5")
+            name = s.upgrade()
+            with s.psycopg(autocommit=True) as new:
+                new.execute("SELECT 6")
+                old.execute("SELECT 7")
+                time.sleep(1.5)
+                report = self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
+                self.assertEqual({w["node"] for w in report["writers"]}, {"shop-1", "shop-1/1"})
+        stack.wait_until("the old daemon ends", lambda: not s.runs(name))
+        # a state from before is brought back while the daemon runs: it fills Redis again, and nothing is missing
+        record = Record(s)
+        record.save()
+        with s.psycopg(autocommit=True) as c:
+            c.execute("SELECT 8")
+        time.sleep(0.8)
+        before = [x[0::3] for x in record.all()]
+        record.restore()
+        stack.wait_until("Redis is filled again", lambda: self.one(s, "SELECT 9"))
+        time.sleep(0.8)
+        self.assertIn("SELECT 8", [e.get("sql") for e in s.audit()])
+        self.assertGreater(len(record.all()), len(before))
+        self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
+        for k in s.redis("KEYS", "saved:*").split():
+            s.redis("DEL", k)
+        # what runs is followed
+        tail = subprocess.Popen([s.env["GH_CTL"], "audit", "tail", "--type", "statement"], stdout=subprocess.PIPE, text=True)
+        try:
+            time.sleep(0.5)
+            with s.psycopg(autocommit=True) as c:
+                c.execute("SELECT 10 /* \x1b[31m */")
+                self.assertIn("SELECT 10 /* <U+001B>[31m */", tail.stdout.readline())
+        finally:
+            tail.kill()
+            tail.communicate()
+        self.assertNotIn("ledger.anchor ", s.log("gatehouse"))
+
+
+class Results(Base):
+    """record: results: what the client got, as it got it, and no more than was asked for."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = stack.Stack(policy=os.path.join(stack.TOP, "examples", "shop", "policy.yaml"),
+                            config=lambda t: t.replace("    engine: postgresql\n", "    engine: postgresql\n    record: { rows: 5, bytes: 4KiB }\n"))
+        cls.addClassCleanup(cls.s.close)
+
+    def data(self, who, *statements, prepare=None, binary=False):
+        with self.s.psycopg(who, autocommit=True) as c:
+            for sql, *params in statements:
+                cur = c.cursor(binary=binary)
+                got = cur.execute(sql, *params, prepare=prepare).fetchall()
+            pid = c.info.backend_pid
+        self.assertIsNotNone(pid)
+        time.sleep(0.1)
+        session = [e for e in self.s.stream(INDEX) if e["type"] == "session.close"][-1]["session"]
+        results = [e for e in self.s.audit() if e["session"] == session and e["type"] == "result"]
+        return got, json.loads(results[-1].get("data", "null")), results[-1]
+
+    def test_as_the_client_saw_it(self):
+        got, data, _ = self.data("agent", ("SELECT id, email, phone FROM customers ORDER BY id LIMIT 2",))
+        self.assertEqual(data, [{"columns": ["id", "email", "phone"]}] + [[str(i), e, p] for i, e, p in got])
+        self.assertNotIn("c4n4ry", json.dumps(self.s.audit()))
+        self.assertIsNone(got[0][2])
+
+    def test_bounds(self):
+        got, data, result = self.data("dba", ("SELECT id FROM customers ORDER BY id",))
+        self.assertEqual((len(got), data[1:], result["data_cut"], result["rows"]), (1000, [[str(i)] for i in range(1, 6)], "1", "1000"))
+        got, data, result = self.data("dba", ("SELECT repeat('x', 5000)",))
+        self.assertEqual((len(got[0][0]), data[1:], result["data_cut"]), (5000, [], "1"))
+        got, data, result = self.data("dba", ("SELECT repeat('y', 3000000), 1",))  # a row that streams
+        self.assertEqual((len(got[0][0]), data[1:], result["data_cut"]), (3000000, [], "1"))
+        got, data, result = self.data("dba", ("SELECT repeat('z', 3000)",))
+        self.assertEqual((data[1:], result.get("data_cut")), ([["z" * 3000]], None))
+
+    def test_extended(self):
+        _, data, _ = self.data("dba", ("SELECT %s::text, NULL, 7", ["a\x1b\u202e"]))
+        self.assertEqual(data, [["a\x1b\u202e", None, "7"]])
+        _, data, _ = self.data("dba", ("SELECT %s::int4, %s::text", [258, "b"]), binary=True)
+        self.assertEqual(data, [["\x01\x02", "b"]] if data[0][0] == "\x01\x02" else [[{"hex": "00000102"}, "b"]])
+        with self.s.psycopg("dba", autocommit=True) as c:
+            with c.cursor().copy("COPY (SELECT 1, 'two') TO STDOUT") as copy:
+                self.assertEqual(b"".join(copy), b"1\ttwo\n")
+        time.sleep(0.1)
+        self.assertIn('["1\\ttwo\\n"]', [e.get("data") for e in self.s.audit() if e["type"] == "result"])
+
+    def test_shown(self):
+        self.data("dba", ("SELECT 'r\x1b[2J', 2",))
+        session = [e for e in self.s.stream(INDEX) if e["type"] == "session.close"][-1]["session"]
+        self.assertIn('> ["r\\u001B[2J","2"]', self.audit("show", session, expect=0))
+
+
+if __name__ == "__main__":
+    unittest.main()

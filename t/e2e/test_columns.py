@@ -1,0 +1,306 @@
+"""Columns, rows and limits on the whole stack: an agent and an analyst on the shop, with every client and every way to ask. The canary that every sensitive
+value of the shop holds must never come."""
+import asyncio
+import io
+import os
+import tempfile
+import unittest
+
+import psycopg
+
+import stack
+
+POLICY = """
+version: 1
+databases: { shop: { mode: enforce } }
+tags:
+  shop: { secret: [public.customers.card_number, public.customers.phone] }
+rules:
+  - name: agents-read-customers
+    groups: ai-agents
+    database: shop
+    allow: select
+    on: public.customers
+    columns:
+      "tag:secret": hidden
+      email: { mask: email }
+      birth_date: { mask: { truncate: year } }
+      "*": visible
+    rows: "region = 'eu'"
+  - name: agents-read-orders
+    groups: ai-agents
+    database: shop
+    allow: [select, temp]
+    on: public.orders
+    limits: { rows: 500, bytes: 100KiB, time: 2s }
+  - name: analysts
+    groups: analysts
+    database: shop
+    allow: [select, insert, update, delete, temp]
+    on: [public.customers, public.orders]
+    columns:
+      card_number: { mask: { last: 4 } }
+      email: { mask: email }
+      phone: { mask: null }
+      name: { mask: { first: 1 } }
+      "*": visible
+    write: [id, name, email, phone, card_number, birth_date, region, customer_id, total, status, placed_at]
+  - name: readers
+    groups: readers
+    database: shop
+    allow: all
+    on: "*.*"
+    read_only: true
+  - name: dbas
+    groups: dbas
+    database: shop
+    allow: all
+    on: "*.*"
+"""
+CANARY = "c4n4ry"
+
+
+class Columns(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+            f.write(POLICY)
+            f.flush()
+            os.chmod(f.name, 0o644)
+            cls.stack = stack.Stack(policy=f.name)
+        cls.addClassCleanup(cls.stack.close)
+
+    def agent(self, **more):
+        return self.stack.psycopg("agent", autocommit=True, **more)
+
+    def rows(self, conn, sql, *params, binary=False):
+        with conn.cursor(binary=binary) as cur:
+            cur.execute(sql, params or None)
+            out = cur.fetchall()
+        self.assertNotIn(CANARY, repr(out))
+        return out
+
+    def refused(self, conn, sql, state="42501"):
+        with self.assertRaises(psycopg.Error, msg=sql) as e:
+            conn.execute(sql)
+        self.assertNotIn(CANARY, str(e.exception))
+        self.assertEqual(e.exception.sqlstate, state, f"{sql}: {e.exception}")
+        return str(e.exception)
+
+    def test_what_an_agent_sees(self):
+        with self.agent() as c:
+            for binary in (False, True):
+                got = self.rows(c, "SELECT * FROM customers ORDER BY id LIMIT 2", binary=binary)
+                self.assertEqual([r[0] for r in got], [3, 6])
+                self.assertEqual((got[0][3], got[0][4], got[0][6]), (None, None, "eu"))
+                self.assertRegex(got[0][2], r"^[a-z]\*\*\*@mail\.example$")
+                self.assertEqual((got[0][5].month, got[0][5].day), (1, 1))
+            self.assertEqual(self.rows(c, "SELECT count(*), count(DISTINCT region) FROM customers"), [(333, 1)])
+            self.assertEqual(self.rows(c, "SELECT lower(email) FROM customers WHERE email LIKE %s AND id < 9", "%c4n4ry%"), [])
+            self.assertEqual(len(self.rows(c, "SELECT c, row_to_json(c) FROM customers c WHERE id < 50")), 16)
+            self.assertEqual(self.rows(c, "SELECT o.id, c.name FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 1"), [])
+            text = self.refused(c, "SELECT card_number FROM customers")
+            self.assertIn("card_number", text)
+            self.refused(c, "SELECT id FROM customers WHERE phone LIKE '+49%'")
+            self.refused(c, "SELECT ctid FROM customers")
+            self.assertIn("EXPLAIN", self.refused(c, "EXPLAIN SELECT * FROM customers"))
+            self.refused(c, "EXPLAIN ANALYZE SELECT count(*) FROM customers")
+            c.execute("EXPLAIN SELECT 1")
+
+    def test_labels_and_types(self):
+        with self.agent() as c:
+            cur = c.execute("SELECT *, email AS e, upper(name) FROM customers LIMIT 1")
+            direct = psycopg.connect(self.stack.env["GH_PG_DIRECT_URL"])
+            want = direct.execute("SELECT *, email AS e, upper(name) FROM customers LIMIT 1").description
+            self.assertEqual([(d.name, d.type_code, d._data.fmod) for d in cur.description], [(d.name, d.type_code, d._data.fmod) for d in want])
+            direct.close()
+
+    def test_errors_say_where(self):
+        """Positions are those of the text that the client sent, in characters, whatever runs in its place; for what was put there none is said."""
+        with self.agent(prepare_threshold=None) as c:
+            for sql in ("SELECT id, ^nope FROM customers", "SELECT 'ä€' /* ü */, c.email FROM public.customers AS c WHERE ^c.nope = 1",
+                        "SELECT x.email FROM customers x JOIN customers y ON x.id = y.id WHERE x.id = 3 AND ^lower(x.id) = 1",
+                        "SELECT name FROM customers UNION SELECT region FROM customers ORDER BY 1, ^lower(name)", "WITH w AS (TABLE customers) SELECT w.id FROM w, customers WHERE ^w.nope > 1"):
+                text = sql.replace("^", "")
+                for prepared in (False, True):
+                    with self.assertRaises(psycopg.Error, msg=sql) as e:
+                        c.execute(text, prepare=prepared)
+                    self.assertEqual(e.exception.diag.statement_position, str(sql.index("^") + 1), f"{sql}: {e.exception}")
+
+    def test_every_way_to_ask(self):
+        with self.agent() as c:
+            for n in range(12):  # psycopg prepares it after five
+                self.assertEqual(self.rows(c, "SELECT id, email FROM customers WHERE id = %s", 3)[0][0], 3)
+            c.execute("PREPARE p AS SELECT * FROM customers WHERE id < $1")
+            self.assertEqual(len(self.rows(c, "EXECUTE p(20)")), 6)
+            self.refused(c, "EXPLAIN EXECUTE p(20)")
+            with c.transaction():
+                c.execute("DECLARE k CURSOR FOR SELECT * FROM customers ORDER BY id")
+                self.assertEqual(len(self.rows(c, "FETCH 10 FROM k")), 10)
+                with c.cursor("server_side") as cur:
+                    cur.execute("SELECT email, card FROM (SELECT email, id AS card FROM customers) x")
+                    self.assertNotIn(CANARY, repr(cur.fetchall()))
+            for sql in ("COPY customers TO STDOUT", "COPY (SELECT * FROM customers) TO STDOUT (FORMAT csv)", "COPY customers (id, email) TO STDOUT"):
+                out = io.BytesIO()
+                with c.cursor() as cur, cur.copy(sql) as copy:
+                    for data in copy:
+                        out.write(data)
+                self.assertEqual((out.getvalue().count(b"\n"), CANARY.encode() in out.getvalue()), (333, False), sql)
+            c.execute("CREATE TEMP TABLE pg_temp.mine AS SELECT * FROM customers")
+            self.assertEqual(len(self.rows(c, "SELECT * FROM pg_temp.mine")), 333)
+            self.assertEqual(self.rows(c, "SELECT count(*) FROM customers; SELECT 2"), [(333,)])
+        done = self.stack.psql("-c", "TABLE customers", who="agent")
+        self.assertNotIn(CANARY, done.stdout + done.stderr)
+        self.assertIn("(333 rows)", done.stdout)
+        done = self.stack.psql("-c", r"\copy customers to stdout", "-c", r"\d customers", who="agent")
+        self.assertNotIn(CANARY, done.stdout + done.stderr)
+        self.assertIn("card_number", done.stdout)
+
+    def test_asyncpg(self):
+        async def ask():
+            c = await self.stack.asyncpg("agent")
+            got = await c.fetch("SELECT * FROM customers WHERE id < $1", 20)
+            stmt = await c.prepare("SELECT email, birth_date FROM customers")
+            got += await stmt.fetch()
+            async with c.transaction():
+                async for row in c.cursor("SELECT * FROM customers"):
+                    got.append(row)
+            await c.close()
+            return got
+        got = stack.run(ask())
+        self.assertEqual(len(got), 6 + 333 + 333)
+        self.assertNotIn(CANARY, repr([dict(r) for r in got]))
+
+    def test_errors_tell_nothing(self):
+        with self.agent() as c:
+            for sql in ("SELECT email::int FROM customers", "SELECT 1/(id-3) FROM customers", "SELECT name::date FROM customers",
+                        "SELECT (row(c.*)::text)::int FROM customers c", "SELECT * FROM customers WHERE email::boolean"):
+                with self.assertRaises(psycopg.Error) as e:
+                    c.execute(sql)
+                d = e.exception.diag
+                self.assertNotIn(CANARY, repr((d.message_primary, d.message_detail, d.message_hint, d.context)))
+            text = self.refused(c, "SELECT id FROM customers WHERE id = 'abc'", "22P02")
+            self.assertIn('"abc"', text)  # of the statement's own text
+        with self.stack.psycopg("analyst", autocommit=True) as c:
+            for sql, state in (("INSERT INTO customers VALUES (3, 'a', 'b', 'c', 'd', '2000-01-01', 'eu')", "23505"),
+                               ("UPDATE customers SET name = NULL WHERE id = 4", "23502"), ("UPDATE customers SET id = 4 WHERE id = 5", "23505"),
+                               ("DELETE FROM customers WHERE id = 1", "23503"), ("UPDATE orders SET customer_id = 5000 WHERE id = 1", "23503")):
+                with self.assertRaises(psycopg.Error) as e:
+                    c.execute(sql)
+                d = e.exception.diag
+                self.assertEqual(d.sqlstate, state, sql)
+                self.assertIsNone(d.message_detail, sql)
+                self.assertNotIn(CANARY, repr((d.message_primary, d.message_hint, d.context)))
+
+    def test_an_analyst_writes(self):
+        with self.stack.psycopg("analyst") as c:
+            got = c.execute("UPDATE customers SET region = 'apac' WHERE id = 10 RETURNING *").fetchall()
+            self.assertNotIn(CANARY, repr(got))
+            self.assertEqual((got[0][0], got[0][3], got[0][6]), (10, None, "apac"))
+            self.assertRegex(got[0][4], r"^\*\*\*")
+            c.rollback()
+            got = c.execute("DELETE FROM orders USING customers x WHERE x.id = customer_id AND x.email LIKE '%%c4n4ry%%' RETURNING x.email").fetchall()
+            self.assertEqual(got, [])
+            c.rollback()
+
+    def test_limits(self):
+        with self.agent() as c:
+            self.assertEqual(len(self.rows(c, "SELECT id FROM orders LIMIT 500")), 500)
+            self.assertIn("rows", self.refused(c, "SELECT id FROM orders", "53400"))
+            self.assertIn("bytes", self.refused(c, "SELECT repeat('x', 5000) FROM orders LIMIT 100", "53400"))
+            self.assertIn("longer", self.refused(c, "SELECT count(*) FROM orders a, orders b, orders c", "53400"))
+            self.assertEqual(self.rows(c, "SELECT count(*) FROM orders"), [(10000,)])  # the session lives
+            c.execute("BEGIN")
+            self.refused(c, "SELECT * FROM orders", "53400")
+            self.assertEqual(c.info.transaction_status, psycopg.pq.TransactionStatus.INERROR)
+            c.execute("ROLLBACK")
+            with c.transaction():
+                c.execute("DECLARE k CURSOR FOR SELECT id FROM orders")
+                self.assertEqual(len(self.rows(c, "FETCH 500 FROM k")), 500)
+                with self.assertRaises(psycopg.Error) as e, c.transaction():
+                    c.execute("FETCH ALL FROM k")
+                self.assertEqual(e.exception.sqlstate, "53400")
+            self.refused(c, "SELECT id FROM orders LIMIT 1; SELECT id FROM orders LIMIT 1", "0A000")
+            with self.assertRaises(psycopg.Error) as e:
+                with c.cursor() as cur, cur.copy("COPY orders TO STDOUT") as copy:
+                    for _ in copy:
+                        pass
+            self.assertEqual(e.exception.sqlstate, "53400")
+            self.assertEqual(self.rows(c, "SELECT 1"), [(1,)])
+
+    def test_a_policy_that_changes_under_prepared_statements(self):
+        path = self.stack.env["GH_POLICY"]
+        with open(path) as f:
+            before = f.read()
+        with self.agent(prepare_threshold=0) as c:
+            self.assertIsNotNone(self.rows(c, "SELECT birth_date FROM customers WHERE id = 3")[0][0])
+            try:
+                self.change(path, before.replace("birth_date: { mask: { truncate: year } }", "birth_date: { mask: null }"))
+                self.refused_again = self.refused_prepared(c, "SELECT birth_date FROM customers WHERE id = 3")
+                c.execute("DEALLOCATE ALL")
+                c.prepare_threshold = None
+                self.assertIsNone(self.rows(c, "SELECT birth_date FROM customers WHERE id = 3")[0][0])
+            finally:
+                self.change(path, before)
+
+    def refused_prepared(self, c, sql):
+        with self.assertRaises(psycopg.Error) as e:
+            c.execute(sql)
+        self.assertEqual(e.exception.sqlstate, "26000")
+        self.assertIn("Prepare it again", str(e.exception))
+
+    def change(self, path, text):
+        mark = len(self.stack.log("gatehouse"))
+        with open(path, "w") as f:
+            f.write(text)
+        self.stack.signal("gatehouse")
+        stack.wait_until("the new policy", lambda: "event=reload " in self.stack.log("gatehouse")[mark:])
+
+    def test_a_column_that_is_added(self):
+        with self.agent() as c:
+            self.rows(c, "SELECT * FROM customers LIMIT 1")
+            with self.stack.psycopg("dba", autocommit=True) as dba:
+                dba.execute("ALTER TABLE customers ADD COLUMN ssn text DEFAULT 'c4n4ry'")
+                try:
+                    for _ in range(20):
+                        self.rows(c, "SELECT * FROM customers LIMIT 1")
+                finally:
+                    dba.execute("ALTER TABLE customers DROP COLUMN ssn")
+
+    def test_show_grants(self):
+        with self.agent() as c:
+            cur = c.execute("SHOW gatehouse.grants")
+            self.assertEqual([d.name for d in cur.description], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule"])
+            got = {(r[1], r[2]): r for r in cur.fetchall()}
+            self.assertEqual(got["customers", "email"][3:6], ("select", "masked: email", "filtered"))
+            self.assertEqual(got["customers", "card_number"][4], "hidden")
+            self.assertNotIn("staff", {k[0] for k in got})
+            for _ in range(7):
+                self.assertEqual(len(c.execute("SHOW gatehouse.grants", prepare=True).fetchall()), len(got))
+            with c.transaction():
+                c.execute("show GATEHOUSE.grants")
+        with self.stack.psycopg("dba", autocommit=True) as c:
+            self.assertIn(("public", "staff", "*"), [r[:3] for r in c.execute("SHOW gatehouse.grants").fetchall()])
+        found = [e for e in self.stack.audit() if e.get("sql") == "SHOW gatehouse.grants"]
+        self.assertTrue(found and "rewritten" not in found[0] and found[0]["verdict"] == "allow")
+
+    def test_read_only(self):
+        with self.stack.psycopg("reader", password=self.stack.mint("reader@shop.example", ["readers"]), autocommit=True) as c:
+            self.assertEqual(c.execute("SHOW default_transaction_read_only").fetchone(), ("on",))
+            self.refused(c, "UPDATE orders SET total = 1", "25006")
+            self.refused(c, "SET default_transaction_read_only = off", "25006")
+            self.refused(c, "BEGIN READ WRITE", "25006")
+            self.assertEqual(self.rows(c, "SELECT count(*) FROM orders"), [(10000,)])
+
+    def test_the_record(self):
+        with self.agent() as c:
+            self.rows(c, "SELECT name /* recorded */ FROM customers LIMIT 1")
+        found = [e for e in self.stack.audit() if "/* recorded */" in e.get("sql", "")]
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found[0]["sql"], "SELECT name /* recorded */ FROM customers LIMIT 1")
+        self.assertIn("region", found[0]["rewritten"])
+        self.assertIn("/* recorded */", found[0]["rewritten"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,111 @@
+#include "policy/lint.h"
+#include "t/lib/guard.h"
+#include "t/policy/columns_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD                                                                                                                               \
+    "version: 1\ndatabases:\n  shop: { mode: enforce }\n  other: { mode: enforce }\ntags:\n  shop: { pii: [public.customers.phone, "       \
+    "public.customers.nope] }\nrules:\n"
+#define RULE(name, more) "  - { name: " name ", groups: g, database: shop, " more " }\n"
+
+static char out[8192];
+
+static void note(void *arg, const char *text) {
+    (void)arg;
+    size_t used = strlen(out);
+    snprintf(out + used, sizeof out - used, "%s\n", text);
+}
+
+/* What is told of these rules; with the catalog of columns_text.c, or without one. */
+static void lint(const char *rules, bool with) {
+    char text[8192];
+    struct pol_error err;
+    snprintf(text, sizeof text, "%s%s", HEAD, rules);
+    struct pol_policy *p = pol_policy_load_text("rules", text, strlen(text), &err);
+    ck_assert_msg(p != NULL, "%u: %s", err.line, err.text);
+    struct pol_catalog *cat = with ? columns_catalog() : NULL;
+    out[0] = '\0';
+    pol_policy_lint(p, cat, "shop", note, NULL);
+    pol_catalog_unref(cat);
+    pol_policy_unref(p);
+}
+
+static const struct {
+    const char *rules, *told;
+} alone[] = {
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "allow: insert, on: public.orders"), ""},
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "deny: all, on: \"public.*\", reason: No"),
+     "the rule \"a\" never grants anything: the rule \"b\" denies all of it\n"},
+    {RULE("a", "allow: read, on: public.orders") RULE("b", "deny: insert, on: \"*.*\", reason: No"), ""},
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "allow: select, on: \"public.o*\""),
+     "the rule \"a\" adds nothing to the rule \"b\"\n"},
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "allow: select, on: public.orders"),
+     "the rule \"b\" adds nothing to the rule \"a\"\n"},
+    {RULE("a", "allow: select, on: [public.orders, public.staff]") RULE("b", "allow: select, on: public.orders"),
+     "the rule \"b\" adds nothing to the rule \"a\"\n"},
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "allow: select, on: \"*.orders\", columns: [id]"), ""},
+    {RULE("a", "allow: select, on: public.orders") RULE("b", "allow: select, on: public.*, times: { days: mon, zone: UTC }"), ""},
+    {RULE("a", "allow: select, on: public.orders, times: { days: mon, zone: UTC }") RULE("b", "allow: select, on: public.*"),
+     "the rule \"a\" adds nothing to the rule \"b\"\n"},
+    {RULE("a", "allow: select, on: public.orders") "  - { name: b, groups: h, database: shop, allow: select, on: public.orders }\n", ""},
+    {RULE("a", "allow: select, on: public.orders") "  - { name: b, groups: \"*\", database: \"*\", allow: all, on: \"*.*\" }\n",
+     "the rule \"a\" adds nothing to the rule \"b\"\n"},
+    {"  - { name: a, groups: g, database: \"*\", allow: select, on: public.orders }\n" RULE("b", "deny: all, on: \"*.*\", reason: No"), ""},
+    {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
+                                                        "AUTHORIZATION, so the database's own rights, and no name, are all "
+                                                        "that limits them\n"},
+};
+
+START_TEST(without_catalog) {
+    lint(alone[_i].rules, false);
+    ck_assert_msg(strcmp(out, alone[_i].told) == 0, "%s  have: %s  want: %s", alone[_i].rules, out, alone[_i].told);
+}
+END_TEST
+
+#define TAG_USED "the tag \"pii\" lists public.customers.nope, which is no column of the database\n"
+#define TAG      TAG_USED "the tag \"pii\" is named by no rule, so it hides nothing\n"
+static const struct {
+    const char *rules, *told;
+} within[] = {
+    {RULE("a", "allow: select, on: public.orders"), TAG},
+    {RULE("a", "allow: select, on: [public.nothing, \"public.sta*\", \"none.*\"]"), TAG
+     "the rule \"a\" is about public.nothing, which is not in the database\nthe rule \"a\" is about none.*, which is not in the database\n"
+     "the rule \"a\" shows columns of public.staff that look sensitive and that it does not name: salary\n"},
+    {RULE("a", "allow: select, on: public.customers"), TAG "the rule \"a\" shows columns of public.customers that look sensitive and that "
+                                                           "it does not name: email, phone, card_number, birth_date\n"},
+    {RULE("a", "allow: select, on: public.customers, columns: { email: hidden, \"tag:pii\": hidden, birth_date: visible, \"*\": visible }"),
+     TAG_USED "the rule \"a\" shows columns of public.customers that look sensitive and that it does not name: card_number\n"},
+    {RULE("a", "allow: select, on: public.customers, columns: [id, name]"), TAG},
+    {RULE("a", "allow: insert, on: public.customers"), TAG},
+    {RULE("a", "allow: all, on: \"*.*\""), TAG},
+    {RULE("a", "allow: select, on: public.customers, columns: [id]")
+         RULE("b", "allow: select, on: public.customer_directory, columns: [email]"),
+     TAG "the rule \"b\" grants the view public.customer_directory, which reads public.customers; what the rule \"a\" hides of that does "
+         "not reach through "
+         "a view\n"},
+    {RULE("a", "deny: select, on: public.customers, reason: No")
+         RULE("b", "allow: select, on: public.customer_directory, columns: [email]"),
+     TAG "the rule \"b\" grants the view public.customer_directory, which reads public.customers; what the rule \"a\" hides of that does "
+         "not reach through "
+         "a view\n"},
+    {"  - { name: a, groups: h, database: shop, allow: select, on: public.customers, columns: [id] }\n" RULE(
+         "b", "allow: select, on: public.customer_directory, columns: [email]"),
+     TAG},
+};
+
+START_TEST(with_catalog) {
+    lint(within[_i].rules, true);
+    ck_assert_msg(strcmp(out, within[_i].told) == 0, "%s  have: %s  want: %s", within[_i].rules, out, within[_i].told);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("lint");
+    TCase *t = tcase_create("lint");
+    tcase_add_loop_test(t, without_catalog, 0, (int)(sizeof alone / sizeof *alone));
+    tcase_add_loop_test(t, with_catalog, 0, (int)(sizeof within / sizeof *within));
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}

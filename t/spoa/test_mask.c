@@ -1,0 +1,92 @@
+/* Tokens are masked wherever they stand, and nothing else is. */
+#include "spoa/mask.h"
+#include "t/lib/guard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ" /* {"alg":"ES256","kid":"a"} */
+#define BODY "eyJzdWIiOiJhQHgifQ"
+#define SIG  "MEUCIQDabcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
+#define JWT  HEAD "." BODY "." SIG
+
+static void check(const char *in, const char *want, bool cut) {
+    size_t len = strlen(in);
+    uint8_t *copy = guard_copy(in, len);
+    ck_assert_int_eq(mask_needed((char *)copy, len, cut), strcmp(in, want) != 0);
+    size_t n = mask_tokens((char *)copy, len, cut);
+    ck_assert_msg(n == strlen(want) && memcmp(copy, want, n) == 0, "%s\n  gave %.*s\n  not  %s", in, (int)n, copy, want);
+    guard_free(copy, len);
+}
+
+static const struct {
+    const char *in, *want;
+} whole[] = {
+    {"", ""},
+    {JWT, "***"},
+    {"SET x = '" JWT "'", "SET x = '***'"},
+    {"Bearer " JWT " and " JWT, "Bearer *** and ***"},
+    {"Bearer%20" JWT, "Bearer%20***"},
+    {"token_" JWT ";", "token_***;"}, /* what goes before is of the same alphabet */
+    {"a.b." JWT, "a.b.***"},
+    {HEAD ".AAAAAAAAAAAAAAAA." SIG "." SIG ".AAAAAAAA", "***"}, /* encrypted: five parts */
+    {"ewogICJhbGciOiAiUlMyNTYiCn0." BODY "." SIG, "***"},       /* a header with line breaks */
+    {"eyAiYWxnIjoiUlMyNTYifQ." BODY "." SIG, "***"},            /* and with a blank */
+    {HEAD "..." SIG, HEAD "..." SIG},
+    {HEAD ".." SIG, "***"}, /* detached */
+    /* Not tokens. */
+    {HEAD "." BODY, HEAD "." BODY},
+    {HEAD "." BODY ".short", HEAD "." BODY ".short"},
+    {"eyJub3RoaW5nIjoiaGVyZSJ9." BODY "." SIG, "eyJub3RoaW5nIjoiaGVyZSJ9." BODY "." SIG},
+    {"DELETE FROM eyes.eyebrows_and_eyelashes_of_everybody_who_was_ever_here",
+     "DELETE FROM eyes.eyebrows_and_eyelashes_of_everybody_who_was_ever_here"},
+    {"SELECT e.y FROM e", "SELECT e.y FROM e"},
+};
+
+START_TEST(texts) { check(whole[_i].in, whole[_i].want, false); }
+END_TEST
+
+START_TEST(cut_off) {
+    /* From its header on, wherever it ends, nothing of it is left. */
+    for (size_t n = sizeof HEAD; n <= sizeof JWT - 1; n++) {
+        char in[sizeof JWT + 16];
+        snprintf(in, sizeof in, "at or near \"%.*s", (int)n, JWT);
+        check(in, "at or near \"***", true);
+    }
+    check("x " HEAD "." BODY ".abc def", "x " HEAD "." BODY ".abc def", true); /* it does not end there */
+}
+END_TEST
+
+START_TEST(strings) {
+    char text[] = "a " JWT " b";
+    mask_string(text, false);
+    ck_assert_str_eq(text, "a *** b");
+}
+END_TEST
+
+START_TEST(long_texts) {
+    /* No text makes it slow: these take no time, or the test's limit of it. */
+    static const char *const parts[] = {"e", "ey", "eyJ", "eyJhbGciOi", HEAD ".", HEAD ".a.", "." HEAD, "ew."};
+    const char *part = parts[_i];
+    size_t n = 4u << 20, one = strlen(part);
+    char *text = malloc(n + one);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < n; i += one) memcpy(text + i, part, one);
+    ck_assert(!mask_needed(text, n, false));
+    ck_assert_uint_eq(mask_tokens(text, n, false), n);
+    free(text);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("mask");
+    TCase *c = tcase_create("mask");
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, texts, 0, sizeof whole / sizeof *whole);
+    tcase_add_test(c, cut_off);
+    tcase_add_test(c, strings);
+    tcase_add_loop_test(c, long_texts, 0, 8);
+    suite_add_tcase(s, c);
+    return run_suite(s);
+}
