@@ -1,5 +1,7 @@
 #include "policy/facts_my_int.h"
 
+#include "filters/bytes.h"
+
 #include "policy/my_reference.h"
 #include "policy/text.h"
 
@@ -56,6 +58,11 @@ const char *fm_name(struct fm *x, uint32_t tok, bool folded) {
         return NULL;
     }
     my_token_value(x->t->sql, t, x->o->mode, to);
+    if (t->kind == MY_T_STRING &&
+        !gh_utf8_valid(to, strlen(to))) { /* as data it may be anything, as a name or a value that counts it may not */
+        fm_fail(x, POL_ENCODING, "a name or a setting's value is not valid UTF-8");
+        return NULL;
+    }
     if (folded) fold(to);
     return to;
 }
