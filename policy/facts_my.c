@@ -57,10 +57,9 @@ const char *fm_name(struct fm *x, uint32_t tok, bool folded) {
         no_memory(x);
         return NULL;
     }
-    my_token_value(x->t->sql, t, x->o->mode, to);
-    if (t->kind == MY_T_STRING &&
-        !gh_utf8_valid(to, strlen(to))) { /* as data it may be anything, as a name or a value that counts it may not */
-        fm_fail(x, POL_ENCODING, "a name or a setting's value is not valid UTF-8");
+    size_t len = my_token_value(x->t->sql, t, x->o->mode, to);
+    if (strlen(to) != len || !gh_utf8_valid(to, len)) { /* data may be any bytes, what counts as a name or a value may not */
+        fm_fail(x, POL_ENCODING, "a name or a setting's value is not valid UTF-8, or holds a NUL character");
         return NULL;
     }
     if (folded) fold(to);

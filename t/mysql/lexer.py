@@ -79,7 +79,7 @@ class Lexer:
         """Bytes of all kinds, as drivers send them: both find the same end, and the same value."""
         quote = b"'" if "ANSI" in mode else self.random.choice((b"'", b'"'))
         byte = lambda: bytes([self.random.randrange(128, 256)])  # noqa: E731
-        body = b"".join(self.random.choice((byte(), byte() + byte(), self.random.choice(PIECES).encode())) for _ in range(self.random.randrange(8)))
+        body = b"".join(self.random.choice((byte(), byte() + byte(), b"\0", b"\\\0", self.random.choice(PIECES).encode())) for _ in range(self.random.randrange(8)))
         sql = b"SELECT HEX(" + self.random.choice((b"", b"_binary", b"_BINARY ", b"_binary/**/")) + quote + body + quote + b") AS x"
         answer, tokens = self.ask(sql), self.tokens(sql, mode)
         try:
