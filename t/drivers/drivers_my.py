@@ -49,7 +49,10 @@ DRIVERS = {
     "php-mysqli": MyDriver("php-cli php-mysql", ["/usr/bin/php", "-d", "mysqli.allow_local_infile=On", here("drv_my_php_mysqli.php")], dict(pool=NO_POOL)),
     "php-pdo-mysql": MyDriver("php-cli php-mysql", ["/usr/bin/php", here("drv_my_php_pdo.php")], dict(cancel="it cannot cancel")),
     "ruby-mysql2": MyDriver("ruby-mysql2", ["/usr/bin/ruby", "-W0", here("drv_my_ruby.rb")], dict(pool=NO_POOL)),
+    "go-mysql": MyDriver("golang-go golang-github-go-sql-driver-mysql-dev", [os.path.join(WORK, "go-mysql", "program")], prepare=lambda: go_build("mysql", "checks.go", "mysql/main.go")),
     "dbd-mysql": MyDriver("libdbd-mysql-perl", ["/usr/bin/perl", here("drv_my_dbd.pl")], dict(pool=NO_POOL)),
+    "sqlalchemy-mysql": MyDriver("python3-sqlalchemy python3-pymysql python3-mysqldb python3-aiomysql", python("sqlalchemy"), checks=ORM_CHECKS + ["mysqldb", "aiomysql"]),
+    "django-mysql": MyDriver("python3-django python3-mysqldb", python("django"), checks=DJANGO_CHECKS),
 }
 
 

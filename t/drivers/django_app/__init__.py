@@ -1,9 +1,10 @@
-"""The app of drv_django.py."""
+"""The app of drv_django.py and drv_my_django.py."""
 import os
 
-SCHEMA, NAME = os.environ["GH_T_PREFIX"].split(".")
+SCHEMA, _, NAME = os.environ["GH_T_PREFIX"].rpartition(".")
+MYSQL = SCHEMA == ""
 
 
 def table(name):
-    """Django quotes what is not quoted already: this is how it is told a schema."""
-    return f'"{SCHEMA}"."{NAME}{name}"'
+    """In PostgreSQL in a schema: Django quotes what is not quoted already, and so it is told of one."""
+    return NAME + name if MYSQL else f'"{SCHEMA}"."{NAME}{name}"'

@@ -1,6 +1,6 @@
 from django.db import models
 
-from django_app import NAME, table
+from django_app import MYSQL, NAME, table
 
 
 class Author(models.Model):
@@ -17,7 +17,7 @@ class Author(models.Model):
 
 
 class Book(models.Model):
-    title = models.TextField()
+    title = models.CharField(max_length=200) if MYSQL else models.TextField()  # MySQL has no index of a TEXT
     author = models.ForeignKey(Author, on_delete=models.CASCADE, related_name="books")
 
     class Meta:

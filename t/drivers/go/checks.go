@@ -15,7 +15,7 @@ var (
 	gate   = os.Getenv("GH_T_WAY") == "gate"
 	table  = os.Getenv("GH_T_PREFIX") + "t"
 	schema = strings.Split(table, ".")[0]
-	name   = strings.Split(table, ".")[1]
+	name   = table[strings.Index(table, ".")+1:]
 	evil   = "'); DROP TABLE " + table + "; -- \\' $1 %s ? :x \"\u2019"
 )
 

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from django_app import table
+from django_app import MYSQL, table
 
 
 class Migration(migrations.Migration):
@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         ], options=dict(db_table=table("author"))),
         migrations.CreateModel("Book", [
             ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-            ("title", models.TextField()),
+            ("title", models.CharField(max_length=200) if MYSQL else models.TextField()),
             ("author", models.ForeignKey("django_app.Author", on_delete=models.CASCADE, related_name="books")),
         ], options=dict(db_table=table("book"))),
     ]

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from django_app import NAME, table
+from django_app import MYSQL, NAME, table
 
 
 def fill(apps, editor):
@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
         migrations.AlterField("Author", "name", models.CharField(max_length=300, unique=True)),
         migrations.AddIndex("Book", models.Index(fields=["title", "author"], name=NAME + "title_ix")),
         migrations.RunPython(fill, migrations.RunPython.noop),
-        migrations.RunSQL(f"COMMENT ON TABLE {table('book')} IS 'books'", migrations.RunSQL.noop),
+        migrations.RunSQL(f"ALTER TABLE {table('book')} COMMENT = 'books'" if MYSQL else f"COMMENT ON TABLE {table('book')} IS 'books'", migrations.RunSQL.noop),
         migrations.RemoveField("Author", "note"),
     ]
