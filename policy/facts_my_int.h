@@ -2,7 +2,7 @@
 #ifndef GH_POLICY_FACTS_MY_INT_H
 #define GH_POLICY_FACTS_MY_INT_H
 
-#include "policy/arena.h"
+#include "policy/collect.h"
 #include "policy/my_tree.h"
 
 /* CTE names that a table's name can mean, innermost first. */
@@ -28,11 +28,6 @@ struct fm_table {
     uint32_t node;
     const char *name;
 };
-struct fm_set {
-    uint32_t *slots; /* index + 1 */
-    size_t size, used;
-};
-
 /* What the name of a table in a FROM clause, or of a target, means. */
 struct fm_meaning {
     const char *schema, *name; /* NULL: not walked by, or a query of WITH */
@@ -48,11 +43,8 @@ struct fm_meaning {
 struct fm {
     struct my_tree *t;
     const struct my_options *o;
-    struct pol_arena *arena;
+    struct pol_collect c;
     const char *default_db; /* NULL: none */
-    struct pol_stmt *s;
-    size_t relations_cap, functions_cap, settings_cap;
-    struct fm_set relations, functions;
     struct fm_cte *ctes;
     uint32_t nctes;              /* of the whole statement */
     unsigned level;              /* WITH clauses around */
@@ -62,10 +54,10 @@ struct fm {
     uint32_t inner_at;           /* here in the text of all */
     struct fm_meaning *meanings; /* of MN_TABLE, by node; NULL: not wanted */
     bool mode_changed;           /* by a statement in front of this one: how the text is read is not known */
-    struct pol_parse_error *err;
 };
 
-bool fm_fail(struct fm *x, enum pol_parse_rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define fm_fail(x, ...) pol_collect_fail(&(x)->c, __VA_ARGS__)
+#define fm_no_memory(x) pol_collect_no_memory(&(x)->c)
 const struct my_node *fm_node(const struct fm *x, uint32_t i);
 /* The text of token i as a name; folded: in lower case. NULL with the error set. */
 const char *fm_name(struct fm *x, uint32_t tok, bool folded);

@@ -5,6 +5,8 @@ libghpolicy_a_SOURCES = \
 	policy/catalog.c \
 	policy/catalog.h \
 	policy/catalog_sql.c \
+	policy/collect.c \
+	policy/collect.h \
 	policy/columns.c \
 	policy/columns.h \
 	policy/columns_expr.c \

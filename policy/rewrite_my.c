@@ -574,7 +574,7 @@ static bool prepare(struct ry *x) {
 
 static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
-    x->fm = (struct fm){.t = &x->tree, .o = x->o, .arena = x->arena, .err = &x->err};
+    x->fm = (struct fm){.t = &x->tree, .o = x->o, .c.arena = x->arena, .c.err = &x->err};
     if (!my_parse(&x->tree, sql, len, x->o, &x->err))
         not_understood(x);
     else if (prepare(x) && collect_items(x) && all_statements(x))
