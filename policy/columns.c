@@ -25,7 +25,7 @@ const char *pol_use_name(unsigned bit) {
 static bool relation_use(struct cx *x, const struct cx_rel *rel, struct pol_relation_use *out) {
     size_t n = rel->r->ncolumns;
     *out = (struct pol_relation_use){.relation = rel->r,
-                                     .columns = pol_alloc_array(x->fx.arena, n + 1, sizeof *out->columns),
+                                     .columns = pol_alloc_array(x->fx.c.arena, n + 1, sizeof *out->columns),
                                      .complete = !x->incomplete && !rel->incomplete,
                                      .system = rel->system,
                                      .system_location = rel->system_location};
@@ -45,7 +45,7 @@ static bool answer(struct cx *x) {
     }
     out->complete = !x->incomplete;
     if (x->incomplete) out->nconjuncts = 0;
-    out->relations = pol_alloc_array(x->fx.arena, x->nrels + 1, sizeof *out->relations);
+    out->relations = pol_alloc_array(x->fx.c.arena, x->nrels + 1, sizeof *out->relations);
     if (out->relations == NULL) return fx_no_memory(&x->fx);
     for (size_t i = 0; i < x->nrels; i++)
         if (!relation_use(x, x->rels[i], &out->relations[out->nrelations++])) return false;
@@ -72,7 +72,7 @@ struct pol_columns *pol_columns_tree(const struct jt *tree, const char *sql, siz
     *err = (struct pol_parse_error){.rc = POL_PARSED};
     struct pol_columns *out = calloc(1, sizeof *out);
     if (out != NULL) out->arena = pol_arena_new();
-    struct cx x = {.fx = {.t = tree, .sql = sql, .len = len, .err = err},
+    struct cx x = {.fx = {.t = tree, .sql = sql, .len = len, .c.err = err},
                    .cat = cat,
                    .pins = pins,
                    .out = out,
@@ -80,7 +80,7 @@ struct pol_columns *pol_columns_tree(const struct jt *tree, const char *sql, siz
     if (out == NULL || out->arena == NULL) {
         fx_no_memory(&x.fx);
     } else {
-        x.fx.arena = out->arena;
+        x.fx.c.arena = out->arena;
         if (!all_statements(&x) && err->rc == POL_PARSED) fx_no_memory(&x.fx);
     }
     if (err->rc == POL_PARSED) return out;

@@ -5,7 +5,7 @@
 
 static bool name_text(struct cx *x, uint32_t i, const char **out) {
     *out = fx_text(&x->fx, i);
-    return x->fx.err->rc == POL_PARSED;
+    return x->fx.c.err->rc == POL_PARSED;
 }
 
 /* An expression reads this. */
@@ -54,7 +54,7 @@ static bool column_ref(struct cx *x, uint32_t i, struct cx_ref *ref) {
     case 2: return cx_qualified(x, NULL, p[0], p[1], ref, at);
     case 3: return cx_qualified(x, p[0], p[1], p[2], ref, at);
     case 4: return cx_qualified(x, p[1], p[2], p[3], ref, at);
-    default: x->incomplete = true; return x->fx.err->rc == POL_PARSED;
+    default: x->incomplete = true; return x->fx.c.err->rc == POL_PARSED;
     }
 }
 
@@ -74,7 +74,7 @@ static bool star_value(struct cx *x, uint32_t i) {
     struct cx_item *it = star_item(x, i, &parts);
     if (it == NULL) {
         x->incomplete = true;
-        return x->fx.err->rc == POL_PARSED;
+        return x->fx.c.err->rc == POL_PARSED;
     }
     struct cx_node *n = cx_item_whole(x, it);
     return n != NULL && use_node(x, n, CX_UNNAMED(x->use), 0);
@@ -195,11 +195,11 @@ static bool figure_name(struct cx *x, uint32_t node, const char **out) {
         case NT_ColumnRef:
             n = fx_parts(&x->fx, jt_get(t, f, "fields"), p, 4);
             if (n > 0 && n <= 4) *out = p[n - 1];
-            return x->fx.err->rc == POL_PARSED;
+            return x->fx.c.err->rc == POL_PARSED;
         case NT_FuncCall:
             n = fx_parts(&x->fx, jt_get(t, f, "funcname"), p, 4);
             if (n > 0 && n <= 4) *out = p[n - 1];
-            return x->fx.err->rc == POL_PARSED;
+            return x->fx.c.err->rc == POL_PARSED;
         case NT_A_Indirection:
             last = last_of(t, jt_get(t, f, "indirection"));
             if (fx_node(&x->fx, last, &last) == NT_String) return name_text(x, jt_get(t, last, "sval"), out);
@@ -208,7 +208,7 @@ static bool figure_name(struct cx *x, uint32_t node, const char **out) {
         case NT_TypeCast:
             if (weak == NULL) {
                 n = fx_parts(&x->fx, jt_get(t, jt_get(t, f, "typeName"), "names"), p, 4);
-                if (x->fx.err->rc != POL_PARSED) return false;
+                if (x->fx.c.err->rc != POL_PARSED) return false;
                 if (n > 0 && n <= 4) weak = p[n - 1];
             }
             node = jt_get(t, f, "arg");
@@ -254,7 +254,7 @@ static bool expand(struct cx *x, struct cx_item *it, unsigned use, bool all, str
 static bool expand_star(struct cx *x, uint32_t i, unsigned use, struct cx_cols *out) {
     size_t parts;
     struct cx_item *it = star_item(x, i, &parts);
-    if (x->fx.err->rc != POL_PARSED) return false;
+    if (x->fx.c.err->rc != POL_PARSED) return false;
     if (parts != 1) return it != NULL ? expand(x, it, use, true, out) : cx_cols_rest(x, out, &x->none);
     for (size_t k = 0; k < x->level->n && !x->stop; k++)
         if (x->level->items[k]->cols_visible && !expand(x, x->level->items[k], use, false, out)) return false;
@@ -307,11 +307,11 @@ bool cx_targets(struct cx *x, uint32_t list, unsigned use, struct cx_cols *out) 
 
 /* The output columns called name. */
 static bool output_name(struct cx *x, struct cx_cols *out, const char *name, unsigned use, uint32_t location, bool *found) {
-    for (uint32_t at = CX_ROW, hash = fx_hash(name); cx_cols_find(x, out, name, hash, &at);) {
+    for (uint32_t at = CX_ROW, hash = pol_hash_name(name); cx_cols_find(x, out, name, hash, &at);) {
         *found = true;
         if (!cx_mark(x, out->v[at].node, CX_NAMED(use), location)) return false;
     }
-    return x->fx.err->rc == POL_PARSED;
+    return x->fx.c.err->rc == POL_PARSED;
 }
 
 static bool ordinal(struct cx *x, struct cx_cols *out, int64_t at, unsigned use) {
@@ -330,13 +330,13 @@ static bool sort_key(struct cx *x, uint32_t node, struct cx_cols *out, unsigned 
         return ival == 0 || ordinal(x, out, jt_int(x->fx.t, jt_get(x->fx.t, ival, "ival"), 0), use);
     }
     if (type != NT_ColumnRef || fx_parts(&x->fx, jt_get(x->fx.t, f, "fields"), &name, 1) != 1 || is_star(x, jt_get(x->fx.t, f, "fields")))
-        return x->fx.err->rc == POL_PARSED && cx_walk_for(x, node, use, NULL);
+        return x->fx.c.err->rc == POL_PARSED && cx_walk_for(x, node, use, NULL);
     uint32_t location = fx_location(&x->fx, f);
     if (inputs_first) {
         struct cx_ref ref;
         struct cx_node *rest = NULL;
         size_t n = cx_find(x, x->level, x->level->lo, x->level->hi, name, &ref, &rest);
-        if (x->fx.err->rc != POL_PARSED) return false;
+        if (x->fx.c.err->rc != POL_PARSED) return false;
         if (n > 0) return cx_mark(x, ref.node, CX_NAMED(use), location);
         if (rest != NULL && !cx_mark(x, rest, CX_NAMED(use), location)) return false;
         found = rest != NULL;
@@ -400,7 +400,7 @@ bool cx_order_set(struct cx *x, uint32_t list, struct cx_cols *out) {
         if (type == NT_ColumnRef && fx_parts(&x->fx, jt_get(x->fx.t, key, "fields"), &name, 1) == 1 &&
             !output_name(x, out, name, use, fx_location(&x->fx, key), &found))
             return false;
-        if (x->fx.err->rc != POL_PARSED) return false;
+        if (x->fx.c.err->rc != POL_PARSED) return false;
         if (!found && !cx_mark_cols(x, out, CX_UNNAMED(use))) return false;
         if (!found && out->rest == NULL) x->incomplete = true; /* the server takes names of output columns only */
     }

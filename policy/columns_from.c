@@ -14,8 +14,8 @@ static bool add_names(struct cx *x, struct cx_cols *out, uint32_t list, struct c
         uint32_t f;
         if (fx_node(&x->fx, c, &f) != NT_String) continue;
         const char *name = fx_text(&x->fx, jt_get(t, f, "sval"));
-        if (name == NULL) return x->fx.err->rc == POL_PARSED;
-        for (uint32_t at = CX_ROW, hash = fx_hash(name); cx_cols_find(x, from, name, hash, &at);)
+        if (name == NULL) return x->fx.c.err->rc == POL_PARSED;
+        for (uint32_t at = CX_ROW, hash = pol_hash_name(name); cx_cols_find(x, from, name, hash, &at);)
             if (!cx_mark(x, from->v[at].node, CX_NAMED(POL_USE_READ | use), 0) || !cx_edge(x, out->v[out->n - 1].node, from->v[at].node))
                 return false;
     }
@@ -67,15 +67,20 @@ static bool resolve_cte(struct cx *x, struct cx_cte *cte) {
 }
 
 static bool push_cte(struct cx *x, uint32_t fields, bool recursive) {
-    struct cx_cte *cte = pol_alloc(x->fx.arena, sizeof *cte);
+    struct cx_cte *cte = pol_alloc(x->fx.c.arena, sizeof *cte);
     const char *name = fx_text(&x->fx, jt_get(x->fx.t, fields, "ctename"));
     if (cte == NULL) return fx_no_memory(&x->fx);
     if (name == NULL) {
         x->incomplete = true;
-        return x->fx.err->rc == POL_PARSED;
+        return x->fx.c.err->rc == POL_PARSED;
     }
-    *cte = (struct cx_cte){
-        .name = name, .hash = fx_hash(name), .fields = fields, .recursive = recursive, .outer = x->level, .env = x->ctes, .next = x->ctes};
+    *cte = (struct cx_cte){.name = name,
+                           .hash = pol_hash_name(name),
+                           .fields = fields,
+                           .recursive = recursive,
+                           .outer = x->level,
+                           .env = x->ctes,
+                           .next = x->ctes};
     x->ctes = cte;
     return true;
 }
@@ -97,7 +102,7 @@ bool cx_with(struct cx *x, uint32_t with) {
     if (!recursive) return true;
     size_t n = 0;
     for (struct cx_cte *c = x->ctes; c != before; c = c->next, n++) c->env = x->ctes;
-    struct cx_cte **all = pol_alloc_array(x->fx.arena, n + 1, sizeof(struct cx_cte *));
+    struct cx_cte **all = pol_alloc_array(x->fx.c.arena, n + 1, sizeof(struct cx_cte *));
     if (all == NULL) return fx_no_memory(&x->fx);
     for (struct cx_cte *c = x->ctes; c != before; c = c->next) all[--n] = c;
     for (; all[n] != NULL && !x->stop; n++) /* in the text's order: what they name they resolve on their way */
@@ -106,7 +111,7 @@ bool cx_with(struct cx *x, uint32_t with) {
 }
 
 static struct cx_cte *find_cte(struct cx *x, const char *name) {
-    uint32_t hash = fx_hash(name);
+    uint32_t hash = pol_hash_name(name);
     for (struct cx_cte *c = x->ctes; c != NULL && cx_step(x, 1); c = c->next)
         if (c->hash == hash && strcmp(c->name, name) == 0) return c;
     return NULL;
@@ -125,7 +130,7 @@ static bool names_after(struct cx *x, uint32_t alias, struct cx_item *it) {
 /* The name of an alias, or def. */
 static bool alias_name(struct cx *x, uint32_t alias, const char *def, const char **out) {
     *out = alias != 0 ? fx_text(&x->fx, jt_get(x->fx.t, alias, "aliasname")) : def;
-    return x->fx.err->rc == POL_PARSED;
+    return x->fx.c.err->rc == POL_PARSED;
 }
 
 /* Columns of which nothing is known. */
@@ -147,7 +152,7 @@ struct cx_item *cx_range_var(struct cx *x, uint32_t i, bool target) {
     const struct jt *t = x->fx.t;
     uint32_t alias = jt_get(t, i, "alias");
     const char *schema = fx_text(&x->fx, jt_get(t, i, "schemaname")), *name = fx_text(&x->fx, jt_get(t, i, "relname")), *called;
-    if (x->fx.err->rc != POL_PARSED || !alias_name(x, alias, name, &called)) return NULL;
+    if (x->fx.c.err->rc != POL_PARSED || !alias_name(x, alias, name, &called)) return NULL;
     struct cx_item *it = cx_item_add(x, x->level, x->level->n, called);
     if (it == NULL) return NULL;
     it->aliased = alias != 0;
@@ -165,7 +170,7 @@ struct cx_item *cx_range_var(struct cx *x, uint32_t i, bool target) {
         else if (it->rel != NULL && r->ncolumns > WIDE)
             ok = cx_rel_cols(x, it->rel, &it->cols);
     }
-    return ok && names_after(x, alias, it) && x->fx.err->rc == POL_PARSED ? it : NULL;
+    return ok && names_after(x, alias, it) && x->fx.c.err->rc == POL_PARSED ? it : NULL;
 }
 
 static bool range_subselect(struct cx *x, uint32_t i) {
@@ -230,7 +235,7 @@ static bool function_columns(struct cx *x, uint32_t item, const char **name, con
         return definition_columns(x, jt_get(t, call, "items"), "colname", NT_ColumnDef, out, from);
     if (fx_node(&x->fx, items + 1, &call) != NT_FuncCall) return cx_cols_rest(x, out, from);
     size_t n = fx_parts(&x->fx, jt_get(t, call, "funcname"), p, 4);
-    if (n == 0 || n > 4) return x->fx.err->rc == POL_PARSED && cx_cols_rest(x, out, from);
+    if (n == 0 || n > 4) return x->fx.c.err->rc == POL_PARSED && cx_cols_rest(x, out, from);
     *name = p[n - 1];
     const char *schema = n > 1 ? p[n - 2] : NULL;
     if ((schema == NULL || strcmp(schema, "pg_catalog") == 0) && pg_function_one_column(*name))
@@ -296,7 +301,7 @@ struct join { /* items [lo, mid) are its left side, [mid, hi) its right one */
 static bool hide(struct cx *x, const struct cx_ref *ref) {
     if (ref->item == NULL) return true;
     if (ref->item->hidden == NULL) {
-        ref->item->hidden = pol_alloc_array(x->fx.arena, cx_item_columns(ref->item) + 1, sizeof(bool));
+        ref->item->hidden = pol_alloc_array(x->fx.c.arena, cx_item_columns(ref->item) + 1, sizeof(bool));
         if (ref->item->hidden == NULL) return fx_no_memory(&x->fx);
     }
     ref->item->hidden[ref->column] = true;
@@ -309,7 +314,7 @@ static bool merge(struct cx *x, struct join *j, const char *name, bool natural) 
     struct cx_node *lrest = NULL, *rrest = NULL, *both;
     const unsigned use = POL_USE_READ | POL_USE_JOIN | POL_USE_MERGED;
     size_t nl = cx_find(x, x->level, j->lo, j->mid, name, &left, &lrest), nr = cx_find(x, x->level, j->mid, j->hi, name, &right, &rrest);
-    if (x->fx.err->rc != POL_PARSED) return false;
+    if (x->fx.c.err->rc != POL_PARSED) return false;
     if (natural && (nl == 0 || nr == 0)) return true;
     if ((nl == 0 && lrest == NULL) || (nr == 0 && rrest == NULL)) x->incomplete = true;
     if (nl == 0 && lrest != NULL) left = (struct cx_ref){.node = lrest};

@@ -23,14 +23,14 @@ bool cx_deep(struct cx *x) {
 /* --- where values come from --- */
 
 struct cx_node *cx_node_new(struct cx *x) {
-    struct cx_node *n = pol_alloc(x->fx.arena, sizeof *n);
+    struct cx_node *n = pol_alloc(x->fx.c.arena, sizeof *n);
     if (n == NULL) fx_no_memory(&x->fx);
     return n;
 }
 
 static bool push(struct cx *x, struct cx_node *n, uint32_t bits, uint32_t location) {
     if ((bits & ~n->bits) == 0 || !cx_step(x, 1)) return true;
-    struct cx_work *all = pol_grow(x->fx.arena, x->work, x->nwork, &x->work_cap, sizeof *all);
+    struct cx_work *all = pol_grow(x->fx.c.arena, x->work, x->nwork, &x->work_cap, sizeof *all);
     if (all == NULL) return fx_no_memory(&x->fx);
     x->work = all;
     all[x->nwork++] = (struct cx_work){n, bits, location};
@@ -69,7 +69,7 @@ bool cx_mark(struct cx *x, struct cx_node *n, uint32_t bits, uint32_t location) 
 
 bool cx_edge(struct cx *x, struct cx_node *from, struct cx_node *to) {
     if (from == to || to == &x->none || (from->from != NULL && from->from->to == to)) return true;
-    struct cx_edge *e = pol_alloc(x->fx.arena, sizeof *e);
+    struct cx_edge *e = pol_alloc(x->fx.c.arena, sizeof *e);
     if (e == NULL) return fx_no_memory(&x->fx);
     *e = (struct cx_edge){to, from->from};
     from->from = e;
@@ -80,7 +80,7 @@ bool cx_edge(struct cx *x, struct cx_node *from, struct cx_node *to) {
 
 static bool grow_slots(struct cx *x) {
     size_t size = x->nslots == 0 ? 16 : x->nslots * 2;
-    uint32_t *slots = pol_alloc_array(x->fx.arena, size, sizeof *slots);
+    uint32_t *slots = pol_alloc_array(x->fx.c.arena, size, sizeof *slots);
     if (slots == NULL) return fx_no_memory(&x->fx);
     for (size_t i = 0; i < x->nrels; i++) {
         size_t h = (x->rels[i]->r->oid * 2654435761u) & (size - 1);
@@ -93,9 +93,9 @@ static bool grow_slots(struct cx *x) {
 }
 
 static struct cx_rel *rel_new(struct cx *x, const struct pol_cat_relation *r) {
-    struct cx_rel *rel = pol_alloc(x->fx.arena, sizeof *rel);
-    struct cx_rel **all = pol_grow(x->fx.arena, x->rels, x->nrels, &x->rels_cap, sizeof(struct cx_rel *));
-    struct cx_node *columns = pol_alloc_array(x->fx.arena, r->ncolumns + 1, sizeof *columns);
+    struct cx_rel *rel = pol_alloc(x->fx.c.arena, sizeof *rel);
+    struct cx_rel **all = pol_grow(x->fx.c.arena, x->rels, x->nrels, &x->rels_cap, sizeof(struct cx_rel *));
+    struct cx_node *columns = pol_alloc_array(x->fx.c.arena, r->ncolumns + 1, sizeof *columns);
     if (rel == NULL || all == NULL || columns == NULL) {
         fx_no_memory(&x->fx);
         return NULL;
@@ -133,17 +133,17 @@ const struct pol_cat_relation *cx_resolve(struct cx *x, const char *schema, cons
 /* --- lists of columns --- */
 
 struct cx_cols *cx_cols_new(struct cx *x) {
-    struct cx_cols *c = pol_alloc(x->fx.arena, sizeof *c);
+    struct cx_cols *c = pol_alloc(x->fx.c.arena, sizeof *c);
     if (c == NULL) fx_no_memory(&x->fx);
     return c;
 }
 
 bool cx_cols_add(struct cx *x, struct cx_cols *c, const char *name, struct cx_node *node) {
     if (!cx_step(x, 1)) return true;
-    struct cx_col *all = pol_grow(x->fx.arena, c->v, c->n, &c->cap, sizeof *all);
+    struct cx_col *all = pol_grow(x->fx.c.arena, c->v, c->n, &c->cap, sizeof *all);
     if (all == NULL) return fx_no_memory(&x->fx);
     c->v = all;
-    all[c->n++] = (struct cx_col){name, name != NULL ? fx_hash(name) : 0, node};
+    all[c->n++] = (struct cx_col){name, name != NULL ? pol_hash_name(name) : 0, node};
     return true;
 }
 
@@ -175,7 +175,7 @@ struct cx_cols *cx_cols_renamed(struct cx *x, struct cx_cols *c, uint32_t names)
         uint32_t fields;
         if (fx_node(&x->fx, n, &fields) != NT_String) continue;
         const char *name = fx_text(&x->fx, jt_get(x->fx.t, fields, "sval"));
-        if (x->fx.err->rc != POL_PARSED) return NULL;
+        if (x->fx.c.err->rc != POL_PARSED) return NULL;
         struct cx_node *node = any != NULL ? any : i < c->n ? c->v[i].node : &x->none;
         if (!cx_cols_add(x, out, name != NULL ? name : "", node)) return NULL;
     }
@@ -187,7 +187,7 @@ struct cx_cols *cx_cols_renamed(struct cx *x, struct cx_cols *c, uint32_t names)
 static bool make_slots(struct cx *x, struct cx_cols *c) {
     size_t size = 32;
     while (size < c->n * 2) size *= 2;
-    uint32_t *slots = pol_alloc_array(x->fx.arena, size, sizeof *slots);
+    uint32_t *slots = pol_alloc_array(x->fx.c.arena, size, sizeof *slots);
     if (slots == NULL) return fx_no_memory(&x->fx);
     for (size_t i = 0; i < c->n; i++) {
         size_t h = c->v[i].hash & (size - 1);
@@ -251,8 +251,8 @@ struct cx_node *cx_item_whole(struct cx *x, struct cx_item *it) {
 }
 
 struct cx_item *cx_item_add(struct cx *x, struct cx_level *l, size_t at, const char *name) {
-    struct cx_item *it = pol_alloc(x->fx.arena, sizeof *it);
-    struct cx_item **all = pol_grow(x->fx.arena, l->items, l->n, &l->cap, sizeof(struct cx_item *));
+    struct cx_item *it = pol_alloc(x->fx.c.arena, sizeof *it);
+    struct cx_item **all = pol_grow(x->fx.c.arena, l->items, l->n, &l->cap, sizeof(struct cx_item *));
     if (it == NULL || all == NULL) {
         fx_no_memory(&x->fx);
         return NULL;
@@ -262,7 +262,7 @@ struct cx_item *cx_item_add(struct cx *x, struct cx_level *l, size_t at, const c
     all[at] = it;
     l->n++;
     cx_step(x, 1 + (uint32_t)((l->n - at) / 64));
-    *it = (struct cx_item){.name = name, .hash = name != NULL ? fx_hash(name) : 0, .rel_visible = name != NULL, .cols_visible = true};
+    *it = (struct cx_item){.name = name, .hash = name != NULL ? pol_hash_name(name) : 0, .rel_visible = name != NULL, .cols_visible = true};
     return it;
 }
 
@@ -288,7 +288,7 @@ static size_t item_find(struct cx *x, struct cx_item *it, const char *name, uint
 }
 
 size_t cx_find(struct cx *x, struct cx_level *l, size_t lo, size_t hi, const char *name, struct cx_ref *ref, struct cx_node **rest) {
-    uint32_t hash = fx_hash(name);
+    uint32_t hash = pol_hash_name(name);
     size_t n = 0;
     if (hi > l->n) hi = l->n;
     for (size_t i = lo; i < hi; i++) {
@@ -340,7 +340,7 @@ static bool system_here(struct cx_level *l, uint32_t location) {
 }
 
 struct cx_item *cx_find_item(struct cx *x, const char *schema, const char *rel) {
-    uint32_t hash = fx_hash(rel);
+    uint32_t hash = pol_hash_name(rel);
     const struct pol_cat_relation *r = schema != NULL ? pol_catalog_relation(x->cat, schema, rel) : NULL;
     for (struct cx_level *l = x->level; l != NULL; l = l->outer) {
         size_t hi = l->hi < l->n ? l->hi : l->n;
@@ -375,7 +375,7 @@ bool cx_name(struct cx *x, const char *name, struct cx_ref *ref, uint32_t locati
         struct cx_node *here = NULL;
         bool sys = system && system_here(l, location);
         size_t n = cx_find(x, l, l->lo, l->hi, name, ref, &here);
-        if (x->fx.err->rc != POL_PARSED) return false;
+        if (x->fx.c.err->rc != POL_PARSED) return false;
         if (n > 0 || sys) return with_rest(x, ref, rest);
         if (here == NULL) continue;
         if (rest == NULL && (rest = cx_node_new(x)) == NULL) return false;
@@ -404,9 +404,9 @@ bool cx_qualified(struct cx *x, const char *schema, const char *rel, const char 
     bool *hidden = it->hidden; /* a merged column is still there under its relation's name */
     it->hidden = NULL;
     struct cx_ref one;
-    size_t n = item_find(x, it, name, fx_hash(name), &one);
+    size_t n = item_find(x, it, name, pol_hash_name(name), &one);
     it->hidden = hidden;
-    if (x->fx.err->rc != POL_PARSED) return false;
+    if (x->fx.c.err->rc != POL_PARSED) return false;
     if (n == 1) {
         *ref = one;
         return true;

@@ -15,7 +15,7 @@ struct saved {
 
 /* The names of a query to come, which is inside of x->level; NULL without memory, after which leave() is not called. */
 static struct cx_level *enter(struct cx *x, struct saved *s) {
-    struct cx_level *level = pol_alloc(x->fx.arena, sizeof *level);
+    struct cx_level *level = pol_alloc(x->fx.c.arena, sizeof *level);
     if (level == NULL) {
         fx_no_memory(&x->fx);
         return NULL;
@@ -95,7 +95,7 @@ static bool values(struct cx *x, uint32_t lists, unsigned use, struct cx_cols *o
             if (k == out->n) {
                 char name[32];
                 snprintf(name, sizeof name, "column%zu", k + 1);
-                const char *copy = pol_strdup(x->fx.arena, name);
+                const char *copy = pol_strdup(x->fx.c.arena, name);
                 struct cx_node *n = cx_node_new(x);
                 if (copy == NULL || n == NULL || !cx_cols_add(x, out, copy, n)) return fx_no_memory(&x->fx);
                 if (x->stop) return true;
@@ -155,7 +155,7 @@ static bool write_column(struct cx *x, struct cx_item *it, uint32_t name_at, uin
     const char *name = fx_text(&x->fx, name_at);
     if (name == NULL) {
         x->incomplete = true;
-        return x->fx.err->rc == POL_PARSED;
+        return x->fx.c.err->rc == POL_PARSED;
     }
     if (it->rel == NULL) return true;
     const struct pol_cat_column *c = pol_cat_column(it->rel->r, name);

@@ -105,7 +105,7 @@ static const char *integer(struct cx *x, uint32_t a_const) {
     if (v != 0 || text != NULL) {
         char digits[24];
         if (v != 0) snprintf(digits, sizeof digits, "%lld", (long long)jt_int(t, v, 0));
-        if (v != 0 && (text = pol_strdup(x->fx.arena, digits)) == NULL) fx_no_memory(&x->fx);
+        if (v != 0 && (text = pol_strdup(x->fx.c.arena, digits)) == NULL) fx_no_memory(&x->fx);
         size_t n = text != NULL ? strspn(text + (*text == '-'), "0123456789") : 0;
         return n > 0 && n <= 18 && text[n + (*text == '-')] == '\0' ? text : NULL;
     }
@@ -113,7 +113,7 @@ static const char *integer(struct cx *x, uint32_t a_const) {
     const char *p = x->fx.sql + at;
     size_t n = strspn(p + (*p == '-'), "0123456789"); /* the text ends with a NUL */
     if (ival == 0 || n == 0 || n > 18 || (*p != '-' && strspn(p, "0") != n)) return NULL;
-    const char *copy = pol_strndup(x->fx.arena, p, n + (*p == '-'));
+    const char *copy = pol_strndup(x->fx.c.arena, p, n + (*p == '-'));
     if (copy == NULL) fx_no_memory(&x->fx);
     return copy;
 }
@@ -124,7 +124,7 @@ static bool lone_param(struct cx *x, int64_t number) {
     if (number < 1 || number > UINT16_MAX) return false;
     if (x->params == NULL) {
         x->nparams = UINT16_MAX + 1;
-        if ((x->params = pol_alloc_array(x->fx.arena, x->nparams, sizeof *x->params)) == NULL) return fx_no_memory(&x->fx);
+        if ((x->params = pol_alloc_array(x->fx.c.arena, x->nparams, sizeof *x->params)) == NULL) return fx_no_memory(&x->fx);
         for (uint32_t i = 1; i < t->n; i++) {
             if (t->v[i].type != JT_OBJECT || !jt_key_is(t, i, "ParamRef")) continue;
             int64_t n = jt_int(t, jt_get(t, i, "number"), 0);
@@ -231,8 +231,8 @@ static bool operator_name(struct cx *x, uint32_t e, const char **name) {
 static bool add(struct cx *x, const struct safe *s) {
     struct pol_columns *out = x->out;
     if (s->over || out->nconjuncts == POL_MAX_CONJUNCTS) return true;
-    struct pol_conjunct *all = pol_grow(x->fx.arena, out->conjuncts, out->nconjuncts, &x->conjuncts_cap, sizeof *all);
-    char *text = pol_strndup(x->fx.arena, s->text, s->len);
+    struct pol_conjunct *all = pol_grow(x->fx.c.arena, out->conjuncts, out->nconjuncts, &x->conjuncts_cap, sizeof *all);
+    char *text = pol_strndup(x->fx.c.arena, s->text, s->len);
     if (all == NULL || text == NULL) return fx_no_memory(&x->fx);
     out->conjuncts = all;
     all[out->nconjuncts++] = (struct pol_conjunct){.range_var = s->item->location,
@@ -381,7 +381,7 @@ static bool condition(struct cx *x, struct safe *s, uint32_t node) {
 
 bool cx_safe(struct cx *x, uint32_t where, size_t lo, size_t hi) {
     if (where == 0 || lo >= hi || x->out->nconjuncts == POL_MAX_CONJUNCTS || x->stop) return true;
-    if (x->scratch == NULL && (x->scratch = pol_alloc(x->fx.arena, MAX_TEXT)) == NULL) return fx_no_memory(&x->fx);
+    if (x->scratch == NULL && (x->scratch = pol_alloc(x->fx.c.arena, MAX_TEXT)) == NULL) return fx_no_memory(&x->fx);
     struct safe s = {.lo = lo, .hi = hi, .text = x->scratch};
-    return condition(x, &s, where) && x->fx.err->rc == POL_PARSED;
+    return condition(x, &s, where) && x->fx.c.err->rc == POL_PARSED;
 }

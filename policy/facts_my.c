@@ -5,31 +5,15 @@
 #include "policy/my_reference.h"
 #include "policy/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* Relations, and functions, of one statement: a table of names that were chosen to collide costs at most the square. */
-#define MAX_NAMES 4096
 /* CTEs of one statement, tables of one UPDATE or DELETE, and how often a name may be held against such a table. The servers join 61 tables at most. */
 #define MAX_CTES     256
 #define MAX_JOINED   256
 #define MAX_COMPARED 1000000
-
-bool fm_fail(struct fm *x, enum pol_parse_rc rc, const char *fmt, ...) {
-    if (x->err->rc != POL_PARSED) return false;
-    x->err->rc = rc;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(x->err->text, sizeof x->err->text, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(x->err->text);
-    return false;
-}
-
-static bool no_memory(struct fm *x) { return fm_fail(x, POL_NO_MEMORY, "out of memory"); }
 
 const struct my_node *fm_node(const struct fm *x, uint32_t i) { return &x->t->nodes[i]; }
 
@@ -52,9 +36,9 @@ bool fm_same(const char *a, const char *b) {
 
 const char *fm_name(struct fm *x, uint32_t tok, bool folded) {
     const struct my_token *t = &x->t->tokens.t[tok];
-    char *to = pol_alloc(x->arena, (size_t)(t->end - t->at) + 1);
+    char *to = pol_alloc(x->c.arena, (size_t)(t->end - t->at) + 1);
     if (to == NULL) {
-        no_memory(x);
+        fm_no_memory(x);
         return NULL;
     }
     size_t len = my_token_value(x->t->sql, t, x->o->mode, to);
@@ -96,58 +80,12 @@ const char *fm_object(struct fm *x, uint32_t tok, unsigned part) {
 
 /* --- what is found --- */
 
-static uint32_t hash_name(const char *schema, const char *name) {
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (; schema != NULL && *schema != '\0'; schema++) h = (h ^ (unsigned char)*schema) * 16777619u;
-    h = (h ^ (schema != NULL ? '.' : '~')) * 16777619u;
-    for (; *name != '\0'; name++) h = (h ^ (unsigned char)*name) * 16777619u;
-    return h;
-}
-
-static bool same_name(const char *schema, const char *name, const char *schema2, const char *name2) {
-    if ((schema == NULL) != (schema2 == NULL) || strcmp(name, name2) != 0) return false;
-    return schema == NULL || strcmp(schema, schema2) == 0;
-}
-
-static bool set_grow(struct fm *x, struct fm_set *set, bool functions) {
-    size_t size = set->size == 0 ? 32 : set->size * 2;
-    uint32_t *slots = pol_alloc_array(x->arena, size, sizeof *slots);
-    if (slots == NULL) return no_memory(x);
-    for (size_t i = 0; i < set->size; i++) {
-        if (set->slots[i] == 0) continue;
-        size_t at = set->slots[i] - 1;
-        const struct pol_stmt *s = x->s;
-        size_t h = functions ? hash_name(s->functions[at].schema, s->functions[at].name)
-                             : hash_name(s->relations[at].schema, s->relations[at].name);
-        h &= size - 1;
-        while (slots[h] != 0) h = (h + 1) & (size - 1);
-        slots[h] = set->slots[i];
-    }
-    set->slots = slots;
-    set->size = size;
-    return true;
-}
-
-/* The slot that holds the name, or the free one where it belongs; NULL without memory. */
-static uint32_t *set_find(struct fm *x, struct fm_set *set, bool functions, const char *schema, const char *name) {
-    if (set->used * 2 >= set->size && !set_grow(x, set, functions)) return NULL;
-    const struct pol_stmt *s = x->s;
-    size_t h = hash_name(schema, name) & (set->size - 1);
-    for (; set->slots[h] != 0; h = (h + 1) & (set->size - 1)) {
-        size_t at = set->slots[h] - 1;
-        if (functions ? same_name(schema, name, s->functions[at].schema, s->functions[at].name)
-                      : same_name(schema, name, s->relations[at].schema, s->relations[at].name))
-            break;
-    }
-    return &set->slots[h];
-}
-
 /* information_schema is found in any case, whatever the file system does, and so are its relations; the other system schemas may be. */
 static bool system_schema(struct fm *x, const char **schema, const char **name) {
     const char *system = my_system_schema(*schema);
     if (system == NULL) return false;
-    char *lower = pol_strdup(x->arena, *name);
-    if (lower == NULL) return no_memory(x);
+    char *lower = pol_strdup(x->c.arena, *name);
+    if (lower == NULL) return fm_no_memory(x);
     fold(lower);
     *schema = system;
     *name = lower;
@@ -155,48 +93,17 @@ static bool system_schema(struct fm *x, const char **schema, const char **name) 
 }
 
 bool fm_relation(struct fm *x, const char *schema, const char *name, unsigned access, uint32_t location) {
-    struct pol_stmt *s = x->s;
     bool catalog = system_schema(x, &schema, &name);
-    uint32_t *slot = set_find(x, &x->relations, false, schema, name);
-    if (slot == NULL || x->err->rc != POL_PARSED) return false;
-    if (access & ~(unsigned)POL_SELECT) s->reads_only = false;
-    if (*slot != 0) {
-        s->relations[*slot - 1].access |= access;
-        return true;
-    }
-    if (s->nrelations == MAX_NAMES) return fm_fail(x, POL_TOO_LARGE, "a statement with more than %d relations is not supported", MAX_NAMES);
-    struct pol_relation *all = pol_grow(x->arena, s->relations, s->nrelations, &x->relations_cap, sizeof *all);
-    if (all == NULL) return no_memory(x);
-    s->relations = all;
-    all[s->nrelations++] = (struct pol_relation){schema, name, access, location, catalog, false};
-    *slot = (uint32_t)s->nrelations;
-    x->relations.used++;
-    return true;
+    if (x->c.err->rc != POL_PARSED) return false;
+    return pol_collect_relation(&x->c, &(struct pol_relation){schema, name, access, location, catalog, false});
 }
 
 bool fm_function(struct fm *x, const char *schema, const char *name, uint32_t location) {
-    struct pol_stmt *s = x->s;
-    uint32_t *slot = set_find(x, &x->functions, true, schema, name);
-    if (slot == NULL) return false;
-    if (*slot != 0) return true;
-    if (s->nfunctions == MAX_NAMES) return fm_fail(x, POL_TOO_LARGE, "a statement with more than %d functions is not supported", MAX_NAMES);
-    struct pol_function *all = pol_grow(x->arena, s->functions, s->nfunctions, &x->functions_cap, sizeof *all);
-    if (all == NULL) return no_memory(x);
-    s->functions = all;
-    all[s->nfunctions++] = (struct pol_function){schema, name, location};
-    *slot = (uint32_t)s->nfunctions;
-    x->functions.used++;
-    return true;
+    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location});
 }
 
 bool fm_setting(struct fm *x, const char *name, const char *value, bool local, bool show) {
-    struct pol_stmt *s = x->s;
-    if (s->nsettings == MAX_NAMES) return fm_fail(x, POL_TOO_LARGE, "a statement with more than %d variables is not supported", MAX_NAMES);
-    struct pol_setting *all = pol_grow(x->arena, s->settings, s->nsettings, &x->settings_cap, sizeof *all);
-    if (all == NULL) return no_memory(x);
-    s->settings = all;
-    all[s->nsettings++] = (struct pol_setting){name, value, local, show};
-    return true;
+    return pol_collect_setting(&x->c, &(struct pol_setting){name, value, local, show});
 }
 
 /* --- tables --- */
@@ -227,8 +134,8 @@ static bool refer(struct fm *x, struct fm_cte *to, uint32_t location) {
     struct fm_cte *from = x->in_cte;
     if (from == to->in) to->used = true;
     if (from == NULL || to->level > from->level || to->seen == from) return true;
-    struct fm_ref *r = pol_alloc(x->arena, sizeof *r);
-    if (r == NULL) return no_memory(x);
+    struct fm_ref *r = pol_alloc(x->c.arena, sizeof *r);
+    if (r == NULL) return fm_no_memory(x);
     *r = (struct fm_ref){to, location, from->uses};
     from->uses = r;
     to->seen = from;
@@ -263,12 +170,16 @@ static bool table(struct fm *x, uint32_t node) {
     if (access == 0) {
         bool relation_too;
         struct fm_cte *cte = parts == 1 ? find_cte(x, name, &relation_too) : NULL;
-        if (cte != NULL) return refer(x, cte, location) && fm_children(x, node);
+        if (cte != NULL) {
+            if (x->meanings != NULL && !x->inner) x->meanings[node].cte = true;
+            return refer(x, cte, location) && fm_children(x, node);
+        }
         access = POL_SELECT;
     }
     if (n->flags & FM_UPDATE) access |= POL_UPDATE;
     if (n->flags & FM_DELETE) access |= POL_DELETE;
     if (n->flags & FM_LOCK) access |= POL_UPDATE;
+    if (x->meanings != NULL && !x->inner) x->meanings[node] = (struct fm_meaning){.schema = schema, .name = name};
     return fm_relation(x, schema, name, access, location) && fm_children(x, node);
 }
 
@@ -294,8 +205,8 @@ static bool call(struct fm *x, uint32_t node) {
         if (parts == 3) {
             const char *package = fm_part(x, n->tok, 1, true);
             size_t size = package == NULL ? 0 : strlen(package) + strlen(name) + 2;
-            char *both = package == NULL ? NULL : pol_alloc(x->arena, size);
-            if (both == NULL) return no_memory(x);
+            char *both = package == NULL ? NULL : pol_alloc(x->c.arena, size);
+            if (both == NULL) return fm_no_memory(x);
             snprintf(both, size, "%s.%s", package, name);
             name = both;
         } else if (x->o->server == MY_MARIADB && my_native_schema(schema) && my_function_known(name, x->o)) {
@@ -313,8 +224,8 @@ static bool with(struct fm *x, uint32_t node) {
     size_t n = 0, i = 0;
     for (uint32_t c = w->first; c != 0; c = fm_node(x, c)->next) n++;
     if ((x->nctes += (uint32_t)n) > MAX_CTES) return fm_fail(x, POL_TOO_LARGE, "more than %d queries in WITH are not supported", MAX_CTES);
-    struct fm_cte *all = pol_alloc_array(x->arena, n, sizeof *all);
-    if (all == NULL) return no_memory(x);
+    struct fm_cte *all = pol_alloc_array(x->c.arena, n, sizeof *all);
+    if (all == NULL) return fm_no_memory(x);
     x->level++;
     for (uint32_t c = w->first; c != 0; c = fm_node(x, c)->next, i++) {
         const char *name = fm_name(x, fm_node(x, c)->tok, x->o->fold_names);
@@ -464,8 +375,8 @@ bool fm_walk(struct fm *x, uint32_t node) {
     case MN_SYSVAR: return system_variable(x, node);
     case MN_INTO:
         if (n->word != 0) {
-            x->s->actions |= POL_FILES;
-            x->s->reads_only = false;
+            x->c.s->actions |= POL_FILES;
+            x->c.s->reads_only = false;
         }
         return true;
     case MN_PROCEDURE: return fm_function(x, NULL, "procedure analyse", fm_at(x, n->tok)) && fm_children(x, node);
@@ -487,12 +398,12 @@ static uint32_t child(const struct fm *x, uint32_t node, enum my_node_type type)
 static bool where(struct fm *x, uint32_t node) {
     uint32_t w = child(x, node, MN_WHERE), before = x->columns;
     if (w == 0) {
-        x->s->unbounded = true;
+        x->c.s->unbounded = true;
         return true;
     }
-    x->s->where = true;
+    x->c.s->where = true;
     if (!fm_children(x, w)) return false;
-    if (x->columns == before) x->s->unbounded = true;
+    if (x->columns == before) x->c.s->unbounded = true;
     return true;
 }
 
@@ -635,7 +546,7 @@ static bool is_limited(const struct fm *x, uint32_t stmt) {
 }
 
 bool fm_statement(struct fm *x, const struct my_stmt *st, uint32_t node) {
-    struct pol_stmt *s = x->s;
+    struct pol_stmt *s = x->c.s;
     bool top = st != NULL && !x->inner;
     enum pol_kind kind = POL_K_OTHER;
     bool ok;
@@ -659,9 +570,7 @@ bool fm_statement(struct fm *x, const struct my_stmt *st, uint32_t node) {
 
 static bool one_statement(struct fm *x, const struct my_stmt *st, struct pol_stmt *s) {
     const struct my_token *t = x->t->tokens.t;
-    x->s = s;
-    x->relations = x->functions = (struct fm_set){0};
-    x->relations_cap = x->functions_cap = x->settings_cap = 0;
+    pol_collect_begin(&x->c, s);
     x->ctes = x->in_cte = NULL;
     x->nctes = x->level = 0;
     x->columns = 0;
@@ -673,23 +582,25 @@ static bool one_statement(struct fm *x, const struct my_stmt *st, struct pol_stm
     return fm_statement(x, st, st->node);
 }
 
-struct pol_facts *pol_facts_my(const char *sql, size_t len, const struct my_options *o, struct pol_parse_error *err) {
-    struct my_tree t;
-    struct pol_facts *f = NULL;
-    if (my_parse(&t, sql, len, o, err)) {
-        f = calloc(1, sizeof *f);
-        if (f != NULL) f->arena = pol_arena_new();
-        struct fm x = {.t = &t, .o = o, .default_db = o->default_db, .err = err};
-        if (f == NULL || (x.arena = f->arena) == NULL || (f->stmts = pol_alloc_array(f->arena, t.nstmts, sizeof *f->stmts)) == NULL) {
-            no_memory(&x);
-        } else {
-            f->dialect = POL_MYSQL;
-            if (o->default_db != NULL && (x.default_db = pol_strdup(f->arena, o->default_db)) == NULL) no_memory(&x);
-            while (err->rc == POL_PARSED && f->nstmts < t.nstmts) one_statement(&x, &t.stmts[f->nstmts], &f->stmts[f->nstmts]), f->nstmts++;
-        }
+struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct fm_meaning *meanings, struct pol_parse_error *err) {
+    struct pol_facts *f = calloc(1, sizeof *f);
+    if (f != NULL) f->arena = pol_arena_new();
+    struct fm x = {.t = t, .o = o, .default_db = o->default_db, .meanings = meanings, .c.err = err};
+    if (f == NULL || (x.c.arena = f->arena) == NULL || (f->stmts = pol_alloc_array(f->arena, t->nstmts, sizeof *f->stmts)) == NULL) {
+        fm_no_memory(&x);
+    } else {
+        f->dialect = POL_MYSQL;
+        if (o->default_db != NULL && (x.default_db = pol_strdup(f->arena, o->default_db)) == NULL) fm_no_memory(&x);
+        while (err->rc == POL_PARSED && f->nstmts < t->nstmts) one_statement(&x, &t->stmts[f->nstmts], &f->stmts[f->nstmts]), f->nstmts++;
     }
-    my_tree_free(&t);
     if (err->rc == POL_PARSED) return f;
     pol_facts_free(f);
     return NULL;
+}
+
+struct pol_facts *pol_facts_my(const char *sql, size_t len, const struct my_options *o, struct pol_parse_error *err) {
+    struct my_tree t;
+    struct pol_facts *f = my_parse(&t, sql, len, o, err) ? fm_facts(&t, o, NULL, err) : NULL;
+    my_tree_free(&t);
+    return f;
 }

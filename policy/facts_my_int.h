@@ -2,7 +2,7 @@
 #ifndef GH_POLICY_FACTS_MY_INT_H
 #define GH_POLICY_FACTS_MY_INT_H
 
-#include "policy/arena.h"
+#include "policy/collect.h"
 #include "policy/my_tree.h"
 
 /* CTE names that a table's name can mean, innermost first. */
@@ -28,9 +28,10 @@ struct fm_table {
     uint32_t node;
     const char *name;
 };
-struct fm_set {
-    uint32_t *slots; /* index + 1 */
-    size_t size, used;
+/* What the name of a table in a FROM clause, or of a target, means. */
+struct fm_meaning {
+    const char *schema, *name; /* NULL: not walked by, or a query of WITH */
+    bool cte;
 };
 
 /* Marks on the nodes of tables: what UPDATE and DELETE do to them. The low bits are the number of parts. */
@@ -42,23 +43,21 @@ struct fm_set {
 struct fm {
     struct my_tree *t;
     const struct my_options *o;
-    struct pol_arena *arena;
+    struct pol_collect c;
     const char *default_db; /* NULL: none */
-    struct pol_stmt *s;
-    size_t relations_cap, functions_cap, settings_cap;
-    struct fm_set relations, functions;
     struct fm_cte *ctes;
-    uint32_t nctes;        /* of the whole statement */
-    unsigned level;        /* WITH clauses around */
-    struct fm_cte *in_cte; /* whose query is walked */
-    uint32_t columns;      /* seen in this statement */
-    bool inner;            /* in the text of PREPARE, which is */
-    uint32_t inner_at;     /* here in the text of all */
-    bool mode_changed;     /* by a statement in front of this one: how the text is read is not known */
-    struct pol_parse_error *err;
+    uint32_t nctes;              /* of the whole statement */
+    unsigned level;              /* WITH clauses around */
+    struct fm_cte *in_cte;       /* whose query is walked */
+    uint32_t columns;            /* seen in this statement */
+    bool inner;                  /* in the text of PREPARE, which is */
+    uint32_t inner_at;           /* here in the text of all */
+    struct fm_meaning *meanings; /* of MN_TABLE, by node; NULL: not wanted */
+    bool mode_changed;           /* by a statement in front of this one: how the text is read is not known */
 };
 
-bool fm_fail(struct fm *x, enum pol_parse_rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define fm_fail(x, ...) pol_collect_fail(&(x)->c, __VA_ARGS__)
+#define fm_no_memory(x) pol_collect_no_memory(&(x)->c)
 const struct my_node *fm_node(const struct fm *x, uint32_t i);
 /* The text of token i as a name; folded: in lower case. NULL with the error set. */
 const char *fm_name(struct fm *x, uint32_t tok, bool folded);
@@ -72,6 +71,10 @@ uint32_t fm_at(const struct fm *x, uint32_t tok); /* where token tok is, in byte
 bool fm_relation(struct fm *x, const char *schema, const char *name, unsigned access, uint32_t location);
 bool fm_function(struct fm *x, const char *schema, const char *name, uint32_t location);
 bool fm_setting(struct fm *x, const char *name, const char *value, bool local, bool show);
+
+/* The facts of a tree, and what each of its tables means, by node (meanings[t->nnodes], or NULL). NULL and *err when there are none. Marks the tree's nodes: the flags
+ * and words of tables are not the parser's any more. */
+struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct fm_meaning *meanings, struct pol_parse_error *err);
 
 bool fm_walk(struct fm *x, uint32_t node);     /* a node */
 bool fm_children(struct fm *x, uint32_t node); /* its children */

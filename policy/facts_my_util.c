@@ -8,7 +8,7 @@
 
 static const char *join(struct fm *x, const char *a, const char *b) {
     size_t size = strlen(a) + strlen(b) + 2;
-    char *s = pol_alloc(x->arena, size);
+    char *s = pol_alloc(x->c.arena, size);
     if (s == NULL) {
         fm_fail(x, POL_NO_MEMORY, "out of memory");
         return NULL;
@@ -27,7 +27,7 @@ static const char *mode_and_more(struct fm *x, const struct my_node *call) {
     if (function == NULL || variable == NULL || text == NULL || strcmp(function, "concat") != 0 || strcmp(variable, "sql_mode") != 0)
         return NULL;
     size_t size = strlen(text) + sizeof POL_MODE_AND;
-    char *s = pol_alloc(x->arena, size);
+    char *s = pol_alloc(x->c.arena, size);
     if (s == NULL)
         fm_fail(x, POL_NO_MEMORY, "out of memory");
     else
@@ -87,9 +87,9 @@ static bool set_one(struct fm *x, uint32_t node) {
     if (name == NULL) return false;
     uint32_t v = n->first;
     const char *value = value_text(x, v);
-    if (x->err->rc != POL_PARSED || (v != 0 && !fm_walk(x, v))) return false;
+    if (x->c.err->rc != POL_PARSED || (v != 0 && !fm_walk(x, v))) return false;
     x->mode_changed = x->mode_changed || changes_reading(name);
-    x->s->reads_only = x->s->reads_only && !is_global(scope);
+    x->c.s->reads_only = x->c.s->reads_only && !is_global(scope);
     if (!is_global(scope)) return fm_setting(x, name, value, false, false);
     if (carried && !fm_setting(x, name, value, false, false)) return false;
     const char *global = join(x, scope == W_GLOBAL ? "global" : "persist", name);
@@ -119,7 +119,7 @@ static char *literal_text(struct fm *x, uint32_t node, size_t *len) {
     if (n->type != MN_LITERAL) return NULL;
     for (uint32_t i = n->tok; i < n->end; i++)
         if (t[i].kind != MY_T_STRING) return NULL;
-    char *s = pol_alloc(x->arena, (size_t)(t[n->end - 1].end - t[n->tok].at) + 1);
+    char *s = pol_alloc(x->c.arena, (size_t)(t[n->end - 1].end - t[n->tok].at) + 1);
     if (s == NULL) {
         fm_fail(x, POL_NO_MEMORY, "out of memory");
         return NULL;
@@ -133,7 +133,7 @@ static bool inner_text(struct fm *x, const char *sql, size_t len, uint32_t at) {
     struct my_options o = *x->o;
     struct my_tree t, *outer = x->t;
     o.multi = false;
-    bool ok = my_parse(&t, sql, len, &o, x->err);
+    bool ok = my_parse(&t, sql, len, &o, x->c.err);
     const struct my_options *outer_o = x->o;
     if (ok) {
         x->t = &t;
@@ -141,14 +141,14 @@ static bool inner_text(struct fm *x, const char *sql, size_t len, uint32_t at) {
         x->inner = true;
         x->inner_at = at;
         for (uint32_t i = 0; ok && i < t.nstmts; i++) {
-            x->s->actions |= t.stmts[i].actions;
+            x->c.s->actions |= t.stmts[i].actions;
             ok = fm_statement(x, &t.stmts[i], t.stmts[i].node);
         }
         x->t = outer;
         x->o = outer_o;
         x->inner = false;
     } else {
-        x->err->position = 0;
+        x->c.err->position = 0;
     }
     my_tree_free(&t);
     return ok;
@@ -159,13 +159,13 @@ static bool prepare(struct fm *x, uint32_t node) {
     bool immediate = x->t->tokens.t[fm_node(x, node)->tok].word == W_EXECUTE;
     size_t len = 0;
     if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "PREPARE within PREPARE is not understood");
-    if (!immediate && (x->s->forget_statement = fm_name(x, fm_node(x, name)->tok, true)) == NULL) return false;
+    if (!immediate && (x->c.s->forget_statement = fm_name(x, fm_node(x, name)->tok, true)) == NULL) return false;
     for (uint32_t c = text; c != 0; c = fm_node(x, c)->next)
         if (!fm_walk(x, c)) return false;
     char *sql = literal_text(x, text, &len);
     if (sql == NULL) {
-        x->s->opaque = true; /* what @x holds, the text does not say */
-        return x->err->rc == POL_PARSED;
+        x->c.s->opaque = true; /* what @x holds, the text does not say */
+        return x->c.err->rc == POL_PARSED;
     }
     x->ctes = x->in_cte = NULL;
     return inner_text(x, sql, len, at);
@@ -182,7 +182,7 @@ static bool call(struct fm *x, uint32_t node) {
         const char *package = fm_part(x, n->tok, 1, true);
         if (package == NULL || (name = join(x, package, name)) == NULL) return false;
     }
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return fm_function(x, schema, name, fm_at(x, n->tok)) && fm_children(x, fn);
 }
 
@@ -190,7 +190,7 @@ static bool use(struct fm *x, uint32_t node) {
     const char *db = fm_object(x, fm_node(x, fm_node(x, node)->first)->tok, 0);
     if (db == NULL) return false;
     if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "USE within PREPARE is not understood");
-    x->s->use_schema = x->default_db = db;
+    x->c.s->use_schema = x->default_db = db;
     return true;
 }
 
@@ -256,7 +256,7 @@ static enum pol_kind kind_of(enum my_stmt_kind kind) {
 bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     const struct my_node *n = fm_node(x, node);
     enum my_stmt_kind kind = (enum my_stmt_kind)n->word;
-    struct pol_stmt *s = x->s;
+    struct pol_stmt *s = x->c.s;
     if (st != NULL && !x->inner) s->kind = kind_of(kind);
     if (n->flags & MF_OPAQUE) s->opaque = true;
     if (st != NULL && st->actions != 0) s->reads_only = false;

@@ -4,32 +4,14 @@
 #include "policy/pg_functions.h"
 #include "policy/text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Relations, and functions, of one statement: a table of names that were chosen to collide costs at most the square. */
-#define MAX_NAMES 4096
-
-bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) {
-    if (x->err->rc != POL_PARSED) return false;
-    x->err->rc = rc;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(x->err->text, sizeof x->err->text, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(x->err->text);
-    return false;
-}
-
-bool fx_no_memory(struct fx *x) { return fx_fail(x, POL_NO_MEMORY, "out of memory"); }
 
 /* --- texts --- */
 
 const char *fx_text(struct fx *x, uint32_t i) {
     if (i == 0) return NULL;
-    const char *s = jt_string(x->t, i, x->arena);
+    const char *s = jt_string(x->t, i, x->c.arena);
     if (s == NULL) fx_no_memory(x);
     return s;
 }
@@ -61,7 +43,7 @@ size_t fx_parts(struct fx *x, uint32_t list, const char **parts, size_t max) {
 }
 
 const char *fx_fold(struct fx *x, const char *s) {
-    char *copy = pol_strdup(x->arena, s);
+    char *copy = pol_strdup(x->c.arena, s);
     if (copy == NULL) {
         fx_no_memory(x);
         return NULL;
@@ -71,97 +53,21 @@ const char *fx_fold(struct fx *x, const char *s) {
     return copy;
 }
 
-uint32_t fx_hash(const char *s) { /* FNV-1a */
-    uint32_t h = 2166136261u;
-    for (; *s != '\0'; s++) h = (h ^ (unsigned char)*s) * 16777619u;
-    return h;
-}
-
 /* --- what is found --- */
 
-static bool same_name(const char *schema, const char *name, const char *schema2, const char *name2) {
-    if ((schema == NULL) != (schema2 == NULL) || strcmp(name, name2) != 0) return false;
-    return schema == NULL || strcmp(schema, schema2) == 0;
-}
-
-static uint32_t hash_name(const char *schema, const char *name) { return fx_hash(name) * 31 + (schema != NULL ? fx_hash(schema) : 7); }
-
-static bool set_grow(struct fx *x, struct fx_set *set, bool functions) {
-    size_t size = set->size == 0 ? 32 : set->size * 2;
-    uint32_t *slots = pol_alloc_array(x->arena, size, sizeof *slots);
-    if (slots == NULL) return fx_no_memory(x);
-    for (size_t i = 0; i < set->size; i++) {
-        if (set->slots[i] == 0) continue;
-        size_t at = set->slots[i] - 1;
-        const char *schema = functions ? x->s->functions[at].schema : x->s->relations[at].schema;
-        const char *name = functions ? x->s->functions[at].name : x->s->relations[at].name;
-        size_t h = hash_name(schema, name) & (size - 1);
-        while (slots[h] != 0) h = (h + 1) & (size - 1);
-        slots[h] = set->slots[i];
-    }
-    set->slots = slots;
-    set->size = size;
-    return true;
-}
-
-/* The slot that holds the name, or the free one where it belongs; NULL without memory. */
-static uint32_t *set_find(struct fx *x, struct fx_set *set, bool functions, const char *schema, const char *name) {
-    if (set->used * 2 >= set->size && !set_grow(x, set, functions)) return NULL;
-    size_t h = hash_name(schema, name) & (set->size - 1);
-    for (; set->slots[h] != 0; h = (h + 1) & (set->size - 1)) {
-        size_t at = set->slots[h] - 1;
-        if (functions ? same_name(schema, name, x->s->functions[at].schema, x->s->functions[at].name)
-                      : same_name(schema, name, x->s->relations[at].schema, x->s->relations[at].name))
-            break;
-    }
-    return &set->slots[h];
-}
-
 bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned access, uint32_t location) {
-    struct pol_stmt *s = x->s;
-    uint32_t *slot = set_find(x, &x->relations, false, schema, name);
-    if (slot == NULL) return false;
-    if (access & ~(unsigned)POL_SELECT) s->reads_only = false;
-    if (*slot != 0) {
-        s->relations[*slot - 1].access |= access;
-        s->relations[*slot - 1].named_rows &= x->is_named_rows;
-        return true;
-    }
-    if (s->nrelations == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d relations is not supported", MAX_NAMES);
-    struct pol_relation *all = pol_grow(x->arena, s->relations, s->nrelations, &x->relations_cap, sizeof *all);
-    if (all == NULL) return fx_no_memory(x);
-    s->relations = all;
     bool catalog =
         schema == NULL ? strncmp(name, "pg_", 3) == 0 : strcmp(schema, "pg_catalog") == 0 || strcmp(schema, "information_schema") == 0;
-    all[s->nrelations++] = (struct pol_relation){schema, name, access, location, catalog, x->is_named_rows};
-    *slot = (uint32_t)s->nrelations;
-    x->relations.used++;
-    return true;
+    return pol_collect_relation(&x->c, &(struct pol_relation){schema, name, access, location, catalog, x->is_named_rows});
 }
 
 bool fx_function(struct fx *x, const char *schema, const char *name, uint32_t location) {
-    struct pol_stmt *s = x->s;
-    uint32_t *slot = set_find(x, &x->functions, true, schema, name);
-    if (slot == NULL) return false;
-    if (*slot != 0) return true;
-    if (s->nfunctions == MAX_NAMES) return fx_fail(x, POL_TOO_LARGE, "a statement with more than %d functions is not supported", MAX_NAMES);
-    struct pol_function *all = pol_grow(x->arena, s->functions, s->nfunctions, &x->functions_cap, sizeof *all);
-    if (all == NULL) return fx_no_memory(x);
-    s->functions = all;
-    all[s->nfunctions++] = (struct pol_function){schema, name, location};
-    *slot = (uint32_t)s->nfunctions;
-    x->functions.used++;
-    return true;
+    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location});
 }
 
 bool fx_setting(struct fx *x, const char *name, const char *value, bool local, bool show) {
-    struct pol_stmt *s = x->s;
-    struct pol_setting *all = pol_grow(x->arena, s->settings, s->nsettings, &x->settings_cap, sizeof *all);
     const char *folded = fx_fold(x, name);
-    if (all == NULL || folded == NULL) return fx_no_memory(x);
-    s->settings = all;
-    all[s->nsettings++] = (struct pol_setting){folded, value, local, show};
-    return true;
+    return folded != NULL && pol_collect_setting(&x->c, &(struct pol_setting){folded, value, local, show});
 }
 
 bool fx_target(struct fx *x, uint32_t fields, unsigned access) {
@@ -284,8 +190,8 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
         return fx_walk_fields(x, type, i, (const char *const[]){"method", NULL});
     }
     case NT_CurrentOfExpr:
-        x->s->uses_portal = fx_text(x, jt_get(x->t, i, "cursor_name"));
-        return x->err->rc == POL_PARSED && fx_walk_fields(x, type, i, NULL);
+        x->c.s->uses_portal = fx_text(x, jt_get(x->t, i, "cursor_name"));
+        return x->c.err->rc == POL_PARSED && fx_walk_fields(x, type, i, NULL);
     case NT_DefElem: return option(x, i);
     case NT_Constraint: /* FOREIGN KEY puts triggers and locks on the table that it refers to */
         return fx_target(x, jt_get(x->t, i, "pktable"), POL_ALTER) && fx_walk_fields(x, type, i, (const char *const[]){"pktable", NULL});
@@ -293,7 +199,7 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
         return fx_target(x, jt_get(x->t, i, "relation"), POL_SELECT) && fx_walk_fields(x, type, i, (const char *const[]){"relation", NULL});
     case NT_ReplicaIdentityStmt: /* of ALTER TABLE: the name of an index */ return fx_walk_fields(x, type, i, NULL);
     case NT_VariableSetStmt: /* of ALTER FUNCTION: holds while the function runs */
-        if (x->s->opaque) return fx_walk_fields(x, type, i, NULL);
+        if (x->c.s->opaque) return fx_walk_fields(x, type, i, NULL);
         return fx_fail(x, POL_NOT_UNDERSTOOD, "SET is not understood at this place");
     default:
         if (is_statement(type))
@@ -320,9 +226,7 @@ bool fx_walk(struct fx *x, uint32_t i) {
 /* --- the text --- */
 
 static bool one_statement(struct fx *x, uint32_t raw, struct pol_stmt *s) {
-    x->s = s;
-    x->relations = x->functions = (struct fx_set){0};
-    x->relations_cap = x->functions_cap = x->settings_cap = 0;
+    pol_collect_begin(&x->c, s);
     x->ctes = NULL;
     x->nctes = 0;
     x->access = POL_SELECT;
@@ -366,11 +270,11 @@ struct pol_facts *pol_facts_parsed(const struct pol_parsed *p, struct pol_parse_
     struct pol_facts *f = calloc(1, sizeof *f);
     if (f != NULL) f->arena = pol_arena_new();
     *err = (struct pol_parse_error){.rc = POL_PARSED};
-    struct fx x = {.t = &p->tree, .sql = p->sql, .len = p->len, .err = err};
+    struct fx x = {.t = &p->tree, .sql = p->sql, .len = p->len, .c.err = err};
     if (f == NULL || f->arena == NULL) {
         fx_no_memory(&x);
     } else {
-        x.arena = f->arena;
+        x.c.arena = f->arena;
         if (all_statements(&x, f) && !add_empty(f, p->len)) fx_no_memory(&x);
     }
     if (err->rc == POL_PARSED) return f;

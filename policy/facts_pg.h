@@ -2,8 +2,7 @@
 #ifndef GH_POLICY_FACTS_PG_H
 #define GH_POLICY_FACTS_PG_H
 
-#include "policy/arena.h"
-#include "policy/facts.h"
+#include "policy/collect.h"
 #include "policy/json_tape.h"
 #include "policy/pg_nodes.h"
 
@@ -21,12 +20,6 @@ struct fx_lock {
     size_t nnames;
 };
 
-/* name -> index, for merging what is named again and again. */
-struct fx_set {
-    uint32_t *slots; /* index + 1 */
-    size_t size, used;
-};
-
 /* A function in FROM, by the name that can qualify its columns. */
 struct fx_from {
     const char *name;
@@ -38,12 +31,9 @@ struct fx_from {
 
 struct fx {
     const struct jt *t;
-    struct pol_arena *arena;
     const char *sql;
     size_t len;
-    struct pol_stmt *s; /* being filled */
-    size_t relations_cap, functions_cap, settings_cap;
-    struct fx_set relations, functions;
+    struct pol_collect c;
     struct fx_cte *ctes;
     unsigned nctes;
     unsigned access;            /* what a RangeVar found now is accessed for */
@@ -55,12 +45,10 @@ struct fx {
     struct fx_from *from;       /* functions in FROM, anywhere in the text */
     size_t nfrom, from_cap;
     bool from_any; /* there may be more of them than from lists */
-    struct pol_parse_error *err;
 };
 
-/* Sets the error once; returns false. */
-bool fx_fail(struct fx *x, enum pol_parse_rc rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-bool fx_no_memory(struct fx *x);
+#define fx_fail(x, ...) pol_collect_fail(&(x)->c, __VA_ARGS__)
+#define fx_no_memory(x) pol_collect_no_memory(&(x)->c)
 
 /* The tree. i is the tape's index of a value; 0 is an absent member. All of these return false when the error is set. */
 bool fx_walk(struct fx *x, uint32_t i);                       /* a node, a list of nodes, or nothing */
@@ -76,7 +64,6 @@ const char *fx_text(struct fx *x, uint32_t i);
 size_t fx_parts(struct fx *x, uint32_t list, const char **parts, size_t max);
 uint32_t fx_location(const struct fx *x, uint32_t fields);
 const char *fx_fold(struct fx *x, const char *s); /* ASCII lower case */
-uint32_t fx_hash(const char *s);
 
 /* What is found. */
 bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned access, uint32_t location);

@@ -91,10 +91,10 @@ static const struct {
 };
 
 static bool start(struct fx *x, enum pol_kind kind, const char *tag, unsigned actions) {
-    x->s->kind = kind;
-    x->s->tag = tag;
-    x->s->actions |= actions;
-    x->s->reads_only = false;
+    x->c.s->kind = kind;
+    x->c.s->tag = tag;
+    x->c.s->actions |= actions;
+    x->c.s->reads_only = false;
     return true;
 }
 
@@ -120,13 +120,13 @@ static bool named_object(struct fx *x, uint32_t type, uint32_t object, unsigned 
     uint32_t fields;
     bool whole = is_relation_type(x, type), part = is_part_type(x, type);
     if (!whole && !part) {
-        x->s->actions |= action;
+        x->c.s->actions |= action;
         return true;
     }
-    if (fx_node(x, object, &fields) != NT_List) return fx_fail(x, POL_NOT_UNDERSTOOD, "%s of this object is not understood", x->s->tag);
+    if (fx_node(x, object, &fields) != NT_List) return fx_fail(x, POL_NOT_UNDERSTOOD, "%s of this object is not understood", x->c.s->tag);
     size_t n = fx_parts(x, jt_get(x->t, fields, "items"), parts, 4);
-    if (n > 4 || n < (part ? 2u : 1u)) return fx_fail(x, POL_NOT_UNDERSTOOD, "%s of this object is not understood", x->s->tag);
-    return fx_named_relation(x, parts, part ? n - 1 : n, part && action == POL_DROP ? POL_ALTER : action, x->s->location);
+    if (n > 4 || n < (part ? 2u : 1u)) return fx_fail(x, POL_NOT_UNDERSTOOD, "%s of this object is not understood", x->c.s->tag);
+    return fx_named_relation(x, parts, part ? n - 1 : n, part && action == POL_DROP ? POL_ALTER : action, x->c.s->location);
 }
 
 static bool drop(struct fx *x, uint32_t i) {
@@ -145,9 +145,9 @@ static bool drop(struct fx *x, uint32_t i) {
                 {"OBJECT_TRIGGER", "DROP TRIGGER"},
                 {"OBJECT_EXTENSION", "DROP EXTENSION"}};
     for (size_t k = 0; k < sizeof tags / sizeof *tags; k++)
-        if (jt_str_is(x->t, type, tags[k].type)) x->s->tag = tags[k].tag;
+        if (jt_str_is(x->t, type, tags[k].type)) x->c.s->tag = tags[k].tag;
     /* CASCADE drops what the statement does not name */
-    if (jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE")) x->s->opaque = true;
+    if (jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE")) x->c.s->opaque = true;
     for (uint32_t c = objects + 1; objects != 0 && c < jt_end(x->t, objects); c = jt_skip(x->t, c))
         if (!named_object(x, type, c, POL_DROP)) return false;
     return true;
@@ -169,10 +169,10 @@ static bool moved(struct fx *x, uint32_t rel, const char *schema, const char *na
 static bool rename_object(struct fx *x, uint32_t i) {
     uint32_t type = jt_get(x->t, i, "renameType"), rel = jt_get(x->t, i, "relation");
     start(x, POL_K_DDL, "RENAME", 0);
-    if (jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE")) x->s->opaque = true;
+    if (jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE")) x->c.s->opaque = true;
     if (rel == 0) {
-        x->s->actions |= jt_str_is(x->t, type, "OBJECT_ROLE") ? POL_GRANT : POL_ALTER;
-        if (jt_str_is(x->t, type, "OBJECT_SCHEMA")) x->s->opaque = true; /* moves every relation in it */
+        x->c.s->actions |= jt_str_is(x->t, type, "OBJECT_ROLE") ? POL_GRANT : POL_ALTER;
+        if (jt_str_is(x->t, type, "OBJECT_SCHEMA")) x->c.s->opaque = true; /* moves every relation in it */
         return true;
     }
     if (!fx_target(x, rel, POL_ALTER)) return false;
@@ -185,8 +185,8 @@ static bool set_schema(struct fx *x, uint32_t i) {
     uint32_t rel = jt_get(x->t, i, "relation");
     start(x, POL_K_DDL, "ALTER ... SET SCHEMA", 0);
     if (rel == 0) {
-        x->s->actions |= POL_ALTER;
-        x->s->opaque = true; /* functions, extensions */
+        x->c.s->actions |= POL_ALTER;
+        x->c.s->opaque = true; /* functions, extensions */
         return true;
     }
     const char *schema = fx_text(x, jt_get(x->t, i, "newschema"));
@@ -205,7 +205,7 @@ static bool grant(struct fx *x, uint32_t i) {
     bool relations = (jt_str_is(x->t, type, "OBJECT_TABLE") || jt_str_is(x->t, type, "OBJECT_SEQUENCE")) &&
                      jt_str_is(x->t, jt_get(x->t, i, "targtype"), "ACL_TARGET_OBJECT");
     if (!relations) {
-        x->s->actions |= POL_GRANT;
+        x->c.s->actions |= POL_GRANT;
         return true;
     }
     for (uint32_t c = objects + 1; objects != 0 && c < jt_end(x->t, objects); c = jt_skip(x->t, c)) {
@@ -224,7 +224,7 @@ static bool create_table(struct fx *x, uint32_t i) {
 
 static bool create_foreign_table(struct fx *x, uint32_t i) {
     if (!create_table(x, jt_get(x->t, i, "base"))) return false;
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return start(x, POL_K_DDL, "CREATE FOREIGN TABLE", POL_CREATE);
 }
 
@@ -248,19 +248,19 @@ static bool create_view(struct fx *x, uint32_t i) {
 static bool create_schema(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "CREATE SCHEMA", POL_CREATE);
     /* its elements' plain names mean the new schema's objects */
-    if (jt_get(x->t, i, "schemaElts") != 0 || jt_get(x->t, i, "authrole") != 0) x->s->opaque = true;
+    if (jt_get(x->t, i, "schemaElts") != 0 || jt_get(x->t, i, "authrole") != 0) x->c.s->opaque = true;
     return true;
 }
 
 static bool create_trigger(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "CREATE TRIGGER", 0);
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return fx_target(x, jt_get(x->t, i, "relation"), POL_ALTER);
 }
 
 static bool create_rule(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "CREATE RULE", 0);
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return fx_target(x, jt_get(x->t, i, "relation"), POL_ALTER);
 }
 
@@ -271,8 +271,8 @@ static bool alter_table(struct fx *x, uint32_t i) {
     for (uint32_t c = cmds + 1; cmds != 0 && c < jt_end(x->t, cmds); c = jt_skip(x->t, c)) {
         if (fx_node(x, c, &fields) != NT_AlterTableCmd) return fx_fail(x, POL_NOT_UNDERSTOOD, "an ALTER TABLE action is not understood");
         uint32_t subtype = jt_get(x->t, fields, "subtype");
-        if (jt_str_is(x->t, subtype, "AT_ChangeOwner")) x->s->actions |= POL_GRANT;
-        if (jt_str_is(x->t, jt_get(x->t, fields, "behavior"), "DROP_CASCADE")) x->s->opaque = true;
+        if (jt_str_is(x->t, subtype, "AT_ChangeOwner")) x->c.s->actions |= POL_GRANT;
+        if (jt_str_is(x->t, jt_get(x->t, fields, "behavior"), "DROP_CASCADE")) x->c.s->opaque = true;
     }
     return fx_walk_fields(x, NT_AlterTableStmt, i, NULL);
 }
@@ -280,13 +280,13 @@ static bool alter_table(struct fx *x, uint32_t i) {
 static bool simple_statement(struct fx *x, enum pg_node type, uint32_t i, bool *known) {
     for (size_t k = 0; k < sizeof closed / sizeof *closed; k++) {
         if (closed[k].type != type) continue;
-        x->s->opaque = true;
+        x->c.s->opaque = true;
         return start(x, POL_K_DDL, closed[k].tag, closed[k].actions);
     }
     for (size_t k = 0; k < sizeof simple / sizeof *simple; k++) {
         if (simple[k].type != type) continue;
         start(x, (simple[k].actions & POL_GRANT) != 0 ? POL_K_GRANT : POL_K_DDL, simple[k].tag, simple[k].actions);
-        if (simple[k].flags & OPAQUE) x->s->opaque = true;
+        if (simple[k].flags & OPAQUE) x->c.s->opaque = true;
         x->access = simple[k].access != 0 ? simple[k].access : POL_ALTER;
         return fx_walk_fields(x, type, i, NULL);
     }

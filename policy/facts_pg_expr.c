@@ -28,7 +28,7 @@ static struct fx_from *add_from(struct fx *x, const char *name, bool own) {
         x->from_any = true;
         return &x->from[0];
     }
-    struct fx_from *all = pol_grow(x->arena, x->from, x->nfrom, &x->from_cap, sizeof *all);
+    struct fx_from *all = pol_grow(x->c.arena, x->from, x->nfrom, &x->from_cap, sizeof *all);
     if (all == NULL) {
         fx_no_memory(x);
         return NULL;
@@ -43,12 +43,12 @@ static bool add_columns(struct fx *x, struct fx_from *from, uint32_t list, enum 
         uint32_t fields;
         if (fx_node(x, c, &fields) != type) continue;
         const char *name = fx_text(x, jt_get(x->t, fields, member));
-        if (name == NULL) return x->err->rc == POL_PARSED;
+        if (name == NULL) return x->c.err->rc == POL_PARSED;
         if (from->ncolumns == MAX_COLUMNS) {
             from->twice = true;
             return true;
         }
-        const char **all = pol_grow(x->arena, from->columns, from->ncolumns, &from->columns_cap, sizeof *all);
+        const char **all = pol_grow(x->c.arena, from->columns, from->ncolumns, &from->columns_cap, sizeof *all);
         if (all == NULL) return fx_no_memory(x);
         from->columns = all;
         all[from->ncolumns++] = name;
@@ -135,9 +135,9 @@ bool fx_indirection(struct fx *x, uint32_t i) {
         if (fx_node(x, c, &fields) != NT_String) continue; /* a subscript, or * */
         const char *name = fx_text(x, jt_get(x->t, fields, "sval"));
         if (name == NULL)
-            return x->err->rc == POL_PARSED ? fx_fail(x, POL_NOT_UNDERSTOOD, "a field without a name is not understood") : false;
+            return x->c.err->rc == POL_PARSED ? fx_fail(x, POL_NOT_UNDERSTOOD, "a field without a name is not understood") : false;
         if (pg_function_column(name)) continue;
-        if (!fx_function(x, NULL, name, x->s->location)) return false;
+        if (!fx_function(x, NULL, name, x->c.s->location)) return false;
     }
     return fx_walk_fields(x, NT_A_Indirection, i, NULL);
 }
@@ -180,7 +180,7 @@ static const char *text_argument(struct fx *x, uint32_t args, unsigned which) {
 static bool split_name(struct fx *x, const char *s, const char **parts, size_t *n) {
     for (*n = 0; *n < 3;) {
         while (*s == ' ') s++;
-        char *out = pol_alloc(x->arena, strlen(s) + 1), *start = out;
+        char *out = pol_alloc(x->c.arena, strlen(s) + 1), *start = out;
         if (out == NULL) return fx_no_memory(x);
         bool quoted = *s == '"';
         if (quoted) {
@@ -210,21 +210,21 @@ static bool sequence_call(struct fx *x, const char *name, uint32_t args, uint32_
     const char *parts[3];
     size_t n = 0;
     const char *text = text_argument(x, args, 0);
-    if (text == NULL || !split_name(x, text, parts, &n)) return x->err->rc == POL_PARSED;
+    if (text == NULL || !split_name(x, text, parts, &n)) return x->c.err->rc == POL_PARSED;
     *done = true;
-    if (reads) x->s->last_value = true;
+    if (reads) x->c.s->last_value = true;
     return fx_named_relation(x, parts, n, reads ? POL_SELECT : POL_UPDATE, location);
 }
 
 static bool setting_call(struct fx *x, const char *name, uint32_t args, bool *done) {
     const char *setting = text_argument(x, args, 0);
-    if (setting == NULL) return x->err->rc == POL_PARSED;
+    if (setting == NULL) return x->c.err->rc == POL_PARSED;
     if (strcmp(name, "current_setting") == 0) {
         *done = true;
         return fx_setting(x, setting, NULL, false, true);
     }
     const char *value = text_argument(x, args, 1), *folded = fx_fold(x, setting);
-    if (folded == NULL || x->err->rc != POL_PARSED) return false;
+    if (folded == NULL || x->c.err->rc != POL_PARSED) return false;
     if (value == NULL && !pg_setting_harmless(folded)) return true; /* else no value of it does harm; a pin is another than this one */
     if (value == NULL) value = POL_ANY_VALUE;
     *done = true;

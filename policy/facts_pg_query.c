@@ -8,19 +8,19 @@
 #define MAX_LOCK_NAMES 64  /* of one FOR UPDATE OF; more of them lock everything */
 
 static bool is_cte(const struct fx *x, const char *name) {
-    uint32_t h = fx_hash(name);
+    uint32_t h = pol_hash_name(name);
     for (const struct fx_cte *c = x->ctes; c != NULL; c = c->outer)
         if (c->hash == h && strcmp(c->name, name) == 0) return true;
     return false;
 }
 
 static bool push_cte(struct fx *x, uint32_t fields) {
-    struct fx_cte *c = pol_alloc(x->arena, sizeof *c);
+    struct fx_cte *c = pol_alloc(x->c.arena, sizeof *c);
     if (c == NULL) return fx_no_memory(x);
     c->name = fx_text(x, jt_get(x->t, fields, "ctename"));
     if (c->name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a WITH query without a name is not understood");
     if (++x->nctes > MAX_CTES) return fx_fail(x, POL_TOO_LARGE, "more than %d WITH queries are visible at one place", MAX_CTES);
-    c->hash = fx_hash(c->name);
+    c->hash = pol_hash_name(c->name);
     c->outer = x->ctes;
     x->ctes = c;
     return true;
@@ -135,7 +135,7 @@ static bool find_lock(struct fx *x, uint32_t i, bool inherited, const char **nam
     if (clause == 0) return inherited;
     for (uint32_t c = clause + 1; c < jt_end(x->t, clause); c = jt_skip(x->t, c))
         if (fx_node(x, c, &fields) != NT_LockingClause || !lock_names(x, fields, names, &lock->nnames)) lock->all = true;
-    x->s->reads_only = false;
+    x->c.s->reads_only = false;
     return true;
 }
 
@@ -145,7 +145,7 @@ bool fx_select(struct fx *x, uint32_t i) {
     struct fx_lock lock;
     const char **names = NULL; /* not on the stack: SELECTs nest deeply */
     size_t n = count_lock_names(x, jt_get(x->t, i, "lockingClause"));
-    if (n > 0 && (names = pol_alloc_array(x->arena, n, sizeof *names)) == NULL) return leave(x, &s, fx_no_memory(x));
+    if (n > 0 && (names = pol_alloc_array(x->c.arena, n, sizeof *names)) == NULL) return leave(x, &s, fx_no_memory(x));
     bool locks = find_lock(x, i, inherited, names, &lock);
     bool ok = with_clause(x, jt_get(x->t, i, "withClause"));
     x->lock = locks ? &lock : NULL;
@@ -221,14 +221,14 @@ bool fx_named_settings(struct fx *x, uint32_t select) {
     if (alias != 0 && jt_get(x->t, alias, "colnames") != 0) return true; /* another column may be called name */
     if (!view && (from = show_all_settings(x, from)) == 0) return true;
     if (names_showable(x, jt_get(x->t, select, "whereClause"))) x->named_rows = from;
-    return x->err->rc == POL_PARSED;
+    return x->c.err->rc == POL_PARSED;
 }
 
 bool fx_created(struct fx *x, uint32_t range_var) {
     if (range_var == 0) return fx_fail(x, POL_NOT_UNDERSTOOD, "a CREATE without a name is not understood");
     bool temp = jt_str_is(x->t, jt_get(x->t, range_var, "relpersistence"), "t") ||
                 jt_str_is(x->t, jt_get(x->t, range_var, "schemaname"), "pg_temp");
-    x->s->reads_only = false;
+    x->c.s->reads_only = false;
     if (!temp) return fx_target(x, range_var, POL_CREATE);
     const char *name = fx_text(x, jt_get(x->t, range_var, "relname"));
     if (name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a relation without a name is not understood");
@@ -277,8 +277,8 @@ bool fx_update(struct fx *x, uint32_t i) {
     ok = ok && fx_target(x, jt_get(x->t, i, "relation"), POL_UPDATE | (reads ? POL_SELECT : 0u)) &&
          walk_counting(x, jt_get(x->t, i, "whereClause"), &named) &&
          fx_walk_fields(x, NT_UpdateStmt, i, (const char *const[]){"withClause", "targetList", "relation", "whereClause", NULL});
-    if (x->s->kind == POL_K_UPDATE) x->s->where = where;
-    if (!named) x->s->unbounded = true;
+    if (x->c.s->kind == POL_K_UPDATE) x->c.s->where = where;
+    if (!named) x->c.s->unbounded = true;
     return leave(x, &s, ok);
 }
 
@@ -291,8 +291,8 @@ bool fx_delete(struct fx *x, uint32_t i) {
               fx_target(x, jt_get(x->t, i, "relation"), POL_DELETE | (reads ? POL_SELECT : 0u)) &&
               walk_counting(x, jt_get(x->t, i, "whereClause"), &named) &&
               fx_walk_fields(x, NT_DeleteStmt, i, (const char *const[]){"withClause", "relation", "whereClause", NULL});
-    if (x->s->kind == POL_K_DELETE) x->s->where = where;
-    if (!named) x->s->unbounded = true;
+    if (x->c.s->kind == POL_K_DELETE) x->c.s->where = where;
+    if (!named) x->c.s->unbounded = true;
     return leave(x, &s, ok);
 }
 
@@ -313,7 +313,7 @@ bool fx_merge(struct fx *x, uint32_t i) {
         else if (!jt_str_is(x->t, command, "CMD_NOTHING"))
             return leave(x, &s, fx_fail(x, POL_NOT_UNDERSTOOD, "a MERGE action is not understood"));
     }
-    if (access & (POL_UPDATE | POL_DELETE)) x->s->unbounded = true;
+    if (access & (POL_UPDATE | POL_DELETE)) x->c.s->unbounded = true;
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && fx_target(x, jt_get(x->t, i, "relation"), access) &&
               fx_walk_fields(x, NT_MergeStmt, i, (const char *const[]){"withClause", "relation", NULL});
     return leave(x, &s, ok);

@@ -5,14 +5,14 @@
 #include <string.h>
 
 static bool set_kind(struct fx *x, enum pol_kind kind, const char *tag, unsigned actions) {
-    x->s->kind = kind;
-    x->s->tag = tag;
-    x->s->actions |= actions;
+    x->c.s->kind = kind;
+    x->c.s->tag = tag;
+    x->c.s->actions |= actions;
     return true;
 }
 
 static bool writes(struct fx *x) {
-    x->s->reads_only = false;
+    x->c.s->reads_only = false;
     return true;
 }
 
@@ -39,7 +39,7 @@ static const char *integer_text(struct fx *x, uint32_t fields, uint32_t ival) {
         digits[n] = '\0';
         if (n == 0 || digits[n - 1] == '-') return "0";
     }
-    const char *copy = pol_strdup(x->arena, digits);
+    const char *copy = pol_strdup(x->c.arena, digits);
     if (copy == NULL) fx_no_memory(x);
     return copy;
 }
@@ -100,7 +100,7 @@ static const char *setting_value(struct fx *x, const char *name, uint32_t args) 
         if (item == NULL) return NULL;
         room += strlen(item) * 2 + 4;
     }
-    char *out = pol_alloc(x->arena, room), *p = out;
+    char *out = pol_alloc(x->c.arena, room), *p = out;
     if (out == NULL) return NULL;
     for (uint32_t c = args + 1; args != 0 && c < jt_end(x->t, args); c = jt_skip(x->t, c)) {
         const char *item = fx_const_text(x, c);
@@ -119,7 +119,7 @@ static bool transaction_modes(struct fx *x, uint32_t list, const char *prefix, b
         const char *name = fx_text(x, jt_get(x->t, fields, "defname")), *value = fx_const_text(x, jt_get(x->t, fields, "arg"));
         if (name == NULL || value == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a transaction mode is not understood");
         size_t room = strlen(prefix) + strlen(name) + 1;
-        char *full = pol_alloc(x->arena, room);
+        char *full = pol_alloc(x->c.arena, room);
         if (full == NULL) return fx_no_memory(x);
         snprintf(full, room, "%s%s", prefix, name);
         if (!fx_setting(x, full, value, local, false)) return false;
@@ -144,13 +144,13 @@ static bool variable_set(struct fx *x, uint32_t i) {
     bool local = jt_bool(x->t, jt_get(x->t, i, "is_local"));
     set_kind(x, POL_K_SET, "SET", 0);
     if (jt_str_is(x->t, kind, "VAR_RESET_ALL")) {
-        x->s->tag = "RESET";
+        x->c.s->tag = "RESET";
         return fx_setting(x, "all", NULL, false, false);
     }
     const char *name = fx_text(x, name_at);
     if (name == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a SET without a name is not understood");
     if (jt_str_is(x->t, kind, "VAR_SET_MULTI")) return set_multi(x, i, name);
-    if (jt_str_is(x->t, kind, "VAR_RESET")) x->s->tag = "RESET";
+    if (jt_str_is(x->t, kind, "VAR_RESET")) x->c.s->tag = "RESET";
     if (jt_str_is(x->t, kind, "VAR_RESET") || jt_str_is(x->t, kind, "VAR_SET_DEFAULT")) return fx_setting(x, name, NULL, local, false);
     if (!jt_str_is(x->t, kind, "VAR_SET_VALUE")) return fx_fail(x, POL_NOT_UNDERSTOOD, "SET %.60s FROM CURRENT is not understood", name);
     const char *value = setting_value(x, name, jt_get(x->t, i, "args"));
@@ -169,54 +169,54 @@ static bool discard(struct fx *x, uint32_t i) {
     set_kind(x, POL_K_DISCARD, "DISCARD", 0);
     uint32_t target = jt_get(x->t, i, "target");
     if (target != 0 && !jt_str_is(x->t, target, "DISCARD_ALL")) return true;
-    x->s->forget_all_statements = x->s->forget_all_portals = true;
-    x->s->forget_statement = "";
+    x->c.s->forget_all_statements = x->c.s->forget_all_portals = true;
+    x->c.s->forget_statement = "";
     return fx_setting(x, "all", NULL, false, false);
 }
 
 /* --- the session's own objects --- */
 
 static bool prepare(struct fx *x, uint32_t i) {
-    x->s->forget_statement = fx_text(x, jt_get(x->t, i, "name"));
-    if (x->s->forget_statement == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a PREPARE without a name is not understood");
+    x->c.s->forget_statement = fx_text(x, jt_get(x->t, i, "name"));
+    if (x->c.s->forget_statement == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a PREPARE without a name is not understood");
     return fx_walk(x, jt_get(x->t, i, "argtypes")) && inner_statement(x, jt_get(x->t, i, "query"), POL_K_PREPARE, "PREPARE");
 }
 
 static bool execute(struct fx *x, uint32_t i) {
     set_kind(x, POL_K_EXECUTE, "EXECUTE", 0);
     writes(x); /* what it runs is known to whoever saw the PREPARE */
-    x->s->uses_statement = fx_text(x, jt_get(x->t, i, "name"));
-    if (x->s->uses_statement == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "an EXECUTE without a name is not understood");
+    x->c.s->uses_statement = fx_text(x, jt_get(x->t, i, "name"));
+    if (x->c.s->uses_statement == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "an EXECUTE without a name is not understood");
     return fx_walk_fields(x, NT_ExecuteStmt, i, NULL);
 }
 
 static bool deallocate(struct fx *x, uint32_t i) {
     uint32_t name = jt_get(x->t, i, "name");
     set_kind(x, POL_K_DEALLOCATE, "DEALLOCATE", 0);
-    x->s->forget_all_statements = name == 0;
-    x->s->forget_statement = name == 0 ? "" : fx_text(x, name);
-    return x->err->rc == POL_PARSED;
+    x->c.s->forget_all_statements = name == 0;
+    x->c.s->forget_statement = name == 0 ? "" : fx_text(x, name);
+    return x->c.err->rc == POL_PARSED;
 }
 
 static bool declare(struct fx *x, uint32_t i) {
-    x->s->forget_portal = fx_text(x, jt_get(x->t, i, "portalname"));
-    if (x->s->forget_portal == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a cursor without a name is not understood");
+    x->c.s->forget_portal = fx_text(x, jt_get(x->t, i, "portalname"));
+    if (x->c.s->forget_portal == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a cursor without a name is not understood");
     return inner_statement(x, jt_get(x->t, i, "query"), POL_K_DECLARE, "DECLARE CURSOR");
 }
 
 static bool fetch(struct fx *x, uint32_t i) {
     set_kind(x, POL_K_FETCH, jt_bool(x->t, jt_get(x->t, i, "ismove")) ? "MOVE" : "FETCH", 0);
-    x->s->uses_portal = fx_text(x, jt_get(x->t, i, "portalname"));
-    return x->s->uses_portal != NULL ? true : fx_fail(x, POL_NOT_UNDERSTOOD, "a cursor without a name is not understood");
+    x->c.s->uses_portal = fx_text(x, jt_get(x->t, i, "portalname"));
+    return x->c.s->uses_portal != NULL ? true : fx_fail(x, POL_NOT_UNDERSTOOD, "a cursor without a name is not understood");
 }
 
 static bool close_portal(struct fx *x, uint32_t i) {
     uint32_t name = jt_get(x->t, i, "portalname");
     set_kind(x, POL_K_CLOSE, "CLOSE", 0);
-    x->s->forget_all_portals = name == 0;
-    x->s->forget_portal = name == 0 ? "" : fx_text(x, name);
-    x->s->uses_portal = name == 0 ? NULL : x->s->forget_portal;
-    return x->err->rc == POL_PARSED;
+    x->c.s->forget_all_portals = name == 0;
+    x->c.s->forget_portal = name == 0 ? "" : fx_text(x, name);
+    x->c.s->uses_portal = name == 0 ? NULL : x->c.s->forget_portal;
+    return x->c.err->rc == POL_PARSED;
 }
 
 static bool transaction(struct fx *x, uint32_t i) {
@@ -240,7 +240,7 @@ static bool transaction(struct fx *x, uint32_t i) {
         if (!jt_str_is(x->t, kind, kinds[k].kind)) continue;
         set_kind(x, POL_K_TRANSACTION, kinds[k].tag, 0);
         /* a prepared transaction outlives the session, and another's may be ended by its name */
-        x->s->opaque = kinds[k].two_phase;
+        x->c.s->opaque = kinds[k].two_phase;
         return transaction_modes(x, jt_get(x->t, i, "options"), "", true);
     }
     return fx_fail(x, POL_NOT_UNDERSTOOD, "a transaction statement of an unknown kind is not understood");
@@ -254,8 +254,8 @@ static bool copy(struct fx *x, uint32_t i) {
     uint32_t query = jt_get(x->t, i, "query");
     if (query != 0 && !inner_statement(x, query, POL_K_COPY, "COPY")) return false;
     set_kind(x, POL_K_COPY, "COPY", file ? POL_FILES : 0u);
-    x->s->copy_in = from && !file;
-    x->s->copy_out = !from && !file;
+    x->c.s->copy_in = from && !file;
+    x->c.s->copy_out = !from && !file;
     if (from || file) writes(x);
     return fx_target(x, jt_get(x->t, i, "relation"), from ? POL_INSERT : POL_SELECT) &&
            fx_walk_fields(x, NT_CopyStmt, i, (const char *const[]){"query", "relation", NULL});
@@ -275,7 +275,7 @@ static bool each_relation(struct fx *x, uint32_t list, unsigned access) {
 static bool truncate_tables(struct fx *x, uint32_t i) {
     set_kind(x, POL_K_TRUNCATE, "TRUNCATE TABLE", 0);
     /* CASCADE empties tables that the statement does not name */
-    x->s->opaque = jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE");
+    x->c.s->opaque = jt_str_is(x->t, jt_get(x->t, i, "behavior"), "DROP_CASCADE");
     return each_relation(x, jt_get(x->t, i, "relations"), POL_TRUNCATE) &&
            fx_walk_fields(x, NT_TruncateStmt, i, (const char *const[]){"relations", NULL});
 }
@@ -302,14 +302,14 @@ static bool maintain(struct fx *x, enum pg_node type, uint32_t i, const char *ta
 static bool call(struct fx *x, uint32_t i) {
     set_kind(x, POL_K_CALL, "CALL", POL_EXECUTE);
     writes(x);
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return fx_walk_fields(x, NT_CallStmt, i, NULL);
 }
 
 static bool code_block(struct fx *x) {
     set_kind(x, POL_K_DO, "DO", POL_EXECUTE);
     writes(x);
-    x->s->opaque = true;
+    x->c.s->opaque = true;
     return true;
 }
 
@@ -331,7 +331,7 @@ static bool query_statement(struct fx *x, enum pg_node type, uint32_t fields, bo
     switch (type) {
     case NT_SelectStmt:
         if (!fx_named_settings(x, fields)) return false;
-        x->s->limited = has_limit(x, fields);
+        x->c.s->limited = has_limit(x, fields);
         set_kind(x, POL_K_SELECT, into_clause(x, fields) ? "SELECT INTO" : "SELECT", 0);
         break;
     case NT_InsertStmt: set_kind(x, POL_K_INSERT, "INSERT", 0); break;

@@ -5,6 +5,8 @@ libghpolicy_a_SOURCES = \
 	policy/catalog.c \
 	policy/catalog.h \
 	policy/catalog_sql.c \
+	policy/collect.c \
+	policy/collect.h \
 	policy/columns.c \
 	policy/columns.h \
 	policy/columns_expr.c \
@@ -36,6 +38,7 @@ libghpolicy_a_SOURCES = \
 	policy/json_tape.h \
 	policy/lint.c \
 	policy/lint.h \
+	policy/mask_my.c \
 	policy/mask_pg.c \
 	policy/my_ddl.c \
 	policy/my_expr.c \
@@ -80,7 +83,13 @@ libghpolicy_a_SOURCES = \
 	policy/rewrite_dml.c \
 	policy/rewrite_from.c \
 	policy/rewrite_int.h \
+	policy/rewrite_my.c \
+	policy/rewrite_my_check.c \
+	policy/rewrite_my_dml.c \
+	policy/rewrite_my_int.h \
 	policy/rewrite_pg.c \
+	policy/rewrite_say.c \
+	policy/rewrite_say.h \
 	policy/role.c \
 	policy/shape.h \
 	policy/shape_pg.c \

@@ -104,14 +104,15 @@ class RawClient:
         self.key = None
 
     @classmethod
-    def tls(cls, s, timeout=20):
-        """Through HAProxy as far as TLS: nothing of the protocol inside it is said yet."""
+    def tls(cls, s, timeout=20, context=None):
+        """Through HAProxy as far as TLS: nothing of the protocol inside it is said yet. A context can be kept for many."""
         raw = socket.create_connection((s.host, s.port), timeout)
         raw.sendall(SSL_REQUEST)
         answer = raw.recv(1)
         if answer != b"S":
             raise Closed(answer)
-        return cls(ssl.create_default_context(cafile=s.env["GH_CA"]).wrap_socket(raw, server_hostname=s.host))
+        context = context or ssl.create_default_context(cafile=s.env["GH_CA"])
+        return cls(context.wrap_socket(raw, server_hostname=s.host))
 
     @classmethod
     def gate(cls, s, who="tester", timeout=20, params=(), token=None, minor=0):
