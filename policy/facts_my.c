@@ -128,34 +128,11 @@ static struct fm_cte *find_cte(const struct fm *x, const char *name, bool *relat
     return NULL;
 }
 
-/* MariaDB leaves a CTE that nobody uses as it is: a name in it that means a CTE of a WITH further outside is looked up as a table then. So each CTE keeps which others
- * its query refers to; when the query behind its WITH has been walked, it is known whether it is used. */
-static bool refer(struct fm *x, struct fm_cte *to, uint32_t location) {
-    struct fm_cte *from = x->in_cte;
-    if (from == to->in) to->used = true;
-    if (from == NULL || to->level > from->level || to->seen == from) return true;
-    struct fm_ref *r = pol_alloc(x->c.arena, sizeof *r);
-    if (r == NULL) return fm_no_memory(x);
-    *r = (struct fm_ref){to, location, from->uses};
-    from->uses = r;
-    to->seen = from;
-    return true;
-}
-
-static bool unused(struct fm *x, struct fm_cte *end) {
-    for (bool more = true; more;) {
-        more = false;
-        for (struct fm_cte *c = x->ctes; c != end; c = c->outer)
-            for (struct fm_ref *r = c->uses; c->used && r != NULL; r = r->next)
-                if (r->to->level == c->level && !r->to->used) more = r->to->used = true;
-    }
-    for (struct fm_cte *c = x->ctes; c != end; c = c->outer)
-        for (struct fm_ref *r = c->uses; r != NULL; r = r->next) {
-            if (r->to->level == c->level) continue;
-            bool ok = c->used ? refer(x, r->to, r->location) : fm_relation(x, fm_default_db(x), r->to->name, POL_SELECT, r->location);
-            if (!ok) return false;
-        }
-    return true;
+/* In a query of WITH, MariaDB finds the CTEs of a WITH further outside only when the one WITH stands directly in the other, and only when somebody uses them; else it takes
+ * their names for tables. Such a name is refused there, so that nobody has to know. */
+static bool refer(struct fm *x, const struct fm_cte *to) {
+    if (x->in_cte == NULL || to->level >= x->in_cte->level || x->o->server != MY_MARIADB) return true;
+    return fm_fail(x, POL_NOT_UNDERSTOOD, "in a query of WITH, a name that a WITH further outside has is not understood");
 }
 
 static bool table(struct fm *x, uint32_t node) {
@@ -172,7 +149,7 @@ static bool table(struct fm *x, uint32_t node) {
         struct fm_cte *cte = parts == 1 ? find_cte(x, name, &relation_too) : NULL;
         if (cte != NULL) {
             if (x->meanings != NULL && !x->inner) x->meanings[node].cte = true;
-            return refer(x, cte, location) && fm_children(x, node);
+            return refer(x, cte) && fm_children(x, node);
         }
         access = POL_SELECT;
     }
@@ -226,12 +203,12 @@ static bool with(struct fm *x, uint32_t node) {
     if ((x->nctes += (uint32_t)n) > MAX_CTES) return fm_fail(x, POL_TOO_LARGE, "more than %d queries in WITH are not supported", MAX_CTES);
     struct fm_cte *all = pol_alloc_array(x->c.arena, n, sizeof *all);
     if (all == NULL) return fm_no_memory(x);
+    const struct fm_cte *in = x->in_cte;
     x->level++;
     for (uint32_t c = w->first; c != 0; c = fm_node(x, c)->next, i++) {
         const char *name = fm_name(x, fm_node(x, c)->tok, x->o->fold_names);
         if (name == NULL) return false;
-        all[i] = (struct fm_cte){
-            .name = name, .hash = hash_folded(name), .hidden = !forward, .outer = x->ctes, .level = x->level, .in = x->in_cte};
+        all[i] = (struct fm_cte){.name = name, .hash = hash_folded(name), .hidden = !forward, .outer = x->ctes, .level = x->level};
         x->ctes = &all[i];
     }
     i = 0;
@@ -241,7 +218,7 @@ static bool with(struct fm *x, uint32_t node) {
         if (!fm_children(x, c)) return false;
         all[i].hidden = false;
     }
-    x->in_cte = all[0].in;
+    x->in_cte = in;
     return true;
 }
 
@@ -343,7 +320,7 @@ static bool query(struct fm *x, uint32_t node) {
         if (type == MN_LOCK && body != 0 && !lock(x, c, body)) return false;
     }
     unsigned level = x->level;
-    bool ok = fm_children(x, node) && (x->level == level || unused(x, outer));
+    bool ok = fm_children(x, node);
     x->ctes = outer;
     x->level = level;
     return ok;
@@ -571,7 +548,8 @@ bool fm_statement(struct fm *x, const struct my_stmt *st, uint32_t node) {
 static bool one_statement(struct fm *x, const struct my_stmt *st, struct pol_stmt *s) {
     const struct my_token *t = x->t->tokens.t;
     pol_collect_begin(&x->c, s);
-    x->ctes = x->in_cte = NULL;
+    x->ctes = NULL;
+    x->in_cte = NULL;
     x->nctes = x->level = 0;
     x->columns = 0;
     *s = (struct pol_stmt){.kind = POL_K_OTHER, .tag = st->tag, .actions = st->actions, .reads_only = true};

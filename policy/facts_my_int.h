@@ -11,17 +11,7 @@ struct fm_cte {
     uint32_t hash; /* of the name in any case */
     bool hidden;   /* not yet to be seen, but close enough to be reported besides the relation */
     struct fm_cte *outer;
-    /* What follows is for MariaDB, see fm_refer(). */
-    unsigned level;      /* WITH clauses around */
-    struct fm_cte *in;   /* the CTE in whose query its WITH stands; NULL: none */
-    bool used;           /* by the query behind its WITH */
-    struct fm_cte *seen; /* the last one whose query referred to it */
-    struct fm_ref *uses; /* to CTEs of the same WITH, and of outer ones */
-};
-struct fm_ref {
-    struct fm_cte *to;
-    uint32_t location;
-    struct fm_ref *next;
+    unsigned level; /* WITH clauses around */
 };
 /* The tables of a FROM clause, by the names that UPDATE, DELETE and FOR UPDATE OF may use for them. */
 struct fm_table {
@@ -48,7 +38,7 @@ struct fm {
     struct fm_cte *ctes;
     uint32_t nctes;              /* of the whole statement */
     unsigned level;              /* WITH clauses around */
-    struct fm_cte *in_cte;       /* whose query is walked */
+    const struct fm_cte *in_cte; /* whose query is walked */
     uint32_t columns;            /* seen in this statement */
     bool inner;                  /* in the text of PREPARE, which is */
     uint32_t inner_at;           /* here in the text of all */

@@ -167,7 +167,8 @@ static bool prepare(struct fm *x, uint32_t node) {
         x->c.s->opaque = true; /* what @x holds, the text does not say */
         return x->c.err->rc == POL_PARSED;
     }
-    x->ctes = x->in_cte = NULL;
+    x->ctes = NULL;
+    x->in_cte = NULL;
     return inner_text(x, sql, len, at);
 }
 
@@ -200,7 +201,7 @@ static bool use(struct fm *x, uint32_t node) {
 static const char *pattern_name(struct fm *x, uint32_t tok) {
     const char *from = fm_name(x, tok, true);
     if (from == NULL || *from == '\0') return NULL;
-    char *name = pol_alloc(x->arena, strlen(from) + 1), *to = name;
+    char *name = pol_alloc(x->c.arena, strlen(from) + 1), *to = name;
     if (name == NULL) fm_fail(x, POL_NO_MEMORY, "out of memory");
     for (; name != NULL && *from != '\0'; from++) {
         bool plain = (*from >= 'a' && *from <= 'z') || (*from >= '0' && *from <= '9') || *from == '_';
@@ -261,7 +262,7 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     if (n->flags & MF_OPAQUE) s->opaque = true;
     if (st != NULL && st->actions != 0) s->reads_only = false;
     bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
-    if (x->err->rc != POL_PARSED) return false;
+    if (x->c.err->rc != POL_PARSED) return false;
     if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
         return false;
     switch (kind) {

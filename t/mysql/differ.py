@@ -32,7 +32,7 @@ RULES = {
           "with {cn} as ({q}), {cn} as ({q}) {q}", "with recursive {cn} as ({q}) {q}", "select distinct {es} from {f} order by {e} limit 1", "select {e} from {f} for update",
           "values (1),({e})", "select sql_no_cache {es} from {f} limit 0, 1", "select straight_join {es} from {f} window w as (partition by {e} order by {e})",
           "select {e} into @v from {f}", "select {e} from {f} lock in share mode", "select {e} from dual", "with {cn}(x) as ({q}) select {e} from {cn}", "table {t}", "select {e} from {f} for share of {a}", "({q}) limit 1",
-          "with {cn} as ({q}) ({q}) union {q}", "select {e} from {f} qualify {e}"],
+          "with {cn} as ({q}) ({q}) union {q}", "with {cn} as (select 1 x) select {e} from (with {cn} as ({q}) {q}) {al}", "with {cn} as ({q}) select ({q}), {e} from {cn}", "select {e} from {f} qualify {e}"],
     "q0": ["select x from {t}", "select x from {t} where x in (select x from {t})", "select 1", "select \"a\" from {t}"],
     "f": ["{t}", "{t}", "{t} {al}", "{t} as {al}", "{f} join {t} on {e}", "{f}, {f}", "({f})", "({f}, {f})", "({q}) {al}", "({q}) as {al}", "{f} left join {t} using (x)",
           "{f} natural join {t}", "{t} use index (k)", "(({q}) union {q}) {al}", "(({q})) {al}", "{f} straight_join {t}", "{cn}", "{cn}", "{cn} {al}",
@@ -168,7 +168,7 @@ class Differ:
             m = re.search("^(.*?) command denied to user .*? for (table|routine|column) (.*)$", str(e.args[1]), re.S) if error in (1142, 1143, 1370) else None
             if m and m.group(2) != "column":
                 name = m.group(3)
-                name = name[1:-1] if name[0] == "'" else re.sub("^`[^`]*`[.]`(.*)`$", r"\1", name, flags=re.S).replace("``", "`")
+                name = name[1:-1] if name[0] == "'" else re.sub("^`(?:[^`]|``)*`[.]`(.*)`$", r"\1", name, flags=re.S).replace("``", "`")
                 name = name.lower() if error == 1370 else name
                 lacking = {(verb.lower(), name) for verb in m.group(1).split(", ") if verb.lower() in VERBS}
         except (UnicodeDecodeError, ValueError, IndexError):
@@ -206,7 +206,7 @@ class Differ:
             return
         named = {(r[0], r[1]) for s in answer["stmts"] for r in s["relations"]}
         access = {(verb, r[1]) for s in answer["stmts"] for r in s["relations"] for verb in r[2]}
-        access |= {("execute", name) for s in answer["stmts"] for schema, own in s["functions"] for name in (own, f"{schema or 'd1'}.{own}")}
+        access |= {("execute", name.lower()) for s in answer["stmts"] for schema, own in s["functions"] for name in (own, f"{schema or 'd1'}.{own}")}
         fewer = (touched - named) | (lacking - access)
         if fewer and not any(s["opaque"] for s in answer["stmts"]):  # what CALL or EXECUTE IMMEDIATE of an expression do is known to nobody
             self.fewer.append(f"mode {self.mode!r}: {text!r}: the server wanted {sorted(fewer)} besides {sorted(access)} (error {error})")
