@@ -31,6 +31,12 @@ void my_say_error(struct my_filter *f, const char *sqlstate, const char *message
     buf_free(&b);
 }
 
+void my_over(struct my_filter *f, enum gh_rc rc, const char *reason) {
+    if (f->base.closed) return;
+    if (f->run_id != 0) my_post_result(f, "", f->step != MY_STEP_RUNNING && f->step != MY_STEP_FILE);
+    flt_post_close(&f->base, rc, reason);
+}
+
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason) {
     if (f->base.closed) return;
     if (strncmp(sqlstate, "08", 2) == 0 && strcmp(sqlstate, "08P01") != 0)
@@ -38,8 +44,7 @@ void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const ch
     if (f->phase == MY_READY && f->step == MY_STEP_IDLE) f->out_seq = 1; /* read as the answer to the next command */
     /* In the middle of a packet the client would read the error as data: it gets the end of the connection. */
     if (!(f->streaming && f->from.left > 0)) my_say_error(f, sqlstate, message, NULL, hint);
-    if (f->run_id != 0) my_post_result(f, "", f->step != MY_STEP_RUNNING && f->step != MY_STEP_FILE);
-    flt_post_close(&f->base, rc, reason);
+    my_over(f, rc, reason);
 }
 
 void my_violation(struct my_filter *f, const char *reason) {

@@ -148,6 +148,8 @@ struct my_filter {
 static inline struct my_filter *my_of(struct flt *f) { return (struct my_filter *)f; }
 
 /* my_filter.c */
+/* Ends the session without a word. */
+void my_over(struct my_filter *f, enum gh_rc rc, const char *reason);
 /* Ends the session with an error to the client, where that can still read one. */
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);
 void my_violation(struct my_filter *f, const char *reason);

@@ -3,10 +3,11 @@
 
 #include <string.h>
 
+/* A server that goes away says nothing to its clients: drivers connect again when the connection ends (2006, 2013), and not for an error that they read. */
 void my_server_eof(struct my_filter *f) {
     if (f->up == MY_UP_NONE || f->up == MY_UP_ASKED) return;
     if (f->phase == MY_READY && f->up == MY_UP_READY)
-        my_fatal(f, GH_OK, "08006", "the database closed the connection", "Connect again.", "the database closed the connection");
+        my_over(f, GH_OK, "the database closed the connection");
     else
         my_upstream_lost(f, "", "the server closed the connection during the login");
 }

@@ -53,6 +53,7 @@ static bool special(struct mp *p, uint32_t node, struct ml *list, bool *any) {
     case W_ENGINE: return engine(p, node);
     case W_DEFAULT:
         mp_next(p);
+        if (mp_at_end(p)) return true; /* ALTER COLUMN a DROP DEFAULT */
         if (mp_is(p, W_CHARACTER) || mp_is(p, W_CHARSET) || mp_is(p, W_COLLATE) || mp_op(p, '=') || mp_op(p, ',') || mp_op(p, ')'))
             return true;
         return mp_add(p, list, mp_expr_min(p, 140));

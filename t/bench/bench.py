@@ -21,6 +21,7 @@ import time
 
 import world
 from pgraw import COPY_DONE, RawClient, copy_data, query, startup
+from sysbench import Sysbench, figures
 
 MAIN_PEER = "pgbouncer"
 READY = b"Z\0\0\0\5I"
@@ -65,6 +66,22 @@ def latency_of(mode):
         times.sort()
         return {p: float(times[min(len(times) - 1, int(len(times) * q))]) for p, q in (("p50", .5), ("p99", .99), ("p99.9", .999))}, count
     return run
+
+
+def sysbench_of(script, clients):
+    """A script of sysbench's on MariaDB, prepared at the server. Its tables are made by whoever comes first."""
+    def run(way, settings):
+        with tempfile.TemporaryDirectory(prefix="gh-bench.") as folder:
+            bench = Sysbench(folder, "127.0.0.1", way.port, way.user, way.password, way.ca, tables=2, rows=settings.scale * 5000)
+            if not made:
+                bench.run(script, "prepare")
+                made.append(way.name)
+            got = figures(bench.run(script, "run", f"--threads={clients}", f"--time={settings.seconds}"))
+        return {"": got["rate"], "p95": got["p95"] * 1000}, got["transactions"]
+    return run
+
+
+made = []  # sysbench's tables, in this run
 
 
 def connect(way):
@@ -127,8 +144,8 @@ def bulk_in(way, settings):
 
 
 class Benchmark:
-    def __init__(self, name, unit, run, ways=None, before=None):
-        self.name, self.unit, self.run, self.before = name, unit, run, before
+    def __init__(self, name, unit, run, ways=None, before=None, gates=world.GATES, main=MAIN_PEER):
+        self.name, self.unit, self.run, self.before, self.gates, self.main = name, unit, run, before, gates, main
         self.ways = ways or ("strict", "pgbouncer", "journal", "hops", "tcp", "direct")
 
 
@@ -140,6 +157,8 @@ def benchmarks(settings):
     out += [Benchmark(f"latency-{mode}", "us", latency_of(mode)) for mode in ("prepared", "simple")]
     out.append(Benchmark("bulk-select", "MB/s", bulk_out("SELECT * FROM public.bulk", "T")))
     out.append(Benchmark("bulk-copy-out", "MB/s", bulk_out("COPY public.bulk TO STDOUT", "H")))
+    out += [Benchmark(f"sysbench-{name}-{c}", "tx/s", sysbench_of("oltp_" + script, c), ways=world.MY, gates=("my-strict",), main="my-hops")
+            for name, script in (("rw", "read_write"), ("point", "point_select")) for c in (1, 8)]
     out.append(Benchmark("bulk-copy-in", "MB/s", bulk_in, before=lambda w: w.sql("TRUNCATE public.bulk_in")))
     return out
 
@@ -179,10 +198,10 @@ def rows_of(bench, rounds):
     for metric in [m for m in rounds[0][bench.ways[0]] if m != "cpu"]:
         middle = {way: statistics.median(r[way][metric] for r in rounds) for way in bench.ways}
         cpu = {way: statistics.median(r[way]["cpu"] for r in rounds) for way in bench.ways if "cpu" in rounds[0][way]}
-        for gate in world.GATES:
-            peers = {p: {"value": middle[p], "ratio": ratio_of(rounds, gate, p, metric)} for p in bench.ways if p not in world.GATES}
-            out.append({"name": bench.name + (" " + metric if metric else ""), "unit": bench.unit, "mode": gate, "value": middle[gate],
-                        "peers": peers, "cpu_us": cpu.get(gate), "peer_cpu_us": cpu.get(MAIN_PEER)})
+        for gate in bench.gates:
+            peers = {p: {"value": middle[p], "ratio": ratio_of(rounds, gate, p, metric)} for p in bench.ways if p not in bench.gates}
+            out.append({"name": bench.name + (" " + metric if metric else ""), "unit": "us" if metric.startswith("p9") else bench.unit, "mode": gate, "value": middle[gate],
+                        "peers": peers, "main": bench.main, "cpu_us": cpu.get(gate), "peer_cpu_us": cpu.get(bench.main)})
     return out
 
 
@@ -200,11 +219,12 @@ def number(value):
 
 def table_line(row):
     def ratio(peer):
+        peer = peer if peer in row["peers"] else "my-" + peer
         return f"{row['peers'][peer]['ratio']['median']:.2f}" if peer in row["peers"] else ""
-    main = row["peers"][MAIN_PEER]
+    main = row["peers"][row["main"]]
     noise = main["ratio"]["noise"]
     added = row["value"] - main["value"] if row["unit"] == "us" else None
-    return line_of((row["name"], row["mode"], row["unit"], number(row["value"]), number(main["value"]), ratio(MAIN_PEER),
+    return line_of((row["name"], row["mode"], row["unit"], number(row["value"]), number(main["value"]), ratio(row["main"]),
                     "" if noise is None else f"{noise * 100:.0f} %", "" if added is None else f"{added:+.0f}", ratio("hops"), ratio("tcp"), ratio("direct"),
                     ratio("pgbouncer-new"), number(row["cpu_us"]), number(row["peer_cpu_us"])))
 

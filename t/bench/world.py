@@ -6,6 +6,9 @@
     hops              the same two hops, and PostgreSQL itself behind them
     tcp               HAProxy in TCP mode: one hop, no TLS
     direct            no proxy, no TLS
+    my-strict         HAProxy's two hops and the same gatehouse, for MySQL's protocol; MariaDB behind it
+    my-hops           two hops of HAProxy alone and MariaDB itself behind them, which ends TLS
+    my-direct         no proxy, no TLS
 
 Each way has processes of its own, started in a folder of their own under /tmp and ended by pid.
 """
@@ -30,11 +33,18 @@ BENCH_RULE = """
     database: shop
     allow: [select, insert, update, delete]
     on: [public.pgbench_*, public.bulk, public.bulk_in]
+  - name: bench-mysql
+    groups: benchmarks
+    database: shop_my
+    allow: all
+    on: shop.sbtest*
 """
 # Nobody speaks TLS to PostgreSQL here: what stands on its machine need not, and the peers' way would be another one.
 PLAIN = ("tls: { ca_file: shop-ca.pem }", "tls: off")
+PLAIN_MY = ("tls: { ca_file: shop-my-ca.pem }", "tls: off")
 GATES = ("strict", "journal")
 PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
+MY = ("my-strict", "my-hops", "my-direct")
 
 
 def shell(directory, script, *args, **env):
@@ -73,7 +83,7 @@ class Way:
     """A way to the database: where it is, who one is there, and the process in the middle, if any."""
 
     def __init__(self, name, port, user, password, ca=None, middle=None):
-        self.name, self.host, self.port, self.user, self.password = name, "localhost" if ca else "127.0.0.1", port, user, password
+        self.name, self.host, self.port, self.user, self.password, self.ca = name, "localhost" if ca else "127.0.0.1", port, user, password, ca
         self.env = {"GH_CA": ca}  # as RawClient.tls() wants it
         self.tls = ca is not None
         self.middle = middle  # a pid
@@ -97,7 +107,8 @@ class World:
         self.started = []  # (directory, process)
         self.directories = []
         self.stack = None
-        wanted = [w for w in GATES + PEERS if only is None or w in only]
+        wanted = [w for w in GATES + PEERS + MY if only is None or w in only]
+        self.mysql = any(w in MY for w in wanted)
         try:
             self._base()
             for name in wanted:
@@ -123,7 +134,8 @@ class World:
             with open(SHOP_POLICY) as f:
                 policy.write(f.read() + BENCH_RULE)
             policy.flush()
-            self.stack = stack.Stack(config=lambda text: edit(text, PLAIN) + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
+            plain = (PLAIN, PLAIN_MY) if self.mysql else (PLAIN,)
+            self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         self.shop_password = read_as_root(os.path.join(self.stack.dir, "etc", "shop.password"))
         self.direct_port = int(self.stack.env["GH_PG_PORT_DIRECT"])
@@ -133,6 +145,15 @@ class World:
             self.sql(f"ALTER SYSTEM SET {setting}")
         self.sql("SELECT pg_reload_conf()")
         self.stack.redis("CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
+        if self.mysql:
+            self._base_mysql()
+
+    def _base_mysql(self):
+        """MariaDB, as in production too: without its log of all statements; and Gatehouse's user logs in without TLS."""
+        self.my_direct_port = int(self.stack.env["GH_MY_PORT_DIRECT"])
+        subprocess.run(["mariadb", "--no-defaults", "--protocol=TCP", "--host=127.0.0.1", f"--port={self.my_direct_port}", "--user=root"], check=True, text=True,
+                       env=dict(os.environ, MYSQL_PWD=self.stack.env["GH_PASSWORD_SUPER"]), input="SET GLOBAL general_log = 0; SET GLOBAL max_prepared_stmt_count = 100000; "
+                       "ALTER USER shop_owner@'127.0.0.1' REQUIRE NONE;")
 
     def sql(self, text):
         subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", self.stack.env["GH_PG_DIRECT_URL"], "-c", text], check=True,
@@ -282,6 +303,31 @@ listen tcp
 """
         self._haproxy(directory, port, plain)
         return Way("tcp", port, "shop_owner", self.shop_password)
+
+    def _my_strict(self):
+        way = self._gate("strict", int(self.stack.env["GH_MY_PORT"]), self.stack.env["GH_CA"], self.stack.pid("gatehouse"))
+        way.name = "my-strict"
+        return way
+
+    def _my_hops(self):
+        directory, port = self._directory(), free_port()
+
+        def two(text):
+            head, _, _ = text.partition("# Gatehouse for PostgreSQL")
+            hop = f"abns@gh-bench-{port}"
+            return head + "".join(f"""
+listen {name}
+    mode tcp
+    bind {bind}
+    option tcplog
+    timeout tunnel 24h
+    server next {server}
+""" for name, bind, server in (("edge", f"127.0.0.1:{port}", hop), ("hop", hop, f"127.0.0.1:{self.my_direct_port}")))
+        self._haproxy(directory, port, two)
+        return Way("my-hops", port, "shop_owner", self.shop_password, os.path.join(self.stack.dir, "mytls", "ca.pem"))
+
+    def _my_direct(self):
+        return Way("my-direct", self.my_direct_port, "shop_owner", self.shop_password)
 
     def _direct(self):
         return Way("direct", self.direct_port, "shop_owner", self.shop_password)

@@ -71,10 +71,7 @@ check('batch', function () {
     table($p, 'id int PRIMARY KEY, v text');
     $s = $p->prepare('INSERT INTO ' . T . ' VALUES (:id, :v)');
     for ($n = 0; $n < 300; $n++) $s->execute(['id' => $n, 'v' => "v$n"]);
-    $s = $p->query('SELECT 1; SELECT 2');
-    $got = [];
-    do $got[] = $s->fetchAll(PDO::FETCH_COLUMN); while ($s->nextRowset());
-    must($got == [[1], [2]], $got);
+    $p->exec('INSERT INTO ' . T . " VALUES (1000, 'x'); INSERT INTO " . T . " VALUES (1001, 'y')");
     show('batch', array_map('strval', $p->query('SELECT count(*), sum(id) FROM ' . T)->fetch(PDO::FETCH_NUM)));
 });
 check('large', function () {

@@ -67,7 +67,8 @@ def bad_token():
 
 @check
 def create_all():
-    e = engine()
+    """As whoever may do everything: older versions look at information_schema for what is there."""
+    e = engine(password=PASSWORD_ALL)
     Base.metadata.drop_all(e)
     Base.metadata.create_all(e)
     Base.metadata.create_all(e)  # finds that they are there

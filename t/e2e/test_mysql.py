@@ -1,4 +1,6 @@
-"""MySQL's protocol through HAProxy and the daemon to MariaDB: the mariadb CLI, PyMySQL, mysqlclient, aiomysql, DBD::mysql, and packets by hand.
+"""MySQL's protocol through HAProxy and the daemon to MariaDB: the mariadb CLI, PyMySQL, mysqlclient, aiomysql, and packets by hand.
+
+t/drivers has what each driver does.
 
 The database shop_open is one in mode observe: what runs there is MariaDB's answer to whatever a client says, so that it shows the protocol and not the policy.
 """
@@ -347,78 +349,6 @@ class TestRules(unittest.TestCase):
             self.assertEqual(len(rows(c, "SELECT id FROM orders WHERE id <= 5")), 5)
 
 
-class TestDrivers(unittest.TestCase):
-    """Other languages' drivers: a prepared statement with parameters, an error, and what each of them says when it connects."""
-
-    def run_in(self, command, files, expected):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in files.items():
-                with open(os.path.join(folder, name), "w") as f:
-                    f.write(text)
-            env = dict(os.environ, P=S.env["GH_MY_PORT"], CA=S.env["GH_CA"], TOKEN=S.token("dba"))
-            done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
-        self.assertEqual(done.stdout.splitlines(), expected)
-
-    def test_jdbc(self):
-        for more in ("", "&useServerPrepStmts=true&useCursorFetch=true&defaultFetchSize=1"):
-            self.run_in(["java", "-cp", "/usr/share/java/mariadb-java-client.jar", "T.java"], {"T.java": """
-import java.sql.*;
-public class T {
-    public static void main(String[] args) throws Exception {
-        String url = "jdbc:mariadb://localhost:" + System.getenv("P") + "/shop?useSSL=true&serverSslCert=" + System.getenv("CA") + "MORE";
-        try (Connection c = DriverManager.getConnection(url, "dba", System.getenv("TOKEN"))) {
-            PreparedStatement s = c.prepareStatement("SELECT ?, id, total FROM orders WHERE id <= ? ORDER BY id");
-            s.setString(1, "x");
-            s.setInt(2, 2);
-            for (ResultSet r = s.executeQuery(); r.next();) System.out.println(r.getString(1) + " " + r.getInt(2) + " " + r.getBigDecimal(3));
-            try {
-                c.createStatement().executeQuery("SELECT * FROM nowhere");
-            } catch (SQLException e) {
-                System.out.println(e.getErrorCode());
-            }
-            System.out.println(c.getCatalog() + " " + c.isValid(5));
-        }
-    }
-}
-""".replace("MORE", more)}, ["x 1 5.07", "x 2 5.14", "1146", "shop true"])
-
-    def test_php(self):
-        self.run_in(["php", "t.php"], {"t.php": """<?php
-mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
-$m = mysqli_init();
-$m->ssl_set(null, null, getenv('CA'), null, null);
-$m->real_connect('127.0.0.1', 'dba', getenv('TOKEN'), 'shop', (int) getenv('P'), null, MYSQLI_CLIENT_SSL);
-$s = $m->prepare("SELECT ?, id, total FROM orders WHERE id <= ? ORDER BY id");
-$x = 'x';
-$n = 2;
-$s->bind_param('si', $x, $n);
-$s->execute();
-foreach ($s->get_result() as $r) echo implode(' ', $r), "\n";
-try {
-    $m->query("SELECT * FROM nowhere");
-} catch (mysqli_sql_exception $e) {
-    echo $e->getCode(), "\n";
-}
-$p = new PDO("mysql:host=127.0.0.1;port=" . getenv('P') . ";dbname=shop", 'dba', getenv('TOKEN'),
-             [PDO::MYSQL_ATTR_SSL_CA => getenv('CA'), PDO::ATTR_EMULATE_PREPARES => false]);
-$q = $p->prepare("SELECT count(*) FROM orders WHERE id < ?");
-$q->execute([10]);
-echo $q->fetchColumn(), "\n";
-"""}, ["x 1 5.07", "x 2 5.14", "1146", "9"])
-
-    def test_ruby(self):
-        self.run_in(["ruby", "-W0", "t.rb"], {"t.rb": """
-require 'mysql2'
-c = Mysql2::Client.new(host: '127.0.0.1', port: ENV['P'].to_i, username: 'dba', password: ENV['TOKEN'], database: 'shop', sslca: ENV['CA'], sslverify: true)
-c.prepare("SELECT ?, id FROM orders WHERE id <= ? ORDER BY id").execute('x', 2).each { |r| puts r.values.join(' ') }
-begin
-  c.query("SELECT * FROM nowhere")
-rescue Mysql2::Error => e
-  puts e.error_number
-end
-"""}, ["x 1", "x 2", "1146"])
-
-
 class TestProtocol(unittest.TestCase):
     """In shop_open, where everything runs."""
 
@@ -523,32 +453,6 @@ class TestProtocol(unittest.TestCase):
                     rows(c, sql)
                 self.assertEqual(e.exception.args[0], 1142)
         self.same("SELECT count(*) FROM t_file")
-
-    def test_prepared_statements(self):
-        """DBD::mysql prepares at the server: types, NULL, a blob that goes in pieces, many statements."""
-        script = r"""
-            use strict; use warnings; use DBI;
-            my $d = DBI->connect("DBI:mysql:database=shop_open;host=127.0.0.1;port=$ENV{P};mysql_ssl=1;mysql_ssl_ca_file=$ENV{CA};mysql_ssl_optional=1;" .
-                "mysql_server_prepare=1", "dba", $ENV{TOKEN}, {RaiseError => 1, PrintError => 0});
-            my $s = $d->prepare("SELECT ?, ?, ?, length(?)");
-            for my $n (1 .. 3) {
-                $s->execute($n, "text $n", undef, "x" x (1000000 * $n));
-                print join(",", map { defined $_ ? $_ : "NULL" } $s->fetchrow_array), "\n";
-                $s->finish;
-            }
-            my $o = $d->prepare("SELECT id, total, placed_at FROM orders WHERE id <= ? ORDER BY id");
-            $o->execute(3);
-            while (my @r = $o->fetchrow_array) { print join("|", @r), "\n"; }
-            eval { $d->prepare("SELECT * FROM nowhere WHERE x = ?") };
-            print $DBI::err, "\n";
-            print $d->selectrow_array("SELECT 7"), "\n";
-            $d->disconnect;
-        """
-        env = dict(os.environ, P=S.env["GH_MY_PORT"], CA=S.env["GH_CA"], TOKEN=S.token("dba"))
-        done = subprocess.run(["perl", "-e", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        self.assertEqual(done.stdout.splitlines()[:3], ["1,text 1,NULL,1000000", "2,text 2,NULL,2000000", "3,text 3,NULL,3000000"], done.stdout)
-        self.assertEqual(done.stdout.splitlines()[-2:], ["1146", "7"])
-        self.assertEqual(len(done.stdout.splitlines()), 8)
 
     def test_what_the_database_is_told(self):
         rows(self.c, "SELECT 'marker of test_what'")

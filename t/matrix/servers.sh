@@ -55,9 +55,9 @@ mx_suite_of() {
               for (i = 1; i <= n; i++) if (suite[i] in version) { print suite[i], version[suite[i]]; exit } }'
 }
 
-# mx_unpack NAME PACKAGE VERSION: into mx_root NAME, unless it is there from an earlier run.
+# mx_unpack NAME PACKAGE VERSION [MORE...]: into mx_root NAME, with more packages of the same version, unless it is there from an earlier run.
 mx_unpack() {
-    local name=$1 package=$2 version=$3 root found suite deb
+    local name=$1 package=$2 version=$3 root found suite deb more=("${@:4}")
     root=$(mx_root "$name")
     [ ! -e "$root/from" ] || return 0
     found=$(mx_suite_of "$package" "$version")
@@ -65,7 +65,7 @@ mx_unpack() {
     suite=${found%% *}
     gh_say "$name: $package ${found#* } of $suite"
     rm -rf "$root" "$MX_CACHE"/apt/debs/archives/*.deb
-    mx_apt apt-get install -y -qq --download-only -t "$suite" "$package=${found#* }" base-files bash coreutils dash libc-bin mount util-linux \
+    mx_apt apt-get install -y -qq --download-only -t "$suite" "$package=${found#* }" "${more[@]/%/=${found#* }}" base-files bash coreutils dash libc-bin mount util-linux \
         >"$MX_CACHE/apt/install.log" 2>&1 || gh_die "cannot fetch $package: see $MX_CACHE/apt/install.log"
     mkdir -p "$root"/usr/{bin,sbin,lib,lib64}
     for deb in bin sbin lib lib64; do ln -s "usr/$deb" "$root/$deb"; done
@@ -94,7 +94,8 @@ mx_servers() {
         haproxy-*) mx_unpack "$name" haproxy "${name#*-}." ;;
         postgresql-*) mx_unpack "$name" "$name" "${name#*-}." ;;
         valkey) mx_unpack "$name" valkey-server "" ;;
-        mysql-*) mx_unpack "$name" mysql-server-core "${name#*-}." ;;
+        mysql-*) mx_unpack "$name" mysql-server-core "${name#*-}." mysql-client-core ;;
+        mariadb-*) mx_unpack "$name" mariadb-server "1:${name#*-}." ;;
         *) gh_die "no server of the matrix: $name" ;;
         esac
     done

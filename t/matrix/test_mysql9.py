@@ -142,6 +142,18 @@ class MySQL(unittest.TestCase):
                 self.assertEqual(e.exception.args[0], 1142, sql)
             self.assertTrue(self.rows(c, "SELECT @@version")[0][0].startswith("9."))
 
+    def test_its_own_client(self):
+        """mysql, whose library verifies names: statements, a refusal, KILL by Ctrl-C is tested with MariaDB's."""
+        env, token = self.stack.env, self.stack.token("agent")
+        path = os.path.join(self.stack.dir, "mysql.cnf")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
+            f.write(f"[client]\npassword={token}\nhost={env['GH_MY_HOST']}\nport={env['GH_MY_PORT']}\nprotocol=TCP\nuser=agent\nssl-mode=VERIFY_IDENTITY\nssl-ca={env['GH_CA']}\n")
+        for more in ([], ["--get-server-public-key"], ["--enable-cleartext-plugin", "--default-auth=mysql_clear_password"]):
+            done = subprocess.run([ENTER, os.environ["GH_MX_MYSQL"], "root", "/usr/bin/mysql", f"--defaults-file={path}", "--batch", "--skip-column-names", "--force", *more, "tls"],
+                                  input="SELECT count(*) FROM orders;\nDROP TABLE orders;\nSELECT 7;\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+            self.assertEqual(done.stdout, "2\n7\n", done.stderr)
+            self.assertIn("ERROR 1142 (42000)", done.stderr)
+
     def test_kill_query(self):
         c, out = self.connect("tls"), []
         t = threading.Thread(target=lambda: out.append(self.rows(c, "SELECT SLEEP(30)")))
