@@ -48,7 +48,9 @@ static void choose_version(struct wstate *ws, const struct spop_message *m, char
     const char *version = d != NULL && d->server_version != NULL ? d->server_version
                           : seen != NULL && seen->n > 0          ? seen->kv[0].value
                                                                  : DEFAULT_VERSION;
-    snprintf(out, size, "%s", version);
+    /* MariaDB's own greetings before 11.0 begin so, and some drivers go by it: they take a greater number for a MySQL 8. */
+    bool old = strncmp(version, "10.", 3) == 0 && strcasestr(version, "mariadb") != NULL;
+    snprintf(out, size, "%s%s", old ? "5.5.5-" : "", version);
     free(seen);
 }
 

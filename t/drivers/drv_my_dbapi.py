@@ -1,5 +1,4 @@
-"""PyMySQL, mysqlclient and MySQL Connector/Python, by the name in the first argument. The first two put parameters into the text; the third prepares at the server too
-(in Python, and in C: connector-c)."""
+"""PyMySQL, mysqlclient and MySQL Connector/Python, by the name in the first argument. The first two put parameters into the text; the third prepares at the server too."""
 import threading
 
 from my_checks import *
@@ -16,7 +15,7 @@ elif KIND == "mysqlclient":
 else:
     import mysql.connector as driver
 Error = driver.Error
-PREPARES = KIND.startswith("connector")
+PREPARES = KIND == "connector"
 
 
 def options(ca=CA, autocommit=True, streaming=False, multi=False, infile=False, **more):
@@ -31,7 +30,7 @@ def options(ca=CA, autocommit=True, streaming=False, multi=False, infile=False, 
         out["passwd"], out["db"] = out.pop("password"), out.pop("database")
         out.update(ssl=dict(ca=ca)) if GATE else None
     else:
-        out.update(autocommit=autocommit, connection_timeout=20, use_pure=KIND == "connector", allow_local_infile=infile)
+        out.update(autocommit=autocommit, connection_timeout=20, use_pure=True, allow_local_infile=infile)
         out.update(dict(ssl_ca=ca, ssl_verify_cert=True, ssl_verify_identity=True) if GATE else dict(ssl_disabled=True))
     return {**out, **more}
 

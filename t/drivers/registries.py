@@ -107,7 +107,6 @@ DRIVERS.update({
     "pymysql": my_pip("PyMySQL", "dbapi", "pymysql", lacks=dict(binary=drivers_my.TEXT_ONLY, pool=NO_POOL)),
     "aiomysql": my_pip("aiomysql", "aiomysql", lacks=drivers_my.DRIVERS["aiomysql"].lacks),
     "mysql-connector-python": my_pip("mysql-connector-python", "dbapi", "connector"),
-    "mysql-connector-python-c": my_pip("mysql-connector-python", "dbapi", "connector-c"),
     "sqlalchemy-mysql": my_pip("SQLAlchemy", "sqlalchemy", checks=drivers_my.ORM_CHECKS + ["mysqlconnector", "aiomysql"]),
     "django-mysql": my_pip("Django", "django", checks=drivers_my.DJANGO_CHECKS),
     "connector-j": my_java("jdbc:mysql", "com.mysql:mysql-connector-j", CONNECTOR_J),
