@@ -33,6 +33,7 @@ libghspoa_a_SOURCES = \
 	spoa/catalog.h \
 	spoa/cert.c \
 	spoa/cert.h \
+	spoa/clock.h \
 	spoa/config.c \
 	spoa/config.h \
 	spoa/config_api.c \
