@@ -257,12 +257,16 @@ static bool table(struct fm *x, uint32_t node) {
     if (access == 0) {
         bool relation_too;
         struct fm_cte *cte = parts == 1 ? find_cte(x, name, &relation_too) : NULL;
-        if (cte != NULL) return refer(x, cte, location) && fm_children(x, node);
+        if (cte != NULL) {
+            if (x->meanings != NULL && !x->inner) x->meanings[node].cte = true;
+            return refer(x, cte, location) && fm_children(x, node);
+        }
         access = POL_SELECT;
     }
     if (n->flags & FM_UPDATE) access |= POL_UPDATE;
     if (n->flags & FM_DELETE) access |= POL_DELETE;
     if (n->flags & FM_LOCK) access |= POL_UPDATE;
+    if (x->meanings != NULL && !x->inner) x->meanings[node] = (struct fm_meaning){.schema = schema, .name = name};
     return fm_relation(x, schema, name, access, location) && fm_children(x, node);
 }
 
@@ -667,23 +671,25 @@ static bool one_statement(struct fm *x, const struct my_stmt *st, struct pol_stm
     return fm_statement(x, st, st->node);
 }
 
-struct pol_facts *pol_facts_my(const char *sql, size_t len, const struct my_options *o, struct pol_parse_error *err) {
-    struct my_tree t;
-    struct pol_facts *f = NULL;
-    if (my_parse(&t, sql, len, o, err)) {
-        f = calloc(1, sizeof *f);
-        if (f != NULL) f->arena = pol_arena_new();
-        struct fm x = {.t = &t, .o = o, .default_db = o->default_db, .err = err};
-        if (f == NULL || (x.arena = f->arena) == NULL || (f->stmts = pol_alloc_array(f->arena, t.nstmts, sizeof *f->stmts)) == NULL) {
-            no_memory(&x);
-        } else {
-            f->dialect = POL_MYSQL;
-            if (o->default_db != NULL && (x.default_db = pol_strdup(f->arena, o->default_db)) == NULL) no_memory(&x);
-            while (err->rc == POL_PARSED && f->nstmts < t.nstmts) one_statement(&x, &t.stmts[f->nstmts], &f->stmts[f->nstmts]), f->nstmts++;
-        }
+struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct fm_meaning *meanings, struct pol_parse_error *err) {
+    struct pol_facts *f = calloc(1, sizeof *f);
+    if (f != NULL) f->arena = pol_arena_new();
+    struct fm x = {.t = t, .o = o, .default_db = o->default_db, .meanings = meanings, .err = err};
+    if (f == NULL || (x.arena = f->arena) == NULL || (f->stmts = pol_alloc_array(f->arena, t->nstmts, sizeof *f->stmts)) == NULL) {
+        no_memory(&x);
+    } else {
+        f->dialect = POL_MYSQL;
+        if (o->default_db != NULL && (x.default_db = pol_strdup(f->arena, o->default_db)) == NULL) no_memory(&x);
+        while (err->rc == POL_PARSED && f->nstmts < t->nstmts) one_statement(&x, &t->stmts[f->nstmts], &f->stmts[f->nstmts]), f->nstmts++;
     }
-    my_tree_free(&t);
     if (err->rc == POL_PARSED) return f;
     pol_facts_free(f);
     return NULL;
+}
+
+struct pol_facts *pol_facts_my(const char *sql, size_t len, const struct my_options *o, struct pol_parse_error *err) {
+    struct my_tree t;
+    struct pol_facts *f = my_parse(&t, sql, len, o, err) ? fm_facts(&t, o, NULL, err) : NULL;
+    my_tree_free(&t);
+    return f;
 }

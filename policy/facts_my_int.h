@@ -33,6 +33,12 @@ struct fm_set {
     size_t size, used;
 };
 
+/* What the name of a table in a FROM clause, or of a target, means. */
+struct fm_meaning {
+    const char *schema, *name; /* NULL: not walked by, or a query of WITH */
+    bool cte;
+};
+
 /* Marks on the nodes of tables: what UPDATE and DELETE do to them. The low bits are the number of parts. */
 #define FM_PARTS  3u
 #define FM_UPDATE 16u
@@ -48,13 +54,14 @@ struct fm {
     size_t relations_cap, functions_cap, settings_cap;
     struct fm_set relations, functions;
     struct fm_cte *ctes;
-    uint32_t nctes;        /* of the whole statement */
-    unsigned level;        /* WITH clauses around */
-    struct fm_cte *in_cte; /* whose query is walked */
-    uint32_t columns;      /* seen in this statement */
-    bool inner;            /* in the text of PREPARE, which is */
-    uint32_t inner_at;     /* here in the text of all */
-    bool mode_changed;     /* by a statement in front of this one: how the text is read is not known */
+    uint32_t nctes;              /* of the whole statement */
+    unsigned level;              /* WITH clauses around */
+    struct fm_cte *in_cte;       /* whose query is walked */
+    uint32_t columns;            /* seen in this statement */
+    bool inner;                  /* in the text of PREPARE, which is */
+    uint32_t inner_at;           /* here in the text of all */
+    struct fm_meaning *meanings; /* of MN_TABLE, by node; NULL: not wanted */
+    bool mode_changed;           /* by a statement in front of this one: how the text is read is not known */
     struct pol_parse_error *err;
 };
 
@@ -72,6 +79,10 @@ uint32_t fm_at(const struct fm *x, uint32_t tok); /* where token tok is, in byte
 bool fm_relation(struct fm *x, const char *schema, const char *name, unsigned access, uint32_t location);
 bool fm_function(struct fm *x, const char *schema, const char *name, uint32_t location);
 bool fm_setting(struct fm *x, const char *name, const char *value, bool local, bool show);
+
+/* The facts of a tree, and what each of its tables means, by node (meanings[t->nnodes], or NULL). NULL and *err when there are none. Marks the tree's nodes: the flags
+ * and words of tables are not the parser's any more. */
+struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct fm_meaning *meanings, struct pol_parse_error *err);
 
 bool fm_walk(struct fm *x, uint32_t node);     /* a node */
 bool fm_children(struct fm *x, uint32_t node); /* its children */

@@ -189,7 +189,7 @@ static bool mentions(const struct lint *l, const struct pol_rule *rule, const st
 }
 
 static bool reads(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r) {
-    return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, r->schema, r->name);
+    return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, false, r->schema, r->name);
 }
 
 /* One sentence for each rule and relation. Who may do everything sees everything: that is said nowhere. */
@@ -230,7 +230,7 @@ static void check_view(const struct lint *l, const struct pol_rule *rule, const 
         for (size_t k = 0; k < l->p->nrules; k++) {
             const struct pol_rule *other = &l->p->rules[k];
             if (!is_here(l, other) || !share_people(rule, other)) continue;
-            bool hides = pol_rule_restricts(other) && pol_rule_is_about(other, all[i]->schema, all[i]->name);
+            bool hides = pol_rule_restricts(other) && pol_rule_is_about(other, false, all[i]->schema, all[i]->name);
             bool denies = other->deny && (other->actions & POL_SELECT) != 0;
             for (size_t o = 0; denies && !hides && o < other->non; o++)
                 hides = pol_glob(other->on[o].schema, all[i]->schema) && pol_glob(other->on[o].name, all[i]->name);

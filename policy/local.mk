@@ -37,6 +37,7 @@ libghpolicy_a_SOURCES = \
 	policy/json_tape.h \
 	policy/lint.c \
 	policy/lint.h \
+	policy/mask_my.c \
 	policy/mask_pg.c \
 	policy/my_ddl.c \
 	policy/my_expr.c \
@@ -81,7 +82,13 @@ libghpolicy_a_SOURCES = \
 	policy/rewrite_dml.c \
 	policy/rewrite_from.c \
 	policy/rewrite_int.h \
+	policy/rewrite_my.c \
+	policy/rewrite_my_check.c \
+	policy/rewrite_my_dml.c \
+	policy/rewrite_my_int.h \
 	policy/rewrite_pg.c \
+	policy/rewrite_say.c \
+	policy/rewrite_say.h \
 	policy/role.c \
 	policy/shape.h \
 	policy/shape_pg.c \

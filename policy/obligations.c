@@ -1,6 +1,7 @@
 #include "policy/obligations.h"
 
 #include "filters/bytes.h"
+#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define MAX_ANCESTORS 1000u
 #define MAX_SQL       (1u << 20) /* of one relation's filter */
@@ -61,10 +63,11 @@ static const char *keep(struct mk *k, const struct buf *b) {
     return s;
 }
 
-bool pol_rule_is_about(const struct pol_rule *rule, const char *schema, const char *name) {
+bool pol_rule_is_about(const struct pol_rule *rule, bool mysql, const char *schema, const char *name) {
+    bool system = mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
     if (rule->deny || (rule->actions & DATA_ACTIONS) == 0) return false;
     for (size_t i = 0; i < rule->non; i++) {
-        if (pol_system_schema(schema) && strchr(rule->on[i].schema, '*') != NULL) continue;
+        if (system && strchr(rule->on[i].schema, '*') != NULL) continue;
         if (pol_matches(&rule->on[i], schema, name)) return true;
     }
     return false;
@@ -72,7 +75,7 @@ bool pol_rule_is_about(const struct pol_rule *rule, const char *schema, const ch
 
 static bool covers(const struct mk *k, const struct pol_rule *rule) {
     for (size_t i = 0; i < k->nancestors; i++)
-        if (pol_rule_is_about(rule, k->ancestors[i]->schema, k->ancestors[i]->name)) return true;
+        if (pol_rule_is_about(rule, k->r->pins.mysql, k->ancestors[i]->schema, k->ancestors[i]->name)) return true;
     return false;
 }
 
@@ -93,14 +96,35 @@ static void find_ancestors(struct mk *k, const struct pol_cat_relation *rel) {
         }
 }
 
+/* MySQL's names of columns are the same in any case. */
+static bool same_name(bool mysql, const char *a, const char *b) { return mysql ? strcasecmp(a, b) == 0 : strcmp(a, b) == 0; }
+
+const struct pol_cat_column *pol_find_column(const struct pol_cat_relation *rel, const char *name, bool mysql) {
+    const struct pol_cat_column *c = pol_cat_column(rel, name);
+    for (size_t i = 0; c == NULL && mysql && i < rel->ncolumns; i++)
+        if (same_name(mysql, rel->columns[i].name, name)) c = &rel->columns[i];
+    return c;
+}
+
 /* A column that a rule names must be there: a mistyped name would leave the column to "*". Where a pattern holds "*", it may be another relation's. */
 static bool named_somewhere(const struct mk *k, const struct pol_rule *rule, const char *column) {
     for (size_t i = 0; i < rule->non; i++) {
         const struct pol_cat_relation *rel =
             rule->on[i].exact ? pol_catalog_relation(k->r->catalog, rule->on[i].schema, rule->on[i].name) : NULL;
-        if (rel == NULL || pol_cat_column(rel, column) != NULL) return true;
+        if (rel == NULL || pol_find_column(rel, column, k->r->pins.mysql) != NULL) return true;
     }
     return false;
+}
+
+static bool names_column(const struct mk *k, const char *pattern, const char *column) {
+    char folded[400];
+    size_t i = 0;
+    if (pol_glob(pattern, column)) return true;
+    if (!k->r->pins.mysql) return false;
+    for (; column[i] != '\0' && i + 1 < sizeof folded; i++)
+        folded[i] = column[i] >= 'A' && column[i] <= 'Z' ? (char)(column[i] | 0x20) : column[i];
+    folded[i] = '\0';
+    return pol_glob(pattern, folded) || same_name(true, pattern, column);
 }
 
 static bool has_tag(const struct mk *k, const char *tag, const char *column) {
@@ -111,10 +135,15 @@ static bool has_tag(const struct mk *k, const char *tag, const char *column) {
         for (size_t j = 0; j < t->nitems; j++)
             for (size_t a = 0; a < k->nancestors; a++)
                 if (pol_matches(&t->items[j].relation, k->ancestors[a]->schema, k->ancestors[a]->name) &&
-                    pol_glob(t->items[j].column, column))
+                    names_column(k, t->items[j].column, column))
                     return true;
     }
     return false;
+}
+
+static bool mask_sql(const struct mk *k, const struct pol_mask *m, bool assume, const struct pol_cat_column *col, struct buf *b, char *why,
+                     size_t size) {
+    return k->r->pins.mysql ? pol_mask_my(m, k->r->catalog, col, b, why, size) : pol_mask_sql(m, k->r->catalog, assume, col, b, why, size);
 }
 
 static void hide(struct mk *k, struct pol_view_column *c, const struct pol_cat_column *col, enum pol_visibility visibility,
@@ -122,7 +151,7 @@ static void hide(struct mk *k, struct pol_view_column *c, const struct pol_cat_c
     static const struct pol_mask null = {.kind = POL_M_NULL};
     char why[200];
     struct buf b = BUF_INIT(4096);
-    if (pol_mask_sql(&null, k->r->catalog, true, col, &b, why, sizeof why))
+    if (mask_sql(k, &null, true, col, &b, why, sizeof why))
         c->sql = keep(k, &b);
     else
         problem(k, "the column \"%.64s\" cannot be hidden: %s", col->name, why);
@@ -138,7 +167,7 @@ static void mask(struct mk *k, struct pol_view_column *c, const struct pol_cat_c
                  const char *rule) {
     char why[200], how[64];
     struct buf b = BUF_INIT(MAX_SQL);
-    if (!pol_mask_sql(&m->mask, k->r->catalog, k->r->assume_hash, col, &b, why, sizeof why)) {
+    if (!mask_sql(k, &m->mask, k->r->assume_hash, col, &b, why, sizeof why)) {
         problem(k, "the rule \"%.64s\" masks the column \"%.64s\": %s", rule, col->name, why);
         buf_free(&b);
         return;
@@ -179,7 +208,7 @@ static void apply_columns(struct mk *k, const struct pol_rule *rule) {
         bool said = false;
         for (size_t j = 0; j < rule->ncolumns; j++) {
             const struct pol_column_rule *c = &rule->columns[j];
-            if (c->column != NULL ? strcmp(c->column, name) != 0 : !has_tag(k, c->tag, name)) continue;
+            if (c->column != NULL ? !same_name(k->r->pins.mysql, c->column, name) : !has_tag(k, c->tag, name)) continue;
             said = true;
             apply(k, i, c, rule->name);
         }
@@ -218,6 +247,10 @@ static void apply_rows(struct mk *k, const struct pol_rule *rule) {
     char why[400];
     const struct pol_cat_relation *rel = k->v->relation;
     if (rule->rows == NULL) return;
+    if (k->r->pins.mysql) {
+        problem(k, "row filters are not there for MySQL and MariaDB");
+        return;
+    }
     for (size_t i = 0; i < rule->rows->ncolumns; i++) {
         const struct pol_cat_column *col = pol_cat_column(rel, rule->rows->columns[i]);
         if (col == NULL)
@@ -243,9 +276,9 @@ static void apply_rows(struct mk *k, const struct pol_rule *rule) {
 
 /* --- writing --- */
 
-static bool lists(const char *const *names, const char *name) {
+static bool lists(const struct mk *k, const char *const *names, const char *name) {
     for (; *names != NULL; names++)
-        if (strcmp(*names, name) == 0) return true;
+        if (same_name(k->r->pins.mysql, *names, name)) return true;
     return false;
 }
 
@@ -255,7 +288,7 @@ static void apply_write(struct mk *k, const struct pol_rule *rule) {
         if (!named_somewhere(k, rule, rule->write[j]))
             problem(k, "the rule \"%.64s\" names the column \"%.64s\", which does not exist", rule->name, rule->write[j]);
     for (size_t i = 0; i < k->v->relation->ncolumns; i++)
-        k->columns[i].writable = (k->columns[i].writable || !k->writes_said) && lists(rule->write, k->v->relation->columns[i].name);
+        k->columns[i].writable = (k->columns[i].writable || !k->writes_said) && lists(k, rule->write, k->v->relation->columns[i].name);
     k->writes_said = true;
 }
 

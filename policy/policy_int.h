@@ -180,6 +180,13 @@ bool pol_load_times(struct pol_loading *l, const struct yaml_node *n, struct pol
 struct buf;
 bool pol_mask_sql(const struct pol_mask *m, const struct pol_catalog *c, bool assume_hash, const struct pol_cat_column *col,
                   struct buf *out, char *why, size_t size);
+/* mask_my.c: the same for MySQL and MariaDB, valid in both. */
+bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const struct pol_cat_column *col, struct buf *out, char *why,
+                 size_t size);
+/* Appends s as a string literal that no sql_mode reads otherwise. False when s holds control characters or is no UTF-8: then nothing is appended. */
+bool my_put_literal(struct buf *out, const char *s);
+/* Appends `s` as an identifier. */
+void my_put_ident(struct buf *out, const char *s);
 void pol_mask_words(const struct pol_mask *m, char *out, size_t size); /* "masked: last 4" */
 /* Whether an expression over a column of this type gives the same under all settings of a session. False and a sentence when not. */
 bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const struct pol_cat_column *col, char *why, size_t size);
@@ -193,6 +200,8 @@ bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct 
 bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_read_only(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
 /* The rule is about this relation by its name: an allow rule on data. */
-bool pol_rule_is_about(const struct pol_rule *rule, const char *schema, const char *name);
+bool pol_rule_is_about(const struct pol_rule *rule, bool mysql, const char *schema, const char *name);
+/* The column of that name: in MySQL in any case. NULL: none. */
+const struct pol_cat_column *pol_find_column(const struct pol_cat_relation *rel, const char *name, bool mysql);
 
 #endif

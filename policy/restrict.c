@@ -51,8 +51,10 @@ static bool unknown(const struct pol_relation *rel, struct pol_verdict *v) {
 }
 
 /* Everything but what the rewriter bounds: ALTER .. USING, an index on an expression, a rename, a view or a grant would lead around it. */
-static bool check_access(const struct pol_view *view, const struct pol_relation *rel, struct pol_verdict *v) {
-    unsigned more = rel->access & ~(unsigned)(view->filter != NULL ? BOUNDED & ~FOR_ALL_ROWS : BOUNDED);
+static bool check_access(const struct pol_view *view, bool mysql, const struct pol_relation *rel, struct pol_verdict *v) {
+    unsigned bounded = view->filter != NULL ? BOUNDED & ~FOR_ALL_ROWS : BOUNDED;
+    if (mysql) bounded &= ~(unsigned)POL_MAINTAIN; /* CHECKSUM TABLE tells of every value: guesses can be held against it */
+    unsigned more = rel->access & ~bounded;
     if (view->problem != NULL) {
         refuse(v, "42501", view->rule);
         say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: the policy does not fit it", view->relation->schema,
@@ -80,7 +82,7 @@ static bool check_relation(const struct pol_role *r, const struct pol_cat_relati
         return false;
     }
     if (view == NULL) return true;
-    if (!check_access(view, rel, v)) return false;
+    if (!check_access(view, r->pins.mysql, rel, v)) return false;
     if (rel->access & (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)) {
         if (!r->rewrites) {
             refuse(v, "42501", view->rule);
@@ -111,7 +113,8 @@ static bool check_temp_name(const struct pol_role *r, const struct pol_relation 
 
 static bool names_system(const struct pol_role *r, const struct pol_relation *rel) {
     for (size_t i = 0; i < r->nrules; i++)
-        if (pol_rule_restricts(r->rules[i]) && pol_rule_is_about(r->rules[i], rel->schema != NULL ? rel->schema : "pg_catalog", rel->name))
+        if (pol_rule_restricts(r->rules[i]) &&
+            pol_rule_is_about(r->rules[i], r->pins.mysql, rel->schema != NULL ? rel->schema : "pg_catalog", rel->name))
             return true;
     return false;
 }
@@ -182,9 +185,9 @@ bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const s
         const struct pol_rule *rule = r->rules[i];
         bool bounds = rule->limits.rows != 0 || rule->limits.bytes != 0 || rule->limits.ms != 0;
         if (!bounds && !rule->need_limit) continue;
-        bool about = rel->schema != NULL && pol_rule_is_about(rule, rel->schema, rel->name);
+        bool about = rel->schema != NULL && pol_rule_is_about(rule, r->pins.mysql, rel->schema, rel->name);
         for (size_t k = 0; rel->schema == NULL && k < r->pins.nsearch_path; k++)
-            about = about || pol_rule_is_about(rule, r->pins.search_path[k], rel->name);
+            about = about || pol_rule_is_about(rule, r->pins.mysql, r->pins.search_path[k], rel->name);
         if (!about) continue;
         least(&v->limits.rows, rule->limits.rows);
         least(&v->limits.bytes, rule->limits.bytes);

@@ -4,6 +4,7 @@
 #define GH_POLICY_REWRITE_H
 
 #include "filters/bytes.h"
+#include "policy/facts_my.h"
 #include "policy/parsed.h"
 #include "policy/policy.h"
 
@@ -29,6 +30,9 @@ enum pol_rewrite_rc pol_rewrite_pg(const char *sql, size_t len, const struct pol
 /* The same of a text that is parsed, which it was for its facts. */
 enum pol_rewrite_rc pol_rewrite_parsed(const struct pol_parsed *p, const struct pol_role *r, struct pol_rewritten *out,
                                        struct pol_verdict *why);
+/* The same for MySQL and MariaDB: o is what pol_facts_my() was given. Output columns keep their labels. There are no pieces. MY_STACK_BYTES of stack are enough. */
+enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_options *o, const struct pol_role *r,
+                                   struct pol_rewritten *out, struct pol_verdict *why);
 void pol_rewritten_free(struct pol_rewritten *w);
 
 #endif

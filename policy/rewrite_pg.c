@@ -1,8 +1,8 @@
 #include "policy/rewrite_int.h"
+#include "policy/rewrite_say.h"
 
 #include "policy/parsed.h"
 #include "policy/pg_scan.h"
-#include "policy/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,28 +12,9 @@
 
 #define MAX_DEPTH  32000u
 #define MAX_TOKENS 4000000u
-#define HINT_NAMES 20
 #define MAX_STEPS  (50u << 20)
 
 /* --- refusing --- */
-
-__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out + used);
-}
-
-static struct pol_verdict *begin_refusal(struct rw *x, const char *sqlstate, const struct pol_view *view) {
-    memset(x->why, 0, sizeof *x->why);
-    x->why->effect = POL_DENY;
-    x->why->rule = view != NULL ? view->rule : "";
-    snprintf(x->why->sqlstate, sizeof x->why->sqlstate, "%s", sqlstate);
-    x->refused = true;
-    return x->why;
-}
 
 static uint32_t characters(const struct rw *x, uint32_t bytes) {
     uint32_t n = 0;
@@ -41,47 +22,20 @@ static uint32_t characters(const struct rw *x, uint32_t bytes) {
     return n;
 }
 
-/* "Columns that you see of public.customers: id, name, ..." */
-static void visible_columns(const struct pol_view *v, char *out, size_t size) {
-    unsigned shown = 0, more = 0;
-    for (size_t i = 0; i < v->relation->ncolumns; i++) {
-        if (v->columns[i].visibility == POL_HIDDEN) continue;
-        if (shown == HINT_NAMES) {
-            more++;
-            continue;
-        }
-        add(out, size, "%s%.64s%s", shown++ > 0 ? ", " : "", v->relation->columns[i].name,
-            v->columns[i].visibility == POL_MASKED ? " (masked)" : "");
-    }
-    if (more > 0) add(out, size, ", and %u more", more);
-}
-
 bool rw_refuse(struct rw *x, const struct pol_view *view, uint32_t location, const char *hint, const char *fmt, ...) {
     if (x->refused) return false;
-    struct pol_verdict *v = begin_refusal(x, "42501", view);
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(v->message, sizeof v->message, fmt, ap);
+    rw_say(x->why, view, hint, fmt, ap);
     va_end(ap);
-    pol_utf8_tidy(v->message);
-    if (location > 0) v->position = characters(x, location) + 1;
-    if (view != NULL)
-        add(v->detail, sizeof v->detail, "The rule \"%.200s\" hides columns or rows of %.64s.%.64s from you.", view->rule,
-            view->relation->schema, view->relation->name);
-    if (hint != NULL) {
-        add(v->hint, sizeof v->hint, "%s", hint);
-    } else if (view != NULL) {
-        add(v->hint, sizeof v->hint, "Columns of %.64s.%.64s for you: ", view->relation->schema, view->relation->name);
-        visible_columns(view, v->hint, sizeof v->hint);
-        add(v->hint, sizeof v->hint, ".");
-    }
+    x->refused = true;
+    if (location > 0) x->why->position = characters(x, location) + 1;
     return false;
 }
 
 bool rw_no_memory(struct rw *x) {
-    if (x->refused) return false;
-    struct pol_verdict *v = begin_refusal(x, "53200", NULL);
-    add(v->message, sizeof v->message, "out of memory");
+    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
+    x->refused = true;
     return false;
 }
 
@@ -200,10 +154,8 @@ bool rw_is(const struct rw *x, size_t token, int type) { return token < x->ntoke
 /* --- changes --- */
 
 static bool too_large(struct rw *x) {
-    if (x->refused) return false;
-    struct pol_verdict *v = begin_refusal(x, "54000", NULL);
-    add(v->message, sizeof v->message, "the statement is too large when what is hidden from you is taken out");
-    add(v->hint, sizeof v->hint, "Send it in smaller pieces.");
+    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
+    x->refused = true;
     return false;
 }
 

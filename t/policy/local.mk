@@ -10,6 +10,7 @@ check_PROGRAMS += \
 	t/policy/test_obligations \
 	t/policy/test_pg_scan \
 	t/policy/test_policy \
+	t/policy/test_rewrite_my \
 	t/policy/test_rewrite_pg \
 	t/policy/test_text \
 	t/policy/test_times \
@@ -42,6 +43,8 @@ t_policy_test_expr_pg_SOURCES = t/policy/test_expr_pg.c
 t_policy_test_expr_pg_LDADD = $(T_LIBS)
 t_policy_test_obligations_SOURCES = t/policy/test_obligations.c t/policy/shop_catalog.h
 t_policy_test_obligations_LDADD = $(T_LIBS)
+t_policy_test_rewrite_my_SOURCES = t/policy/test_rewrite_my.c t/policy/shop_my_catalog.h
+t_policy_test_rewrite_my_LDADD = $(T_LIBS)
 t_policy_test_rewrite_pg_SOURCES = t/policy/test_rewrite_pg.c t/policy/shop_catalog.h
 t_policy_test_rewrite_pg_LDADD = $(T_LIBS)
 # Not a test: t/e2e/test_columns_facts.py makes and runs it.

@@ -1,0 +1,600 @@
+/* Masks and row filters in MySQL's and MariaDB's dialect: every place where a statement reads a table of which the role sees less than all becomes a
+ * subselect in the table's full row shape, known by the name that it had. doc/design.md, section 13, has what is different from PostgreSQL. */
+#include "policy/my_reference.h"
+#include "policy/rewrite_my_int.h"
+#include "policy/rewrite_say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MAX_STEPS (50u << 20)
+#define MAX_LABEL 255u /* bytes: the servers cut a label of their own there, and refuse a longer one that is written */
+#define PLAINER   "Write the statement in a plainer form."
+
+/* --- refusing --- */
+
+bool ry_refuse(struct ry *x, const struct pol_view *view, uint32_t tok, const char *hint, const char *fmt, ...) {
+    if (x->refused) return false;
+    va_list ap;
+    va_start(ap, fmt);
+    rw_say(x->why, view, hint, fmt, ap);
+    va_end(ap);
+    x->refused = true;
+    if (tok == 0) return false;
+    x->why->position = 1;
+    for (uint32_t i = 0; i < ry_token(x, tok)->at; i++) x->why->position += ((unsigned char)x->tree.sql[i] & 0xC0) != 0x80;
+    return false;
+}
+
+bool ry_no_memory(struct ry *x) {
+    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
+    x->refused = true;
+    return false;
+}
+
+bool ry_too_large(struct ry *x) {
+    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
+    x->refused = true;
+    return false;
+}
+
+bool ry_work(struct ry *x, uint64_t n) {
+    x->steps += n;
+    return x->steps <= MAX_STEPS || ry_too_large(x);
+}
+
+/* What the helpers of the facts have not understood. */
+static bool not_understood(struct ry *x) {
+    if (x->err.rc == POL_NO_MEMORY || x->err.rc == POL_PARSED) return ry_no_memory(x);
+    return ry_refuse(x, NULL, 0, PLAINER, "%.200s", x->err.text);
+}
+
+/* --- changes --- */
+
+static bool add_edit(struct ry *x, uint32_t from, uint32_t to, const char *text, enum ry_side side) {
+    if (text == NULL) return ry_no_memory(x);
+    uint32_t first = side == RY_CLOSE ? from - 1 : from, end = side == RY_REPLACE ? to : first + 1;
+    for (uint32_t i = first; i < end; i++)
+        if (ry_token(x, i)->flags & MY_TF_COMMENT)
+            return ry_refuse(x, NULL, i, "Write it without comments that the server executes.",
+                             "what stands in a comment /*! */ cannot be rewritten so that what is hidden from you stays hidden");
+    if ((x->inserted += strlen(text)) > RY_MAX_TEXT) return ry_too_large(x);
+    struct ry_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
+    if (all == NULL) return ry_no_memory(x);
+    x->edits = all;
+    all[x->nedits] = (struct ry_edit){from, to, text, side, (uint32_t)x->nedits};
+    x->nedits++;
+    return true;
+}
+
+bool ry_replace(struct ry *x, uint32_t from, uint32_t to, const char *text) { return add_edit(x, from, to, text, RY_REPLACE); }
+bool ry_put_before(struct ry *x, uint32_t tok, const char *text) { return add_edit(x, tok, tok, text, RY_OPEN); }
+bool ry_put_behind(struct ry *x, uint32_t tok, const char *text) { return add_edit(x, tok, tok, text, RY_CLOSE); }
+bool ry_around(struct ry *x, uint32_t from, uint32_t to, const char *before, const char *after) {
+    return ry_put_before(x, from, before) && ry_put_behind(x, to, after);
+}
+
+const char *ry_keep(struct ry *x, struct buf *b) {
+    const char *s = b->failed ? NULL : pol_strndup(x->arena, (const char *)buf_at(b), buf_used(b));
+    buf_free(b);
+    if (s == NULL) ry_no_memory(x);
+    return s;
+}
+
+void ry_put_tokens(const struct ry *x, struct buf *b, uint32_t from, uint32_t to) {
+    for (uint32_t i = from; i < to; i++) {
+        const struct my_token *t = ry_token(x, i);
+        buf_u8(b, ' ');
+        buf_put(b, x->tree.sql + t->at, t->end - t->at);
+    }
+}
+
+static int by_place(const void *a, const void *b) {
+    const struct ry_edit *p = a, *q = b;
+    if (p->from != q->from) return p->from < q->from ? -1 : 1;
+    if (p->side != q->side) return p->side < q->side ? -1 : 1;
+    int later = p->seq < q->seq ? -1 : 1; /* what was opened first is closed last */
+    return p->side == RY_CLOSE ? -later : later;
+}
+
+bool ry_apply(struct ry *x, struct buf *out) {
+    uint32_t at = 0, done = 0; /* in the text; in tokens */
+    for (size_t i = 0; i < x->nedits; i++) {
+        const struct ry_edit *e = &x->edits[i];
+        if (e->from < done || e->to < e->from || e->to >= x->tree.tokens.n)
+            return ry_refuse(x, NULL, e->from, PLAINER, "this part of the statement cannot be rewritten");
+        uint32_t start = e->side == RY_CLOSE ? ry_token(x, e->from - 1)->end : ry_token(x, e->from)->at;
+        if (start < at) start = at;
+        buf_put(out, x->tree.sql + at, start - at);
+        buf_str(out, e->text);
+        at = e->side == RY_REPLACE ? ry_token(x, e->to - 1)->end : start;
+        done = e->to;
+    }
+    uint32_t end = ry_token(x, x->tree.tokens.n - 1)->at;
+    buf_put(out, x->tree.sql + at, end - at);
+    buf_u8(out, '\0');
+    return !out->failed || ry_too_large(x);
+}
+
+/* --- the tree --- */
+
+uint32_t ry_child(const struct ry *x, uint32_t node, enum my_node_type type) {
+    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next)
+        if (ry_node(x, c)->type == type) return c;
+    return 0;
+}
+
+bool ry_children(struct ry *x, uint32_t node) {
+    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next)
+        if (!ry_walk(x, c)) return false;
+    return true;
+}
+
+static bool is_ascii(const char *s) {
+    for (; *s != '\0'; s++)
+        if ((unsigned char)*s >= 0x80) return false;
+    return true;
+}
+
+bool ry_may_be(const struct ry *x, const char *a, const char *b) {
+    (void)x;
+    if (!is_ascii(a) && !is_ascii(b)) return true; /* the servers fold these by tables of their own */
+    return fm_same(a, b);
+}
+
+const char *ry_quoted(struct ry *x, const char *name) {
+    struct buf b = BUF_INIT(4096);
+    my_put_ident(&b, name);
+    return ry_keep(x, &b);
+}
+
+static bool is_word(const struct ry *x, uint32_t tok, enum my_word w) {
+    return ry_token(x, tok)->kind == MY_T_WORD && ry_token(x, tok)->word == w;
+}
+static bool is_op(const struct ry *x, uint32_t tok, unsigned op) {
+    return ry_token(x, tok)->kind == MY_T_OP && ry_token(x, tok)->word == op;
+}
+
+/* --- tables --- */
+
+bool ry_view(struct ry *x, uint32_t node, const struct pol_view **view) {
+    const struct fm_meaning *m = &x->meanings[node];
+    bool failed;
+    *view = NULL;
+    if (m->cte) return true;
+    if (m->name == NULL) return ry_refuse(x, NULL, ry_node(x, node)->tok, PLAINER, "what a table's name means at this place is not known");
+    const struct pol_cat_relation *rel = pol_catalog_relation(x->r->catalog, m->schema, m->name);
+    if (rel == NULL) return true; /* the verdict has seen to it */
+    const struct pol_view *v = pol_role_view(x->r, rel, &failed);
+    if (failed) return ry_no_memory(x);
+    if (v != NULL && v->problem != NULL)
+        return ry_refuse(x, v, ry_node(x, node)->tok, NULL, "the policy does not fit %.64s.%.64s: %s", rel->schema, rel->name, v->problem);
+    *view = v;
+    return true;
+}
+
+void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted) {
+    for (size_t i = 0; i < v->relation->ncolumns; i++) {
+        if (i > 0) buf_str(b, ", ");
+        if (v->columns[i].visibility == POL_VISIBLE) {
+            buf_str(b, quoted);
+            buf_u8(b, '.');
+        } else {
+            pol_template(b, v->columns[i].sql, quoted);
+            buf_str(b, " AS ");
+        }
+        my_put_ident(b, v->relation->columns[i].name);
+    }
+}
+
+static void put_relation(struct buf *b, const struct pol_cat_relation *rel) {
+    my_put_ident(b, rel->schema);
+    buf_u8(b, '.');
+    my_put_ident(b, rel->name);
+}
+
+/* The parts of a table in FROM: name, what stands behind it, [AS] alias, what stands behind that. */
+struct parts {
+    uint32_t name_end, alias_from, alias, alias_end; /* alias 0: none */
+};
+
+static struct parts find_parts(const struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    bool two = (n->flags & FM_PARTS) > 1;
+    uint32_t alias = ry_child(x, node, MN_ALIAS);
+    struct parts p = {.name_end = n->tok + (!two ? 1 : is_op(x, n->tok, '.') ? 2 : 3)};
+    p.alias_from = p.alias_end = n->end;
+    if (alias == 0) return p;
+    p.alias = ry_node(x, alias)->tok;
+    p.alias_end = ry_node(x, alias)->end;
+    p.alias_from = p.alias;
+    if (p.alias_from > p.name_end && (is_word(x, p.alias_from - 1, W_AS) || is_op(x, p.alias_from - 1, '='))) p.alias_from--;
+    return p;
+}
+
+/* FOR SYSTEM_TIME goes inside with what it says, so that must not read anything. */
+static bool only_constants(struct ry *x, const struct pol_view *v, uint32_t node) {
+    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next) {
+        enum my_node_type type = (enum my_node_type)ry_node(x, c)->type;
+        if (type != MN_ALIAS && type != MN_LITERAL && type != MN_PARAM)
+            return ry_refuse(x, v, ry_node(x, c)->tok, "Write the time as TIMESTAMP'2026-01-31 00:00:00'.",
+                             "FOR SYSTEM_TIME of %.64s.%.64s needs a constant: you do not see all of it", v->relation->schema,
+                             v->relation->name);
+    }
+    return true;
+}
+
+static bool put_lock(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t tok) {
+    uint32_t lock = x->lock.node;
+    if (lock == 0) return true;
+    if (v->filter != NULL)
+        return ry_refuse(x, v, tok, "Select without FOR UPDATE; UPDATE and DELETE lock what they touch.",
+                         "rows of %.64s.%.64s cannot be locked: you do not see all of them", v->relation->schema, v->relation->name);
+    if (x->lock.nested || ry_node(x, lock)->first != 0)
+        return ry_refuse(x, v, tok, "End the SELECT with FOR UPDATE, without OF and WAIT.",
+                         "this way of locking rows of %.64s.%.64s is not possible: you do not see all of it", v->relation->schema,
+                         v->relation->name);
+    ry_put_tokens(x, b, ry_node(x, lock)->tok, ry_node(x, lock)->end);
+    return true;
+}
+
+/* (SELECT .. FROM db.t [PARTITION ..] [FOR SYSTEM_TIME ..] [AS alias] [hints] [WHERE filter LIMIT ..] [lock]) AS alias. The table keeps the alias that it had, so that
+ * LOCK TABLES means it. */
+static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t node, const char *called, const struct parts *p) {
+    struct buf b = BUF_INIT(RY_MAX_TEXT);
+    const char *quoted = ry_quoted(x, called);
+    if (quoted == NULL) return NULL;
+    buf_str(&b, " (SELECT ");
+    ry_put_row(&b, v, quoted);
+    buf_str(&b, " FROM ");
+    put_relation(&b, v->relation);
+    ry_put_tokens(x, &b, p->name_end, p->alias_from);
+    if (p->alias != 0) {
+        buf_str(&b, " AS ");
+        buf_str(&b, quoted);
+    }
+    ry_put_tokens(x, &b, p->alias_end, ry_node(x, node)->end);
+    if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {
+        buf_free(&b);
+        return NULL;
+    }
+    buf_str(&b, ") AS ");
+    buf_str(&b, quoted);
+    buf_u8(&b, ' ');
+    return ry_keep(x, &b);
+}
+
+static const char *called(struct ry *x, uint32_t node, const struct pol_view *v, const struct parts *p) {
+    const char *s = p->alias != 0 ? fm_name(&x->fm, p->alias, false) : v->relation->name;
+    if (s == NULL) not_understood(x);
+    return s;
+    (void)node;
+}
+
+static bool table(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    const struct pol_view *v;
+    if (x->dealt[node]) return ry_children(x, node);
+    if (!ry_view(x, node, &v)) return false;
+    if (v == NULL) return ry_children(x, node);
+    if (x->explicit[node] != 0 || (n->flags & (FM_UPDATE | FM_DELETE)) != 0)
+        return ry_refuse(x, v, n->tok, PLAINER, "%.64s.%.64s cannot be used at this place: you do not see all of it", v->relation->schema,
+                         v->relation->name);
+    struct parts p = find_parts(x, node);
+    const char *name = called(x, node, v, &p), *text;
+    if (name == NULL || !only_constants(x, v, node) || (text = subselect(x, v, node, name, &p)) == NULL) return false;
+    x->marks[node] = RY_TABLE;
+    x->dealt[node] = true;
+    return ry_replace(x, n->tok, n->end, text);
+}
+
+/* TABLE t */
+static bool table_query(struct ry *x, uint32_t node) {
+    uint32_t t = ry_node(x, node)->first;
+    size_t before = x->nedits;
+    if (!table(x, t)) return false;
+    if (x->nedits == before) return true;
+    x->marks[node] = RY_TABLE_Q;
+    return ry_replace(x, ry_node(x, node)->tok, ry_node(x, t)->tok, "SELECT * FROM");
+}
+
+/* --- names --- */
+
+static bool collect_item(struct ry *x, uint32_t node, struct ry_item *out) {
+    const struct my_node *n = ry_node(x, node);
+    uint32_t alias = ry_child(x, node, MN_ALIAS);
+    const struct pol_view *v = NULL;
+    *out = (struct ry_item){0};
+    if (n->type == MN_TABLE && !ry_view(x, node, &v)) return false;
+    if (n->type == MN_TABLE && !x->meanings[node].cte) out->schema = x->meanings[node].schema;
+    out->replaced = v != NULL && x->explicit[node] == 0 && (n->flags & (FM_UPDATE | FM_DELETE)) == 0;
+    if (alias != 0)
+        out->name = fm_name(&x->fm, ry_node(x, alias)->tok, false);
+    else
+        out->name = n->type == MN_TABLE ? fm_part(&x->fm, n->tok, (n->flags & FM_PARTS) - 1, false) : "";
+    return out->name != NULL || not_understood(x);
+}
+
+static bool collect_items(struct ry *x) {
+    for (uint32_t i = 1; i < x->tree.nnodes; i++) {
+        enum my_node_type type = (enum my_node_type)ry_node(x, i)->type;
+        if (type != MN_DERIVED && type != MN_JSON_TABLE && (type != MN_TABLE || (x->meanings[i].name == NULL && !x->meanings[i].cte)))
+            continue;
+        struct ry_item *all = pol_grow(x->arena, x->items, x->nitems, &x->items_cap, sizeof *all);
+        if (all == NULL) return ry_no_memory(x);
+        x->items = all;
+        if (!collect_item(x, i, &all[x->nitems++])) return false;
+    }
+    return true;
+}
+
+/* db.t.c and db.t.*: the subselect has no database. */
+static bool shorten(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    unsigned parts = n->flags;
+    if (parts != (n->type == MN_STAR ? 2 : 3) || is_op(x, n->tok, '.')) return true;
+    const char *db = fm_part(&x->fm, n->tok, 0, false), *name = fm_part(&x->fm, n->tok, 1, false);
+    bool replaced = false, other = false;
+    if (db == NULL || name == NULL) return not_understood(x);
+    if (!ry_work(x, x->nitems)) return false;
+    for (size_t i = 0; i < x->nitems; i++) {
+        const struct ry_item *t = &x->items[i];
+        if (!ry_may_be(x, t->name, name)) continue;
+        if (t->replaced && ry_may_be(x, t->schema, db))
+            replaced = true;
+        else
+            other = true;
+    }
+    if (!replaced) return true;
+    if (other)
+        return ry_refuse(x, NULL, n->tok, "Give each of them an alias, and use it.",
+                         "%.64s.%.64s may mean several tables of this statement, one of which you do not see all of", db, name);
+    const char *quoted = ry_quoted(x, name); /* behind a point a word is a name, in front of one it is looked up */
+    x->marks[node] = RY_NAME;
+    return quoted != NULL && ry_replace(x, n->tok, n->tok + 3, quoted);
+}
+
+/* --- labels --- */
+
+/* A column that is no plain one is called by its own text, so that text is written behind what it has become. */
+static const char *label(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    const char *s = x->tree.sql + ry_token(x, n->tok)->at;
+    size_t len = ry_token(x, n->end - 1)->end - ry_token(x, n->tok)->at, used = 0;
+    struct buf b = BUF_INIT(4096), name = BUF_INIT(4096);
+    for (size_t i = 0; i < len && used < MAX_LABEL;) { /* names are of utf8mb3 */
+        size_t step = (unsigned char)s[i] < 0x80 ? 1 : (unsigned char)s[i] < 0xE0 ? 2 : (unsigned char)s[i] < 0xF0 ? 3 : 4;
+        if (used + step > MAX_LABEL) break;
+        if (step < 4)
+            buf_put(&name, s + i, step);
+        else
+            buf_u8(&name, '?');
+        i += step;
+        used += step;
+    }
+    while (buf_used(&name) > 0 && buf_at(&name)[buf_used(&name) - 1] == ' ') name.len--; /* no name may end so */
+    buf_u8(&name, '\0');
+    buf_str(&b, " AS ");
+    if (!name.failed) my_put_ident(&b, (const char *)buf_at(&name));
+    buf_u8(&b, ' ');
+    b.failed = b.failed || name.failed;
+    buf_free(&name);
+    return ry_keep(x, &b);
+}
+
+bool ry_items(struct ry *x, uint32_t list) {
+    for (uint32_t c = ry_node(x, list)->first; c != 0; c = ry_node(x, c)->next) {
+        const struct my_node *n = ry_node(x, c);
+        size_t before = x->nedits;
+        if (!ry_walk(x, c)) return false;
+        bool named = n->next != 0 && ry_node(x, n->next)->type == MN_ALIAS;
+        if (x->nedits == before || named || n->type == MN_ALIAS || n->type == MN_STAR || (n->type == MN_COLUMN && x->marks[c] != RY_MASK))
+            continue;
+        const char *text = n->type == MN_COLUMN ? NULL : label(x, c);
+        if (n->type == MN_COLUMN) { /* one that became its mask: called by its last part */
+            const char *name = fm_part(&x->fm, n->tok, n->flags - 1u, false), *quoted = name != NULL ? ry_quoted(x, name) : NULL;
+            struct buf b = BUF_INIT(4096);
+            if (quoted == NULL) return not_understood(x);
+            buf_str(&b, " AS ");
+            buf_str(&b, quoted);
+            buf_u8(&b, ' ');
+            text = ry_keep(x, &b);
+        }
+        if (text == NULL || !ry_put_behind(x, n->end, text)) return false;
+        x->more[c] = 1;
+    }
+    return true;
+}
+
+/* --- queries --- */
+
+/* The lock of a query is that of the SELECT that it consists of. */
+static bool query(struct ry *x, uint32_t node) {
+    struct ry_lock outer = x->lock;
+    uint32_t lock = ry_child(x, node, MN_LOCK);
+    bool select = ry_child(x, node, MN_SELECT) != 0;
+    if (lock != 0)
+        x->lock = (struct ry_lock){.node = lock, .nested = !select || outer.node != 0};
+    else if (outer.node != 0 && !outer.nested)
+        x->lock = (struct ry_lock){0};
+    bool ok = ry_children(x, node);
+    x->lock = outer;
+    return ok;
+}
+
+static bool subquery(struct ry *x, uint32_t node) {
+    struct ry_lock outer = x->lock;
+    x->lock = (struct ry_lock){0};
+    x->depth_in_subquery++;
+    bool ok = ry_children(x, node);
+    x->depth_in_subquery--;
+    x->lock = outer;
+    return ok;
+}
+
+bool ry_walk(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    switch ((enum my_node_type)n->type) {
+    case MN_QUERY: return query(x, node);
+    case MN_CTE:
+    case MN_SUBQUERY: return subquery(x, node);
+    case MN_TABLE: return table(x, node);
+    case MN_TABLE_Q: return table_query(x, node);
+    case MN_ITEMS: return ry_items(x, node);
+    case MN_COLUMN: return x->target != NULL ? ry_target_column(x, node) : shorten(x, node);
+    case MN_STAR: return shorten(x, node);
+    case MN_PROCEDURE: x->procedure = true; return ry_children(x, node);
+    case MN_LOCK: return true;
+    case MN_STMT: return ry_refuse(x, NULL, n->tok, PLAINER, "a statement within a statement cannot be rewritten");
+    default: return ry_children(x, node);
+    }
+}
+
+/* --- statements --- */
+
+static bool all_dealt(struct ry *x, uint32_t node) {
+    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next) {
+        if (ry_node(x, c)->type == MN_TABLE) x->dealt[c] = true;
+        if (!all_dealt(x, c)) return false;
+    }
+    return true;
+}
+
+/* The definition of a table is not hidden, what is counted of its rows is. */
+static bool show(struct ry *x, uint32_t node) {
+    for (uint32_t i = ry_node(x, node)->tok; i < ry_node(x, node)->end; i++)
+        if (is_word(x, i, W_COLUMNS) || is_word(x, i, W_FIELDS))
+            return all_dealt(x, node);
+        else if (is_word(x, i, W_FROM) || is_word(x, i, W_IN))
+            break;
+    return true;
+}
+
+static bool statement(struct ry *x, const struct my_stmt *st, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    switch ((enum my_stmt_kind)n->word) {
+    case MS_QUERY:
+    case MS_DO: return ry_children(x, node);
+    case MS_INSERT: return ry_insert(x, node);
+    case MS_UPDATE: return ry_update(x, node);
+    case MS_DELETE: return ry_delete(x, node);
+    case MS_SHOW: return show(x, node);
+    case MS_SET:
+        for (uint32_t c = n->first; c != 0; c = ry_node(x, c)->next)
+            if (ry_node(x, c)->type == MN_STMT ? !statement(x, st, c) : !ry_walk(x, c)) return false;
+        return true;
+    case MS_EXPLAIN:
+        if (ry_node(x, n->first)->type != MN_STMT) return all_dealt(x, node); /* DESCRIBE t */
+        x->out->explain = true;
+        return statement(x, st, n->first);
+    case MS_DDL:
+        if (strcmp(st->tag, "CREATE TABLE") != 0) return true;
+        for (uint32_t c = n->first; c != 0; c = ry_node(x, c)->next)
+            if (ry_node(x, c)->type == MN_QUERY && !ry_walk(x, c)) return false;
+        return true;
+    default: return true; /* what it names of restricted relations is refused in the end */
+    }
+}
+
+/* A table that no walk has come by would be read as it is. */
+static bool all_seen(struct ry *x) {
+    const struct pol_view *v;
+    for (uint32_t i = 1; i < x->tree.nnodes; i++) {
+        if (ry_node(x, i)->type != MN_TABLE || x->dealt[i] || x->meanings[i].cte || x->meanings[i].name == NULL) continue;
+        if (!ry_view(x, i, &v)) return false;
+        if (v != NULL &&
+            !(x->explicit[i] != 0 && (x->explicit[i] & ~(unsigned)(POL_LOCK | POL_MAINTAIN | POL_TRUNCATE | POL_DROP | POL_CREATE)) == 0))
+            return ry_refuse(x, v, ry_node(x, i)->tok, PLAINER, "%.64s.%.64s cannot be used at this place: you do not see all of it",
+                             v->relation->schema, v->relation->name);
+    }
+    return true;
+}
+
+/* What the facts say is read must have been seen as a table of this text: PREPARE holds another. */
+static bool facts_are_seen(struct ry *x, const struct pol_relation *rel) {
+    bool failed, seen = false;
+    const struct pol_cat_relation *cat = pol_catalog_relation(x->r->catalog, rel->schema, rel->name);
+    const struct pol_view *v = cat != NULL ? pol_role_view(x->r, cat, &failed) : NULL;
+    if (cat == NULL || (v == NULL && !failed)) return true;
+    if (v == NULL) return ry_no_memory(x);
+    if (!ry_work(x, x->tree.nnodes)) return false;
+    for (uint32_t i = 1; i < x->tree.nnodes && !seen; i++) {
+        const struct fm_meaning *m = &x->meanings[i];
+        seen = m->name != NULL && strcmp(m->name, rel->name) == 0 && strcmp(m->schema, rel->schema) == 0;
+    }
+    return seen || ry_refuse(x, v, 0, "Send the statement itself, or prepare it with your driver's own means.",
+                             "%.64s.%.64s cannot be used in this way: you do not see all of it", cat->schema, cat->name);
+}
+
+static bool all_statements(struct ry *x) {
+    for (uint32_t i = 0; i < x->tree.nstmts; i++) {
+        x->lock = (struct ry_lock){0};
+        x->target = NULL;
+        x->depth_in_subquery = 0;
+        if (!statement(x, &x->tree.stmts[i], x->tree.stmts[i].node)) return false;
+        for (size_t k = 0; k < x->facts->stmts[i].nrelations; k++)
+            if (!facts_are_seen(x, &x->facts->stmts[i].relations[k])) return false;
+    }
+    if (!all_seen(x)) return false;
+    return x->nedits == 0 || !x->procedure ||
+           ry_refuse(x, NULL, 0, "Leave it out.", "PROCEDURE is not possible on what is partly hidden from you");
+}
+
+/* --- the text --- */
+
+static enum pol_rewrite_rc finish(struct ry *x) {
+    struct buf b = BUF_INIT(RY_MAX_TEXT * 2);
+    qsort(x->edits, x->nedits, sizeof *x->edits, by_place);
+    if (!ry_apply(x, &b) || !ry_check(x, (const char *)buf_at(&b), buf_used(&b) - 1)) {
+        buf_free(&b);
+        return POL_REWRITE_REFUSED;
+    }
+    x->out->len = buf_used(&b) - 1;
+    x->out->sql = (char *)b.data; /* nothing was drained: it begins there */
+    x->out->sanitise = true;
+    return POL_REWRITE_DONE;
+}
+
+static bool prepare(struct ry *x) {
+    uint32_t n = x->tree.nnodes;
+    x->meanings = pol_alloc_array(x->arena, n, sizeof *x->meanings);
+    x->marks = pol_alloc_array(x->arena, n, sizeof *x->marks);
+    x->more = pol_alloc_array(x->arena, n, sizeof *x->more);
+    x->explicit = pol_alloc_array(x->arena, n, sizeof *x->explicit);
+    x->dealt = pol_alloc_array(x->arena, n, sizeof *x->dealt);
+    if (x->meanings == NULL || x->marks == NULL || x->more == NULL || x->explicit == NULL || x->dealt == NULL) return ry_no_memory(x);
+    for (uint32_t i = 1; i < n; i++)
+        if (ry_node(x, i)->type == MN_TABLE) x->explicit[i] = ry_node(x, i)->word;
+    if ((x->facts = fm_facts(&x->tree, x->o, x->meanings, &x->err)) == NULL) return not_understood(x);
+    return true;
+}
+
+static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
+    enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
+    x->fm = (struct fm){.t = &x->tree, .o = x->o, .arena = x->arena, .err = &x->err};
+    if (!my_parse(&x->tree, sql, len, x->o, &x->err))
+        not_understood(x);
+    else if (prepare(x) && collect_items(x) && all_statements(x))
+        rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x);
+    pol_facts_free(x->facts);
+    my_tree_free(&x->tree);
+    return x->refused ? POL_REWRITE_REFUSED : rc;
+}
+
+enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_options *o, const struct pol_role *r,
+                                   struct pol_rewritten *out, struct pol_verdict *why) {
+    struct ry x = {.o = o, .r = r, .out = out, .why = why};
+    enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
+    *out = (struct pol_rewritten){0};
+    if (r->catalog == NULL)
+        ry_refuse(&x, NULL, 0, "Try again in a moment.", "the statement cannot be rewritten now");
+    else if ((x.arena = pol_arena_new()) == NULL)
+        ry_no_memory(&x);
+    else
+        rc = rewrite(&x, sql, len);
+    pol_arena_free(x.arena);
+    return rc;
+}

@@ -1,0 +1,119 @@
+/* Inside of the rewriter for MySQL and MariaDB: shared by rewrite_my*.c only. */
+#ifndef GH_POLICY_REWRITE_MY_INT_H
+#define GH_POLICY_REWRITE_MY_INT_H
+
+#include "filters/bytes.h"
+#include "policy/facts_my_int.h"
+#include "policy/policy_int.h"
+#include "policy/rewrite.h"
+
+#define RY_MAX_TEXT (16u << 20)
+
+/* A change of the text: tokens [from, to) become text; with from == to it stands in front of token from (RY_OPEN) or behind the one before it (RY_CLOSE). */
+enum ry_side { RY_CLOSE, RY_OPEN, RY_REPLACE }; /* the order at one place */
+struct ry_edit {
+    uint32_t from, to;
+    const char *text;
+    enum ry_side side;
+    uint32_t seq;
+};
+/* What was meant at a node, for the comparison of the new tree with the old one. */
+enum ry_mark {
+    RY_SAME,
+    RY_TABLE,   /* a table became our subselect */
+    RY_TABLE_Q, /* TABLE t became SELECT * FROM one */
+    RY_LABEL,   /* an item got its label */
+    RY_NAME,    /* a name lost its database */
+    RY_MASK,    /* a column became its mask, in parentheses */
+    RY_WHERE,   /* a condition stands behind the filter */
+    RY_FILTER,  /* a statement without WHERE got one */
+    RY_STAR,    /* * of RETURNING became its columns */
+};
+/* An item of some FROM clause, by the name that it is known by. */
+struct ry_item {
+    const char *schema, *name; /* schema NULL: a subquery, or one of WITH */
+    bool replaced;
+};
+struct ry_lock {   /* FOR UPDATE and its kin, of the query that is walked */
+    uint32_t node; /* 0: none */
+    bool nested;   /* of a UNION, or of what is in parentheses */
+};
+/* The one restricted table that an INSERT, UPDATE or DELETE changes. */
+struct ry_target {
+    const struct pol_view *view;
+    const char *alias;  /* the name that the statement knows it by */
+    const char *quoted; /* `alias` */
+};
+
+struct ry {
+    struct my_tree tree;
+    struct fm fm; /* for names: arena, options, error */
+    struct pol_parse_error err;
+    const struct my_options *o;
+    const struct pol_role *r;
+    struct pol_arena *arena;
+    struct pol_facts *facts;
+    struct fm_meaning *meanings;
+    uint8_t *marks;     /* enum ry_mark, by node */
+    uint32_t *more;     /* by node: what RY_STAR became */
+    uint32_t *explicit; /* by node: the access that the parser gave a table */
+    bool *dealt;        /* by node: a table whose columns are taken care of */
+    struct ry_edit *edits;
+    size_t nedits, edits_cap, inserted;
+    struct ry_item *items;
+    size_t nitems, items_cap;
+    uint64_t steps;
+    struct ry_lock lock;
+    const struct ry_target *target;
+    unsigned depth_in_subquery; /* of the target's statement */
+    bool procedure;
+    const struct pol_columns *columns;
+    struct pol_rewritten *out;
+    struct pol_verdict *why;
+    bool refused;
+};
+
+static inline const struct my_node *ry_node(const struct ry *x, uint32_t i) { return &x->tree.nodes[i]; }
+static inline const struct my_token *ry_token(const struct ry *x, uint32_t i) { return &x->tree.tokens.t[i]; }
+uint32_t ry_child(const struct ry *x, uint32_t node, enum my_node_type type); /* the first of that type; 0: none */
+
+/* Refusing; all return false, and the first one counts. tok: 0 when it is about no place. */
+bool ry_refuse(struct ry *x, const struct pol_view *view, uint32_t tok, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+bool ry_no_memory(struct ry *x);
+bool ry_too_large(struct ry *x);
+bool ry_work(struct ry *x, uint64_t n);
+
+/* Changing the text. False when memory is out, or at a place that cannot be changed. text lives as long as the arena. */
+bool ry_replace(struct ry *x, uint32_t from, uint32_t to, const char *text);
+bool ry_around(struct ry *x, uint32_t from, uint32_t to, const char *before, const char *after);
+bool ry_put_before(struct ry *x, uint32_t tok, const char *text);
+bool ry_put_behind(struct ry *x, uint32_t tok, const char *text);                  /* behind token tok - 1 */
+const char *ry_keep(struct ry *x, struct buf *b);                                  /* b's text in the arena; frees b */
+void ry_put_tokens(const struct ry *x, struct buf *b, uint32_t from, uint32_t to); /* with a blank in front of each */
+
+/* What a table of a FROM clause is. False when memory is out or it is refused; *view NULL: nothing to do. */
+bool ry_view(struct ry *x, uint32_t node, const struct pol_view **view);
+/* Appends the columns of a row called alias (quoted already): value AS `name`, ... */
+void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted);
+const char *ry_quoted(struct ry *x, const char *name);
+bool ry_walk(struct ry *x, uint32_t node);
+bool ry_children(struct ry *x, uint32_t node);
+/* Items of a select list from node first on, whose labels stay what they were. */
+bool ry_items(struct ry *x, uint32_t list);
+/* A name in any case, as columns and, where letters are beyond ASCII, perhaps tables are compared. */
+bool ry_may_be(const struct ry *x, const char *a, const char *b);
+
+/* rewrite_my_dml.c */
+bool ry_insert(struct ry *x, uint32_t node);
+bool ry_update(struct ry *x, uint32_t node);
+bool ry_delete(struct ry *x, uint32_t node);
+/* A column that may be one of the target's. */
+bool ry_target_column(struct ry *x, uint32_t node);
+
+/* rewrite_my_check.c: whether the new text is the old one with just the edits, token by token, and its tree the old one with what the marks say. */
+bool ry_check(struct ry *x, const char *sql, size_t len);
+/* The new text: the old one with its edits, which are sorted. */
+bool ry_apply(struct ry *x, struct buf *out);
+
+#endif

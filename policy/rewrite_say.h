@@ -1,0 +1,17 @@
+/* Why a statement cannot be rewritten, in words: of both dialects' rewriters. */
+#ifndef GH_POLICY_REWRITE_SAY_H
+#define GH_POLICY_REWRITE_SAY_H
+
+#include "policy/policy_int.h"
+
+#include <stdarg.h>
+
+#define RW_TOO_LARGE "the statement is too large when what is hidden from you is taken out"
+
+/* Fills *why with a refusal (42501). view: whose rule is named, and whose visible columns are the hint when hint is NULL; may be NULL. */
+void rw_say(struct pol_verdict *why, const struct pol_view *view, const char *hint, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
+/* A refusal that is about no relation. */
+void rw_say_limit(struct pol_verdict *why, const char *sqlstate, const char *message, const char *hint);
+
+#endif

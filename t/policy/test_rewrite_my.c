@@ -1,0 +1,142 @@
+#include "policy/rewrite.h"
+
+#include "t/policy/shop_my_catalog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char policy_text[] =
+    "version: 1\n"
+    "databases: { shop: {} }\n"
+    "rules:\n"
+    "  - name: m\n    groups: m\n    database: shop\n    allow: [select, insert, update, delete]\n    on: shop.customers\n"
+    "    columns: { email: { mask: 'null' }, '\"Phone\"': hidden, card_number: hidden, birth_date: hidden, '*': visible }\n"
+    "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\"]\n";
+
+/* In expected texts {M:a} is the subselect of group m of the table whose alias is a, {M} of customers without one. */
+#define TEXT_NULL(n) "(CAST(NULL AS CHAR(" n ") CHARACTER SET utf8mb4) COLLATE utf8mb4_general_ci)"
+#define M_ROW                                                                                                                              \
+    "#.`id`, #.`name`, " TEXT_NULL("100") " AS `email`, " TEXT_NULL("40") " AS `phone`, " TEXT_NULL(                                       \
+        "40") " AS `card_number`, (CAST(NULL AS DATE)) AS `birth_date`, #.`region`"
+
+static size_t put(char *out, size_t size, const char *fmt, const char *alias, size_t len) {
+    size_t n = 0;
+    for (; *fmt != '\0' && n + 70 < size; fmt++)
+        if (*fmt == '#')
+            n += (size_t)snprintf(out + n, size - n, "`%.*s`", (int)len, alias);
+        else
+            out[n++] = *fmt;
+    out[n] = '\0';
+    return n;
+}
+
+static void expand(const char *want, char *out, size_t size) {
+    size_t n = 0;
+    for (; *want != '\0' && n + 1 < size; want++) {
+        if (*want != '{') {
+            out[n++] = *want;
+            continue;
+        }
+        const char *end = strchr(want, '}'), *alias = want[2] == ':' ? want + 3 : "customers";
+        size_t len = want[2] == ':' ? (size_t)(end - alias) : 9;
+        n += put(out + n, size - n,
+                 want[1] == 'L'   ? " (SELECT " M_ROW " FROM `shop`.`customers` FOR UPDATE) AS # "
+                 : want[2] == ':' ? " (SELECT " M_ROW " FROM `shop`.`customers` AS #) AS # "
+                                  : " (SELECT " M_ROW " FROM `shop`.`customers`) AS # ",
+                 alias, len);
+        want = end;
+    }
+    out[n] = '\0';
+}
+
+static struct pol_role *role(const char *group, struct pol_catalog *c) {
+    static const char *const path[] = {"shop"};
+    struct pol_error e;
+    struct pol_policy *p = pol_policy_load_text("p.yaml", policy_text, strlen(policy_text), &e);
+    ck_assert_msg(p != NULL, "%u:%u %s", e.line, e.column, e.text);
+    struct pol_subject who = {.principal = "x", .groups = &group, .ngroups = 1};
+    struct pol_role *r = pol_role_new(p, &who, "shop", &(struct pol_pins){.search_path = path, .nsearch_path = 1, .mysql = true});
+    pol_policy_unref(p);
+    pol_role_use_catalog(r, c, true);
+    return r;
+}
+
+static const struct {
+    const char *group, *sql, *want; /* want: the text; NULL: the same; "!": refused, a part of message and hint */
+} cases[] = {
+    /* untouched */
+    {"m", "SELECT 1", NULL},
+    {"m", "SELECT * FROM orders", NULL},
+    {"m", "SELECT 'customers' /* customers */ -- customers", NULL},
+    {"m", "WITH customers AS (SELECT 1 AS email) SELECT email FROM customers", NULL},
+    {"m", "LOCK TABLES customers READ", NULL},
+    {"m", "DROP TABLE customers", NULL},
+    {"m", "SHOW COLUMNS FROM customers", NULL},
+    {"m", "DESCRIBE customers", NULL},
+    {"m", "SELECT * FROM other.customers", NULL},
+    /* FROM */
+    {"m", "SELECT * FROM customers", "SELECT * FROM {M}"},
+    {"m", "select email from shop.customers c where c.email='x'", "select email from {M:c} where c.email='x'"},
+    {"m", "SELECT*FROM(customers),orders", "SELECT*FROM({M}),orders"},
+    {"m", "SELECT c.* FROM customers AS c", "SELECT c.* FROM {M:c}"},
+    {"m", "SELECT shop.customers.email, shop.customers.* FROM customers", "SELECT `customers`.email, `customers`.* FROM {M}"},
+    {"m", "SELECT shop.customers.id FROM customers, other.customers", "!Give each of them an alias"},
+    {"m", "SELECT (SELECT max(email) FROM customers) FROM orders",
+     "SELECT (SELECT max(email) FROM {M}) AS `(SELECT max(email) FROM customers)`  FROM orders"},
+    {"m", "SELECT (SELECT max(email) FROM customers) AS x, 1 FROM orders", "SELECT (SELECT max(email) FROM {M}) AS x, 1 FROM orders"},
+    {"m", "SELECT * FROM customers FOR UPDATE", "SELECT * FROM {L} FOR UPDATE"},
+    {"m", "WITH c AS (SELECT * FROM customers) SELECT * FROM c", "WITH c AS (SELECT * FROM {M}) SELECT * FROM c"},
+    {"m", "WITH customers AS (SELECT * FROM customers) SELECT * FROM customers",
+     "WITH customers AS (SELECT * FROM {M}) SELECT * FROM customers"},
+    {"m", "SELECT * FROM /*!50000 customers */", "!comments"},
+    {"m", "SELECT /*!40001 SQL_NO_CACHE */ * FROM customers", "SELECT /*!40001 SQL_NO_CACHE */ * FROM {M}"},
+    {"m", "HANDLER customers OPEN", "!cannot be used"},
+    {"m", "PREPARE s FROM 'SELECT * FROM customers'", "!cannot be used"},
+    {"m", "SELECT email INTO @x FROM customers", "SELECT email INTO @x FROM {M}"},
+    {"m", "CREATE TABLE x AS SELECT * FROM customers", "CREATE TABLE x AS SELECT * FROM {M}"},
+    {"m", "CREATE VIEW x AS SELECT * FROM customers", "!cannot be used"},
+    {"m", "SELECT * FROM customers PROCEDURE ANALYSE()", "!PROCEDURE"},
+    {"m", "SET @x = (SELECT max(email) FROM customers)", "SET @x = (SELECT max(email) FROM {M})"},
+    {"m", "EXPLAIN SELECT * FROM customers", "EXPLAIN SELECT * FROM {M}"},
+    {"m", "SELECT count(*) FROM customers a JOIN customers b USING (id)", "SELECT count(*) FROM {M:a} JOIN {M:b} USING (id)"},
+};
+
+static struct my_options options = {.server = MY_MARIADB, .version = 101119, .default_db = "shop"};
+
+static void one_case(size_t i, struct pol_catalog *c) {
+    static char want[200000];
+    struct pol_role *r = role(cases[i].group, c);
+    struct pol_rewritten w;
+    struct pol_verdict why;
+    enum pol_rewrite_rc rc = pol_rewrite_my(cases[i].sql, strlen(cases[i].sql), &options, r, &w, &why);
+    if (cases[i].want == NULL) {
+        ck_assert_msg(rc == POL_REWRITE_SAME, "%s: %s %s", cases[i].sql, rc == POL_REWRITE_DONE ? w.sql : why.message, why.hint);
+    } else if (cases[i].want[0] == '!') {
+        ck_assert_msg(rc == POL_REWRITE_REFUSED, "%s: %s", cases[i].sql, rc == POL_REWRITE_DONE ? w.sql : "the same");
+        ck_assert_msg(strstr(why.message, cases[i].want + 1) != NULL || strstr(why.hint, cases[i].want + 1) != NULL, "%s: %s %s",
+                      cases[i].sql, why.message, why.hint);
+    } else {
+        expand(cases[i].want, want, sizeof want);
+        ck_assert_msg(rc == POL_REWRITE_DONE, "%s: %s %s", cases[i].sql, rc == POL_REWRITE_SAME ? "the same" : why.message,
+                      rc == POL_REWRITE_SAME ? "" : why.hint);
+        ck_assert_str_eq(w.sql, want);
+    }
+    pol_rewritten_free(&w);
+    pol_role_free(r);
+}
+
+START_TEST(rewrites) {
+    struct pol_catalog *c = shop_my_catalog();
+    one_case((size_t)_i, c);
+    pol_catalog_unref(c);
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("rewrite_my");
+    TCase *t = tcase_create("rewrite");
+    tcase_add_loop_test(t, rewrites, 0, (int)(sizeof cases / sizeof *cases));
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
