@@ -305,6 +305,25 @@ static void on_prepared(struct my_filter *f, struct cur body) {
         after_params(f);
 }
 
+/* --- columns --- */
+
+/* Of a text with what the policy has put into it. */
+static bool was_rewritten(const struct my_filter *f) {
+    return f->veil && (f->rewritten != NULL || (f->kind == FLT_STMT_EXECUTE && f->stmt != NULL && f->stmt->rewritten));
+}
+
+static void on_column(struct my_filter *f, struct cur body) {
+    struct buf b = BUF_INIT(f->base.conf.limits.reply + 64);
+    if (!my_veil_column(body, &b))
+        broken(f, "a column's definition cannot be read");
+    else {
+        if (!f->over) my_say(f, &b);
+        f->due_left--;
+        my_answer_passed(f);
+    }
+    buf_free(&b);
+}
+
 /* --- one packet --- */
 
 static void on_simple(struct my_filter *f, struct cur body) {
@@ -338,6 +357,8 @@ void my_answer_packet(struct my_filter *f, struct cur body) {
     }
     switch (f->due) {
     case MY_DUE_RESULT: on_result(f, body); break;
+    case MY_DUE_COLUMNS:
+    case MY_DUE_PREP_COLS: on_column(f, body); break;
     case MY_DUE_ROWS: on_rows_end(f, body); break;
     case MY_DUE_PREPARED: on_prepared(f, body); break;
     case MY_DUE_FIELDS:
@@ -395,7 +416,7 @@ enum my_take my_answer_look(struct my_filter *f, uint8_t first, uint32_t len, bo
     case MY_DUE_COLUMNS:
     case MY_DUE_PARAMS:
     case MY_DUE_PREP_COLS:
-        if (first == 0xff) break; /* held, and found to be none */
+        if (first == 0xff || (f->due != MY_DUE_PARAMS && was_rewritten(f))) break; /* 0xff is found to be none */
         f->due_left--;
         return f->over ? MY_DROP : MY_PASS;
     case MY_DUE_ROWS:

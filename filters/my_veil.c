@@ -74,3 +74,26 @@ void my_veil_ok(struct my_ok *ok, char info[MY_VEIL_INFO]) {
     ok->info_len = (size_t)snprintf(info, MY_VEIL_INFO, "Rows matched: %llu  Changed: %llu  Warnings: 0", (unsigned long long)rows,
                                     (unsigned long long)rows);
 }
+
+/* MariaDB's own name for a subselect that has none, numbered by how many there are: "__2". */
+static bool is_numbered(const uint8_t *name, size_t len) {
+    bool ok = len > 2 && name[0] == '_' && name[1] == '_';
+    for (size_t i = 2; ok && i < len; i++) ok = name[i] >= '0' && name[i] <= '9';
+    return ok;
+}
+
+bool my_veil_column(struct cur body, struct buf *out) {
+    enum { CATALOG, SCHEMA, TABLE, ORG_TABLE, NAME, ORG_NAME, NAMES };
+    const uint8_t *at, *rest;
+    size_t len;
+    for (int i = 0; i < NAMES; i++) {
+        if (!my_lenenc_str(&body, &at, &len)) return false;
+        if (i == SCHEMA || i == ORG_TABLE || i == ORG_NAME || (i == TABLE && is_numbered(at, len))) len = 0;
+        my_put_lenenc(out, len);
+        buf_put(out, at, len);
+    }
+    len = cur_left(&body);
+    if (!cur_take(&body, len, &rest)) return false;
+    buf_put(out, rest, len);
+    return true;
+}
