@@ -224,6 +224,7 @@ static void send_prepare(struct my_filter *f, const char *text, size_t len) {
     memcpy(one->text, told, told_len);
     one->text[told_len] = '\0';
     one->len = told_len;
+    one->rewritten = f->rewritten != NULL;
     one->ctx = f->answer.ctx;
     f->answer.ctx = NULL;
     f->preparing = one;

@@ -83,7 +83,7 @@ void my_done(struct my_filter *f) {
     free(f->params);
     f->params = NULL;
     f->stmt = NULL;
-    f->discard = f->file_ok = f->file_denied = f->over = f->over_told = false;
+    f->discard = f->file_ok = f->file_denied = f->over = f->over_told = f->late = f->has_rows = false;
     f->due = MY_DUE_NOTHING;
     f->run_id = 0;
     f->rows = f->bytes = f->passed = 0;
@@ -127,7 +127,7 @@ static void over(struct flt *base) {
 static bool overrun(struct flt *base) {
     struct my_filter *f = my_of(base);
     if (f->step != MY_STEP_RUNNING || f->run_id == 0 || !f->answer.limited || f->over) return false;
-    f->over = f->over_told = f->over_hold = true;
+    f->over = f->over_told = f->over_hold = f->late = true;
     flt_post(base, &(struct flt_event){.kind = FLT_EV_OVER, .over = {f->run_id}});
     return true;
 }

@@ -113,6 +113,7 @@ struct my_filter {
     struct flt_answer answer;        /* the owner's; rewritten and ctx are copied or taken */
     char *rewritten;                 /* owned */
     bool over, over_told, over_hold; /* over its limit: dropped; FLT_EV_OVER was posted; flt_over() is due */
+    bool late, has_rows;             /* over its limit of time; a result with columns has begun */
     bool veil;
     bool file_ok, file_denied; /* LOAD DATA LOCAL: allowed; the server asked all the same */
     struct my_stmt *preparing; /* owned until the server has answered */

@@ -24,7 +24,8 @@ struct my_stmt {
     uint32_t *types;       /* of the last execution that told them: type and flags; NULL: none has */
     struct my_long *longs; /* since the last execution */
     size_t nlongs;
-    bool broken; /* its long data was over a limit: it cannot be executed before it is reset */
+    bool rewritten; /* the server has another text than the one that was told */
+    bool broken;    /* its long data was over a limit: it cannot be executed before it is reset */
 };
 
 struct my_stmts {

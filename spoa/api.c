@@ -207,7 +207,7 @@ static void rewrite(struct api_ask *a) {
         stmt_deny(&a->verdict, "54000", "the statement is too long to be rewritten here", "Send a shorter statement.");
         return;
     }
-    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, a->session->role, &cached, &why);
+    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, NULL, a->session->role, &cached, &why);
     rewrites_clear(&none);
     if (a->rewrite == NULL)
         a->verdict = why;

@@ -31,6 +31,8 @@ libghspoa_a_SOURCES = \
 	spoa/base64url.h \
 	spoa/catalog.c \
 	spoa/catalog.h \
+	spoa/catalog_read.c \
+	spoa/catalog_read.h \
 	spoa/cert.c \
 	spoa/cert.h \
 	spoa/clock.h \

@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	t/e2e/test_mistakes.py \
 	t/e2e/test_nodes.py \
 	t/e2e/test_noninterference.py \
+	t/e2e/test_my_columns.py \
 	t/e2e/test_my_edge.py \
 	t/e2e/test_mysql.py \
 	t/e2e/test_oidc.py \
