@@ -33,6 +33,8 @@ void my_say_error(struct my_filter *f, const char *sqlstate, const char *message
 
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason) {
     if (f->base.closed) return;
+    if (strncmp(sqlstate, "08", 2) == 0 && strcmp(sqlstate, "08P01") != 0)
+        sqlstate = "57P01";                                              /* by 08S01 drivers and pools know that it is over */
     if (f->phase == MY_READY && f->step == MY_STEP_IDLE) f->out_seq = 1; /* read as the answer to the next command */
     /* In the middle of a packet the client would read the error as data: it gets the end of the connection. */
     if (!(f->streaming && f->from.left > 0)) my_say_error(f, sqlstate, message, NULL, hint);

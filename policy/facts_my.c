@@ -1,5 +1,7 @@
 #include "policy/facts_my_int.h"
 
+#include "filters/bytes.h"
+
 #include "policy/my_reference.h"
 #include "policy/text.h"
 
@@ -39,7 +41,11 @@ const char *fm_name(struct fm *x, uint32_t tok, bool folded) {
         fm_no_memory(x);
         return NULL;
     }
-    my_token_value(x->t->sql, t, x->o->mode, to);
+    size_t len = my_token_value(x->t->sql, t, x->o->mode, to);
+    if (strlen(to) != len || !gh_utf8_valid(to, len)) { /* data may be any bytes, what counts as a name or a value may not */
+        fm_fail(x, POL_ENCODING, "a name or a setting's value is not valid UTF-8, or holds a NUL character");
+        return NULL;
+    }
     if (folded) fold(to);
     return to;
 }

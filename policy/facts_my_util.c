@@ -194,6 +194,44 @@ static bool use(struct fm *x, uint32_t node) {
     return true;
 }
 
+/* --- SHOW VARIABLES --- */
+
+/* The one variable that a pattern of LIKE names, NULL when it may be several. "_" stands for any character there, but no server has two names that differ in one. */
+static const char *pattern_name(struct fm *x, uint32_t tok) {
+    const char *from = fm_name(x, tok, true);
+    if (from == NULL || *from == '\0') return NULL;
+    char *name = pol_alloc(x->c.arena, strlen(from) + 1), *to = name;
+    if (name == NULL) fm_fail(x, POL_NO_MEMORY, "out of memory");
+    for (; name != NULL && *from != '\0'; from++) {
+        bool plain = (*from >= 'a' && *from <= 'z') || (*from >= '0' && *from <= '9') || *from == '_';
+        if (!plain && !(*from == '\\' && from[1] == '_')) return NULL;
+        if (plain) *to++ = *from;
+    }
+    if (name != NULL) *to = '\0';
+    return name;
+}
+
+/* SHOW VARIABLES LIKE 'x', SHOW VARIABLES WHERE Variable_name = 'x' OR ...: as drivers ask for the few that they need. False when it is anything else. */
+static bool shows_named(struct fm *x, uint32_t tok) {
+    const struct my_token *t = x->t->tokens.t;
+    while (t[tok].kind == MY_T_WORD && t[tok].word != W_VARIABLES) tok++;
+    bool like = t[tok].kind == MY_T_WORD && t[tok + 1].kind == MY_T_WORD && t[tok + 1].word == W_LIKE;
+    bool where = t[tok].kind == MY_T_WORD && t[tok + 1].kind == MY_T_WORD && t[tok + 1].word == W_WHERE;
+    if (!like && !where) return false;
+    for (tok += 2;; tok++) {
+        if (where) {
+            const char *name = t[tok].kind == MY_T_WORD ? fm_name(x, tok, true) : NULL;
+            if (name == NULL || strcmp(name, "variable_name") != 0 || t[tok + 1].kind != MY_T_OP || t[tok + 1].word != '=') return false;
+            tok += 2;
+        }
+        const char *name = t[tok].kind == MY_T_STRING ? pattern_name(x, tok) : NULL;
+        if (name == NULL || !fm_setting(x, name, NULL, false, true)) return false;
+        tok++;
+        if (like || t[tok].kind != MY_T_WORD || t[tok].word != W_OR) break;
+    }
+    return t[tok].kind == MY_T_END || (t[tok].kind == MY_T_OP && t[tok].word == ';');
+}
+
 static enum pol_kind kind_of(enum my_stmt_kind kind) {
     switch (kind) {
     case MS_LOAD: return POL_K_COPY;
@@ -223,7 +261,10 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     if (n->flags & MF_OPAQUE) s->opaque = true;
     if (st != NULL && st->actions != 0) s->reads_only = false;
     if (st != NULL && st->tag != NULL && strcmp(st->tag, MY_SHOW_GRANTS) == 0) return fm_setting(x, "gatehouse.grants", NULL, false, true);
-    if (st != NULL && st->catalog != NULL && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok))) return false;
+    bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
+    if (x->c.err->rc != POL_PARSED) return false;
+    if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
+        return false;
     switch (kind) {
     case MS_CALL: return call(x, node);
     case MS_SET: return set(x, node);

@@ -436,6 +436,21 @@ static bool token(struct lx *l) {
     return op(l, at, code);
 }
 
+static bool is_text(const char *s, size_t n) { return memchr(s, '\0', n) == NULL && gh_utf8_valid(s, n); }
+
+/* Drivers put bytes into a text as 'x' or _binary'x'. No byte of UTF-8 beyond ASCII is a quote or a backslash, and the servers go by the text's length and not by a
+ * NUL, so they find the same end of a string, whatever stands in it; everywhere else the text must be what it says it is. */
+static bool bytes_in_their_place(const struct lx *l) {
+    size_t from = 0;
+    for (uint32_t i = 0; i < l->out->n; i++) {
+        const struct my_token *t = &l->out->t[i];
+        if (t->kind != MY_T_STRING) continue;
+        if (!is_text(l->sql + from, t->at - from)) return false;
+        from = t->end;
+    }
+    return is_text(l->sql + from, l->len - from);
+}
+
 bool my_lex(const char *sql, size_t len, const struct my_options *o, struct my_tokens *out, struct pol_parse_error *err) {
     const struct pol_parse_limits *lim = o->limits;
     uint32_t bytes = lim != NULL && lim->bytes != 0 ? lim->bytes : DEFAULT_BYTES;
@@ -444,17 +459,15 @@ bool my_lex(const char *sql, size_t len, const struct my_options *o, struct my_t
     struct lx l = {.sql = sql, .len = len, .o = o, .out = out, .err = err};
     l.max = lim != NULL && lim->tokens != 0 ? lim->tokens : DEFAULT_TOKENS;
     if (len > bytes || len > UINT32_MAX / 2) return fail(&l, POL_TOO_LARGE, "the statement has too many bytes");
-    if (memchr(sql, '\0', len) != NULL || !gh_utf8_valid(sql, len))
-        return fail(&l, POL_ENCODING, "the statement is not valid UTF-8, or holds a NUL character");
     if (o->mode & MY_ORACLE) return fail(&l, POL_NOT_UNDERSTOOD, "statements of sql_mode ORACLE are not understood");
-    do {
-        if (!token(&l)) {
-            free(out->t);
-            *out = (struct my_tokens){0};
-            return false;
-        }
-    } while (out->t[out->n - 1].kind != MY_T_END);
-    return true;
+    bool valid = is_text(sql, len), ok = true;
+    while (ok && (out->n == 0 || out->t[out->n - 1].kind != MY_T_END)) ok = token(&l);
+    if (!valid && (!ok || !bytes_in_their_place(&l)))
+        ok = fail(&l, POL_ENCODING, "the statement is not valid UTF-8, or holds a NUL character");
+    if (ok) return true;
+    free(out->t);
+    *out = (struct my_tokens){0};
+    return false;
 }
 
 /* --- values --- */

@@ -131,7 +131,7 @@ static const char *const settings[] = {
 static const char *const showable[] = {
     "character_set_client", "character_set_connection", "character_set_database", "character_set_server", "collation_connection",
     "collation_database", "collation_server", "connection_id", "default_storage_engine", "error_count", "foreign_key_checks",
-    "have_query_cache", "have_ssl", "identity", "innodb_version", "insert_id", "language", "last_insert_id",
+    "have_query_cache", "have_ssl", "identity", "init_connect", "innodb_version", "insert_id", "language", "last_insert_id",
     "license", "lower_case_file_system", "lower_case_table_names", "max_allowed_packet", "performance_schema", "protocol_version",
     "query_cache_size", "query_cache_type", "read_only", "skip_networking", "sql_mode", "super_read_only", "system_time_zone",
     "unique_checks", "version", "version_comment", "version_compile_machine", "version_compile_os",

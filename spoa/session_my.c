@@ -307,6 +307,8 @@ const char *session_my_unaskable(const struct session *s) {
             for (const char *const *n = left; *n != NULL; n++)
                 if (strcmp(f->stmts[i].functions[k].name, *n) == 0)
                     why = "it uses what an earlier statement of the session has left behind";
+    if (memchr(s->q.text, '\0', s->q.len) != NULL || !gh_utf8_valid(s->q.text, s->q.len))
+        return "it holds bytes that its approvers could not read";
     if (!my_lex(s->q.text, s->q.len, &o, &tokens, &err)) return "it cannot be read again";
     for (uint32_t i = 0; i < tokens.n; i++)
         if (tokens.t[i].kind == MY_T_USERVAR || tokens.t[i].kind == MY_T_SYSVAR) why = "it uses variables, whose values are the session's";

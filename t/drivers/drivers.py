@@ -34,14 +34,31 @@ TEXT_ONLY = "it reads and writes text alone"
 
 
 class Driver:
+    mysql, common, fixed = False, CHECKS, FIXED
+
     def __init__(self, packages, command, lacks=None, checks=None, prepare=None, env=None, direct_password=False, alone=False):
         """lacks: common checks that it cannot do, each with the reason. checks: its own list instead of the common one. prepare: a function that
         makes what the command needs. direct_password: it knows no SCRAM, and takes another way to the database. alone: it reads
         the whole catalog, which others change."""
         self.packages, self.command, self.lacks, self.prepare, self.env = packages, command, lacks or {}, prepare, env or {}
-        self.checks = checks or [c for c in CHECKS if c not in self.lacks]
+        self.checks = checks or [c for c in self.common if c not in self.lacks]
         self.direct_password, self.alone = direct_password, alone
-        assert not set(self.lacks) - set(CHECKS)
+        assert not set(self.lacks) - set(self.common)
+
+    def way_to(self, stack, word, way):
+        """The environment's part that says where the database is and who one is there; word begins the names of the program's own tables."""
+        env = dict(GH_T_PREFIX="scratch." + word, GH_T_SETTINGS=here("settings.sql"), GH_T_END_BACKEND=os.path.join(WORK, "end-backend"),
+                   GH_T_WAIT_ASLEEP=os.path.join(WORK, "wait-asleep"))
+        if way == "gate":
+            return dict(env, GH_T_HOST=stack.host, GH_T_PORT=str(stack.port), GH_T_USER="driver", GH_T_PASSWORD=stack.mint("driver@shop.example", ["testers", "drivers"]),
+                        GH_T_PASSWORD_ALL=stack.token("dba"), GH_T_PASSWORD_TOOLS=stack.mint("tool@shop.example", ["testers", "tools"]))
+        user, password = "drivers_direct", "drivers"
+        if not self.direct_password:
+            user = "shop_owner"
+            with open(os.path.join(stack.dir, "etc", "shop.password")) as f:
+                password = f.read().strip()
+        return dict(env, GH_T_HOST="127.0.0.1", GH_T_PORT=stack.env["GH_PG_PORT_DIRECT"], GH_T_USER=user, GH_T_PASSWORD=password, GH_T_PASSWORD_ALL=password,
+                    GH_T_PASSWORD_TOOLS=password)
 
     def version(self):
         out = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *self.packages.split()], stdout=subprocess.PIPE, text=True).stdout
@@ -117,22 +134,10 @@ DRIVERS = {
 
 def environment(stack, name, driver, way):
     env = dict(os.environ, GH_T_WAY=way, GH_T_DATABASE="shop", GH_T_CA=stack.env["GH_CA"], GH_T_WRONG_CA=os.path.join(WORK, "wrong.pem"),
-               GH_T_PREFIX="scratch." + re.sub("[^a-z0-9]", "_", name) + "_", GH_T_SETTINGS=here("settings.sql"),
-               GH_T_END_BACKEND=os.path.join(WORK, "end-backend"), GH_T_WAIT_ASLEEP=os.path.join(WORK, "wait-asleep"), PYTHONDONTWRITEBYTECODE="1", **driver.env)
+               PYTHONDONTWRITEBYTECODE="1", **driver.env)
     for mine in [e for e in env if e.startswith("PG")]:
         del env[mine]
-    if way == "gate":
-        env.update(GH_T_HOST=stack.host, GH_T_PORT=str(stack.port), GH_T_USER="driver", GH_T_PASSWORD=stack.mint("driver@shop.example", ["testers", "drivers"]),
-                   GH_T_PASSWORD_ALL=stack.token("dba"), GH_T_PASSWORD_TOOLS=stack.mint("tool@shop.example", ["testers", "tools"]))
-        return env
-    if driver.direct_password:
-        user, password = "drivers_direct", "drivers"
-    else:
-        user = "shop_owner"
-        with open(os.path.join(stack.dir, "etc", "shop.password")) as f:
-            password = f.read().strip()
-    env.update(GH_T_HOST="127.0.0.1", GH_T_PORT=stack.env["GH_PG_PORT_DIRECT"], GH_T_USER=user, GH_T_PASSWORD=password, GH_T_PASSWORD_ALL=password,
-               GH_T_PASSWORD_TOOLS=password)
+    env.update(driver.way_to(stack, re.sub("[^a-z0-9]", "_", name) + "_", way))
     return env
 
 
@@ -197,9 +202,9 @@ def judge(name, driver, gate, direct):
     else:
         passed += 1
     for what, _, value in (r.partition(" ") for r in mine):
-        if what in FIXED and value != FIXED[what]:
+        if what in driver.fixed and value != driver.fixed[what]:
             failed += 1
-            lines.append(f"  FAIL {name} {what}: {value}\n    not {FIXED[what]}")
+            lines.append(f"  FAIL {name} {what}: {value}\n    not {driver.fixed[what]}")
     lacks = "".join(f"\n  without {check}: {why}" for check, why in driver.lacks.items())
     lines.insert(0, f"{name}: {passed} passed, {failed} failed ({driver.version()}){lacks}")
     if failed:
@@ -219,9 +224,10 @@ def one(stack, name, driver):
 
 def main():
     args = [a for a in sys.argv[1:] if not a.startswith("--")]
-    drivers = DRIVERS
+    sys.modules["drivers"] = sys.modules["__main__"]  # what the other tables import is this
+    import drivers_my
+    drivers = {**DRIVERS, **drivers_my.DRIVERS}
     if "--registries" in sys.argv:
-        sys.modules["drivers"] = sys.modules["__main__"]  # what the other table imports is this
         from registries import DRIVERS as drivers
     unknown = [a for a in args if a not in drivers]
     if unknown:
@@ -232,9 +238,12 @@ def main():
         return
     import stack as e2e
     passed = failed = 0
-    stack = e2e.Stack()
+    mysql = any(d.mysql for d in chosen.values())
+    stack = e2e.Stack(mysql=mysql)
     try:
         set_up(stack)
+        if mysql:
+            drivers_my.set_up(stack)
         for alone in (False, True):
             with concurrent.futures.ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads:
                 waiting = [threads.submit(one, stack, name, driver) for name, driver in chosen.items() if driver.alone == alone]

@@ -2,7 +2,7 @@
 
     GH_MY_LEX=100000 t/mysql/lexer.py     so many texts in each mode (500)
 
-Strings and quoted names by their values; comments by the sum of the numbers that were not commented out; variables, numbers and words by the labels of a
+Strings, also of bytes that are no text, and quoted names by their values; comments by the sum of the numbers that were not commented out; variables, numbers and words by the labels of a
 select list. What the server reads and the lexer refuses is counted; what both read differently fails.
 Ends with the line "N passed, N failed".
 """
@@ -40,7 +40,7 @@ class Lexer:
         """The first result row and the labels; None when the server refuses."""
         with self.connection.cursor() as c:
             try:
-                c.execute(sql.encode())
+                c.execute(sql if isinstance(sql, bytes) else sql.encode())
             except pymysql.err.MySQLError:
                 return None
             return (c.fetchone() or (None,)), [d[0] for d in c.description or ()]
@@ -74,6 +74,22 @@ class Lexer:
             plain = [t for t in tokens if t[0] != STRING]
             tokens = "".join(strings).encode() if len(plain) == 7 else None  # SELECT HEX ( ) AS x END: strings behind each other are one
         self.compare("string", mode, sql, theirs, tokens)
+
+    def binary(self, mode):
+        """Bytes of all kinds, as drivers send them: both find the same end, and the same value."""
+        quote = b"'" if "ANSI" in mode else self.random.choice((b"'", b'"'))
+        byte = lambda: bytes([self.random.randrange(128, 256)])  # noqa: E731
+        body = b"".join(self.random.choice((byte(), byte() + byte(), b"\0", b"\\\0", self.random.choice(PIECES).encode())) for _ in range(self.random.randrange(8)))
+        sql = b"SELECT HEX(" + self.random.choice((b"", b"_binary", b"_BINARY ", b"_binary/**/")) + quote + body + quote + b") AS x"
+        answer, tokens = self.ask(sql), self.tokens(sql, mode)
+        try:
+            theirs = bytes.fromhex(answer[0][0]) if answer and answer[1] == ["x"] and answer[0][0] is not None else None
+        except (ValueError, TypeError):
+            return  # the string ended early
+        if tokens is not None:
+            strings = [bytes.fromhex(t[1]["hex"]) if isinstance(t[1], dict) else t[1].encode() for t in tokens if t[0] == STRING]
+            tokens = b"".join(strings) if [t[1].lower() for t in tokens if t[0] != STRING and t[1] != "_binary" and t[1] != "_BINARY"] == ["select", "hex", "(", ")", "as", "x", ""] else None
+        self.compare("bytes", mode, sql, theirs, tokens)
 
     def name(self, mode):
         quote = self.random.choice("`\"") if "ANSI" in mode else "`"
@@ -112,7 +128,7 @@ def run(server):
         with lexer.connection.cursor() as c:
             c.execute("SET sql_mode = %s", (mode,))
         for _ in range(count):
-            lexer.random.choice((lexer.string, lexer.name, lexer.comment, lexer.variable))(mode)
+            lexer.random.choice((lexer.string, lexer.name, lexer.comment, lexer.variable, lexer.binary))(mode)
     for line in lexer.wrong[:20]:
         print("WRONG: " + line)
     ok = [not lexer.wrong, lexer.same > count and lexer.refused < lexer.same / 4]

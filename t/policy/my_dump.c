@@ -1,7 +1,7 @@
 /* Facts of MySQL's statements for t/mysql: reads "SERVER VERSION MODE FLAGS DB_BYTES SQL_BYTES\n", then the database's name and the statement; writes a line of JSON
  * for each. SERVER is mysql or mariadb, MODE a value of sql_mode or "-", FLAGS have m for several statements and f for folded names.
  *
- * "lex" in front of SERVER: the tokens in place of the facts, as [kind, value, ...]. */
+ * "lex" in front of SERVER: the tokens in place of the facts, as [kind, value]; a value that is not UTF-8 as {"hex": ...}. */
 #include "policy/my_lex.h"
 
 #include <jansson.h>
@@ -41,6 +41,15 @@ static json_t *facts(const char *sql, size_t len, const struct my_options *o) {
     return json_pack("{s:o}", "stmts", stmts);
 }
 
+static json_t *in_hex(const char *value, size_t n) {
+    char *hex = malloc(2 * n + 1);
+    if (hex == NULL) abort();
+    for (size_t i = 0; i < n; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned)(unsigned char)value[i]);
+    json_t *o = json_pack("{s:s}", "hex", hex);
+    free(hex);
+    return o;
+}
+
 static json_t *tokens(const char *sql, size_t len, const struct my_options *o) {
     struct pol_parse_error err;
     struct my_tokens t;
@@ -50,7 +59,9 @@ static json_t *tokens(const char *sql, size_t len, const struct my_options *o) {
         char *value = malloc((size_t)(t.t[i].end - t.t[i].at) + 1);
         if (value == NULL) abort();
         size_t n = my_token_value(sql, &t.t[i], o->mode, value);
-        json_array_append_new(all, json_pack("[i, s%]", (int)t.t[i].kind, value, n));
+        json_t *text = json_stringn(value, n);
+        if (text == NULL) text = in_hex(value, n);
+        json_array_append_new(all, json_pack("[i, o]", (int)t.t[i].kind, text));
         free(value);
     }
     free(t.t);

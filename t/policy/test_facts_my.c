@@ -109,19 +109,37 @@ START_TEST(names) {
 }
 END_TEST
 
+#define TEXT(s) s, sizeof s - 1
 START_TEST(encodings) {
     static const struct {
         const char *sql;
         size_t len;
         enum pol_parse_rc rc;
-    } v[] = {{"select 1\0, x", 12, POL_ENCODING},
-             {"select '\xff'", 10, POL_ENCODING},
-             {"select '\xe4\x27' from t -- '", 26, POL_ENCODING},
-             {"select \xc0\xaf", 9, POL_ENCODING},
-             {"select '\xf0\x9f\x98\x80'", 13, POL_PARSED},
-             {"select `\xf0\x9f\x98\x80` from t", 20, POL_NOT_UNDERSTOOD},
-             {"select a\xf0\x9f\x98\x80 from t", 19, POL_NOT_UNDERSTOOD},
-             {"select \x01", 8, POL_SYNTAX}};
+    } v[] = {{TEXT("select 1\0, x"), POL_ENCODING},
+             {TEXT("select '\xff'"), POL_PARSED}, /* data, as drivers send it */
+             {TEXT("select '\xe4\x27' from t -- '"), POL_PARSED},
+             {TEXT("select '\xe4\x27 from t -- '"), POL_PARSED},
+             {TEXT("select '\xff' -- '\xff'"), POL_ENCODING},
+             {TEXT("select \xc0\xaf"), POL_ENCODING},
+             {TEXT("select _binary'\xff\xc3' from t"), POL_PARSED},
+             {TEXT("select _BINARY /* x */ '\xff\\'\xff', '\xc3\xa9'"), POL_PARSED},
+             {TEXT("select _binary'\xff' /* \xff */"), POL_ENCODING},
+             {TEXT("select _binary'\xff' as \xff"), POL_ENCODING},
+             {TEXT("select N'\xff'"), POL_ENCODING},
+             {TEXT("select '\xff"), POL_ENCODING},
+             {TEXT("select _binary`\xff`"), POL_ENCODING},
+             {TEXT("select '\\\0', _binary'\0' from t"), POL_PARSED},
+             {TEXT("select 'a\0"), POL_ENCODING},
+             {TEXT("select `a\0`"), POL_ENCODING},
+             {TEXT("select 'a' # \0"), POL_ENCODING},
+             {TEXT("set sql_mode = '\xff'"), POL_ENCODING},
+             {TEXT("set sql_mode = '\0ANSI'"), POL_ENCODING},
+             {TEXT("set sql_mode = '\\0ANSI'"), POL_ENCODING},
+             {TEXT("prepare p from '\xff'"), POL_ENCODING},
+             {TEXT("select '\xf0\x9f\x98\x80'"), POL_PARSED},
+             {TEXT("select `\xf0\x9f\x98\x80` from t"), POL_NOT_UNDERSTOOD},
+             {TEXT("select a\xf0\x9f\x98\x80 from t"), POL_NOT_UNDERSTOOD},
+             {TEXT("select \x01"), POL_SYNTAX}};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         struct pol_parse_error err;
         struct pol_facts *f = pol_facts_my(v[i].sql, v[i].len, &maria, &err);
