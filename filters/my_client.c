@@ -127,7 +127,7 @@ static void ask_as(struct my_filter *f, const char *before, const uint8_t *name,
     }
     size_t said = buf_used(&f->said);
     buf_u8(&f->said, 0);
-    if (f->said.failed && buf_used(&f->said) + 2 * len + 4 <= f->said.max)
+    if (f->said.no_memory)
         my_no_memory(f);
     else if (f->said.failed || (name != NULL && (len == 0 || !gh_utf8_valid(name, len))))
         refuse(f, "22021", "the name in this command cannot be read", "Send the statement that does the same instead.");

@@ -161,13 +161,14 @@ void my_upstream_open(struct flt *base, const struct flt_upstream *up) {
     f->greeting = (struct my_greeting){0};
     bool ok = my_auth_begin(&f->auth, up) && f->up_user != NULL && f->up_database != NULL && !f->attrs.failed;
     f->up = MY_UP_GREETING;
-    if (!ok)
+    bool settings = keep_settings(f, up);
+    if (!ok || f->pins.no_memory)
         my_no_memory(f);
-    else if (!keep_settings(f, up))
+    else if (!settings)
         my_upstream_lost(
             f, "",
             f->pins.failed
-                ? "there is not enough memory for the settings, or they are too long"
+                ? "the settings are too long"
                 : "a setting cannot be given to the server: names of letters, digits and _, values without quotes and backslashes");
 }
 

@@ -23,7 +23,7 @@ static _Thread_local struct {
     bool armed, more, hit;
 } now;
 
-static bool fails(void) {
+bool nomem_fails(void) {
     if (!now.armed || now.paused > 0) return false;
     now.asked++;
     if (now.nth == 0 || now.asked < now.nth || (now.asked > now.nth && !now.more)) return false;
@@ -33,17 +33,17 @@ static bool fails(void) {
 }
 
 void *malloc(size_t n) {
-    if (fails()) return NULL;
+    if (nomem_fails()) return NULL;
     return __interceptor_malloc != NULL ? __interceptor_malloc(n) : __libc_malloc(n);
 }
 
 void *calloc(size_t n, size_t size) {
-    if (fails()) return NULL;
+    if (nomem_fails()) return NULL;
     return __interceptor_calloc != NULL ? __interceptor_calloc(n, size) : __libc_calloc(n, size);
 }
 
 void *realloc(void *p, size_t n) {
-    if (fails()) return NULL;
+    if (nomem_fails()) return NULL;
     return __interceptor_realloc != NULL ? __interceptor_realloc(p, n) : __libc_realloc(p, n);
 }
 

@@ -14,6 +14,8 @@ bool nomem_hit(void);
 /* The test's own allocations are neither counted nor failed between these. They nest. */
 void nomem_pause(void);
 void nomem_resume(void);
+/* Counts as one allocation; true: as one that fails. For who stands in for a library that does not survive its own. */
+bool nomem_fails(void);
 /* No more failures. Gives the number of allocations since nomem_arm(). */
 uint64_t nomem_disarm(void);
 /* Fails the process when the leak checker that it runs under finds anything lost; without one it does nothing. */
