@@ -265,7 +265,7 @@ static void prepare_done(struct my_filter *f) {
         return;
     }
     my_stmt_free(one, f->base.conf.ctx_free);
-    my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+    my_no_memory(f);
 }
 
 static void after_params(struct my_filter *f) {

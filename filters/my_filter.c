@@ -42,6 +42,8 @@ void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const ch
     flt_post_close(&f->base, rc, reason);
 }
 
+void my_no_memory(struct my_filter *f) { my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory"); }
+
 void my_violation(struct my_filter *f, const char *reason) {
     my_fatal(f, GH_MALFORMED, "08P01", reason, "The session ends: what follows could not be read reliably.", reason);
 }
@@ -69,6 +71,7 @@ static void drop_answer(struct my_filter *f) {
     if (f->rewritten != NULL && f->answer.secret) gh_wipe(f->rewritten, f->answer.rewritten_len);
     free(f->rewritten);
     f->rewritten = NULL;
+    if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx); /* no statement has taken it */
     f->answer = (struct flt_answer){0};
     if (f->preparing != NULL) my_stmt_free(f->preparing, f->base.conf.ctx_free);
     f->preparing = NULL;

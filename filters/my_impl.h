@@ -151,6 +151,7 @@ static inline struct my_filter *my_of(struct flt *f) { return (struct my_filter 
 /* my_filter.c */
 /* Ends the session with an error to the client, where that can still read one. */
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);
+void my_no_memory(struct my_filter *f); /* the session's end */
 void my_violation(struct my_filter *f, const char *reason);
 /* One packet to the client. */
 void my_say(struct my_filter *f, const struct buf *payload);
