@@ -226,7 +226,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("catalog");
     TCase *tc = tcase_create("catalog");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, reads);
     tcase_add_test(tc, types_and_functions);
     tcase_add_loop_test(tc, refuses, 0, sizeof wrong / sizeof *wrong);

@@ -314,7 +314,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("journal");
     TCase *t = tcase_create("journal");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, checksum);
     tcase_add_test(t, write_reopen_read);
