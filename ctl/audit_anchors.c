@@ -52,10 +52,10 @@ static bool signed_by(const char *text, const char *signature, const char *key) 
 
 /* In the file: everything counts that is signed by a key that counts; when none was named the file itself says which. In Redis, which anybody may
  * have written, a key that is not known is one more thing to report. */
-static bool trust(struct av *v, const char *text, const char *signature, const char *key, uint64_t seq, const char *node) {
+bool av_trust(struct av *v, const char *what, const char *text, const char *signature, const char *key, uint64_t seq, const char *node) {
     bool outside = seq == 0;
     if (signature == NULL || key == NULL || !signed_by(text, signature, key)) {
-        av_find(v, "forged", node, seq, 0, "an anchor%s has no good signature", outside ? " in the file" : "");
+        av_find(v, "forged", node, seq, 0, "%s%s has no good signature", what, outside ? " in the file" : "");
         return false;
     }
     if (counts(v, key)) return true;
@@ -65,7 +65,7 @@ static bool trust(struct av *v, const char *text, const char *signature, const c
                 outside ? "" : " in Redis");
         return true;
     }
-    av_find(v, "forged", node, seq, 0, "an anchor is signed with the key %s, which is none of those that count", key);
+    av_find(v, "forged", node, seq, 0, "%s is signed with the key %s, which is none of those that count", what, key);
     return false;
 }
 
@@ -75,7 +75,7 @@ void av_anchor(struct av *v, const char *text, const char *signature, const char
         av_find(v, "forged", node, seq, 0, "an anchor%s says nothing that can be read", seq == 0 ? " in the file" : "");
         return;
     }
-    if (!trust(v, text, signature, key, seq, seq == 0 ? x.a.node : node)) return;
+    if (!av_trust(v, "an anchor", text, signature, key, seq, seq == 0 ? x.a.node : node)) return;
     if (seq != 0 && (seq != x.a.seq || strcmp(node, x.a.node) != 0)) {
         av_find(v, "forged", node, seq, 0, "event %" PRIu64 " holds the anchor of event %" PRIu64 " of %s", seq, x.a.seq, x.a.node);
         return;

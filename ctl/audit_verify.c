@@ -74,7 +74,7 @@ static uint32_t stream_number(struct av *v, const char *key) {
     return (uint32_t)v->nstreams++;
 }
 
-static bool from_hex(const char *s, size_t len, uint8_t out[32]) {
+bool av_hex(const char *s, size_t len, uint8_t out[32]) {
     if (len != 64) return false;
     for (size_t i = 0; i < 32; i++) {
         unsigned byte;
@@ -102,7 +102,7 @@ static bool take(void *arg, const struct audit_event *e) {
     const char *node;
     char hash[LEV_HASH_TEXT];
     v->entries++;
-    if (!audit_number(e, &s.seq, &node) || !from_hex(e->parts[9].at, e->parts[9].len, s.prev)) {
+    if (!audit_number(e, &s.seq, &node) || !av_hex(e->parts[9].at, e->parts[9].len, s.prev)) {
         av_find(v, "inserted", NULL, 0, 0, "entry %s of %s is none that Gatehouse wrote, or its first fields were changed", e->id, e->key);
         return true;
     }
@@ -111,7 +111,7 @@ static bool take(void *arg, const struct audit_event *e) {
     /* Its key with the standard prefix: what the node hashed, whatever Redis calls it. */
     char key[1200];
     snprintf(key, sizeof key, "gatehouse:%s", strncmp(e->key, v->prefix, strlen(v->prefix)) == 0 ? e->key + strlen(v->prefix) : e->key);
-    if (!chain_hash(key, e->parts, e->nparts, hash) || !from_hex(hash, 64, s.hash)) {
+    if (!chain_hash(key, e->parts, e->nparts, hash) || !av_hex(hash, 64, s.hash)) {
         fputs("gatehousectl: cannot compute SHA-256\n", stderr);
         exit(AUDIT_FAILED);
     }
@@ -123,6 +123,7 @@ static bool take(void *arg, const struct audit_event *e) {
     add_seen(w, &s);
     if (!s.auth && strcmp(e->parts[1].at, "anchor") == 0 && audit_get(e, "signed") != NULL)
         av_anchor(v, audit_get(e, "signed"), audit_get(e, "signature"), audit_get(e, "key"), s.seq, node);
+    if (!s.auth && strcmp(e->parts[1].at, RETAINED_TYPE) == 0) av_retention(v, e, s.seq, node);
     return true;
 }
 
@@ -208,14 +209,11 @@ static void check_chain(struct av *v, struct av_writer *w, bool auth) {
     for (size_t i = 0; i < w->n; i++) {
         const struct av_seen *e = &w->list[i];
         if (e->auth != auth) continue;
-        if (p != NULL && memcmp(e->prev, p->hash, 32) != 0) broken(v, w, p, e);
-        if (p == NULL && memcmp(e->prev, zero, 32) != 0 && !auth) {
-            if (v->source_is_journal)
-                av_note(v, "the journal of %s begins with event %" PRIu64 ": older files were removed once Redis had them", w->node,
-                        e->seq);
-            else
-                av_find(v, "deleted", w->node, 1, e->seq - 1, "the events of %s before %" PRIu64 " are missing", w->node, e->seq);
-        }
+        bool linked = memcmp(e->prev, p != NULL ? p->hash : zero, 32) == 0 ||
+                      (!auth && av_bridge(w, p != NULL ? p->seq : 0, p != NULL ? p->hash : zero, e));
+        if (!linked && p != NULL) broken(v, w, p, e);
+        if (!linked && p == NULL && !auth)
+            av_find(v, "deleted", w->node, 1, e->seq - 1, "the events of %s before %" PRIu64 " are missing", w->node, e->seq);
         p = e;
     }
 }
@@ -251,7 +249,7 @@ static void compare(struct av *redis, struct av *journal) {
             if (e != NULL && memcmp(e->hash, j->list[i].hash, 32) != 0)
                 av_find(redis, "changed", j->node, e->seq, 0, "event %" PRIu64 " of %s in %s is not what the journal has", e->seq, j->node,
                         redis->streams[e->stream]);
-            if (e != NULL || j->list[i].auth || j->list[i].seq > r->upto) continue;
+            if (e != NULL || j->list[i].auth || j->list[i].seq > r->upto || av_removed(r, j->list[i].seq)) continue;
             if (gone++ == 0) first = j->list[i].seq;
             last = j->list[i].seq;
         }
@@ -313,6 +311,7 @@ static bool look(struct av *v, const struct audit_source *s) {
     }
     ok = ok && audit_each(s, "-", take, damaged, v);
     for (struct av_writer *w = v->writers; ok && w != NULL; w = w->next) {
+        av_runs_sort(w);
         check_writer(v, w);
         check_counter(v, w);
         av_anchors_check(v, w);
@@ -324,6 +323,7 @@ static void clean(struct av *v) {
     for (struct av_writer *w = v->writers, *next; w != NULL; w = next) {
         next = w->next;
         av_anchors_free(w);
+        free(w->runs);
         free(w->list);
         free(w->node);
         free(w);
@@ -332,6 +332,7 @@ static void clean(struct av *v) {
     free(v->streams);
     json_decref(v->findings);
     json_decref(v->notes);
+    json_decref(v->removed);
 }
 
 static bool prepare(struct av *v, const struct audit_source *s, const struct audit_options *o) {
@@ -341,7 +342,8 @@ static bool prepare(struct av *v, const struct audit_source *s, const struct aud
                      .source_is_journal = s->journal != NULL,
                      .prefix = s->journal != NULL ? "gatehouse:" : s->prefix,
                      .findings = json_array(),
-                     .notes = json_array()};
+                     .notes = json_array(),
+                     .removed = json_array()};
     snprintf(v->auth_key, sizeof v->auth_key, "%sauth", v->prefix);
     bool ok = true;
     for (size_t i = 0; ok && i < o->nkeys; i++) ok = av_key(v, o->keys[i]);
@@ -396,16 +398,38 @@ static void print_writers(const json_t *list) {
     }
 }
 
+static void print_removed(const json_t *list) {
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *r = json_array_get(list, i);
+        const char *why = json_string_value(json_object_get(r, "reason")), *source = json_string_value(json_object_get(r, "source"));
+        long long events = (long long)json_integer_value(json_object_get(r, "events")),
+                  first = (long long)json_integer_value(json_object_get(r, "first")),
+                  last = (long long)json_integer_value(json_object_get(r, "last"));
+        char line[400], count[100] = "files of the journal";
+        if (strcmp(source, "redis") == 0)
+            snprintf(count, sizeof count, "%lld events of %lld streams", events,
+                     (long long)json_integer_value(json_object_get(r, "streams")));
+        snprintf(line, sizeof line, "%s, %s: %s, between %lld and %lld, by retention (%s) on %s, signed",
+                 json_string_value(json_object_get(r, "node")), source, count, first, last, why,
+                 json_string_value(json_object_get(r, "time")));
+        print_words("removed", line);
+    }
+}
+
 static void print_report(const json_t *report, uint64_t nfindings) {
     const json_t *notes = json_object_get(report, "notes"), *found = json_object_get(report, "findings");
     print_writers(json_object_get(report, "writers"));
+    print_removed(json_object_get(report, "removed"));
     for (size_t i = 0; i < json_array_size(notes); i++) print_words("note", json_string_value(json_array_get(notes, i)));
     for (size_t i = 0; i < json_array_size(found); i++)
         print_words(json_string_value(json_object_get(json_array_get(found, i), "kind")),
                     json_string_value(json_object_get(json_array_get(found, i), "text")));
     if (nfindings > json_array_size(json_object_get(report, "findings")))
         printf("... and %" PRIu64 " more\n", nfindings - json_array_size(json_object_get(report, "findings")));
-    puts(nfindings == 0 ? "The record is whole." : "The record was touched.");
+    bool less = json_array_size(json_object_get(report, "removed")) > 0;
+    puts(nfindings > 0 ? "The record was touched."
+         : less        ? "The record is whole, but for what was removed by retention, signed."
+                       : "The record is whole.");
 }
 
 static void add_report(json_t *report, const struct av *v) {
@@ -413,6 +437,7 @@ static void add_report(json_t *report, const struct av *v) {
     json_array_extend(json_object_get(report, "writers"), writers);
     json_array_extend(json_object_get(report, "notes"), v->notes);
     json_array_extend(json_object_get(report, "findings"), v->findings);
+    json_array_extend(json_object_get(report, "removed"), v->removed);
     json_decref(writers);
 }
 
@@ -430,7 +455,8 @@ int ctl_audit_verify(const struct audit_options *o) {
         ok = prepare(&b, &journal, o) && look(&b, &journal);
         if (ok) compare(&a, &b);
     }
-    json_t *report = json_pack("{s:b, s:[], s:[], s:[]}", "whole", a.nfindings + b.nfindings == 0, "writers", "notes", "findings");
+    json_t *report =
+        json_pack("{s:b, s:[], s:[], s:[], s:[]}", "whole", a.nfindings + b.nfindings == 0, "writers", "notes", "removed", "findings");
     if (ok) add_report(report, &a);
     if (ok && two) add_report(report, &b);
     if (ok && o->json)

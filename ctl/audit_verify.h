@@ -3,7 +3,7 @@
 #define GH_CTL_AUDIT_VERIFY_H
 
 #include "ctl/audit.h"
-#include "spoa/ledger_chain.h"
+#include "spoa/ledger_retained.h"
 
 #define AV_FINDINGS 1000u /* that are kept; all are counted */
 #define AV_KEYS     16u
@@ -23,12 +23,20 @@ struct av_anchor {
     bool trusted; /* the signature is good, and of a key that counts */
 };
 
+struct av_run { /* of events that retention removed */
+    uint64_t first, last;
+    uint8_t prev[32], hash[32];
+    bool used; /* the chain goes through it */
+};
+
 struct av_writer { /* one journal of one node */
     struct av_writer *next;
     char *node;
     struct av_seen *list; /* sorted by number once all is read */
     size_t n, room;
     struct av_anchor *anchors;
+    struct av_run *runs; /* sorted by their first number once all is read */
+    size_t nruns, runs_room;
     uint64_t upto;        /* events beyond were not looked at */
     uint64_t counter;     /* gatehouse:shipped:NODE; 0: it is not there */
     uint32_t last_stream; /* while reading: 1 + the stream of the last event, and its number */
@@ -48,7 +56,7 @@ struct av {
     size_t nkeys;
     bool have_file;
     bool any_key; /* none was named: those of the anchors count */
-    json_t *findings, *notes;
+    json_t *findings, *notes, *removed;
     uint64_t nfindings;
 };
 
@@ -59,7 +67,23 @@ struct av_writer *av_writer(struct av *v, const char *node);
 /* The event of this number; NULL: it is not there. */
 const struct av_seen *av_event(const struct av_writer *w, uint64_t seq);
 
+/* A hash in hex digits. */
+bool av_hex(const char *s, size_t len, uint8_t out[32]);
+
+/* --- what retention removed --- */
+
+/* An event of that type, in the event of number seq of node. */
+void av_retention(struct av *v, const struct audit_event *e, uint64_t seq, const char *node);
+void av_runs_sort(struct av_writer *w);
+/* True when the chain leads from the event of number at with this hash (0 and zeros: from its beginning) to the event to, through what was removed. */
+bool av_bridge(struct av_writer *w, uint64_t at, const uint8_t hash[32], const struct av_seen *to);
+/* True when the event of this number is one of those that were removed between events that are there. */
+bool av_removed(const struct av_writer *w, uint64_t seq);
+
 /* --- anchors --- */
+
+/* Whether a signed text counts; else it is reported as what. seq 0: it is from the file. */
+bool av_trust(struct av *v, const char *what, const char *text, const char *signature, const char *key, uint64_t seq, const char *node);
 
 /* Adds the public key in a PEM file to those that count. False after a message on stderr. */
 bool av_key(struct av *v, const char *path);

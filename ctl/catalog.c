@@ -1,11 +1,13 @@
 #include "ctl/catalog.h"
 
 #include "policy/policy.h"
+#include "spoa/catalog_read.h"
 #include "spoa/dbclient.h"
 #include "spoa/log.h"
 
 #include <getopt.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,56 +27,48 @@ static int usage(FILE *to) {
 
 struct reading {
     struct event_base *base;
-    size_t at; /* in pol_catalog_sql */
-    struct buf text;
+    struct catalog_read read;
     struct dbclient_end end;
 };
 
-static const char *next_statement(void *arg) {
-    struct reading *r = arg;
-    return pol_catalog_sql[r->at] == NULL ? NULL : pol_catalog_sql[r->at++];
-}
-
-static bool take_row(void *arg, const char *text, size_t len) {
-    struct reading *r = arg;
-    buf_put(&r->text, text, len);
-    buf_u8(&r->text, '\n');
-    return !r->text.failed;
-}
-
 static void on_done(void *arg, const struct dbclient_end *end) {
-    struct reading *r = arg;
+    struct reading *r = (struct reading *)(void *)((char *)arg - offsetof(struct reading, read));
     r->end = *end;
     event_base_loopbreak(r->base);
 }
 
 struct pol_catalog *ctl_catalog_read(const struct conf *conf, const struct conf_database *db, char **text, size_t *len, char *why,
                                      size_t size, const char **todo) {
-    struct reading r = {.base = event_base_new(), .text = BUF_INIT(POL_CAT_BYTES), .end = {.why = "out of memory", .todo = "free some"}};
+    struct reading r = {.base = event_base_new(), .end = {.why = "out of memory", .todo = "free some"}};
     const struct dbclient_conf client = {.base = r.base,
                                          .conf = conf,
                                          .db = db,
                                          .timeout_ms = TIMEOUT_MS,
-                                         .next = next_statement,
-                                         .row = take_row,
+                                         .next = catalog_read_next,
+                                         .row = catalog_read_row,
                                          .done = on_done,
-                                         .arg = &r};
+                                         .arg = &r.read};
     struct pol_catalog *c = NULL;
     *text = NULL;
     *len = 0;
+    catalog_read_begin(&r.read, db, "");
     if (r.base != NULL && dbclient_start(&client) != NULL) event_base_dispatch(r.base);
     if (r.base != NULL) event_base_free(r.base);
     snprintf(why, size, "%s%s%s", r.end.sqlstate, r.end.sqlstate[0] != '\0' ? " " : "", r.end.why);
     *todo = r.end.todo;
-    if (r.end.ok) {
+    const struct buf *said = &r.read.text;
+    if (r.end.ok && catalog_read_torn(&r.read)) {
+        snprintf(why, size, "the schema was changed while it was read");
+        *todo = "try again";
+    } else if (r.end.ok) {
         *todo = "tell the developers of Gatehouse: the database's answer is not what its version should give";
-        c = pol_catalog_parse((const char *)buf_at(&r.text), buf_used(&r.text), why, size);
+        c = pol_catalog_parse((const char *)buf_at(said), buf_used(said), why, size);
     }
-    if (c != NULL && (*text = malloc(buf_used(&r.text))) != NULL) {
-        *len = buf_used(&r.text);
-        memcpy(*text, buf_at(&r.text), *len);
+    if (c != NULL && (*text = malloc(buf_used(said))) != NULL) {
+        *len = buf_used(said);
+        memcpy(*text, buf_at(said), *len);
     }
-    buf_free(&r.text);
+    catalog_read_free(&r.read);
     return c;
 }
 
@@ -101,11 +95,6 @@ int ctl_catalog(int argc, char **argv) {
         else
             snprintf(why, sizeof why, "%s offers no database \"%s\"", config, database);
         fprintf(stderr, "gatehousectl catalog: %s\n", why);
-        conf_free(conf);
-        return 2;
-    }
-    if (db->engine == CONF_MYSQL) {
-        fprintf(stderr, "gatehousectl catalog: %s is MySQL's: its catalog is not read yet\n", database);
         conf_free(conf);
         return 2;
     }

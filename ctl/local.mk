@@ -9,6 +9,7 @@ gatehousectl_SOURCES = \
 	ctl/audit_anchors.c \
 	ctl/audit_filter.c \
 	ctl/audit_filter.h \
+	ctl/audit_retention.c \
 	ctl/audit_show.c \
 	ctl/audit_source.c \
 	ctl/audit_verify.c \

@@ -2,6 +2,7 @@ EXTRA_DIST += \
 	examples/gatehouse.service \
 	examples/gatehouse@.service \
 	examples/grafana/gatehouse.json \
+	examples/lib/free_ports.py \
 	examples/lib/provider.py \
 	examples/lib/stack.sh \
 	examples/lib/tour.sh \

@@ -117,7 +117,7 @@ void buf_free(struct buf *b) {
 
 void buf_reset(struct buf *b) {
     b->off = b->len = 0;
-    b->failed = false;
+    b->failed = b->no_memory = false;
 }
 
 void buf_drain(struct buf *b, size_t n) {
@@ -150,7 +150,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n) {
     }
     uint8_t *data = realloc(b->data, cap);
     if (data == NULL) {
-        b->failed = true;
+        b->failed = b->no_memory = true;
         return NULL;
     }
     b->data = data;

@@ -70,7 +70,8 @@ struct buf {
     uint8_t *data; /* owned */
     size_t off, len, cap;
     size_t max;  /* ceiling for live bytes; an append that would pass it fails */
-    bool failed; /* sticky: an append failed (ceiling or memory) */
+    bool failed;    /* sticky: an append failed (ceiling or memory) */
+    bool no_memory; /* and it was for want of memory */
 };
 #define BUF_INIT(ceiling) ((struct buf){.max = (ceiling)})
 

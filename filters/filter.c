@@ -32,6 +32,7 @@ void flt_release(struct flt *f) {
 }
 
 void flt_post(struct flt *f, const struct flt_event *ev) {
+    if (f->lost) return; /* what comes behind one that is missing would be taken for it */
     if (f->ev_tail == f->ev_cap) {
         if (f->ev_head > 0) {
             memmove(f->events, f->events + f->ev_head, (f->ev_tail - f->ev_head) * sizeof *ev);
@@ -41,10 +42,7 @@ void flt_post(struct flt *f, const struct flt_event *ev) {
             size_t cap = f->ev_cap == 0 ? 8 : f->ev_cap * 2;
             struct flt_event *events = realloc(f->events, cap * sizeof *ev);
             if (events == NULL) {
-                if (f->ev_cap > 0) { /* the newest place tells of the end instead */
-                    f->events[f->ev_tail - 1] = (struct flt_event){.kind = FLT_EV_CLOSE, .close = {GH_LIMIT, "out of memory"}};
-                }
-                f->closed = true;
+                f->lost = f->closed = true;
                 return;
             }
             f->events = events;
@@ -62,6 +60,11 @@ void flt_post_close(struct flt *f, enum gh_rc rc, const char *reason) {
 
 bool flt_next(struct flt *f, struct flt_event *ev) {
     if (!flt_events_waiting(f)) return false;
+    if (f->ev_head == f->ev_tail) {
+        f->lost = false;
+        *ev = (struct flt_event){.kind = FLT_EV_CLOSE, .close = {GH_LIMIT, "out of memory"}};
+        return true;
+    }
     *ev = f->events[f->ev_head++];
     if (f->ev_head == f->ev_tail) f->ev_head = f->ev_tail = 0;
     return true;
@@ -73,39 +76,47 @@ struct buf *flt_out(struct flt *f, enum flt_side side) {
 void flt_free(struct flt *f) {
     if (f != NULL) f->ops->free(f);
 }
+
+/* Behind every call into a protocol: what could not be appended whole is the last that a peer gets. */
+static void check_outputs(struct flt *f) {
+    if (f->closed || (!f->out[FLT_CLIENT].failed && !f->out[FLT_SERVER].failed)) return;
+    f->ops->terminate(f, "53200", "out of memory", NULL);
+    struct flt_event *last = f->ev_tail > f->ev_head ? &f->events[f->ev_tail - 1] : NULL;
+    if (last != NULL && last->kind == FLT_EV_CLOSE) last->close.rc = GH_LIMIT, last->close.reason = "out of memory";
+}
+/* A closed session takes no call any more. */
+#define CALL(f, call)                                                                                                                      \
+    do {                                                                                                                                   \
+        if ((f)->closed) break;                                                                                                            \
+        (f)->ops->call;                                                                                                                    \
+        check_outputs(f);                                                                                                                  \
+    } while (0)
+
 size_t flt_feed(struct flt *f, enum flt_side side, const void *data, size_t len) {
-    /* A closed session swallows what still comes: the owner need not care. */
-    return f->closed ? len : f->ops->feed(f, side, data, len);
+    size_t took = f->closed ? len : f->ops->feed(f, side, data, len);
+    check_outputs(f);
+    return f->closed ? len : took; /* a closed session swallows what still comes: the owner need not care */
 }
-void flt_eof(struct flt *f, enum flt_side side) {
-    if (!f->closed) f->ops->eof(f, side);
-}
-void flt_login_ask(struct flt *f, enum flt_ask ask, const char *where) {
-    if (!f->closed) f->ops->login_ask(f, ask, where);
-}
-void flt_login_accept(struct flt *f, const struct flt_login_ok *ok) {
-    if (!f->closed) f->ops->login_accept(f, ok);
-}
+void flt_eof(struct flt *f, enum flt_side side) { CALL(f, eof(f, side)); }
+void flt_login_ask(struct flt *f, enum flt_ask ask, const char *where) { CALL(f, login_ask(f, ask, where)); }
+void flt_login_accept(struct flt *f, const struct flt_login_ok *ok) { CALL(f, login_accept(f, ok)); }
 void flt_login_refuse(struct flt *f, const char *sqlstate, const char *message, const char *detail, const char *hint) {
-    if (!f->closed) f->ops->login_refuse(f, sqlstate, message, detail, hint);
+    CALL(f, login_refuse(f, sqlstate, message, detail, hint));
 }
-void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) { f->ops->answer(f, id, answer); }
-void flt_upstream_open(struct flt *f, const struct flt_upstream *up) {
-    if (!f->closed) f->ops->upstream_open(f, up);
+void flt_answer(struct flt *f, uint64_t id, const struct flt_answer *answer) { /* closed or not: what it brings has to be given back */
+    f->ops->answer(f, id, answer);
+    check_outputs(f);
 }
-void flt_upstream_secured(struct flt *f, const struct flt_secured *s) {
-    if (!f->closed) f->ops->upstream_secured(f, s);
-}
+void flt_upstream_open(struct flt *f, const struct flt_upstream *up) { CALL(f, upstream_open(f, up)); }
+void flt_upstream_secured(struct flt *f, const struct flt_secured *s) { CALL(f, upstream_secured(f, s)); }
 void flt_upstream_failed(struct flt *f, const char *sqlstate, const char *message, const char *hint, bool fatal) {
-    if (!f->closed) f->ops->upstream_failed(f, sqlstate, message, hint, fatal);
+    CALL(f, upstream_failed(f, sqlstate, message, hint, fatal));
 }
 void flt_terminate(struct flt *f, const char *sqlstate, const char *message, const char *hint) {
-    if (!f->closed) f->ops->terminate(f, sqlstate, message, hint);
+    CALL(f, terminate(f, sqlstate, message, hint));
 }
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) { return !f->closed && f->ops->server_key(f, pid, secret); }
-void flt_over(struct flt *f) {
-    if (!f->closed) f->ops->over(f);
-}
+void flt_over(struct flt *f) { CALL(f, over(f)); }
 bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
 bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
 bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }

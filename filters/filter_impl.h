@@ -30,14 +30,16 @@ struct flt {
     struct flt_event *events; /* [ev_head, ev_tail): a FIFO */
     size_t ev_head, ev_tail, ev_cap;
     bool closed; /* FLT_EV_CLOSE was posted: nothing is read or written any more */
+    bool lost;   /* there was no memory for an event: FLT_EV_CLOSE stands behind those in the queue */
 };
 
 void flt_init(struct flt *f, const struct flt_ops *ops, const struct flt_conf *conf);
 void flt_release(struct flt *f); /* what flt_init() and flt_post() allocated */
-/* Queues an event. Without memory the session is closed: an event that tells of a statement's end must not be lost silently. */
+/* Queues an event. Without memory the session is closed: an event that tells of a statement's end must not be lost silently. An output that could not
+ * be appended to closes it as well, when the owner's call returns (filter.c): nothing follows what is missing. */
 void flt_post(struct flt *f, const struct flt_event *ev);
 /* Posts FLT_EV_CLOSE once. reason is static. */
 void flt_post_close(struct flt *f, enum gh_rc rc, const char *reason);
-static inline bool flt_events_waiting(const struct flt *f) { return f->ev_head < f->ev_tail; }
+static inline bool flt_events_waiting(const struct flt *f) { return f->ev_head < f->ev_tail || f->lost; }
 
 #endif

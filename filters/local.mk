@@ -17,6 +17,8 @@ libghfilters_a_SOURCES = \
 	filters/my_stmt.c \
 	filters/my_stmt.h \
 	filters/my_upstream.c \
+	filters/my_veil.c \
+	filters/my_veil.h \
 	filters/my_wire.c \
 	filters/my_wire.h \
 	filters/pg_auth.c \

@@ -1,11 +1,10 @@
 /* The server's answer to the command at hand ("Text Resultset", "Binary Protocol Resultset", "COM_STMT_PREPARE Response"). */
 #include "filters/my_impl.h"
+#include "filters/my_veil.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-#define VEILED "The database reported an error. Its text is withheld, because there is data in it that you may not see."
 
 static bool has_eof(const struct my_filter *f) { return (f->caps & MY_CAP_DEPRECATE_EOF) == 0; }
 
@@ -113,7 +112,10 @@ static bool take_ok(struct my_filter *f, struct cur body, struct my_ok *ok) {
 
 static void say_ok(struct my_filter *f, uint8_t head, const struct my_ok *ok) {
     struct buf b = BUF_INIT(f->base.conf.limits.reply + 64);
-    my_write_ok(&b, head, ok, (f->caps & MY_CAP_SESSION_TRACK) != 0);
+    struct my_ok said = *ok;
+    char info[MY_VEIL_INFO];
+    if (f->veil) my_veil_ok(&said, info);
+    my_write_ok(&b, head, &said, (f->caps & MY_CAP_SESSION_TRACK) != 0);
     my_say(f, &b);
     buf_free(&b);
 }
@@ -121,6 +123,21 @@ static void say_ok(struct my_filter *f, uint8_t head, const struct my_ok *ok) {
 static void pass_body(struct my_filter *f, struct cur body) {
     my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, body.p, cur_left(&body));
 }
+
+/* The same, with a count of warnings in it. */
+static void pass_counted(struct my_filter *f, struct cur body, size_t warnings) {
+    uint8_t copy[16];
+    size_t len = cur_left(&body);
+    if (!f->veil || len > sizeof copy || len < warnings + 2) {
+        pass_body(f, body);
+        return;
+    }
+    memcpy(copy, body.p, len);
+    copy[warnings] = copy[warnings + 1] = 0;
+    my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, copy, len);
+}
+
+static void pass_eof(struct my_filter *f, struct cur body) { pass_counted(f, body, 1); }
 
 /* --- the end --- */
 
@@ -157,11 +174,12 @@ static void on_error(struct my_filter *f, struct cur body) {
         broken(f, "an error of the server cannot be read");
         return;
     }
+    const char *instead = f->veil ? my_veil_error(e.code, f->rewritten == NULL && f->kind != FLT_STMT_EXECUTE) : NULL;
     if (f->over || f->file_denied) {
         /* what ended it is told below */
-    } else if (f->veil) {
+    } else if (instead != NULL) {
         struct buf b = BUF_INIT(512);
-        my_put_err(&b, e.code, e.sqlstate, VEILED);
+        my_put_err(&b, e.code, e.sqlstate, instead);
         my_say(f, &b);
         buf_free(&b);
     } else
@@ -199,12 +217,14 @@ static void on_result(struct my_filter *f, struct cur body) {
     } else if (first == 0) {
         if (!take_ok(f, body, &ok)) return;
         f->rows += ok.rows;
+        if (f->late && !f->has_rows) f->over = false; /* it is done, and nobody is told anything else */
         if (!f->over && !f->file_denied) say_ok(f, 0, &ok);
         ended(f);
     } else if (!my_lenenc(&body, &n) || n == 0 || n > 65535 || cur_left(&body) != 0) {
         broken(f, "a result of the server cannot be read");
     } else {
         if (!f->over) my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, body.start, (size_t)(body.end - body.start));
+        f->has_rows = true;
         f->due = MY_DUE_COLUMNS;
         f->due_left = n;
     }
@@ -227,7 +247,7 @@ static void on_rows_end(struct my_filter *f, struct cur body) {
             broken(f, "the end of a result cannot be read");
             return;
         }
-        if (!f->over) pass_body(f, body);
+        if (!f->over) pass_eof(f, body);
     } else {
         if (!take_ok(f, body, &ok)) return;
         if (!f->over) say_ok(f, 0xfe, &ok);
@@ -245,7 +265,7 @@ static void prepare_done(struct my_filter *f) {
         return;
     }
     my_stmt_free(one, f->base.conf.ctx_free);
-    my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+    my_no_memory(f);
 }
 
 static void after_params(struct my_filter *f) {
@@ -274,7 +294,7 @@ static void on_prepared(struct my_filter *f, struct cur body) {
                  "too many prepared statements");
         return;
     }
-    pass_body(f, body);
+    pass_counted(f, body, 10);
     f->preparing->id = id;
     f->preparing->nparams = params;
     f->prep_cols = columns;
@@ -283,6 +303,25 @@ static void on_prepared(struct my_filter *f, struct cur body) {
         f->due = MY_DUE_PARAMS;
     else
         after_params(f);
+}
+
+/* --- columns --- */
+
+/* Of a text with what the policy has put into it. */
+static bool was_rewritten(const struct my_filter *f) {
+    return f->veil && (f->rewritten != NULL || (f->kind == FLT_STMT_EXECUTE && f->stmt != NULL && f->stmt->rewritten));
+}
+
+static void on_column(struct my_filter *f, struct cur body) {
+    struct buf b = BUF_INIT(f->base.conf.limits.reply + 64);
+    if (!my_veil_column(body, &b))
+        broken(f, "a column's definition cannot be read");
+    else {
+        if (!f->over) my_say(f, &b);
+        f->due_left--;
+        my_answer_passed(f);
+    }
+    buf_free(&b);
 }
 
 /* --- one packet --- */
@@ -298,7 +337,7 @@ static void on_simple(struct my_filter *f, struct cur body) {
             broken(f, "an answer of the server cannot be read");
             return;
         }
-        pass_body(f, body);
+        pass_eof(f, body);
     } else {
         if (!take_ok(f, body, &ok)) return;
         if (buf_at(&f->msg)[0] == MY_COM_RESET_CONNECTION) {
@@ -318,6 +357,8 @@ void my_answer_packet(struct my_filter *f, struct cur body) {
     }
     switch (f->due) {
     case MY_DUE_RESULT: on_result(f, body); break;
+    case MY_DUE_COLUMNS:
+    case MY_DUE_PREP_COLS: on_column(f, body); break;
     case MY_DUE_ROWS: on_rows_end(f, body); break;
     case MY_DUE_PREPARED: on_prepared(f, body); break;
     case MY_DUE_FIELDS:
@@ -337,7 +378,7 @@ void my_answer_packet(struct my_filter *f, struct cur body) {
             broken(f, "the end of a list of columns is missing");
             return;
         }
-        if (!f->over) pass_body(f, body);
+        if (!f->over) pass_eof(f, body);
         if (f->due == MY_DUE_COLUMNS_EOF)
             f->due = MY_DUE_ROWS;
         else if (f->due == MY_DUE_PARAMS_EOF)
@@ -375,7 +416,7 @@ enum my_take my_answer_look(struct my_filter *f, uint8_t first, uint32_t len, bo
     case MY_DUE_COLUMNS:
     case MY_DUE_PARAMS:
     case MY_DUE_PREP_COLS:
-        if (first == 0xff) break; /* held, and found to be none */
+        if (first == 0xff || (f->due != MY_DUE_PARAMS && was_rewritten(f))) break; /* 0xff is found to be none */
         f->due_left--;
         return f->over ? MY_DROP : MY_PASS;
     case MY_DUE_ROWS:

@@ -22,7 +22,7 @@ static void send_text(struct my_filter *f, uint8_t command, const char *text, si
     buf_u8(&b, command);
     buf_put(&b, text, len);
     if (b.failed)
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        my_no_memory(f);
     else
         my_send(f, buf_at(&b), buf_used(&b));
     if (f->answer.secret && b.data != NULL) gh_wipe(b.data, b.cap);
@@ -107,7 +107,7 @@ static void ask_text(struct my_filter *f, enum flt_stmt_kind kind) {
     size_t len = buf_used(&f->msg) - 1;
     buf_u8(&f->msg, 0);
     if (f->msg.failed)
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        my_no_memory(f);
     else
         ask(f, kind, (const char *)buf_at(&f->msg) + 1, len);
 }
@@ -127,7 +127,9 @@ static void ask_as(struct my_filter *f, const char *before, const uint8_t *name,
     }
     size_t said = buf_used(&f->said);
     buf_u8(&f->said, 0);
-    if (f->said.failed || (name != NULL && (len == 0 || !gh_utf8_valid(name, len))))
+    if (f->said.no_memory)
+        my_no_memory(f);
+    else if (f->said.failed || (name != NULL && (len == 0 || !gh_utf8_valid(name, len))))
         refuse(f, "22021", "the name in this command cannot be read", "Send the statement that does the same instead.");
     else
         ask(f, FLT_STMT_QUERY, (const char *)buf_at(&f->said), said);
@@ -167,8 +169,10 @@ static void on_execute(struct my_filter *f) {
     f->stmt = one;
     f->params = calloc((size_t)one->nparams + 1, sizeof *f->params);
     enum gh_rc rc = f->params == NULL ? GH_LIMIT : my_stmts_params(&f->stmts, one, c, f->params, f->base.conf.limits.params, &err);
-    if (rc != GH_OK)
-        refuse(f, rc == GH_LIMIT ? "53200" : "0A000", f->params == NULL ? "out of memory" : err.reason, NULL);
+    if (rc == GH_LIMIT)
+        my_no_memory(f);
+    else if (rc != GH_OK)
+        refuse(f, "0A000", err.reason, NULL);
     else
         ask(f, FLT_STMT_EXECUTE, one->text, one->len);
 }
@@ -191,7 +195,7 @@ static void send_execute(struct my_filter *f) {
         buf_put(&b, msg + at, len - at);
     }
     if (b.failed) {
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        my_no_memory(f);
     } else {
         my_send(f, buf_at(&b), buf_used(&b));
         my_stmts_forget_long(&f->stmts, f->stmt);
@@ -206,7 +210,7 @@ static void send_prepare(struct my_filter *f, const char *text, size_t len) {
     if (one != NULL) one->text = malloc(len + 1);
     if (one == NULL || one->text == NULL) {
         free(one);
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        my_no_memory(f);
         return;
     }
     /* What later executions are asked about, and recorded as, is what the client sent, but for a secret. */
@@ -216,7 +220,7 @@ static void send_prepare(struct my_filter *f, const char *text, size_t len) {
         char *other = realloc(one->text, told_len + 1);
         if (other == NULL) {
             my_stmt_free(one, NULL);
-            my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+            my_no_memory(f);
             return;
         }
         one->text = other;
@@ -224,6 +228,7 @@ static void send_prepare(struct my_filter *f, const char *text, size_t len) {
     memcpy(one->text, told, told_len);
     one->text[told_len] = '\0';
     one->len = told_len;
+    one->rewritten = f->rewritten != NULL;
     one->ctx = f->answer.ctx;
     f->answer.ctx = NULL;
     f->preparing = one;
@@ -239,10 +244,12 @@ static void on_long_data(struct my_filter *f) {
     struct my_stmt *one = named_stmt(f);
     /* No answer is due, whatever it says; the server would complain at the execution, and so do we. */
     if (one != NULL && cur_le32(&c, &id) && cur_le16(&c, &n)) {
-        if (f->discard || over_budget(f) || !my_stmts_add_long(&f->stmts, one, n, c.p, cur_left(&c), f->base.conf.limits.params))
+        bool memory = true;
+        if (f->discard || over_budget(f) || !my_stmts_add_long(&f->stmts, one, n, c, f->base.conf.limits.params, &memory))
             one->broken = true;
         else if (!one->broken)
             my_send(f, buf_at(&f->msg), buf_used(&f->msg));
+        if (!memory) my_no_memory(f);
     }
     my_done(f);
 }
@@ -421,7 +428,7 @@ void my_client_answer(struct flt *base, uint64_t id, const struct flt_answer *a)
     uint8_t command = buf_at(&f->msg)[0];
     if (f->kind != FLT_STMT_PREPARE) f->run_id = id;
     if (!keep_answer(f, a)) {
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        my_no_memory(f);
         return;
     }
     f->file_ok = a->copy_in;
@@ -483,7 +490,7 @@ static void take(struct my_filter *f, const uint8_t *p, size_t n) {
         return;
     }
     buf_put(&f->msg, p, n);
-    if (f->msg.failed) my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+    if (f->msg.failed) my_no_memory(f);
 }
 
 static void header_done(struct my_filter *f) {

@@ -47,6 +47,8 @@ void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const ch
     my_over(f, rc, reason);
 }
 
+void my_no_memory(struct my_filter *f) { my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory"); }
+
 void my_violation(struct my_filter *f, const char *reason) {
     my_fatal(f, GH_MALFORMED, "08P01", reason, "The session ends: what follows could not be read reliably.", reason);
 }
@@ -74,6 +76,7 @@ static void drop_answer(struct my_filter *f) {
     if (f->rewritten != NULL && f->answer.secret) gh_wipe(f->rewritten, f->answer.rewritten_len);
     free(f->rewritten);
     f->rewritten = NULL;
+    if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx); /* no statement has taken it */
     f->answer = (struct flt_answer){0};
     if (f->preparing != NULL) my_stmt_free(f->preparing, f->base.conf.ctx_free);
     f->preparing = NULL;
@@ -90,7 +93,7 @@ void my_done(struct my_filter *f) {
     free(f->params);
     f->params = NULL;
     f->stmt = NULL;
-    f->discard = f->file_ok = f->file_denied = f->over = f->over_told = false;
+    f->discard = f->file_ok = f->file_denied = f->over = f->over_told = f->late = f->has_rows = false;
     f->due = MY_DUE_NOTHING;
     f->run_id = 0;
     f->rows = f->bytes = f->passed = 0;
@@ -134,7 +137,7 @@ static void over(struct flt *base) {
 static bool overrun(struct flt *base) {
     struct my_filter *f = my_of(base);
     if (f->step != MY_STEP_RUNNING || f->run_id == 0 || !f->answer.limited || f->over) return false;
-    f->over = f->over_told = f->over_hold = true;
+    f->over = f->over_told = f->over_hold = f->late = true;
     flt_post(base, &(struct flt_event){.kind = FLT_EV_OVER, .over = {f->run_id}});
     return true;
 }

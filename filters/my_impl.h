@@ -113,6 +113,7 @@ struct my_filter {
     struct flt_answer answer;        /* the owner's; rewritten and ctx are copied or taken */
     char *rewritten;                 /* owned */
     bool over, over_told, over_hold; /* over its limit: dropped; FLT_EV_OVER was posted; flt_over() is due */
+    bool late, has_rows;             /* over its limit of time; a result with columns has begun */
     bool veil;
     bool file_ok, file_denied; /* LOAD DATA LOCAL: allowed; the server asked all the same */
     struct my_stmt *preparing; /* owned until the server has answered */
@@ -152,6 +153,7 @@ static inline struct my_filter *my_of(struct flt *f) { return (struct my_filter 
 void my_over(struct my_filter *f, enum gh_rc rc, const char *reason);
 /* Ends the session with an error to the client, where that can still read one. */
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);
+void my_no_memory(struct my_filter *f); /* the session's end */
 void my_violation(struct my_filter *f, const char *reason);
 /* One packet to the client. */
 void my_say(struct my_filter *f, const struct buf *payload);

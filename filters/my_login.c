@@ -50,7 +50,6 @@ static void keep_token(struct my_filter *f, const uint8_t *data, size_t len) {
     if (f->too_long || len == 0) return;
     buf_put(&f->token, data, len);
     buf_u8(&f->token, 0);
-    if (f->token.failed) f->too_long = true;
 }
 
 /* program_name among the connection's attributes, for the record; others are dropped. */
@@ -105,10 +104,15 @@ static void on_response(struct my_filter *f) {
         refuse(f, "08P01", "the login packet cannot be read", "Connect with a client of MySQL 4.1 or later, inside TLS.");
         return;
     }
-    f->charset = charset_of(r.collation) == NULL ? NULL : strdup(charset_of(r.collation));
-    if (f->charset == NULL) {
+    const char *charset = charset_of(r.collation);
+    if (charset == NULL) {
         refuse(f, "22023", "the character set that the client asks for is not supported",
                "Connect with utf8mb4 (--default-character-set=utf8mb4).");
+        return;
+    }
+    f->charset = strdup(charset);
+    if (f->charset == NULL) {
+        my_no_memory(f);
         return;
     }
     f->ascii = f->ascii_first = strcmp(f->charset, "utf8mb4") != 0;
@@ -128,8 +132,8 @@ static void on_response(struct my_filter *f) {
         return;
     }
     if (f->clear) keep_token(f, r.auth, r.auth_len);
-    if (f->hello.failed) {
-        refuse(f, "53200", "out of memory", NULL);
+    if (f->hello.failed || f->token.failed) {
+        my_no_memory(f);
         return;
     }
     f->user = (const char *)buf_at(&f->hello);
@@ -185,7 +189,10 @@ void my_login_packet(struct my_filter *f) {
             f->too_long = true;
         else
             keep_token(f, at, len);
-        post(f, FLT_EV_LOGIN);
+        if (f->token.failed)
+            my_no_memory(f);
+        else
+            post(f, FLT_EV_LOGIN);
     }
     if (f->msg.data != NULL) gh_wipe(f->msg.data, f->msg.cap);
     buf_reset(&f->msg);

@@ -110,7 +110,6 @@ size_t my_server_feed(struct my_filter *f, const uint8_t *data, size_t len) {
         }
         if (!f->base.closed && f->from.left == 0) end(f);
     }
-    if (!f->base.closed && f->base.out[FLT_CLIENT].failed) flt_post_close(&f->base, GH_LIMIT, "out of memory");
     if (f->up == MY_UP_TLS && left > 0) { /* what came in plain text behind the greeting is nobody's we know */
         my_upstream_lost(f, "", "the server sent more than its greeting before TLS");
         return len;

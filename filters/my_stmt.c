@@ -86,7 +86,6 @@ static struct my_long *find_long(const struct my_stmt *one, size_t n) {
 }
 
 static struct my_long *new_long(struct my_stmts *s, struct my_stmt *one, uint16_t n, size_t keep) {
-    if (one->nlongs == MY_LONGS_MAX) return NULL;
     struct my_long *grown = realloc(one->longs, (one->nlongs + 1) * sizeof *grown);
     if (grown == NULL) return NULL;
     one->longs = grown;
@@ -96,14 +95,17 @@ static struct my_long *new_long(struct my_stmts *s, struct my_stmt *one, uint16_
     return l;
 }
 
-bool my_stmts_add_long(struct my_stmts *s, struct my_stmt *one, uint16_t n, const uint8_t *data, size_t len, size_t keep) {
+bool my_stmts_add_long(struct my_stmts *s, struct my_stmt *one, uint16_t n, struct cur data, size_t keep, bool *memory) {
     if (n >= one->nparams) return false;
     struct my_long *l = find_long(one, n);
+    if (l == NULL && one->nlongs == MY_LONGS_MAX) return false;
     if (l == NULL) l = new_long(s, one, n, keep);
+    *memory = l != NULL;
     if (l == NULL) return false;
-    size_t room = l->kept.max - buf_used(&l->kept), take = len < room ? len : room;
+    size_t len = cur_left(&data), room = l->kept.max - buf_used(&l->kept), take = len < room ? len : room;
     l->len += len;
-    buf_put(&l->kept, data, take);
+    buf_put(&l->kept, data.p, take);
+    *memory = !l->kept.failed; /* there was room */
     if (l->kept.failed) return false;
     s->bytes += take;
     return true;

@@ -24,7 +24,8 @@ struct my_stmt {
     uint32_t *types;       /* of the last execution that told them: type and flags; NULL: none has */
     struct my_long *longs; /* since the last execution */
     size_t nlongs;
-    bool broken; /* its long data was over a limit: it cannot be executed before it is reset */
+    bool rewritten; /* the server has another text than the one that was told */
+    bool broken;    /* its long data was over a limit: it cannot be executed before it is reset */
 };
 
 struct my_stmts {
@@ -41,8 +42,9 @@ void my_stmts_drop(struct my_stmts *s, uint32_t id);
 void my_stmts_clear(struct my_stmts *s);
 void my_stmt_free(struct my_stmt *one, void (*ctx_free)(void *ctx));
 void my_stmts_forget_long(struct my_stmts *s, struct my_stmt *one);
-/* Long data for parameter n, of which keep bytes are kept. False when there is none of this number, there are too many, or without memory. */
-GH_CHECKED bool my_stmts_add_long(struct my_stmts *s, struct my_stmt *one, uint16_t n, const uint8_t *data, size_t len, size_t keep);
+/* Long data for parameter n, of which keep bytes are kept. False when there is none of this number, there are too many, or without memory: then
+ * *memory is false, too. */
+GH_CHECKED bool my_stmts_add_long(struct my_stmts *s, struct my_stmt *one, uint16_t n, struct cur data, size_t keep, bool *memory);
 
 /* Reads the part of COM_STMT_EXECUTE behind its fixed fields: null bitmap, types, values. params has room for one->nparams; each keeps what it has in
  * body, up to keep bytes in all. On success the types of this execution are remembered. MALFORMED, UNSUPPORTED (a type that we do not know), LIMIT (memory). */

@@ -34,6 +34,7 @@ void my_upstream_wipe(struct my_filter *f) {
 
 void my_upstream_lost(struct my_filter *f, const char *sqlstate, const char *text) {
     struct flt_event ev = {.kind = FLT_EV_UPSTREAM_LOST};
+    if (f->base.closed) return;
     if (f->step == MY_STEP_PINNING || f->up == MY_UP_READY) { /* there is a session that cannot go on */
         my_fatal(f, GH_OK, "08006", "the database's session could not be prepared again", "Connect again.",
                  "the session could not be prepared");
@@ -108,7 +109,7 @@ static void query(struct my_filter *f, const void *text, size_t len) {
     buf_u8(&b, MY_COM_QUERY);
     buf_put(&b, text, len);
     if (b.failed)
-        my_upstream_lost(f, "", "out of memory");
+        my_no_memory(f);
     else
         my_send(f, buf_at(&b), buf_used(&b));
     buf_free(&b);
@@ -120,7 +121,10 @@ static void set_pins(struct my_filter *f) {
     buf_put(&b, buf_at(&f->pins), buf_used(&f->pins));
     if (f->read_only) buf_str(&b, mariadb ? ", SESSION tx_read_only = 1" : ", SESSION transaction_read_only = 1");
     f->pin = MY_PIN_SET;
-    query(f, buf_at(&b), buf_used(&b));
+    if (b.failed) /* half of it would leave out that the session is to read only */
+        my_no_memory(f);
+    else
+        query(f, buf_at(&b), buf_used(&b));
     buf_free(&b);
 }
 
@@ -157,11 +161,15 @@ void my_upstream_open(struct flt *base, const struct flt_upstream *up) {
     f->greeting = (struct my_greeting){0};
     bool ok = my_auth_begin(&f->auth, up) && f->up_user != NULL && f->up_database != NULL && !f->attrs.failed;
     f->up = MY_UP_GREETING;
-    if (!ok)
-        my_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
-    else if (!keep_settings(f, up))
-        my_upstream_lost(f, "",
-                         "a setting cannot be given to the server: names of letters, digits and _, values without quotes and backslashes");
+    bool settings = keep_settings(f, up);
+    if (!ok || f->pins.no_memory)
+        my_no_memory(f);
+    else if (!settings)
+        my_upstream_lost(
+            f, "",
+            f->pins.failed
+                ? "the settings are too long"
+                : "a setting cannot be given to the server: names of letters, digits and _, values without quotes and backslashes");
 }
 
 static void put_login_head(struct my_filter *f, struct buf *b) {
@@ -191,9 +199,11 @@ static void log_in(struct my_filter *f) {
         my_put_lenenc(&b, buf_used(&f->attrs));
         buf_put(&b, buf_at(&f->attrs), buf_used(&f->attrs));
     }
+    if (answer.data != NULL) gh_wipe(answer.data, answer.cap);
+    bool failed = answer.failed || b.failed;
     buf_free(&answer);
-    if (b.failed) {
-        my_upstream_lost(f, "", "the login packet is too long");
+    if (failed) {
+        my_no_memory(f);
     } else {
         my_put_packet(&f->base.out[FLT_SERVER], &f->up_seq, buf_at(&b), buf_used(&b));
         f->from.seq = f->up_seq;
@@ -240,6 +250,10 @@ static void on_greeting(struct my_filter *f, struct cur body) {
     f->up_caps |= MY_CAP_SSL;
     struct buf b = BUF_INIT(64);
     put_login_head(f, &b);
+    if (b.failed) {
+        my_no_memory(f);
+        return;
+    }
     my_put_packet(&f->base.out[FLT_SERVER], &f->up_seq, buf_at(&b), buf_used(&b));
     buf_free(&b);
     f->up = MY_UP_TLS;
@@ -298,17 +312,20 @@ static void on_auth(struct my_filter *f, struct cur body) {
 
 /* --- the pins, and what the server says of them --- */
 
-static char *text_of(struct cur *c) {
+static char *text_of(struct my_filter *f, struct cur *c) {
     const uint8_t *at;
     size_t len;
-    return my_lenenc_str(c, &at, &len) && memchr(at, 0, len) == NULL ? strndup((const char *)at, len) : NULL;
+    if (!my_lenenc_str(c, &at, &len) || memchr(at, 0, len) != NULL) return NULL;
+    char *copy = strndup((const char *)at, len);
+    if (copy == NULL) my_no_memory(f);
+    return copy;
 }
 
 static bool take_values(struct my_filter *f, struct cur c) {
     char *v[PIN_VALUES];
     bool ok = true;
     for (size_t i = 0; i < PIN_VALUES; i++) {
-        v[i] = ok ? text_of(&c) : NULL;
+        v[i] = ok ? text_of(f, &c) : NULL;
         ok = v[i] != NULL;
     }
     ok = ok && cur_left(&c) == 0 && strcmp(v[3], f->charset) == 0 && strcmp(v[4], f->up_database) == 0;

@@ -107,6 +107,7 @@ static enum gh_rc scram_first(struct pg_auth *a, struct cur body, struct buf *ou
     /* The name is empty: the server takes the one of the startup packet. */
     buf_str(&a->auth_message, "n=,r=");
     buf_str(&a->auth_message, a->nonce);
+    if (a->auth_message.failed) return gh_fail(err, GH_LIMIT, 0, "out of memory");
     size_t at = pg_begin(out, 'p');
     buf_cstr(out, a->plus ? "SCRAM-SHA-256-PLUS" : "SCRAM-SHA-256");
     buf_be32(out, (uint32_t)(strlen(gs2(a)) + buf_used(&a->auth_message)));

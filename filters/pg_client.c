@@ -20,6 +20,10 @@ enum next { DONE, WAIT };
 static void refuse_now(struct pg_filter *f, bool simple) {
     struct buf *client = &f->base.out[FLT_CLIENT], *server = &f->base.out[FLT_SERVER];
     f->stream_drop = true;
+    if (f->refusal.failed) {
+        pg_no_memory(f);
+        return;
+    }
     if (f->refusal_fatal) {
         buf_put(client, buf_at(&f->refusal), buf_used(&f->refusal));
         pg_queue_end(f, true);
@@ -37,7 +41,7 @@ static void refuse_now(struct pg_filter *f, bool simple) {
     size_t len = buf_used(&f->refusal);
     uint8_t *copy = malloc(len);
     if (copy == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     memcpy(copy, buf_at(&f->refusal), len);
@@ -253,7 +257,7 @@ static enum next send_parse(struct pg_filter *f, const char *name, const char *t
     struct pg_entry *e = s == NULL || !keep_types(s, rest) ? NULL : pg_queue_push(f, PG_S_PARSE);
     if (e == NULL) {
         pg_stmt_unref(s);
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return DONE;
     }
     e->obj = s;
@@ -264,7 +268,7 @@ static enum next send_parse(struct pg_filter *f, const char *name, const char *t
     f->answer.ctx = NULL;
     e->name = pg_names_pend(&f->statements, name, s, f->unit);
     if (e->name == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return DONE;
     }
     if (f->rewritten == NULL) {
@@ -315,7 +319,7 @@ static enum next on_parse(struct pg_filter *f, struct cur body) {
     return send_parse(f, name, text, len, rest);
 }
 
-/* Reads a Bind's parameters as far as they are present. False: malformed. The list is a scratch of malloc(). */
+/* Reads a Bind's parameters as far as they are present. False: malformed. The list is a scratch of malloc(); NULL without memory. */
 static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **list, size_t *count, bool *cut) {
     uint16_t nformats, nparams, format = 0;
     struct cur formats;
@@ -327,8 +331,8 @@ static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **l
         return prefix ? (*cut = true) : false;
     if (nformats > 1 && nformats != nparams) return false;
     struct flt_param *p = calloc(nparams + 1u, sizeof *p);
-    if (p == NULL) return false;
     *list = p;
+    if (p == NULL) return true;
     for (size_t i = 0; i < nparams; i++) {
         uint32_t len;
         if ((nformats > 1 || i == 0) && nformats > 0 && !cur_be16(&formats, &format)) return false;
@@ -375,10 +379,13 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
     struct flt_param *params;
     struct pg_portal *p = NULL;
     bool ok = read_params(f, &body, &params, &n, &cut);
-    if (ok) p = pg_portal_new(s, params, n, f->base.conf.limits.params);
+    if (ok && (params != NULL || cut)) p = pg_portal_new(s, params, n, f->base.conf.limits.params);
     free(params);
     if (p == NULL) {
-        pg_violation(f, ok ? "out of memory" : "Bind message whose parameters do not fit");
+        if (ok)
+            pg_no_memory(f);
+        else
+            pg_violation(f, "Bind message whose parameters do not fit");
         return DONE;
     }
     p->cut = p->cut || cut;
@@ -391,7 +398,7 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
     f->bound += p->bytes;
     e->name = pg_names_pend(&f->portals, portal, p, f->unit);
     if (e->name == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return DONE;
     }
     forward(f);
@@ -644,7 +651,7 @@ static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
     size_t n = want - have < len ? want - have : len;
     buf_put(&f->msg, data, n);
     if (f->msg.failed) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return len;
     }
     if (f->need == 0 && buf_used(&f->msg) == 5) plan(f);

@@ -17,6 +17,8 @@ void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const ch
     flt_post_close(&f->base, rc, reason);
 }
 
+void pg_no_memory(struct pg_filter *f) { pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory"); }
+
 void pg_violation(struct pg_filter *f, const char *reason) {
     pg_fatal(f, GH_MALFORMED, "08P01", reason, "The session ends: what follows could not be read reliably.", reason);
 }
@@ -50,7 +52,7 @@ void pg_parameter(struct pg_filter *f, const char *name, const char *value) {
         f->nshown--;
         free(p->name);
         *p = f->shown[f->nshown];
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     if (f->phase == PG_READY) pg_put_parameter(&f->base.out[FLT_CLIENT], name, value);
@@ -89,7 +91,7 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->fetched = copy_names(a->fetched, a->nfetched);
     if (f->fetched == NULL && a->nfetched > 0) {
         f->answer.nfetched = 0;
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
     }
     if (f->forget_statements == NULL && a->nforget_statements > 0) {
         f->answer.nforget_statements = 0;
@@ -102,7 +104,7 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     if (a->rewritten == NULL) return;
     f->rewritten = malloc(a->rewritten_len + 1);
     if (f->rewritten == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     memcpy(f->rewritten, a->rewritten, a->rewritten_len);
@@ -227,7 +229,7 @@ static void upstream_open(struct flt *base, const struct flt_upstream *up) {
     buf_u8(out, 0);
     pg_end(out, at);
     if (out->failed || !make_poison(f, up->nonce) || !pg_auth_begin(&f->auth, up)) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     if (up->tls == FLT_TLS_NONE) {

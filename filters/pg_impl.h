@@ -168,6 +168,7 @@ static inline struct pg_filter *pg_of(struct flt *f) { return (struct pg_filter 
 
 /* pg_filter.c */
 void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason);
+void pg_no_memory(struct pg_filter *f); /* the session's end: 53200 */
 /* "reason" as the message too: the peer broke the protocol (08P01). */
 void pg_violation(struct pg_filter *f, const char *reason);
 void pg_parameter(struct pg_filter *f, const char *name,

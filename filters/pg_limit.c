@@ -60,7 +60,7 @@ void pg_limit_undo(struct pg_filter *f, const struct pg_entry *was) {
     struct pg_entry *e = copy == NULL ? NULL : pg_queue_push(f, PG_S_POISON);
     if (e == NULL) {
         free(copy);
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     e->error = copy;

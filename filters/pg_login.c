@@ -25,10 +25,14 @@ static void negotiate(struct pg_filter *f, uint32_t version, size_t noptions) {
     pg_end(out, at);
 }
 
-/* The startup packet's names and values point into f->startup. False: malformed (a violation was said). */
+/* The startup packet's names and values point into f->startup. False: malformed, or without memory (which was said). */
 static bool read_startup(struct pg_filter *f, struct cur c, size_t *noptions) {
     size_t n = 0;
     f->startup_kv = calloc(MAX_STARTUP_PARAMS, sizeof *f->startup_kv);
+    if (f->startup_kv == NULL) {
+        pg_no_memory(f);
+        return false;
+    }
     for (;;) {
         const char *name, *value;
         size_t name_len, value_len;
@@ -38,7 +42,7 @@ static bool read_startup(struct pg_filter *f, struct cur c, size_t *noptions) {
             f->nstartup_kv = n;
             return true;
         }
-        if (!cur_cstr(&c, &value, &value_len) || f->startup_kv == NULL || n == MAX_STARTUP_PARAMS) break;
+        if (!cur_cstr(&c, &value, &value_len) || n == MAX_STARTUP_PARAMS) break;
         for (size_t i = 0; i < n; i++)
             if (strcmp(f->startup_kv[i].name, name) == 0) goto bad;
         if ((f->user != NULL && strcmp(name, "user") == 0) || (f->database != NULL && strcmp(name, "database") == 0)) break;
@@ -129,7 +133,7 @@ void pg_login_ask(struct flt *base, enum flt_ask ask, const char *where) {
     }
     f->where = strdup(where);
     if (f->where == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     size_t at = pg_begin(out, 'R');
@@ -258,7 +262,7 @@ size_t pg_login_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
         buf_put(&f->msg, data + used, n);
         used += n;
         if (f->msg.failed) {
-            pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+            pg_no_memory(f);
             break;
         }
         if (f->need == 0 && buf_used(&f->msg) == header) plan_login(f);

@@ -15,7 +15,7 @@ struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
         if (cap > f->base.conf.limits.inflight + 2) cap = f->base.conf.limits.inflight + 2;
         struct pg_entry *q = cap == f->q_cap ? NULL : calloc(cap, sizeof *q);
         if (q == NULL) {
-            pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+            pg_no_memory(f);
             return NULL;
         }
         for (size_t i = 0; i < f->q_len; i++) q[i] = f->queue[(f->q_head + i) % f->q_cap];

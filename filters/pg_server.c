@@ -58,11 +58,13 @@ static size_t feed_starttls(struct pg_filter *f, const uint8_t *data, size_t len
 static bool report(struct pg_filter *f, const char *name, const char *value) {
     if (f->nreported == MAX_REPORTED) return false;
     struct pg_param_status *r = realloc(f->reported, (f->nreported + 1) * sizeof *r);
-    if (r == NULL) return false;
-    f->reported = r;
-    r[f->nreported] = (struct pg_param_status){strdup(name), strdup(value)};
-    f->nreported++;
-    return r[f->nreported - 1].name != NULL && r[f->nreported - 1].value != NULL;
+    if (r != NULL) {
+        f->reported = r;
+        r += f->nreported++;
+        *r = (struct pg_param_status){strdup(name), strdup(value)};
+    }
+    if (r == NULL || r->name == NULL || r->value == NULL) pg_no_memory(f);
+    return true;
 }
 
 static bool keeps_pins(const struct pg_filter *f, const char *name, const char *value) {
@@ -80,7 +82,7 @@ static void upstream_ready(struct pg_filter *f) {
     free(f->event_kv);
     f->event_kv = calloc(f->nreported + 1, sizeof *f->event_kv);
     if (f->event_kv == NULL) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return;
     }
     for (size_t i = 0; i < f->nreported; i++) f->event_kv[i] = (struct flt_kv){f->reported[i].name, f->reported[i].value};
@@ -368,7 +370,7 @@ static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
     size_t n = want - have < len ? want - have : len;
     buf_put(&f->reply, data, n);
     if (f->reply.failed) {
-        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        pg_no_memory(f);
         return len;
     }
     if (f->reply_need == 0 && buf_used(&f->reply) == 5) take_header(f);

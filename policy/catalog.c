@@ -19,6 +19,8 @@ struct pol_catalog {
     atomic_size_t refs;
     struct pol_arena *arena;
     const char *database;
+    enum pol_engine engine;
+    bool fold;
     uint32_t server;
     struct pol_cat_relation *relations; /* by name */
     struct pol_cat_type *types;         /* by oid */
@@ -179,6 +181,20 @@ static void *one_more(struct loader *l, void **array, size_t n, size_t *cap, siz
 
 /* --- lines --- */
 
+static bool read_engine(struct loader *l) {
+    uint32_t i = jt_get(&l->t, 0, "engine");
+    int64_t fold;
+    if (i == 0) return true;
+    const char *engine = text(l, i, "engine");
+    if (engine == NULL) return false;
+    if (strcmp(engine, "postgresql") == 0) return true;
+    if (strcmp(engine, "mysql") != 0 && strcmp(engine, "mariadb") != 0) return fail(l, "the engine \"%.40s\" is not known here", engine);
+    l->c->engine = strcmp(engine, "mysql") == 0 ? POL_CAT_MYSQL : POL_CAT_MARIADB;
+    if (!number(l, jt_get(&l->t, 0, "fold"), "fold", 0, 1, &fold)) return false;
+    l->c->fold = fold == 1;
+    return true;
+}
+
 static bool read_head(struct loader *l) {
     int64_t version, server;
     if (l->head) return fail(l, "a second head");
@@ -188,7 +204,7 @@ static bool read_head(struct loader *l) {
     l->c->server = (uint32_t)server;
     l->c->database = member(l, "database");
     l->head = true;
-    return l->c->database != NULL;
+    return l->c->database != NULL && read_engine(l);
 }
 
 static bool read_type(struct loader *l) {
@@ -215,12 +231,13 @@ static bool read_column(struct loader *l, uint32_t i, struct pol_cat_column *col
         !oid(l, at[2], "a column's type", &col->type) || (col->typ = text(l, at[3], "a column's typ")) == NULL)
         return false;
     const char *letters = text(l, at[4], "a column's flags");
-    if (!flags(l, letters, "ngac")) return false;
+    if (!flags(l, letters, "ngaci")) return false;
     col->number = (int16_t)attnum;
     col->not_null = strchr(letters, 'n') != NULL;
     col->generated = strchr(letters, 'g') != NULL;
     col->identity_always = strchr(letters, 'a') != NULL;
     col->collated = strchr(letters, 'c') != NULL;
+    col->invisible = strchr(letters, 'i') != NULL;
     return true;
 }
 
@@ -513,6 +530,8 @@ void pol_catalog_unref(struct pol_catalog *c) {
 /* --- look-ups --- */
 
 const char *pol_catalog_database(const struct pol_catalog *c) { return c->database; }
+enum pol_engine pol_catalog_engine(const struct pol_catalog *c) { return c->engine; }
+bool pol_catalog_fold(const struct pol_catalog *c) { return c->fold; }
 uint32_t pol_catalog_server(const struct pol_catalog *c) { return c->server; }
 
 const struct pol_cat_relation *pol_catalog_relation(const struct pol_catalog *c, const char *schema, const char *name) {

@@ -7,8 +7,15 @@
  *    "definition":null,"reads":[],"row_security":false,"security_barrier":false}          (on one line)
  *   {"function":1299,"schema":"pg_catalog","name":"now","returns":1184,"args":[],"kind":"f","volatility":"s","flags":"ls"}
  *   {"end":3}
- * A column's letters: n not null, g generated, a GENERATED ALWAYS AS IDENTITY, c of another collation than the database's. A function's: l leakproof,
- * s strict, r returns a set, d security definer, v variadic, q written in SQL. "parents" and "reads" hold oids of other relations in the text. pol_catalog_sql() makes it. */
+ * A column's letters: n not null, g generated, a GENERATED ALWAYS AS IDENTITY, c of another collation than the database's, i invisible to "*". A function's: l leakproof,
+ * s strict, r returns a set, d security definer, v variadic, q written in SQL. "parents" and "reads" hold oids of other relations in the text.
+ *
+ * MySQL's and MariaDB's has a head with the server as struct my_options has it, and "fold" when lower_case_table_names is not 0:
+ *   {"gatehouse_catalog":1,"engine":"mariadb","server":101119,"database":"shop","fold":0}
+ * Schemas are databases; the server's own are left out. There are no oids: a relation's number is only that of its line, a type's is made of its name, which is
+ * that of information_schema's DATA_TYPE. Categories are N (numbers, year), D (dates and times), S (char, varchar, text), U (everything else). typ is
+ * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions, parents and
+ * reads are not told. */
 #ifndef GH_POLICY_CATALOG_H
 #define GH_POLICY_CATALOG_H
 
@@ -26,9 +33,10 @@
 struct pol_cat_column { /* pg_attribute, without dropped ones, in the order of attnum */
     const char *name;
     int16_t number;
-    uint32_t type;   /* pg_type.oid */
-    const char *typ; /* format_type(atttypid, atttypmod) with search_path empty: "character varying(120)", "public.mood" */
-    bool not_null, generated, identity_always, collated;
+    uint32_t type; /* pg_type.oid */
+    const char
+        *typ; /* format_type(atttypid, atttypmod) with search_path empty: "character varying(120)", "public.mood"; MySQL: see above */
+    bool not_null, generated, identity_always, collated, invisible;
 };
 struct pol_cat_relation {
     uint32_t oid;
@@ -62,13 +70,16 @@ struct pol_cat_function {
     bool sql_language;
 };
 struct pol_catalog; /* immutable after loading; reference-counted (atomic): may be shared by threads */
+enum pol_engine { POL_CAT_POSTGRESQL, POL_CAT_MYSQL, POL_CAT_MARIADB };
 
 /* From its text. NULL and a sentence in err: the line, and what is wrong with it. */
 struct pol_catalog *pol_catalog_parse(const char *json, size_t len, char *err, size_t errlen);
 struct pol_catalog *pol_catalog_ref(struct pol_catalog *c);
 void pol_catalog_unref(struct pol_catalog *c); /* NULL is fine */
 const char *pol_catalog_database(const struct pol_catalog *c);
-uint32_t pol_catalog_server(const struct pol_catalog *c); /* server_version_num: 150018 */
+enum pol_engine pol_catalog_engine(const struct pol_catalog *c);
+bool pol_catalog_fold(const struct pol_catalog *c);       /* MySQL, MariaDB: names of databases and tables are in lower case */
+uint32_t pol_catalog_server(const struct pol_catalog *c); /* server_version_num: 150018; MySQL, MariaDB: 80406, 101119 */
 const struct pol_cat_relation *pol_catalog_relation(const struct pol_catalog *c, const char *schema, const char *name); /* NULL: none */
 const struct pol_cat_relation *pol_catalog_relation_oid(const struct pol_catalog *c, uint32_t oid);
 const struct pol_cat_column *pol_cat_column(const struct pol_cat_relation *r, const char *name);
@@ -78,10 +89,16 @@ const struct pol_cat_function *pol_catalog_functions(const struct pol_catalog *c
 size_t pol_catalog_relations(const struct pol_catalog *c); /* and iteration, for tools */
 const struct pol_cat_relation *pol_catalog_relation_at(const struct pol_catalog *c, size_t i);
 
-/* What makes the text, for PostgreSQL 15 to 18: statements to run one after the other on one connection that nobody else uses, NULL behind the
- * last. They give rows of one text column, each a line. They read in one snapshot and change nothing but the session's settings. */
-extern const char *const pol_catalog_sql[];
-/* One row, one text column: differs when any of what pol_catalog_sql reads has changed (and now and then when it has not). Costs little. */
-extern const char pol_catalog_mark_sql[];
+/* What makes the text. PostgreSQL 15 to 18, or MariaDB 10.11 and MySQL 8 on. */
+struct pol_catalog_reading {
+    /* Statements to run one after the other on one connection that nobody else uses, NULL behind the last. They give rows of one text column, each a
+     * line. They change nothing but the session's settings. */
+    const char *const *statements;
+    /* One row, one text column: differs when any of what the statements read has changed (and now and then when it has not). Costs little. */
+    const char *mark;
+    /* They do not read in one snapshot: what they gave is a catalog only when the mark is the same before and after. */
+    bool torn;
+};
+extern const struct pol_catalog_reading pol_catalog_pg, pol_catalog_my;
 
 #endif

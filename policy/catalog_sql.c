@@ -10,7 +10,7 @@
 #define TYPES     "pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace WHERE " LASTING
 #define FUNCTIONS "pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE " LASTING
 
-const char *const pol_catalog_sql[] = {
+static const char *const statements[] = {
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "SET LOCAL search_path TO ''",
     "SET LOCAL quote_all_identifiers TO off",
@@ -65,7 +65,7 @@ const char *const pol_catalog_sql[] = {
 
 /* xmin is the transaction that wrote a row last: with the count, it tells every change. Temporary tables come and go, so they do not count. */
 #define XMINS "pg_catalog.count(*) || ':' || COALESCE(pg_catalog.sum(pg_catalog.hashtext(x.xmin::text)), 0) FROM pg_catalog."
-const char pol_catalog_mark_sql[] =
+static const char mark[] =
     "SELECT pg_catalog.concat_ws(' ', pg_catalog.current_setting('server_version_num'), "
     "(SELECT " XMINS "pg_class x WHERE x.relpersistence <> 't'), "
     "(SELECT " XMINS "pg_attribute x JOIN pg_catalog.pg_class c ON c.oid = x.attrelid WHERE c.relpersistence <> 't'), "
@@ -73,3 +73,5 @@ const char pol_catalog_mark_sql[] =
     "(SELECT " XMINS "pg_index x WHERE x.indisprimary), "
     "(SELECT " XMINS "pg_namespace x WHERE x.nspname !~ '^pg_(toast|temp_|toast_temp_)'), "
     "(SELECT " XMINS "pg_type x JOIN pg_catalog.pg_namespace n ON n.oid = x.typnamespace WHERE " LASTING "))";
+
+const struct pol_catalog_reading pol_catalog_pg = {.statements = statements, .mark = mark};

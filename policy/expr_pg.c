@@ -107,6 +107,8 @@ static bool one_claim(struct ex *x, const char *name, size_t n, struct buf *sql)
     return true;
 }
 
+static bool too_long(struct ex *x, const struct buf *b) { return fail(x, b->no_memory ? "out of memory" : "the expression is too long"); }
+
 static bool take_claims(struct ex *x, const char *text, struct buf *sql) {
     buf_str(sql, "SELECT (");
     for (const char *p = text; *p != '\0';) {
@@ -122,7 +124,7 @@ static bool take_claims(struct ex *x, const char *text, struct buf *sql) {
     }
     buf_str(sql, "\n)"); /* a comment at the text's end ends there */
     buf_u8(sql, '\0');
-    return !sql->failed || fail(x, "the expression is too long");
+    return !sql->failed || too_long(x, sql);
 }
 
 /* --- the tree --- */
@@ -437,7 +439,7 @@ static bool parameter(struct ex *x, uint32_t fields) {
 
 static bool expr(struct ex *x, uint32_t node) {
     uint32_t f;
-    if (x->out.failed) return fail(x, "the expression is too long");
+    if (x->out.failed) return too_long(x, &x->out);
     switch (node_of(x, node, &f)) {
     case NT_ColumnRef: return column(x, f);
     case NT_A_Const: return constant(x, f);
@@ -476,7 +478,7 @@ static const struct pol_expr *finish(struct ex *x) {
     const char **columns = pol_alloc_array(x->arena, x->ncolumns + 1, sizeof *columns);
     char *sql = x->out.failed ? NULL : pol_strndup(x->arena, (const char *)buf_at(&x->out), buf_used(&x->out));
     if (e == NULL || columns == NULL || sql == NULL) {
-        fail(x, x->out.failed ? "the expression is too long" : "out of memory");
+        fail(x, x->out.failed && !x->out.no_memory ? "the expression is too long" : "out of memory");
         return NULL;
     }
     memcpy(columns, x->columns, x->ncolumns * sizeof *columns);
@@ -519,7 +521,7 @@ const struct pol_expr *pol_expr_pg(struct pol_arena *arena, const char *text, co
         } else {
             PgQueryParseResult r = pg_query_parse(x.sql);
             if (r.error != NULL)
-                fail(&x, "%.200s", r.error->message != NULL ? r.error->message : "syntax error");
+                fail(&x, "%.200s", r.error->message != NULL ? r.error->message : "out of memory");
             else
                 e = read_expression(&x, &tape, r.parse_tree);
             pg_query_free_parse_result(r);

@@ -5,6 +5,7 @@ libghpolicy_a_SOURCES = \
 	policy/catalog.c \
 	policy/catalog.h \
 	policy/catalog_sql.c \
+	policy/catalog_sql_my.c \
 	policy/collect.c \
 	policy/collect.h \
 	policy/columns.c \

@@ -104,6 +104,7 @@ struct my_node {
     uint32_t tok, end; /* tokens, end behind the last */
     uint32_t first, next;
 };
+#define MY_SHOW_GRANTS "SHOW gatehouse.grants" /* the tag of what Gatehouse itself answers: facts have it as a setting */
 /* One statement: what MN_STMT does not hold. */
 struct my_stmt {
     uint32_t node;

@@ -1,6 +1,9 @@
 /* Statements that are about the session and the server: SET, SHOW, USE, transactions, PREPARE, locks, maintenance. What is not read to its end is opaque. */
 #include "policy/my_parse.h"
 
+#include <string.h>
+#include <strings.h>
+
 uint32_t mp_opaque(struct mp *p, enum my_stmt_kind kind, const char *tag, unsigned actions) {
     uint32_t node = mp_stmt_node(p, kind, tag, actions, p->pos);
     while (!mp_at_end(p)) mp_next(p);
@@ -227,11 +230,28 @@ static const char *show_what(struct mp *p, bool *takes_db) {
     return NULL;
 }
 
+static bool says(const struct mp *p, unsigned i, const char *word) {
+    const struct my_token *t = &p->t->tokens.t[p->pos + i]; /* the last is MY_T_END */
+    return (t->kind == MY_T_WORD || t->kind == MY_T_NAME) && t->end - t->at == strlen(word) &&
+           strncasecmp(p->t->sql + t->at, word, strlen(word)) == 0;
+}
+
+/* What Gatehouse itself answers; to the servers it is no statement. */
+static bool shows_grants(struct mp *p) {
+    if (!says(p, 0, "gatehouse") || !mp_op_at(p, 1, '.') || !says(p, 2, "grants")) return false; /* nothing is looked at behind the end */
+    for (unsigned i = 0; i < 3; i++) mp_next(p);
+    return true;
+}
+
 uint32_t mp_show(struct mp *p) {
     uint32_t node = mp_stmt_node(p, MS_SHOW, "SHOW", 0, p->pos);
     struct ml list = {0};
     bool takes_db;
     mp_next(p);
+    if (shows_grants(p)) {
+        p->s->tag = MY_SHOW_GRANTS;
+        return mp_done(p, node, NULL);
+    }
     while (mp_take(p, W_FULL) || mp_take(p, W_EXTENDED) || mp_take(p, W_SESSION) || mp_take(p, W_LOCAL) || mp_take(p, W_STORAGE) ||
            mp_take(p, W_ALL) || mp_take(p, W_GLOBAL))
         continue;

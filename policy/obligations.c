@@ -153,6 +153,8 @@ static void hide(struct mk *k, struct pol_view_column *c, const struct pol_cat_c
     struct buf b = BUF_INIT(4096);
     if (mask_sql(k, &null, true, col, &b, why, sizeof why))
         c->sql = keep(k, &b);
+    else if (b.no_memory)
+        k->no_memory = true;
     else
         problem(k, "the column \"%.64s\" cannot be hidden: %s", col->name, why);
     buf_free(&b);
@@ -168,7 +170,10 @@ static void mask(struct mk *k, struct pol_view_column *c, const struct pol_cat_c
     char why[200], how[64];
     struct buf b = BUF_INIT(MAX_SQL);
     if (!mask_sql(k, &m->mask, k->r->assume_hash, col, &b, why, sizeof why)) {
-        problem(k, "the rule \"%.64s\" masks the column \"%.64s\": %s", rule, col->name, why);
+        if (b.no_memory)
+            k->no_memory = true;
+        else
+            problem(k, "the rule \"%.64s\" masks the column \"%.64s\": %s", rule, col->name, why);
         buf_free(&b);
         return;
     }

@@ -130,6 +130,7 @@ const char *rw_proven_row(struct rw *x, const struct pol_view *v) {
         return NULL;
     }
     bool right = pol_parse_pg(&p, (const char *)buf_at(&b), len, NULL, &err) && rw_row_is_right(x, v, &p.tree);
+    if (err.rc == POL_NO_MEMORY) rw_no_memory(x); /* the first refusal counts */
     pol_parse_clear(&p);
     if (right && (v->row->text = pol_strndup(x->r->arena, (const char *)buf_at(&b) + 7, end - 7)) == NULL) rw_no_memory(x);
     buf_free(&b);

@@ -455,11 +455,13 @@ bool ry_walk(struct ry *x, uint32_t node) {
 
 /* --- statements --- */
 
-static bool all_dealt(struct ry *x, uint32_t node) {
-    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next) {
-        if (ry_node(x, c)->type == MN_TABLE) x->dealt[c] = true;
-        if (!all_dealt(x, c)) return false;
-    }
+/* The table that is named to be described; what a WHERE behind it reads is read. */
+static bool described(struct ry *x, uint32_t node) {
+    for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next)
+        if (ry_node(x, c)->type == MN_TABLE)
+            x->dealt[c] = true;
+        else if (!ry_walk(x, c))
+            return false;
     return true;
 }
 
@@ -467,7 +469,7 @@ static bool all_dealt(struct ry *x, uint32_t node) {
 static bool show(struct ry *x, uint32_t node) {
     for (uint32_t i = ry_node(x, node)->tok; i < ry_node(x, node)->end; i++)
         if (is_word(x, i, W_COLUMNS) || is_word(x, i, W_FIELDS))
-            return all_dealt(x, node);
+            return described(x, node);
         else if (is_word(x, i, W_FROM) || is_word(x, i, W_IN))
             break;
     return true;
@@ -487,7 +489,7 @@ static bool statement(struct ry *x, const struct my_stmt *st, uint32_t node) {
             if (ry_node(x, c)->type == MN_STMT ? !statement(x, st, c) : !ry_walk(x, c)) return false;
         return true;
     case MS_EXPLAIN:
-        if (ry_node(x, n->first)->type != MN_STMT) return all_dealt(x, node); /* DESCRIBE t */
+        if (ry_node(x, n->first)->type != MN_STMT) return described(x, node); /* DESCRIBE t */
         x->out->explain = true;
         return statement(x, st, n->first);
     case MS_DDL:

@@ -133,7 +133,9 @@ static bool put_token(void *arg, uint32_t start, uint32_t end) {
 /* Where tokens are is a guess too: libpg_query's own scanner, which is slow, ends U&"x" in the middle. */
 static bool scan_tokens(struct rw *x) {
     struct pg_scan scan;
-    return pg_scan_tokens(x->sql, x->len, MAX_DEPTH, MAX_TOKENS, &scan, put_token, x) == PG_SCAN_OK ||
+    enum pg_scan_rc rc = pg_scan_tokens(x->sql, x->len, MAX_DEPTH, MAX_TOKENS, &scan, put_token, x);
+    if (rc == PG_SCAN_NO_MEMORY) return rw_no_memory(x);
+    return rc == PG_SCAN_OK ||
            rw_refuse(x, NULL, 0, "Write the statement in a plainer form.", "the statement's tokens are not understood");
 }
 
@@ -259,6 +261,7 @@ static bool apply_edits(struct rw *x, struct buf *out, bool proof) {
     }
     buf_put(out, x->sql + at, x->len - at);
     buf_u8(out, '\0');
+    if (out->no_memory) return rw_no_memory(x);
     return !out->failed || too_large(x);
 }
 
@@ -404,6 +407,10 @@ static enum pol_rewrite_rc finish(struct rw *x, bool whole, struct pol_rewritten
 static enum pol_rewrite_rc rewrite(struct rw *x, bool whole, struct pol_rewritten *out) {
     struct pol_parse_error err;
     struct pol_columns *columns = pol_columns_tree(x->t, x->sql, x->len, x->r->catalog, &x->r->pins, &err);
+    if (columns == NULL && err.rc == POL_NO_MEMORY) {
+        rw_no_memory(x);
+        return POL_REWRITE_REFUSED;
+    }
     if (columns == NULL) {
         rw_refuse(x, NULL, 0, "Write the statement in a plainer form.", "%.200s", err.text);
         return POL_REWRITE_REFUSED;
@@ -421,9 +428,9 @@ static enum pol_rewrite_rc rewrite_parsed(const struct pol_parsed *p, const stru
     *out = (struct pol_rewritten){0};
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     x.arena = pol_arena_new();
-    if (x.arena == NULL)
+    if (x.arena == NULL || p->json == NULL)
         rw_no_memory(&x);
-    else if (p->json == NULL || r->catalog == NULL)
+    else if (r->catalog == NULL)
         rw_refuse(&x, NULL, 0, "Try again in a moment.", "the statement cannot be rewritten now");
     else
         rc = rewrite(&x, whole, out);

@@ -3,6 +3,7 @@
 #include "spoa/admin_int.h"
 
 #include "spoa/approval.h"
+#include "spoa/clock.h"
 #include "spoa/httpd.h"
 #include "spoa/identity.h"
 #include "spoa/log.h"
@@ -92,7 +93,7 @@ struct jwt_identity *admin_bearer(struct daemon *d, const struct httpd_request *
         return NULL;
     }
     struct snap *s = daemon_snap(d);
-    enum jwt_rc rc = jwt_verify(&s->conf->jwt, value + sizeof scheme - 1, len - (sizeof scheme - 1), (int64_t)time(NULL), &who);
+    enum jwt_rc rc = jwt_verify(&s->conf->jwt, value + sizeof scheme - 1, len - (sizeof scheme - 1), clock_seconds(), &who);
     snap_unref(s);
     if (rc == JWT_OK && who->bound_to == NULL) return who;
     jwt_identity_free(who);

@@ -2,6 +2,7 @@
 
 #include "spoa/api_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/spop_arg.h"
 
 #include <stdio.h>
@@ -186,7 +187,7 @@ static bool still_served(struct api_ask *a) {
     else if (!pol_role_any(s->role)) {
         stmt_deny(&a->verdict, "28000", "the policy gives you no access to this database", "Ask who keeps the policy for access.");
         identity_no_rule(s->who, s->database, a->verdict.detail, sizeof a->verdict.detail);
-    } else if ((int64_t)time(NULL) >= a->valid_until)
+    } else if (clock_seconds() >= a->valid_until)
         stmt_deny(&a->verdict, "28P01", BAD_CREDENTIAL, BAD_CREDENTIAL_HINT);
     else
         return true;
@@ -206,7 +207,7 @@ static void rewrite(struct api_ask *a) {
         stmt_deny(&a->verdict, "54000", "the statement is too long to be rewritten here", "Send a shorter statement.");
         return;
     }
-    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, a->session->role, &cached, &why);
+    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, NULL, a->session->role, &cached, &why);
     rewrites_clear(&none);
     if (a->rewrite == NULL)
         a->verdict = why;
@@ -224,7 +225,7 @@ static void judge(struct api_ask *a) {
     struct pol_role *role = a->session->role;
     const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
     pol_role_keep_pins(role); /* where the statement runs is not ours to end */
-    pol_role_at(role, (int64_t)time(NULL));
+    pol_role_at(role, clock_seconds());
     a->observed = stmt_judge(role, f, &a->err, &a->verdict);
     if (a->verdict.effect == POL_ASK)
         snprintf(a->verdict.hint, sizeof a->verdict.hint, "Approval is for sessions: send it over PostgreSQL's protocol.");
@@ -369,7 +370,7 @@ static bool wait_for_keys(struct api_ask *a, const struct spop_message *m, struc
 static bool identify(struct api_ask *a, const struct spop_message *m, struct snap *snap, const struct conf_database *db) {
     struct cur t = token_of(spop_arg(m, "token"));
     struct keysource *source;
-    enum jwt_rc rc = jwt_verify_from(&snap->conf->jwt, (const char *)t.p, cur_left(&t), (int64_t)time(NULL), &a->who, &source);
+    enum jwt_rc rc = jwt_verify_from(&snap->conf->jwt, (const char *)t.p, cur_left(&t), clock_seconds(), &a->who, &source);
     if (rc != JWT_OK) {
         if (wait_for_keys(a, m, source)) return false;
         bad_credential(a, db->name, jwt_rc_name(rc), &snap->conf->limits);

@@ -4,6 +4,7 @@
 
 #include "policy/text.h"
 
+#include "spoa/clock.h"
 #include "spoa/log.h"
 #include "spoa/person.h"
 
@@ -20,12 +21,6 @@
 #define LIST_BYTES  (4u << 20)  /* of requests in one list: whoever asks with long names must not keep others out of sight */
 #define LIST_ONE    (64u << 10) /* that one of them counts at most, because its statement is cut */
 #define SHRINK_FROM (1u << 20)  /* bytes of the file */
-
-static uint64_t system_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 /* --- the file --- */
 
@@ -502,7 +497,7 @@ struct appr *appr_open(const struct appr_conf *conf, char *err, size_t size) {
     pthread_mutex_init(&a->mu, NULL);
     a->led = conf->led;
     a->news = conf->news;
-    a->now = conf->now != NULL ? conf->now : system_now;
+    a->now = conf->now != NULL ? conf->now : clock_ms;
     a->dir = strdup(conf->dir);
     a->node = strdup(conf->node);
     if (a->dir != NULL && a->node != NULL && (a->key = nodekey_open(a->dir, err, size)) != NULL &&

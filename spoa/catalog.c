@@ -1,5 +1,6 @@
 #include "spoa/catalog.h"
 
+#include "spoa/catalog_read.h"
 #include "spoa/daemon.h"
 #include "spoa/dbclient.h"
 #include "spoa/record.h"
@@ -7,17 +8,18 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TICK_MS    200u
-#define READ_MS    120000u /* for one reading */
-#define RETRY_MS   5000u   /* after one that failed */
-#define GAP_MS     500u    /* between two that somebody asked for and nobody waits for */
-#define MARK_BYTES 512u
-#define DATABASES  1024u /* as many as a configuration may ever have named */
+#define TICK_MS   200u
+#define READ_MS   120000u /* for one reading */
+#define RETRY_MS  5000u   /* after one that failed */
+#define GAP_MS    500u    /* between two that somebody asked for and nobody waits for */
+#define TORN      5u      /* readings in a row between which the schema changed, before it counts as a failure */
+#define DATABASES 1024u   /* as many as a configuration may ever have named */
 
 struct catalog {
     struct catalog *next; /* set before it can be seen, never changed */
@@ -37,12 +39,11 @@ struct catalog {
     struct catalog_wait *served; /* wait for the look that is under way */
     struct dbclient *client;     /* NULL: no look is under way */
     struct snap *snap;           /* that it goes by */
-    size_t at;                   /* the next statement; 0: the mark's */
-    struct buf text;
-    char mark[MARK_BYTES], new_mark[MARK_BYTES], digest[65];
+    struct catalog_read reading;
+    char mark[CATALOG_MARK_BYTES], digest[65];
     uint64_t mark_generation; /* of the snapshot that the mark was read under */
     uint64_t due_ms, begun_ms;
-    unsigned failures;
+    unsigned failures, torn;
 };
 
 struct catalogs {
@@ -85,29 +86,6 @@ static struct catalog_wait *overdue(struct catalog_wait **list, uint64_t now, bo
 
 /* --- one look --- */
 
-static const char *next_statement(void *arg) {
-    struct catalog *c = arg;
-    if (c->at == 0) {
-        c->at = 1;
-        return pol_catalog_mark_sql;
-    }
-    if (c->at == 1 && c->mark[0] != '\0' && c->mark_generation == c->snap->generation && strcmp(c->mark, c->new_mark) == 0) return NULL;
-    const char *sql = pol_catalog_sql[c->at - 1];
-    if (sql != NULL) c->at++;
-    return sql;
-}
-
-static bool take_row(void *arg, const char *text, size_t len) {
-    struct catalog *c = arg;
-    if (c->at == 1) {
-        snprintf(c->new_mark, sizeof c->new_mark, "%.*s", (int)(len < sizeof c->new_mark ? len : sizeof c->new_mark - 1), text);
-        return len < sizeof c->new_mark;
-    }
-    buf_put(&c->text, text, len);
-    buf_u8(&c->text, '\n');
-    return !c->text.failed;
-}
-
 static void look_failed(struct catalog *c, const struct conf_database *db, const char *sqlstate, const char *why, const char *todo) {
     unsigned more;
     c->failures++;
@@ -147,39 +125,69 @@ static void look_went_well(struct catalog *c, struct pol_catalog *fresh, const c
 
 /* The text is whole: what it says comes into force, unless it says what the one before said. */
 static void read_text(struct catalog *c, const struct conf_database *db) {
+    const struct buf *text = &c->reading.text;
     char digest[65], why[300];
-    rec_sha256((const char *)buf_at(&c->text), buf_used(&c->text), digest);
+    rec_sha256((const char *)buf_at(text), buf_used(text), digest);
     if (strcmp(digest, c->digest) == 0) {
         look_went_well(c, NULL, "unchanged");
     } else {
-        struct pol_catalog *fresh = pol_catalog_parse((const char *)buf_at(&c->text), buf_used(&c->text), why, sizeof why);
+        struct pol_catalog *fresh = pol_catalog_parse((const char *)buf_at(text), buf_used(text), why, sizeof why);
         if (fresh == NULL) {
-            look_failed(c, db, "", why, "a database of this size or version cannot be read: see POSTGRESQL in gatehouse.yaml(5)");
+            look_failed(c, db, "", why, "a database of this size or version cannot be read: see POSTGRESQL and MYSQL in gatehouse.yaml(5)");
             return;
         }
         memcpy(c->digest, digest, sizeof digest);
         log_event(LOG_INFO, "catalog.read", "database", c->name, "relations", log_fmt("%zu", pol_catalog_relations(fresh)), "bytes",
-                  log_fmt("%zu", buf_used(&c->text)), "ms", log_fmt("%llu", (unsigned long long)(worker_now_ms() - c->begun_ms)), NULL);
+                  log_fmt("%zu", buf_used(text)), "ms", log_fmt("%llu", (unsigned long long)(worker_now_ms() - c->begun_ms)), NULL);
         look_went_well(c, fresh, "changed");
     }
-    memcpy(c->mark, c->new_mark, sizeof c->mark);
+    memcpy(c->mark, c->reading.mark, sizeof c->mark);
     c->mark_generation = c->snap->generation;
 }
 
+static void on_looked(void *arg, const struct dbclient_end *end);
+
+/* For c->snap, whose configuration has db. False without memory or descriptors. */
+static bool read_again(struct catalog *c, const struct conf_database *db) {
+    const struct dbclient_conf conf = {.base = worker_base(c->all->w),
+                                       .conf = c->snap->conf,
+                                       .db = db,
+                                       .timeout_ms = READ_MS,
+                                       .next = catalog_read_next,
+                                       .row = catalog_read_row,
+                                       .done = on_looked,
+                                       .arg = &c->reading};
+    catalog_read_begin(&c->reading, db, c->mark_generation == c->snap->generation ? c->mark : "");
+    c->client = dbclient_start(&conf);
+    if (c->client == NULL) look_failed(c, db, "", "out of memory or descriptors", "raise LimitNOFILE, or give gatehouse more memory");
+    return c->client != NULL;
+}
+
+static void look_over(struct catalog *c) {
+    catalog_read_free(&c->reading);
+    snap_unref(c->snap);
+    c->snap = NULL;
+    c->torn = 0;
+    tell(overdue(&c->served, 0, true));
+}
+
 static void on_looked(void *arg, const struct dbclient_end *end) {
-    struct catalog *c = arg;
+    struct catalog *c = (struct catalog *)(void *)((char *)arg - offsetof(struct catalog, reading));
     const struct conf_database *db = conf_database(c->snap->conf, c->name);
     c->client = NULL;
     if (!end->ok)
         look_failed(c, db, end->sqlstate, end->why, end->todo != NULL ? end->todo : "look at the database's log");
-    else if (c->at == 1)
+    else if (catalog_read_unchanged(&c->reading))
         look_went_well(c, NULL, "unchanged");
-    else
+    else if (!catalog_read_torn(&c->reading))
         read_text(c, db);
-    buf_free(&c->text);
-    snap_unref(c->snap);
-    c->snap = NULL;
-    tell(overdue(&c->served, 0, true));
+    else if (++c->torn < TORN) {
+        catalog_read_free(&c->reading);
+        if (read_again(c, db)) return;
+    } else
+        look_failed(c, db, "", "the schema was changed each time while it was read",
+                    "nothing, if it is being changed: it is read again soon");
+    look_over(c);
 }
 
 static void look(struct catalog *c, uint64_t now) {
@@ -191,24 +199,10 @@ static void look(struct catalog *c, uint64_t now) {
     c->asked = false;
     pthread_mutex_unlock(&c->all->lock);
     c->begun_ms = now;
-    c->at = 0;
-    c->text = BUF_INIT(POL_CAT_BYTES);
     c->snap = snap;
-    const struct dbclient_conf conf = {.base = worker_base(c->all->w),
-                                       .conf = snap->conf,
-                                       .db = db,
-                                       .timeout_ms = READ_MS,
-                                       .next = next_statement,
-                                       .row = take_row,
-                                       .done = on_looked,
-                                       .arg = c};
-    if (db != NULL) c->client = dbclient_start(&conf);
-    if (c->client != NULL) return;
-    if (db != NULL) look_failed(c, db, "", "out of memory or descriptors", "raise LimitNOFILE, or give gatehouse more memory");
-    c->due_ms = db != NULL ? now + RETRY_MS : UINT64_MAX; /* until a reload offers it again */
-    c->snap = NULL;
-    snap_unref(snap);
-    tell(overdue(&c->served, 0, true));
+    if (db != NULL && read_again(c, db)) return;
+    if (db == NULL) c->due_ms = UINT64_MAX; /* until a reload offers it again */
+    look_over(c);
 }
 
 /* --- the thread --- */
@@ -267,7 +261,7 @@ static void end(struct worker *w) {
     for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
         dbclient_cancel(c->client);
         c->client = NULL;
-        buf_free(&c->text);
+        catalog_read_free(&c->reading);
         snap_unref(c->snap);
         c->snap = NULL;
     }

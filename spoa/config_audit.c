@@ -42,9 +42,27 @@ static bool read_anchors(struct conf_all *a, const struct yaml_node *n, struct l
     return (count > 0 && l->anchor_command[0][0] == '/') || yaml_fail(c, err, "must begin with the program's path, from / on");
 }
 
+/* { age, size, least, interval }: age or size, or both. */
+static bool read_retention(const struct yaml_node *n, struct led_conf *l, struct pol_error *err) {
+    static const char *const keys[] = {"age", "size", "least", "interval", NULL};
+    const uint64_t most = 36600ull * 86400000;
+    l->retention_every_ms = 3600000;
+    l->retention_least_ms = 86400000;
+    if (n == NULL) return true;
+    if (!yaml_keys(n, keys, err) || !conf_ms(n, "age", true, 1000, most, &l->retention_ms, err) ||
+        !conf_size(n, "size", 1u << 20, 1ull << 50, &l->retention_bytes, err) ||
+        !conf_ms(n, "least", false, 1000, most, &l->retention_least_ms, err) ||
+        !conf_ms(n, "interval", false, 100, 86400000, &l->retention_every_ms, err))
+        return false;
+    if (l->retention_ms == 0 && l->retention_bytes == 0) return yaml_fail(n, err, "needs age or size: what may go, and when?");
+    if (l->retention_bytes > 0 && l->retention_ms > 0 && l->retention_least_ms > l->retention_ms)
+        return yaml_fail(n, err, "least is more than age: events go at their age, whatever size says");
+    return true;
+}
+
 bool conf_read_audit(struct conf_all *a, const struct yaml_node *n, struct pol_error *err) {
-    static const char *const keys[] = {"mode",   "journal",       "timeout",    "auth_max", "fsync",      "segment",
-                                       "retain", "max_unshipped", "durability", "anchors",  "retain_age", NULL};
+    static const char *const keys[] = {"mode",          "journal",    "timeout", "auth_max",   "fsync",     "segment", "retain",
+                                       "max_unshipped", "durability", "anchors", "retain_age", "retention", NULL};
     static const char *const modes[] = {"strict", "journal", NULL};
     struct led_conf *l = &a->c.ledger;
     int mode = LED_STRICT;
@@ -66,7 +84,8 @@ bool conf_read_audit(struct conf_all *a, const struct yaml_node *n, struct pol_e
            conf_size(n, "retain", 0, 1ull << 50, &l->retain_bytes, err) &&
            conf_ms(n, "retain_age", true, 60000, 3660ull * 86400000, &l->retain_ms, err) &&
            conf_size(n, "max_unshipped", 1u << 20, 1ull << 50, &l->max_unshipped, err) &&
-           read_durability(yaml_get(n, "durability"), l, err) && read_anchors(a, yaml_get(n, "anchors"), l, err);
+           read_durability(yaml_get(n, "durability"), l, err) && read_anchors(a, yaml_get(n, "anchors"), l, err) &&
+           read_retention(yaml_get(n, "retention"), l, err);
 }
 
 static bool same(const char *a, const char *b) { return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0; }
@@ -81,6 +100,8 @@ bool conf_same_audit(const struct led_conf *a, const struct led_conf *b) {
     return same(a->dir, b->dir) && a->mode == b->mode && a->fsync == b->fsync && a->segment_bytes == b->segment_bytes &&
            a->retain_bytes == b->retain_bytes && a->retain_ms == b->retain_ms && a->max_unshipped == b->max_unshipped &&
            a->auth_max == b->auth_max && a->timeout_ms == b->timeout_ms && a->redis_fsync == b->redis_fsync && a->replicas == b->replicas &&
+           a->retention_ms == b->retention_ms && a->retention_bytes == b->retention_bytes &&
+           a->retention_least_ms == b->retention_least_ms && a->retention_every_ms == b->retention_every_ms &&
            a->anchor_ms == b->anchor_ms && a->anchor_syslog == b->anchor_syslog && same(a->anchor_file, b->anchor_file) &&
            same_list(a->anchor_command, b->anchor_command);
 }

@@ -2,12 +2,11 @@
 
 #include "spoa/courier.h"
 
+#include "spoa/ledger_dial.h"
 #include "spoa/ledger_event.h"
-#include "spoa/ledger_find.h"
 #include "spoa/log.h"
 #include "spoa/worker.h"
 
-#include <hiredis/hiredis.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -86,28 +85,11 @@ static redisReply *ask(struct courier *c, const char *what, int argc, const char
 }
 
 static bool connect_now(struct courier *c) {
-    const struct led_conf *l = c->conf.redis;
-    struct timeval wait = {ANSWER_MS / 1000, ANSWER_MS % 1000 * 1000};
-    struct led_place at = c->moved;
     char why[300];
-    c->moved.port = 0; /* only for this connection: the Cluster may change */
-    if (at.port == 0 && l->redis_sentinels != NULL && !led_find_now(l, &at, why, sizeof why)) {
-        complain(c, "asking the Sentinels", why);
-        return false;
-    }
-    c->c = at.port != 0              ? redisConnectWithTimeout(at.addr, at.port, wait)
-           : l->redis_socket != NULL ? redisConnectUnixWithTimeout(l->redis_socket, wait)
-                                     : redisConnectWithTimeout(l->redis_host, l->redis_port, wait);
-    if (c->c == NULL || c->c->err != 0 || redisSetTimeout(c->c, wait) != REDIS_OK) {
-        complain(c, "connecting", c->c != NULL ? c->c->errstr : "out of memory");
-        return false;
-    }
+    c->c = led_dial(c->conf.redis, &c->moved, ANSWER_MS, why, sizeof why);
+    if (c->c == NULL) complain(c, "connecting", why);
     c->again_at = 0;
-    if (l->redis_password == NULL) return true;
-    const char *argv[] = {"AUTH", l->redis_user != NULL ? l->redis_user : l->redis_password, l->redis_password};
-    redisReply *r = ask(c, "the login", l->redis_user != NULL ? 3 : 2, argv, NULL);
-    if (r != NULL) freeReplyObject(r);
-    return r != NULL;
+    return c->c != NULL;
 }
 
 /* --- what is there --- */

@@ -49,6 +49,7 @@ struct daemon {
     atomic_bool replaced;    /* a newer daemon has the doors */
     struct led *led;
     struct led_keeper *keeper;
+    struct trim *trim; /* NULL: nothing is removed from Redis */
     struct appr *approvals;
     struct ord *orders;
     struct estimates *estimates;

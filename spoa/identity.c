@@ -27,8 +27,7 @@ struct pol_role *identity_role(struct catalogs *all, const struct snap *s, const
         claims[subject.nclaims] = (struct pol_claim){who->attributes[subject.nclaims].name, who->attributes[subject.nclaims].value};
     struct pol_role *role = pol_role_new(s->policy, &subject, db->name, &pins);
     if (use != NULL) *use = (struct catalog_use){.rewrites = use->rewrites};
-    if (role == NULL || use == NULL || db->engine == CONF_MYSQL || !pol_role_restricts(role))
-        return role; /* nothing is rewritten for MySQL yet */
+    if (role == NULL || use == NULL || !pol_role_restricts(role)) return role;
     use->of = catalogs_find(all, db->name);
     struct pol_catalog *catalog = use->of == NULL ? NULL : catalog_get(use->of, &use->generation);
     if (catalog != NULL) pol_role_use_catalog(role, catalog, use->rewrites);

@@ -25,6 +25,7 @@ struct jnl {
     struct seg *segs; /* oldest first; never empty after open */
     size_t nsegs, capsegs;
     uint64_t last_seq, shipped;
+    bool look; /* a segment may have become one that nobody needs */
     bool torn; /* bytes after the last good line could not be cut yet */
     struct {
         int fd;         /* -1: not placed */
@@ -508,21 +509,33 @@ static bool too_old(const struct jnl *j, uint64_t first) {
     return now > st.st_mtime && (uint64_t)(now - st.st_mtime) * 1000 > j->conf.retain_ms;
 }
 
-static void retain(struct jnl *j) {
+size_t jnl_removable(struct jnl *j, bool look, bool *aged) {
     uint64_t total = jnl_bytes(j);
+    size_t n = 0;
+    *aged = false;
+    if (!look && !j->look) return 0;
+    j->look = false;
+    while (n + 2 < j->nsegs && j->segs[n + 1].first <= j->shipped + 1) {
+        bool over = total > j->conf.retain_bytes;
+        if (!over && !too_old(j, j->segs[n].first)) break;
+        if (j->rd.fd >= 0 && j->rd.seg <= n) break;
+        *aged = *aged || !over;
+        total -= j->segs[n++].bytes;
+    }
+    return n;
+}
+
+uint64_t jnl_file_end(const struct jnl *j, size_t n) { return j->segs[n].first - 1; }
+
+void jnl_remove(struct jnl *j, size_t n) {
     size_t drop = 0;
-    while (drop + 2 < j->nsegs && j->segs[drop + 1].first <= j->shipped + 1 &&
-           (total > j->conf.retain_bytes || too_old(j, j->segs[drop].first))) {
-        if (j->rd.fd >= 0 && j->rd.seg <= drop) break;
-        char name[40];
+    rd_close(j);
+    for (char name[40]; drop < n; drop++) {
         seg_name(name, j->segs[drop].first);
         if (unlinkat(j->dirfd, name, 0) < 0 && errno != ENOENT) break;
-        total -= j->segs[drop++].bytes;
     }
-    if (drop == 0) return;
     j->nsegs -= drop;
     memmove(j->segs, j->segs + drop, j->nsegs * sizeof *j->segs);
-    if (j->rd.fd >= 0) j->rd.seg -= drop;
 }
 
 void jnl_shipped(struct jnl *j, uint64_t seq, bool now) {
@@ -533,5 +546,5 @@ void jnl_shipped(struct jnl *j, uint64_t seq, bool now) {
     int n = snprintf(text, sizeof text, "%020" PRIu64 "\n", seq);
     if (j->hintfd >= 0 && pwrite(j->hintfd, text, (size_t)n, 0) != n) return;          /* only a hint; the next one may succeed */
     if (j->rd.fd >= 0 && (j->rd.next <= seq || j->rd.next > j->last_seq)) rd_close(j); /* a reader that is done holds no segment */
-    retain(j);
+    j->look = true;
 }

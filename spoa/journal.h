@@ -45,6 +45,13 @@ GH_CHECKED bool jnl_write(struct jnl *j, const void *lines, size_t len, uint64_t
 /* Events up to seq are in Redis: a hint that survives a restart (it may lag, never lead), and the licence to remove old segments.
  * Cheap: the hint goes to disk when a segment ends, and when now is true. */
 void jnl_shipped(struct jnl *j, uint64_t seq, bool now);
+/* So many of the oldest segments may go: shipped, beyond retain_bytes or older than retain_ms (*aged: some only for that), read by nobody, and none of
+ * the last two. Cheap unless look is true, or something may have changed since the last call. */
+size_t jnl_removable(struct jnl *j, bool look, bool *aged);
+/* The number of the last event in the n oldest segments, n at least 1 and what jnl_removable() said. */
+uint64_t jnl_file_end(const struct jnl *j, size_t n);
+/* Removes them; the reader is not placed any more. */
+void jnl_remove(struct jnl *j, size_t n);
 uint64_t jnl_shipped_hint(const struct jnl *j);
 
 /* Reads committed lines in order. The reader belongs to the journal and is moved, never copied. */

@@ -5,7 +5,9 @@
 #include "spoa/ledger.h"
 #include "spoa/ledger_anchor.h"
 #include "spoa/ledger_chain.h"
+#include "spoa/ledger_live.h"
 #include "spoa/ledger_redis.h"
+#include "spoa/ledger_retained.h"
 #include "spoa/log.h"
 
 #include <errno.h>
@@ -63,6 +65,7 @@ struct tail {
 
 struct led {
     struct led_conf conf; /* its strings are owned */
+    struct live *live;
     pthread_t thread;
     int wake; /* eventfd */
 
@@ -78,7 +81,7 @@ struct led {
     _Atomic bool healthy, journal_healthy;
     _Atomic(const char *) todo; /* static */
     struct {                    /* for led_stats(): written by the thread */
-        _Atomic uint64_t events, unshipped, unshipped_bytes, oldest_ms, journal_bytes, refused, failed, dropped;
+        _Atomic uint64_t events, shipped, unshipped, unshipped_bytes, oldest_ms, journal_bytes, refused, failed, dropped;
         _Atomic bool redis_up;
     } seen;
     _Atomic bool settled; /* Redis has all that the journal has */
@@ -148,6 +151,7 @@ static size_t req_bytes(const struct req *r) { return sizeof *r + (r->ev != NULL
 
 static void append(struct led *l, const struct led_event *ev, bool journal_does, led_done_fn done, void *arg) {
     struct req *r = malloc(sizeof *r);
+    live_note(l->live, ev);
     if (r == NULL) {
         /* Nobody can be told, and going on would lose an event in silence. */
         log_event(LOG_ERROR, "ledger.memory", "reason", "out of memory for an audit event", NULL);
@@ -175,6 +179,7 @@ static void append(struct led *l, const struct led_event *ev, bool journal_does,
     lev_free_all(over);
 }
 
+bool led_session_open(const struct led *l, const char *session) { return live_has(l->live, session); }
 void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, false, done, arg); }
 void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, true, done, arg); }
 
@@ -185,6 +190,9 @@ bool led_journal_healthy(const struct led *l) { return atomic_load_explicit(&l->
 uint64_t led_connects(const struct led *l) { return atomic_load(&l->connects); }
 
 bool led_settled(const struct led *l) { return atomic_load(&l->settled); }
+
+uint64_t led_last(const struct led *l) { return l->first_seq + atomic_load(&l->seen.events); }
+uint64_t led_shipped(const struct led *l) { return atomic_load(&l->seen.shipped); }
 
 bool led_wait(const struct led *l, uint64_t timeout_ms) {
     uint64_t end = now_ms(CLOCK_MONOTONIC) + timeout_ms;
@@ -220,6 +228,7 @@ void led_stats(const struct led *l, struct led_stats *out) {
 static void show(struct led *l) {
     uint64_t last = jnl_last_seq(l->j), left = last + 1 > l->next_ship ? last + 1 - l->next_ship : 0;
     atomic_store_explicit(&l->seen.unshipped, left, memory_order_relaxed);
+    atomic_store(&l->seen.shipped, l->next_ship - 1);
     atomic_store_explicit(&l->seen.unshipped_bytes, l->unshipped, memory_order_relaxed);
     atomic_store_explicit(&l->seen.journal_bytes, jnl_bytes(l->j), memory_order_relaxed);
     atomic_store_explicit(&l->seen.redis_up, !l->away && lrd_state(l->r) >= LRD_READY, memory_order_relaxed);
@@ -263,12 +272,15 @@ static void update_health(struct led *l) {
     if (!was && ok) log_event(LOG_WARN, "ledger.available", NULL);
 }
 
+/* The time of now, as events have it. */
+static void time_text(char out[32]) {
+    struct lev *now = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = ""}, "");
+    snprintf(out, 32, "%s", now != NULL ? now->time_text : "-");
+    lev_free_all(now);
+}
+
 static void count(struct led *l, uint64_t *what) {
-    if (l->refused + l->dropped == 0) {
-        struct lev *now = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = ""}, l->conf.node);
-        snprintf(l->since, sizeof l->since, "%s", now != NULL ? now->time_text : "-");
-        lev_free_all(now);
-    }
+    if (l->refused + l->dropped == 0) time_text(l->since);
     ++*what;
 }
 
@@ -382,12 +394,10 @@ static void anchor(struct led *l) {
     struct chain_anchor a = {.seq = l->tail.seq + 1, .ends = l->tail.chain};
     char signature[NODEKEY_SIGNATURE_SIZE];
     const char *key = nodekey_public(l->key);
-    struct lev *now = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = ""}, l->conf.node), *e = NULL;
+    struct lev *e = NULL;
     l->anchor_at = now_ms(CLOCK_MONOTONIC) + l->conf.anchor_ms; /* when it fails */
-    if (now == NULL) return;
     snprintf(a.node, sizeof a.node, "%s", l->conf.node);
-    memcpy(a.time, now->time_text, sizeof a.time);
-    lev_free_all(now);
+    time_text(a.time);
     char *text = chain_anchor_text(&a), *line = NULL;
     if (text != NULL && nodekey_sign(l->key, text, strlen(text), signature)) {
         const struct led_field f[] = {
@@ -468,6 +478,26 @@ static void record_gap(struct led *l) {
     struct lev *e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "unavailable", .fields = f, .nfields = 3}, l->conf.node);
     if (e == NULL) return;
     if (record_own(l, e)) l->refused = l->dropped = 0;
+}
+
+/* Files of the journal that are needed no more go, once the journal says, signed, that they do. */
+static void retain(struct led *l, bool look) {
+    struct retained r = {.where = "journal"};
+    struct retained_entry entry;
+    char why[400];
+    bool aged;
+    size_t n = l->journal_failed || too_much(l) ? 0 : jnl_removable(l->j, look, &aged);
+    if (n == 0) return;
+    struct lev *e = NULL;
+    if (l->key != NULL && retained_files(l->j, jnl_file_end(l->j, n), &r, why, sizeof why)) {
+        snprintf(r.of, sizeof r.of, "%s", l->conf.node);
+        snprintf(r.why, sizeof r.why, "%s", aged ? "age" : "size");
+        time_text(r.time);
+        e = retained_entry(l->key, &r, NULL, &entry) ? lev_of(&entry.ev, l->conf.node) : NULL;
+        retained_entry_clear(&entry);
+    }
+    retained_clear(&r);
+    if (l->key == NULL || (e != NULL && record_own(l, e))) jnl_remove(l->j, n);
 }
 
 /* ---- Redis ---- */
@@ -682,10 +712,12 @@ static void *run(void *arg) {
         if (busy) l->doze_until = now + DOZE_MS;
         record_gap(l);
         if (anchor_due(l, now, until != UINT64_MAX)) anchor(l);
-        if (l->conf.retain_ms != 0 && now >= l->retain_at) {
+        bool look = l->conf.retain_ms != 0 && now >= l->retain_at;
+        if (look) {
             jnl_shipped(l->j, l->next_ship - 1, true);
             l->retain_at = now + RETAIN_EACH;
         }
+        retain(l, look);
         ship(l, now, until != UINT64_MAX);
         settle(l);
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
@@ -795,6 +827,7 @@ static bool open_parts(struct led *l, char *err, size_t errsize) {
 static void destroy(struct led *l, uint64_t timeout_ms) {
     anchors_stop(l->anchors, timeout_ms > ANCHOR_MIN ? timeout_ms : ANCHOR_MIN);
     nodekey_free(l->key);
+    live_free(l->live);
     if (l->r != NULL) lrd_free(l->r);
     if (l->j != NULL) jnl_close(l->j);
     if (l->wake >= 0) close(l->wake);
@@ -816,6 +849,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     }
     l->wake = -1;
     pthread_mutex_init(&l->mu, NULL);
+    l->live = live_new();
     reqs_init(&l->queue);
     reqs_init(&l->pending);
     reqs_init(&l->waiting);
@@ -824,7 +858,8 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     atomic_init(&l->healthy, true);
     atomic_init(&l->journal_healthy, true);
     atomic_init(&l->todo, "");
-    if (!conf_copy(&copy, conf, err, errsize)) {
+    snprintf(err, errsize, "out of memory");
+    if (l->live == NULL || !conf_copy(&copy, conf, err, errsize)) {
         destroy(l, 0); /* a copy that ran out of memory is not worth tracking down */
         return NULL;
     }

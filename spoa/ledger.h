@@ -29,6 +29,10 @@ struct led_conf {     /* strings are copied by led_open() */
     uint64_t segment_bytes;            /* a journal file's size before the next one starts [64 MiB] */
     uint64_t retain_bytes;             /* shipped segments beyond this are removed, oldest first [1 GiB] */
     uint64_t retain_ms;                /* and those that are older; 0: of any age */
+    uint64_t retention_ms;             /* events of ended sessions that are older are removed from Redis (ledger_trim.h); 0: of any age */
+    uint64_t retention_bytes;          /* and older ones while Redis has more than this in its memory; 0: never for that */
+    uint64_t retention_least_ms;       /* ... but none that are younger than this [1 day] */
+    uint64_t retention_every_ms;       /* between two looks [1 hour] */
     uint64_t max_unshipped;            /* bytes not yet in Redis beyond which LED_JOURNAL refuses too [4 GiB] */
     uint64_t auth_max;                 /* entries kept in gatehouse:auth [10000] */
     uint64_t timeout_ms;               /* LED_STRICT: an event not acknowledged by then is LED_UNAVAILABLE [2000] */
@@ -79,6 +83,8 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize);
 void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
 /* The same for who may go on without Redis: the journal is enough, whatever the mode. */
 void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
+/* A session that this process has begun and not ended. Any thread. */
+bool led_session_open(const struct led *l, const char *session);
 /* False while appends would be answered LED_UNAVAILABLE or LED_FAILED. Any thread. */
 bool led_healthy(const struct led *l);
 /* False while the journal itself takes no events, or too much waits in it: nobody may go on then. Any thread. */
@@ -104,6 +110,9 @@ void led_stats(const struct led *l, struct led_stats *out);
 uint64_t led_connects(const struct led *l);
 /* All that was appended is in Redis, as far as this connection to it knows. Any thread. */
 bool led_settled(const struct led *l);
+/* The number of the newest event in the journal, and of the newest that Redis is known to have. Any thread; the second may lag. */
+uint64_t led_last(const struct led *l);
+uint64_t led_shipped(const struct led *l);
 /* Waits until led_settled() at most timeout_ms; false when it is not by then. */
 bool led_wait(const struct led *l, uint64_t timeout_ms);
 /* Flushes the journal, ships what it can within timeout_ms, ends the thread, frees. Waiting appends are answered. */

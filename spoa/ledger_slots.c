@@ -28,6 +28,8 @@ static enum jnl_held slot_held(const struct led_conf *conf, unsigned slot) {
     return slot_dir(conf, slot, dir) ? jnl_held(dir) : JNL_NONE;
 }
 
+bool led_slot_held(const struct led_conf *conf, unsigned slot) { return slot_held(conf, slot) == JNL_HELD; }
+
 /* Writes to a file that has no name any more; the journal's own file would keep the zeros. */
 static bool fill(int fd) {
     static const char zeros[4096];

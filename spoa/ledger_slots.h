@@ -7,6 +7,9 @@
 /* led_open() in the first slot that no process holds. *slot says which. NULL and a sentence in err; all taken counts as that. */
 struct led *led_open_free(const struct led_conf *conf, unsigned *slot, char *err, size_t errsize);
 
+/* A process, this one too, has the journal in this slot: as of now. */
+bool led_slot_held(const struct led_conf *conf, unsigned slot);
+
 /* True when some records can be written to a slot that this process holds: the journal itself is not touched. False and a sentence in err. */
 bool led_room(const struct led_conf *conf, unsigned slot, char *err, size_t errsize);
 

@@ -31,8 +31,11 @@ libghspoa_a_SOURCES = \
 	spoa/base64url.h \
 	spoa/catalog.c \
 	spoa/catalog.h \
+	spoa/catalog_read.c \
+	spoa/catalog_read.h \
 	spoa/cert.c \
 	spoa/cert.h \
+	spoa/clock.h \
 	spoa/config.c \
 	spoa/config.h \
 	spoa/config_api.c \
@@ -101,14 +104,22 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_anchor.h \
 	spoa/ledger_chain.c \
 	spoa/ledger_chain.h \
+	spoa/ledger_dial.c \
+	spoa/ledger_dial.h \
 	spoa/ledger_event.c \
 	spoa/ledger_event.h \
 	spoa/ledger_find.c \
 	spoa/ledger_find.h \
+	spoa/ledger_live.c \
+	spoa/ledger_live.h \
 	spoa/ledger_redis.c \
 	spoa/ledger_redis.h \
+	spoa/ledger_retained.c \
+	spoa/ledger_retained.h \
 	spoa/ledger_slots.c \
 	spoa/ledger_slots.h \
+	spoa/ledger_trim.c \
+	spoa/ledger_trim.h \
 	spoa/log.c \
 	spoa/log.h \
 	spoa/mask.c \

@@ -8,6 +8,7 @@
 #include "spoa/estimate.h"
 #include "spoa/handover.h"
 #include "spoa/ledger_slots.h"
+#include "spoa/ledger_trim.h"
 #include "spoa/notify.h"
 #include "spoa/page.h"
 #include "spoa/preflight.h"
@@ -163,6 +164,7 @@ static void on_replaced(void *arg) {
     admin_replaced(&c->d);
     page_replaced(&c->d);
     led_keeper_retire(c->d.keeper);
+    trim_retire(c->d.trim);
     if (c->phase != RUNNING) return; /* it was told to end while the other took over */
     c->phase = REPLACED;
     c->replaced_ms = worker_now_ms();
@@ -237,7 +239,9 @@ static bool open_ledger(struct control *c, char *err, size_t size) {
     if (c->slot > 0) log_event(LOG_INFO, "ledger.slot", "slot", log_fmt("%u", c->slot), NULL);
     snprintf(err, size, "out of memory");
     d->keeper = led_keeper_start(conf, c->slot, d->led);
-    return d->keeper != NULL;
+    if (d->keeper == NULL) return false;
+    d->trim = trim_start(conf, c->slot, d->led, err, size);
+    return d->trim != NULL || err[0] == '\0';
 }
 
 /* True when a signal came that ends this daemon: it must not take over only to leave. */
@@ -400,6 +404,7 @@ static void stop_parts(struct control *c) {
     estimates_stop(d->estimates);
     catalogs_stop(d->catalogs); /* it may still post to workers: their memory goes later */
     led_keeper_stop(d->keeper);
+    trim_stop(d->trim);
     hooks_free(d->hooks);
     ord_close(d->orders);
     appr_close(d->approvals);

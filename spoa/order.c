@@ -2,6 +2,7 @@
 
 #include "spoa/order_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/log.h"
 #include "spoa/mask.h"
 #include "spoa/person.h"
@@ -14,12 +15,6 @@
 #define LOCK_MS     2000u
 #define FOR_MAX_MS  (366ull * 24 * 3600 * 1000)
 #define SHRINK_FROM (4u << 20) /* bytes of the file */
-
-static uint64_t system_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 /* --- the file --- */
 
@@ -513,7 +508,7 @@ struct ord *ord_open(const struct ord_conf *conf, char *err, size_t size) {
     o->key = conf->key;
     o->led = conf->led;
     o->news = conf->news;
-    o->now = conf->now != NULL ? conf->now : system_now;
+    o->now = conf->now != NULL ? conf->now : clock_ms;
     o->changed = conf->changed;
     o->arg = conf->arg;
     o->dir = strdup(conf->dir);

@@ -1,6 +1,7 @@
 /* Signing in: GET /login sends the browser to the provider, GET /callback takes it back with a code, which is exchanged for an ID token. */
 #include <config.h>
 
+#include "spoa/clock.h"
 #include "spoa/identity.h"
 #include "spoa/keydoc.h"
 #include "spoa/log.h"
@@ -218,7 +219,7 @@ static enum jwt_rc read_access_token(struct flow *f, struct jwt_identity **who, 
     *who = NULL;
     if (f->job->access_token == NULL || one.issuer == NULL) return JWT_MALFORMED;
     enum jwt_rc rc = jwt_verify_from(&(struct jwt_conf){&one, 1, all->max_token}, f->job->access_token, strlen(f->job->access_token),
-                                     (int64_t)time(NULL), who, source);
+                                     clock_seconds(), who, source);
     if (rc != JWT_OK || (*who)->bound_to == NULL) return rc;
     jwt_identity_free(*who);
     *who = NULL;
@@ -232,7 +233,7 @@ static void verify(struct flow *f) {
     struct login still;
     const char *which = "ID token";
     char why[400];
-    enum jwt_rc rc = jwt_verify_id(&f->c->id, &wanted, f->job->id_token, strlen(f->job->id_token), (int64_t)time(NULL), &who, &source);
+    enum jwt_rc rc = jwt_verify_id(&f->c->id, &wanted, f->job->id_token, strlen(f->job->id_token), clock_seconds(), &who, &source);
     if (rc == JWT_OK && f->c->by_access_token) {
         which = "access token";
         rc = read_access_token(f, &who, &source);

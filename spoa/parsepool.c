@@ -33,10 +33,14 @@ static struct parse_job *next_job(struct parsepool *p) {
     return job;
 }
 
-static struct pol_facts *facts_my(const struct parsepool *p, struct parse_job *job, size_t len) {
+static void work_my(const struct parsepool *p, struct parse_job *job, size_t len) {
     const struct pol_parse_limits limits = {.bytes = p->limits.bytes, .tokens = p->limits.tokens};
     job->my.limits = &limits;
-    return pol_facts_my(job->text, len, &job->my, &job->err);
+    if (job->role != NULL)
+        job->rc = pol_rewrite_my(job->text, len, &job->my, job->role, &job->rewritten, job->why);
+    else
+        job->facts = pol_facts_my(job->text, len, &job->my, &job->err);
+    job->my.limits = NULL;
 }
 
 /* What libpg_query keeps for a thread it frees by a destructor of its own when the thread ends: calling pg_query_exit() too frees it twice. */
@@ -45,10 +49,12 @@ static void *pool_main(void *arg) {
     struct parse_job *job;
     while ((job = next_job(p)) != NULL) {
         size_t len = job->len;
-        if (job->role != NULL)
+        if (job->mysql)
+            work_my(p, job, len);
+        else if (job->role != NULL)
             job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
         else
-            job->facts = job->mysql ? facts_my(p, job, len) : pol_facts_pg(job->text, len, &p->limits, &job->err);
+            job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
         pthread_mutex_lock(&p->lock);
         p->bytes -= len;

@@ -16,10 +16,10 @@ struct parse_job {
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
     struct pol_parse_error err;
-    bool mysql; /* by pol_facts_my() with these, whose default_db is copied: see parse_job_mysql() */
+    bool mysql; /* by pol_facts_my() or pol_rewrite_my() with these, whose default_db is copied: see parse_job_mysql() */
     struct my_options my;
     char my_db[256];
-    /* With parse_job_rewrites(), in the place of facts: what pol_rewrite_pg() gives. */
+    /* With parse_job_rewrites(), in the place of facts: what pol_rewrite_pg() or pol_rewrite_my() gives. */
     const struct pol_role *role;
     enum pol_rewrite_rc rc;
     struct pol_rewritten rewritten; /* the receiver's */

@@ -97,18 +97,24 @@ struct rewrite *rewrite_of(enum pol_rewrite_rc rc, struct pol_rewritten *out, st
     return r;
 }
 
-struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct pol_role *role,
-                             bool *cached, struct pol_verdict *why) {
+static enum pol_rewrite_rc rewrite_pg(struct factscache *trees, const char *text, size_t len, const struct pol_role *role,
+                                      struct pol_rewritten *out, struct pol_verdict *why) {
+    struct pol_parsed p;
+    if (trees == NULL || !factscache_take_tree(trees, text, len, &p)) p = (struct pol_parsed){0};
+    bool parsed = p.json != NULL;
+    enum pol_rewrite_rc rc = parsed ? pol_rewrite_parsed(&p, role, out, why) : pol_rewrite_pg(text, len, role, out, why);
+    pol_parse_clear(&p);
+    return rc;
+}
+
+struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct my_options *my,
+                             const struct pol_role *role, bool *cached, struct pol_verdict *why) {
     struct pol_rewritten out;
     uint64_t h = hash(text, len);
     struct rewrite *r = find(w, text, len, h);
     *cached = r != NULL;
     if (r != NULL) return r;
-    struct pol_parsed p;
-    if (trees == NULL || !factscache_take_tree(trees, text, len, &p)) p = (struct pol_parsed){0};
-    bool parsed = p.json != NULL;
-    enum pol_rewrite_rc rc = parsed ? pol_rewrite_parsed(&p, role, &out, why) : pol_rewrite_pg(text, len, role, &out, why);
-    pol_parse_clear(&p);
+    enum pol_rewrite_rc rc = my != NULL ? pol_rewrite_my(text, len, my, role, &out, why) : rewrite_pg(trees, text, len, role, &out, why);
     r = rewrite_of(rc, &out, why);
     if (r != NULL) keep(w, text, len, h, r);
     return r;

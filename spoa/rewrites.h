@@ -19,7 +19,7 @@ void rewrite_unref(struct rewrite *r); /* NULL is fine */
 /* True when the same text runs; NULL is one that runs as it was sent. */
 bool rewrite_same(const struct rewrite *a, const struct rewrite *b);
 
-/* From what pol_rewrite_pg() gave: takes out over. NULL for a refusal, and when out of memory, then *why says so. */
+/* From what pol_rewrite_pg() or pol_rewrite_my() gave: takes out over. NULL for a refusal, and when out of memory, then *why says so. */
 struct rewrite *rewrite_of(enum pol_rewrite_rc rc, struct pol_rewritten *out, struct pol_verdict *why);
 
 #define REWRITES       32u
@@ -37,8 +37,9 @@ struct rewrites {                   /* zero is empty */
 /* The role has changed, or the session ends. */
 void rewrites_clear(struct rewrites *w);
 /* A new reference for a text that pol_judge() allowed with "rewrite": from the cache (*cached), or made now (needs POL_STACK_BYTES of stack). NULL and
- * *why, a refusal, when it cannot be rewritten. trees, which may be NULL, has the text's tree when it was parsed just now. */
-struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct pol_role *role,
-                             bool *cached, struct pol_verdict *why);
+ * *why, a refusal, when it cannot be rewritten. trees, which may be NULL, has the text's tree when it was parsed just now. my: how MySQL
+ * reads the text, always the same for one cache; NULL: it is PostgreSQL's. */
+struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct my_options *my,
+                             const struct pol_role *role, bool *cached, struct pol_verdict *why);
 
 #endif

@@ -8,6 +8,7 @@
 #include "policy/shape.h"
 #include "policy/text.h"
 #include "spoa/approval_desk.h"
+#include "spoa/clock.h"
 #include "spoa/estimate.h"
 #include "spoa/reason.h"
 #include "spoa/record.h"
@@ -408,7 +409,7 @@ static void on_answered(struct desk_ask *d) {
     if (s->q.open && s->q.id == a->id && s->q.asking) {
         s->q.asking = false;
         estimate(s, r);
-        if ((int64_t)time(NULL) >= s->who->valid_until)
+        if (clock_seconds() >= s->who->valid_until)
             expired(s);
         else if (r->rc == APPR_RUN)
             run_approved(s, a);
@@ -431,7 +432,7 @@ void session_ask_tick(struct session *s, uint64_t now_ms) {
     if (pump_client_left(&s->pump)) { /* what it wanted is not run for nobody */
         s->why = "client left while its statement waited for approval";
         session_close(s, "57P01", "the client is gone", NULL);
-    } else if ((int64_t)time(NULL) >= s->who->valid_until)
+    } else if (clock_seconds() >= s->who->valid_until)
         expired(s);
     else if (now_ms >= q->hold_until_ms || s->draining) {
         tell(s, &q->reply);

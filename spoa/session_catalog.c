@@ -33,7 +33,7 @@ bool session_wait_catalog(struct session *s, void (*then)(struct session *s)) {
 }
 
 bool session_want_catalog(struct session *s, void (*then)(struct session *s)) {
-    struct catalog *c = s->db->engine == CONF_MYSQL ? NULL : catalogs_find(s->ws->d->catalogs, s->db->name);
+    struct catalog *c = catalogs_find(s->ws->d->catalogs, s->db->name);
     if (c == NULL || catalog_generation(c) != 0) return false;
     wait_for(s, c, then);
     return true;

@@ -5,6 +5,8 @@
 #include "policy/grants.h"
 #include "spoa/statement.h"
 
+#include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +23,13 @@ struct text {
     size_t rows;
 };
 
+/* Of both, in the order of their columns. */
+#define VALUES 8
+static void values_of(const struct pol_grant *g, const char *values[VALUES]) {
+    const char *const all[VALUES] = {g->schema, g->relation, g->column, g->actions, g->shown, g->rows, g->write, g->rule};
+    memcpy(values, all, sizeof all);
+}
+
 /* standard_conforming_strings is on: a quote is all that ends a literal. */
 static void put_literal(struct buf *b, const char *s, bool last) {
     buf_u8(b, '\'');
@@ -33,29 +42,72 @@ static void put_literal(struct buf *b, const char *s, bool last) {
 
 static bool put_row(void *arg, const struct pol_grant *g) {
     struct text *t = arg;
-    const char *values[] = {g->schema, g->relation, g->column, g->actions, g->shown, g->rows, g->write, g->rule};
+    const char *values[VALUES];
+    values_of(g, values);
     buf_str(&t->b, t->rows++ == 0 ? "(" : ", (");
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) put_literal(&t->b, values[i], i == 7);
+    for (size_t i = 0; i < VALUES; i++) put_literal(&t->b, values[i], i == VALUES - 1);
     buf_u8(&t->b, ')');
     return !t->b.failed;
 }
 
-static struct rewrite *write_rows(const struct pol_role *role, struct pol_verdict *why) {
+static bool write_pg(const struct pol_role *role, struct buf *out) {
     static const struct pol_grant none = {"", "", "", "", "", "", "", ""};
-    struct text t = {.b = BUF_INIT(BYTES)};
-    struct pol_rewritten out = {0};
+    struct text t = {.b = *out};
     buf_str(&t.b, "SELECT * FROM (VALUES ");
     bool ok = pol_role_grants(role, put_row, &t);
     bool empty = t.rows == 0;
     if (empty) put_row(&t, &none);
     buf_str(&t.b, ") AS \"gatehouse.grants\"" COLUMNS);
     if (empty) buf_str(&t.b, " LIMIT 0");
-    if (ok && !t.b.failed && (out.sql = malloc(buf_used(&t.b) + 1)) != NULL) {
-        out.len = buf_used(&t.b);
-        memcpy(out.sql, buf_at(&t.b), out.len);
+    *out = t.b;
+    return ok;
+}
+
+static bool add_row(void *arg, const struct pol_grant *g) {
+    const char *values[VALUES];
+    json_t *row = json_array();
+    values_of(g, values);
+    bool ok = row != NULL;
+    for (size_t i = 0; ok && i < VALUES; i++) ok = json_array_append_new(row, json_string(values[i])) == 0;
+    if (ok) return json_array_append_new(arg, row) == 0;
+    json_decref(row);
+    return false;
+}
+
+/* As JSON in a hexadecimal literal, which means the same in every sql_mode: MySQL and MariaDB have no list of rows that both understand. */
+static bool write_my(const struct pol_role *role, struct buf *out) {
+    static const char digits[] = "0123456789abcdef";
+    static const char *const names[VALUES] = {"schema", "relation", "column", "actions", "shown", "rows", "write", "rule"};
+    json_t *rows = json_array();
+    char *text = rows != NULL && pol_role_grants(role, add_row, rows) ? json_dumps(rows, JSON_COMPACT) : NULL;
+    json_decref(rows);
+    if (text == NULL) return false;
+    buf_str(out, "SELECT * FROM JSON_TABLE(CONVERT(x'");
+    for (const char *c = text; *c != '\0' && !out->failed; c++) {
+        buf_u8(out, (uint8_t)digits[(unsigned char)*c >> 4]);
+        buf_u8(out, (uint8_t)digits[(unsigned char)*c & 15]);
+    }
+    free(text);
+    buf_str(out, "' USING utf8mb4), '$[*]' COLUMNS (");
+    for (size_t i = 0; i < VALUES; i++) {
+        char column[64];
+        snprintf(column, sizeof column, "%s`%s` TEXT CHARACTER SET utf8mb4 PATH '$[%zu]'", i > 0 ? ", " : "", names[i], i);
+        buf_str(out, column);
+    }
+    buf_str(out, ")) AS `gatehouse.grants`");
+    return true;
+}
+
+static struct rewrite *write_rows(const struct pol_role *role, bool mysql, struct pol_verdict *why) {
+    struct buf b = BUF_INIT(BYTES);
+    struct pol_rewritten out = {0};
+    bool ok = mysql ? write_my(role, &b) : write_pg(role, &b);
+    if (ok && !b.failed && (out.sql = malloc(buf_used(&b) + 1)) != NULL) {
+        out.len = buf_used(&b);
+        memcpy(out.sql, buf_at(&b), out.len);
         out.sql[out.len] = '\0';
     }
-    buf_free(&t.b);
+    buf_free(&b);
     if (out.sql != NULL) return rewrite_of(POL_REWRITE_DONE, &out, why);
     stmt_deny(why, "53200", "out of memory", "Try again later.");
     return NULL;
@@ -76,7 +128,7 @@ static void answer(struct session *s) {
         stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
     else {
         pol_role_use_catalog(role, now, true);
-        q->rewrite = write_rows(role, &q->verdict);
+        q->rewrite = write_rows(role, s->mysql, &q->verdict);
     }
     pol_role_free(role);
     pol_catalog_unref(now);

@@ -3,6 +3,7 @@
 
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/roster.h"
 #include "spoa/statement.h"
 
@@ -35,7 +36,7 @@ static const char *token_todo(enum jwt_rc rc, const struct flt_event *ev) {
     case JWT_NOT_YET:
         return log_fmt("the token begins %lld s in this machine's future: check NTP here (timedatectl) and at the issuer, or raise "
                        "identity.issuers.leeway",
-                       (long long)jwt_seconds_ahead(ev->login.token, ev->login.token_len, (int64_t)time(NULL)));
+                       (long long)jwt_seconds_ahead(ev->login.token, ev->login.token_len, clock_seconds()));
     case JWT_NO_KEYS: return "see the log line keys.failed of the issuer";
     case JWT_UNKNOWN_KEY: return "if the issuer has new keys and jwks_file names a file, fetch its JWK set again and reload";
     case JWT_BAD_ISSUER: return "if this token should be good, add its iss, byte for byte, to identity.issuers";
@@ -246,7 +247,7 @@ bool session_bind(struct session *s, struct jwt_identity *who, const char **why)
     if (bound) live_no_longer(who, c);
     if (s->require != CONF_BOTH) return true;
     *why = "no client certificate";
-    struct jwt_identity *shown = c != NULL ? cert_identify(&s->snap->conf->certs, c, (int64_t)time(NULL), why) : NULL;
+    struct jwt_identity *shown = c != NULL ? cert_identify(&s->snap->conf->certs, c, clock_seconds(), why) : NULL;
     if (shown == NULL) return false;
     bool same = bound || strcmp(shown->principal, who->principal) == 0;
     jwt_identity_free(shown);
@@ -276,7 +277,7 @@ void session_on_hello(struct session *s, const struct flt_event *ev) {
 static void verify_certificate(struct session *s, const struct flt_event *ev) {
     const char *why = "no client certificate";
     const struct cert *c = cert_of(s);
-    s->who = c != NULL ? cert_identify(&s->snap->conf->certs, c, (int64_t)time(NULL), &why) : NULL;
+    s->who = c != NULL ? cert_identify(&s->snap->conf->certs, c, clock_seconds(), &why) : NULL;
     if (s->who != NULL)
         admit(s, ev);
     else
@@ -320,9 +321,9 @@ static void verify(struct session *s, const struct flt_event *ev) {
         verify_certificate(s, ev);
         return;
     }
-    enum jwt_rc rc = ev->login.too_long ? JWT_TOO_LONG
-                                        : jwt_verify_from(&s->snap->conf->jwt, ev->login.token, ev->login.token_len, (int64_t)time(NULL),
-                                                          &s->who, &source);
+    enum jwt_rc rc = ev->login.too_long
+                         ? JWT_TOO_LONG
+                         : jwt_verify_from(&s->snap->conf->jwt, ev->login.token, ev->login.token_len, clock_seconds(), &s->who, &source);
     if (rc == JWT_OK && !session_bind(s, s->who, &why))
         bad_credential(s, ev, why, cert_of(s) != NULL ? CERT_TODO : NULL);
     else if (rc == JWT_OK)

@@ -4,6 +4,7 @@
 #include "spoa/session_int.h"
 
 #include "policy/my_lex.h"
+#include "policy/my_words.h"
 #include "spoa/dbclient.h"
 #include "spoa/greet.h"
 #include "spoa/statement.h"
@@ -313,4 +314,33 @@ const char *session_my_unaskable(const struct session *s) {
         if (tokens.t[i].kind == MY_T_USERVAR || tokens.t[i].kind == MY_T_SYSVAR) why = "it uses variables, whose values are the session's";
     free(tokens.t);
     return why;
+}
+
+/* The filter veils what the server says as it says it; these ask for it once more. */
+const char *session_my_tells(const struct pol_facts *f) {
+    for (size_t i = 0; i < f->nstmts; i++) {
+        const struct pol_stmt *t = &f->stmts[i];
+        if (strcmp(t->tag, "SHOW WARNINGS") == 0)
+            return "SHOW WARNINGS and SHOW ERRORS repeat what the database has said, with values in it";
+        for (size_t k = 0; k < t->nsettings; k++)
+            if (strcmp(t->settings[k].name, "warning_count") == 0 || strcmp(t->settings[k].name, "error_count") == 0)
+                return "the number of warnings is that of what the database has done behind masks and row filters";
+        for (size_t k = 0; k < t->nfunctions; k++)
+            if (t->functions[k].schema == NULL && strcmp(t->functions[k].name, "row_count") == 0)
+                return "ROW_COUNT() tells how many rows an UPDATE has really changed";
+    }
+    return NULL;
+}
+
+bool session_my_returns(const struct session *s, const struct pol_facts *f) {
+    const struct my_options o = session_my_options(s);
+    struct pol_parse_error err;
+    struct my_tokens tokens;
+    bool writes = false, found = false;
+    for (size_t i = 0; i < f->nstmts; i++) writes = writes || !f->stmts[i].reads_only;
+    if (!writes) return false;
+    if (!my_lex(s->q.text, s->q.len, &o, &tokens, &err)) return true;
+    for (uint32_t i = 0; i < tokens.n; i++) found = found || (tokens.t[i].kind == MY_T_WORD && tokens.t[i].word == W_RETURNING);
+    free(tokens.t);
+    return found;
 }

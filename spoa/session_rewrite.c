@@ -32,6 +32,11 @@ static bool limits(struct session *s, const struct pol_facts *f) {
         if (t->uses_statement != NULL || t->uses_portal != NULL) least(&q->limits, &s->named);
         if ((t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) && any(&q->verdict.limits)) least(&s->named, &q->verdict.limits);
     }
+    if (s->mysql && (q->limits.rows | q->limits.bytes) != 0 && session_my_returns(s, f))
+        return deny(
+            s, "0A000",
+            "a change with RETURNING cannot run: the policy limits its result, and what is over the limit would be changed all the same",
+            "Leave RETURNING out.");
     if (f->nstmts <= 1 || !any(&q->limits)) return true;
     return deny(s, "0A000", "several statements in one text cannot run: the policy limits the result of one of them",
                 "Send them one by one.");
@@ -96,7 +101,8 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
 static bool in_pool(struct session *s) {
     struct question *q = &s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_rewritten);
-    if (job != NULL && parse_job_rewrites(job, s->role)) {
+    const struct my_options my = session_my_options(s);
+    if (job != NULL && parse_job_rewrites(job, s->role) && (!s->mysql || parse_job_mysql(job, &my))) {
         job->owner = s;
         job->id = q->id;
         if (parsepool_submit(s->ws->d->pool, job)) {
@@ -123,14 +129,18 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     if (stale(s) && (!restricts || !q->verdict.rewrite)) return changed(s);
     if (!restricts) return true;
     if (explains_execute(f)) return deny(s, "42501", NO_PLAN, "Ask who keeps the policy, or a colleague who sees all of it.");
+    const char *tells = s->mysql ? session_my_tells(f) : NULL;
+    if (tells != NULL) return deny(s, "42501", tells, "It could tell what is hidden from you.");
     if (!q->verdict.rewrite) return true;
-    if (s->mysql) return deny(s, "0A000", "masks and row filters are not there for MySQL yet", "Ask who keeps the policy.");
     if (q->len > STMT_INLINE_BYTES) return in_pool(s);
     bool cached;
     struct pol_verdict why;
     if (s->rewrites_epoch != s->epoch) rewrites_clear(&s->rewrites);
     s->rewrites_epoch = s->epoch;
-    struct rewrite *r = rewrites_get(&s->rewrites, s->ws->facts, q->text, q->len, s->role, &cached, &why);
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
+    struct my_options my = session_my_options(s);
+    my.limits = &limits;
+    struct rewrite *r = rewrites_get(&s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, s->role, &cached, &why);
     if (r == NULL)
         q->verdict = why;
     else

@@ -3,6 +3,7 @@
 
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/mask.h"
 #include "spoa/renewal.h"
 #include "spoa/secret_sql.h"
@@ -441,7 +442,7 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
 }
 
 void session_clock(struct session *s) {
-    if (s->role != NULL && pol_role_at(s->role, (int64_t)time(NULL))) s->epoch++;
+    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
 }
 
 void session_judge(struct session *s) {
@@ -560,7 +561,7 @@ static void look(struct session *s) {
         return;
     }
     if (session_on_token(s) || over_quota(s)) return;
-    if ((int64_t)time(NULL) >= s->who->valid_until) {
+    if (clock_seconds() >= s->who->valid_until) {
         stmt_deny(&q->verdict, "28000", "the token has expired",
                   "Give a fresh one in this session, SET gatehouse.token = 'TOKEN', or as the password of a new one.");
         session_refuse_statement(s);

@@ -4,6 +4,7 @@
 
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/renewal.h"
 #include "spoa/statement.h"
 
@@ -80,7 +81,7 @@ static void verify_token(struct session *s) {
     struct jwt_identity *who = NULL;
     struct keysource *source = NULL;
     session_renew(s);
-    enum jwt_rc rc = jwt_verify_from(&s->snap->conf->jwt, s->keys.token, s->keys.token_len, (int64_t)time(NULL), &who, &source);
+    enum jwt_rc rc = jwt_verify_from(&s->snap->conf->jwt, s->keys.token, s->keys.token_len, clock_seconds(), &who, &source);
     if (rc != JWT_OK && wait_for_keys(s, source)) return;
     bool same = rc == JWT_OK && strcmp(who->principal, s->who->principal) == 0 && strcmp(who->issuer, s->who->issuer) == 0;
     const char *why = rc == JWT_OK ? "renewal with the token of another principal or issuer" : jwt_rc_name(rc);
@@ -120,7 +121,7 @@ static void execute_token(struct session *s) {
     q->len = sizeof RENEWAL_SHOWN - 1;
     q->facts = facts_ref_get(q->prep->facts);
     const struct jwt_identity *now = fresh != NULL ? fresh : s->who; /* executed before: it is in force, or an even newer one */
-    if ((int64_t)time(NULL) >= now->valid_until) {
+    if (clock_seconds() >= now->valid_until) {
         deny_token(s);
         session_refuse_statement(s);
     } else if (fresh == NULL || may_stay(s, fresh)) {

@@ -41,22 +41,32 @@ static size_t decode(const uint8_t *s, size_t left, uint32_t *c) {
     return n;
 }
 
+/* How many bytes from s on are ASCII that is seen as it is: most of most texts. */
+static size_t plain(const char *s, size_t len, bool line) {
+    size_t n = 0;
+    while (n < len && ((s[n] >= ' ' && s[n] <= '~') || (!line && (s[n] == '\n' || s[n] == '\t')))) n++;
+    return n;
+}
+
 static size_t put(struct buf *out, const char *s, size_t len, size_t max, bool line) {
     const uint8_t *p = (const uint8_t *)s;
     size_t at = 0;
-    while (at < len) {
+    while (at < len && buf_used(out) < max) {
         uint32_t c = 0;
         char word[16];
-        size_t n = decode(p + at, len - at, &c), room;
+        size_t n = plain(s + at, len - at, line), room = max - buf_used(out);
+        if (n > 0) {
+            n = n < room ? n : room;
+            buf_put(out, p + at, n);
+            at += n;
+            continue;
+        }
+        n = decode(p + at, len - at, &c);
         bool spell = n == 0 || is_hidden(c) || (line && (c == '\n' || c == '\t'));
-        if (n == 0)
-            snprintf(word, sizeof word, "<0x%02X>", p[at]);
-        else
-            snprintf(word, sizeof word, "<U+%04X>", (unsigned)c);
-        room = spell ? strlen(word) : n;
-        if (buf_used(out) >= max || room > max - buf_used(out)) break;
+        if (spell) snprintf(word, sizeof word, n == 0 ? "<0x%02X>" : "<U+%04X>", n == 0 ? p[at] : (unsigned)c);
+        if ((spell ? strlen(word) : n) > room) break;
         if (spell)
-            buf_put(out, word, room);
+            buf_put(out, word, strlen(word));
         else
             buf_put(out, p + at, n);
         at += n == 0 ? 1 : n;

@@ -10,6 +10,8 @@ libghtest_a_SOURCES = \
 	t/lib/spop_dump.c \
 	t/lib/spop_dump.h
 EXTRA_PROGRAMS =
+# Seconds after which Check takes a test for one that hangs: many, for machines that do other things besides, with sanitizers.
+AM_TESTS_ENVIRONMENT = CK_DEFAULT_TIMEOUT=300; export CK_DEFAULT_TIMEOUT;
 T_LIBS = libghtest.a $(GH_LIBS) $(CHECK_LIBS)
 
 include t/corpus/local.mk

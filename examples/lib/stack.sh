@@ -98,14 +98,7 @@ gh_build() {
 # --- processes ---------------------------------------------------------------------------------------------------
 
 # gh_free_ports N: N ports on the loopback that nothing listens on, one a line.
-gh_free_ports() {
-    /usr/bin/python3 - "$1" <<'PY'
-import socket, sys
-taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-for s in taken:
-    print(s.getsockname()[1])
-PY
-}
+gh_free_ports() { /usr/bin/python3 "$GH_TOP/examples/lib/free_ports.py" "$1"; }
 
 # gh_wait_for SECONDS NAME COMMAND...: until the command succeeds, or the process of that name is gone.
 gh_wait_for() {

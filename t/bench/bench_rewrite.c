@@ -77,7 +77,7 @@ static double known(const struct pol_role *r) {
     for (int i = 0; i < TIMES; i++) {
         facts = factscache_find(cache, sql, sizeof sql - 1);
         pol_judge(r, facts_of(facts), &v);
-        if (v.rewrite) rewrite_unref(rewrites_get(&all, NULL, sql, sizeof sql - 1, r, &cached, &v));
+        if (v.rewrite) rewrite_unref(rewrites_get(&all, NULL, sql, sizeof sql - 1, NULL, r, &cached, &v));
         facts_ref_put(facts);
     }
     double took = now_us() - begin;

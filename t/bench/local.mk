@@ -13,6 +13,7 @@ t_bench_bench_ledger_LDADD = $(T_LIBS)
 t_bench_bench_rewrite_SOURCES = t/bench/bench_rewrite.c t/policy/shop_catalog.h
 t_bench_bench_rewrite_LDADD = $(T_LIBS)
 EXTRA_DIST += \
+	t/bench/approvals.py \
 	t/bench/bench.py \
 	t/bench/run \
 	t/bench/storm.py \

@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
+import haproxy
 import source
 
 BIN = source.SERVER + "/bin"
@@ -49,16 +49,9 @@ def run(*command, **more):
 
 def free_addresses():
     """One port that is free on three loopback addresses: what shows the port (dblink, postgres_fdw) shows the same one."""
-    while True:
-        with socket.create_server(("127.0.0.11", 0)) as s:
-            port = s.getsockname()[1]
-        out = {name: (f"127.0.0.{11 + i}", port) for i, name in enumerate(NAMES)}
-        try:
-            for address in out.values():
-                socket.create_server(address).close()
-            return out
-        except OSError:
-            continue
+    hosts = [f"127.0.0.{11 + i}" for i in range(len(NAMES))]
+    port = haproxy.free_ports(1, hosts)[0]
+    return {name: (host, port) for name, host in zip(NAMES, hosts)}
 
 
 class Clusters:

@@ -6,10 +6,15 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(os.path.join(TOP, "examples", "lib"))
+
+from free_ports import free_ports  # noqa: E402
+
 SSL_REQUEST = struct.pack(">II", 8, 80877103)
 GSSENC_REQUEST = struct.pack(">II", 8, 80877104)
 STARTUP = struct.pack(">II", 25, 196608) + b"user\0probe\0" + b"\0" * 6
@@ -25,8 +30,7 @@ def as_root(*command):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    return free_ports(1)[0]
 
 
 class HAProxy:

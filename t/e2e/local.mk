@@ -18,6 +18,7 @@ EXTRA_DIST += \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
 	t/e2e/test_approvals.py \
+	t/e2e/test_approvals_many.py \
 	t/e2e/test_asyncpg.py \
 	t/e2e/test_audit.py \
 	t/e2e/test_bypass.py \
@@ -41,6 +42,7 @@ EXTRA_DIST += \
 	t/e2e/test_mistakes.py \
 	t/e2e/test_nodes.py \
 	t/e2e/test_noninterference.py \
+	t/e2e/test_my_columns.py \
 	t/e2e/test_my_edge.py \
 	t/e2e/test_mysql.py \
 	t/e2e/test_oidc.py \

@@ -737,7 +737,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("pg_filter");
     TCase *c = tcase_create("conversations");
-    tcase_set_timeout(c, 60);
 #define EACH(name) tcase_add_loop_test(c, name, 0, CHOPS)
     EACH(refused_query_poisons);
     EACH(refused_in_a_pipeline);

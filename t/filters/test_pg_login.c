@@ -236,7 +236,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("pg_login");
     TCase *c = tcase_create("conversations");
-    tcase_set_timeout(c, 60);
 #define EACH(name) tcase_add_loop_test(c, name, 0, CHOPS)
     EACH(login_with_known_parameters);
     EACH(login_asks_the_server);

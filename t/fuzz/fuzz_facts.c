@@ -7,6 +7,7 @@
 #include "policy/facts.h"
 #include "policy/pg_scan.h"
 #include "policy/policy.h"
+#include "t/fuzz/sweep.h"
 #include "t/policy/columns_text.h"
 
 #include <pg_query.h>
@@ -184,26 +185,105 @@ static void judge(const char *sql, size_t len, const struct pol_role *agent, con
     pol_facts_free(f);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static struct pol_role *agent, *dba;
-    static struct pol_catalog *cat;
-    if (agent == NULL) {
-        struct pol_error err;
-        struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
-        CHECK(p != NULL);
-        agent = new_role(p, "agents");
-        dba = new_role(p, "dbas");
-        cat = columns_catalog();
-        pol_policy_unref(p);
-    }
-    if (size > TEXT_MAX) return 0;
-    char *sql = malloc(size + 1); /* a text that ends where its memory ends */
+static struct pol_role *agent, *dba;
+static struct pol_catalog *cat;
+
+static void make_roles(void) {
+    struct pol_error err;
+    if (agent != NULL) return;
+    struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
+    CHECK(p != NULL);
+    agent = new_role(p, "agents");
+    dba = new_role(p, "dbas");
+    cat = columns_catalog();
+    pol_policy_unref(p);
+}
+
+/* A text that ends where its memory ends. */
+static char *text_of(const uint8_t *data, size_t size) {
+    char *sql = malloc(size + 1);
     CHECK(sql != NULL);
     memcpy(sql, data, size);
     sql[size] = '\0';
+    return sql;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size > TEXT_MAX) return 0;
+    make_roles();
+    char *sql = text_of(data, size);
     struct pg_scan scan;
     if (pg_scan(sql, size, DEPTH_MAX, TEXT_MAX, &scan) == PG_SCAN_OK) CHECK(scan.depth <= DEPTH_MAX && scan.tokens <= size);
     judge(sql, size, agent, dba, cat);
     free(sql);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const char *sql;
+    size_t len;
+    bool facts, agent, dba;       /* there are some; who may */
+    struct pol_columns *columns; /* NULL without facts */
+};
+
+static bool may(const struct pol_role *r, const struct pol_facts *f) {
+    struct pol_verdict v;
+    if (f == NULL) return false;
+    pol_judge(r, f, &v);
+    return v.effect == POL_ALLOW;
+}
+
+/* Uses of columns that say they are complete, but are fewer than all. */
+static bool fewer(const struct pol_columns *now, const struct pol_columns *all) {
+    if (!now->complete) return false;
+    for (size_t i = 0; i < all->nrelations; i++) {
+        const struct pol_relation_use *there = &all->relations[i], *here = pol_columns_of(now, there->relation);
+        if (here == NULL) return true;
+        for (size_t k = 0; here->complete && k < there->relation->ncolumns; k++)
+            if ((there->columns[k].named & ~here->columns[k].named) != 0 || (there->columns[k].unnamed & ~here->columns[k].unnamed) != 0)
+                return true;
+    }
+    return false;
+}
+
+static struct pol_columns *columns(const char *sql, size_t len) {
+    static const char *const path[] = {"public"};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = 1};
+    struct pol_parse_error err;
+    return pol_columns_pg(sql, len, cat, &pins, &err);
+}
+
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct pol_parse_error err = {0};
+    struct pol_facts *f = pol_facts_pg(s->sql, s->len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
+    CHECK(f == NULL || s->facts);
+    if (f == NULL && s->facts) CHECK(err.rc == POL_NO_MEMORY && nomem_hit());
+    CHECK(s->agent || !may(agent, f));
+    CHECK(s->dba || !may(dba, f));
+    pol_facts_free(f);
+    if (s->columns == NULL) return;
+    struct pol_columns *c = columns(s->sql, s->len);
+    CHECK(c == NULL || !fewer(c, s->columns));
+    pol_columns_free(c);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct sweeping s = {.len = size};
+    struct pol_parse_error err;
+    if (size > TEXT_MAX) return;
+    make_roles();
+    char *sql = text_of(data, size);
+    struct pol_facts *f = pol_facts_pg(sql, size, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
+    s.sql = sql;
+    s.facts = f != NULL;
+    s.agent = may(agent, f);
+    s.dba = may(dba, f);
+    s.columns = f == NULL ? NULL : columns(sql, size);
+    pol_facts_free(f);
+    sweep(faulty, &s);
+    pol_columns_free(s.columns);
+    free(sql);
+}
+#endif

@@ -2,8 +2,10 @@
  *
  * Checked besides memory errors: what goes to the server is a sequence of whole packets with the right numbers; its commands are those that the filter passes,
  * every text among them was allowed or is one of the filter's own; and cutting the input into single bytes changes neither output nor events. */
+#define _GNU_SOURCE /* memmem */
 #include "filters/filter.h"
 #include "filters/my_wire.h"
+#include "t/fuzz/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +23,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
     struct flt *f;
+    bool closed;           /* it said so */
     struct buf out[2];     /* everything that came out */
     struct buf pending[2]; /* fed and not taken */
     struct buf allowed;    /* texts that were allowed, each behind its length */
     uint64_t events;       /* a hash of all events */
     size_t server_left;    /* of the server's packet at hand */
     unsigned opened, odd;  /* connections to the server; which of them begin with SSLRequest */
+    unsigned lost;         /* logins there that failed */
 };
+
+/* The target's own allocations are no part of what a sweep lets fail. */
+static void keep(struct buf *b, const void *data, size_t len) {
+    nomem_pause();
+    buf_put(b, data, len);
+    nomem_resume();
+}
 
 static void mix(struct run *r, const void *data, size_t len) {
     for (size_t i = 0; i < len; i++) r->events = (r->events ^ ((const uint8_t *)data)[i]) * 1099511628211u;
@@ -40,18 +51,23 @@ static bool refused(const char *text, size_t len) {
 }
 
 static void open_upstream(struct run *r) {
+    static const struct flt_kv params[] = {{"time_zone", "UTC"}, {"default_transaction_read_only", "on"}};
     CHECK(r->opened < 64);
     flt_upstream_open(r->f, &(struct flt_upstream){.user = "u",
                                                    .password = "p",
                                                    .database = "d",
                                                    .allow_cleartext = true,
+                                                   .params = params,
+                                                   .nparams = 2,
                                                    .tls = r->opened % 2 == r->odd ? FLT_TLS_STARTTLS : FLT_TLS_NONE});
     r->opened++;
 }
 
 static void allow(struct run *r, const char *text, size_t len) {
+    nomem_pause();
     buf_be32(&r->allowed, (uint32_t)len);
     buf_put(&r->allowed, text, len);
+    nomem_resume();
 }
 
 static void on_statement(struct run *r, const struct flt_event *ev) {
@@ -70,7 +86,9 @@ static void on_statement(struct run *r, const struct flt_event *ev) {
         a.secret = true;
     }
     if (a.allow) {
+        nomem_pause();
         if (ev->stmt.kind == FLT_STMT_PREPARE) a.ctx = strdup("ctx");
+        nomem_resume();
         if (ev->stmt.kind == FLT_STMT_EXECUTE) CHECK(strcmp(ev->stmt.ctx, "ctx") == 0);
         allow(r, a.rewritten != NULL ? a.rewritten : ev->stmt.text, a.rewritten != NULL ? a.rewritten_len : ev->stmt.len);
     }
@@ -105,12 +123,17 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         mix(r, &ev->result.skipped, sizeof ev->result.skipped);
         break;
     case FLT_EV_UPSTREAM_LOST: /* that connection is closed: nothing more of it is read */
+        r->lost++;
         buf_reset(&r->pending[FLT_SERVER]);
         r->server_left = 0;
         if (r->opened % 3 == 1)
             open_upstream(r); /* once more */
         else
             flt_upstream_failed(r->f, "08006", "lost", NULL, false);
+        break;
+    case FLT_EV_CLOSE:
+        CHECK(!r->closed);
+        r->closed = true;
         break;
     default: break;
     }
@@ -136,8 +159,7 @@ static void move(struct run *r, size_t chop) {
         }
         for (int side = 0; side < 2; side++) {
             struct buf *o = flt_out(r->f, (enum flt_side)side), *p = &r->pending[side];
-            CHECK(!o->failed);
-            buf_put(&r->out[side], buf_at(o), buf_used(o));
+            keep(&r->out[side], buf_at(o), buf_used(o));
             buf_drain(o, buf_used(o));
             size_t n = buf_used(p);
             if (n == 0) continue;
@@ -153,6 +175,7 @@ static void move(struct run *r, size_t chop) {
             moved = moved || took > 0;
         }
     }
+    for (int side = 0; side < 2; side++) CHECK(r->closed || !flt_out(r->f, (enum flt_side)side)->failed);
 }
 
 static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
@@ -162,14 +185,14 @@ static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
     r->odd = size > 0 && (data[0] & 2) != 0 ? 0 : 1;
     r->out[0] = r->out[1] = r->pending[0] = r->pending[1] = r->allowed = BUF_INIT(64u << 20);
     r->f = my_filter_new(&conf);
-    CHECK(r->f != NULL);
+    if (r->f == NULL) return;
     uint8_t side;
     uint16_t n;
     while (cur_u8(&c, &side) && cur_be16(&c, &n)) {
         const uint8_t *at;
         size_t len = n < cur_left(&c) ? n : cur_left(&c);
         if (!cur_take(&c, len, &at)) break;
-        buf_put(&r->pending[side & 1], at, len);
+        keep(&r->pending[side & 1], at, len);
         move(r, chop);
     }
     flt_eof(r->f, (enum flt_side)(size & 1));
@@ -188,8 +211,8 @@ static bool was_allowed(const struct run *r, const uint8_t *text, size_t len) {
     return false;
 }
 
-/* With small limits no packet is split. Numbers above 0 belong to a login, or to the data of a file. */
-static void check_server_stream(const struct run *r) {
+/* cut: memory was out, so the last packet may be unfinished. With small limits no packet is split. Numbers above 0 belong to a login, or to the data of a file. */
+static void check_server_stream(const struct run *r, bool cut) {
     static const uint8_t passed[] = {
         MY_COM_INIT_DB,      MY_COM_QUERY,      MY_COM_FIELD_LIST,   MY_COM_STATISTICS,      MY_COM_PROCESS_INFO,
         MY_COM_PROCESS_KILL, MY_COM_PING,       MY_COM_STMT_PREPARE, MY_COM_STMT_EXECUTE,    MY_COM_STMT_SEND_LONG_DATA,
@@ -199,7 +222,9 @@ static void check_server_stream(const struct run *r) {
         uint32_t n;
         uint8_t seq;
         const uint8_t *at;
-        CHECK(cur_le24(&c, &n) && cur_u8(&c, &seq) && n < MY_PACKET_MAX && cur_take(&c, n, &at));
+        bool all = cur_le24(&c, &n) && cur_u8(&c, &seq) && n < MY_PACKET_MAX && cur_take(&c, n, &at);
+        if (cut && !all) return;
+        CHECK(all);
         if (seq != 0) continue;
         CHECK(n > 0 && memchr(passed, at[0], sizeof passed) != NULL);
         if (at[0] == MY_COM_QUERY || at[0] == MY_COM_STMT_PREPARE) CHECK(was_allowed(r, at + 1, n - 1));
@@ -218,7 +243,7 @@ static void end(struct run *r) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct run whole, bytes;
     run(&whole, data, size, 0);
-    check_server_stream(&whole);
+    check_server_stream(&whole, false);
     run(&bytes, data, size, 1);
     CHECK(whole.events == bytes.events);
     for (int i = 0; i < 2; i++) {
@@ -229,3 +254,45 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     end(&bytes);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const uint8_t *data;
+    size_t size;
+    struct run full;
+};
+
+/* An error says so, or that the server was lost: OpenSSL had no memory for its login. */
+static bool is_no_memory(const uint8_t *p, size_t n) {
+    return memmem(p, n, "out of memory", 13) != NULL || memmem(p, n, "lost", 4) != NULL;
+}
+
+/* What goes to the server is the beginning of what goes there with all memory, unless a login was lost and tried again; what the client gets too, but for an
+ * error at its end. */
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct run r;
+    run(&r, s->data, s->size, 0);
+    nomem_pause();
+    if (r.f != NULL) check_server_stream(&r, nomem_hit());
+    for (int i = 0; i < 2; i++) {
+        size_t n = buf_used(&r.out[i]), most = buf_used(&s->full.out[i]), same = 0;
+        const uint8_t *now = buf_at(&r.out[i]), *then = buf_at(&s->full.out[i]);
+        while (same < n && same < most && now[same] == then[same]) same++;
+        CHECK(r.f == NULL || r.closed || r.lost > 0 || (n == most && same == n && r.events == s->full.events));
+        bool fine = same == n || (i == FLT_CLIENT ? is_no_memory(now, n) : r.lost > 0);
+        if (!fine) sweep_show("now", now, n);
+        if (!fine) sweep_show("with all memory", then, most);
+        CHECK(fine);
+    }
+    end(&r);
+    nomem_resume();
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct sweeping s = {.data = data, .size = size};
+    run(&s.full, data, size, 0);
+    sweep(faulty, &s);
+    end(&s.full);
+}
+#endif

@@ -5,6 +5,7 @@
  * "secret" in none of its tokens, not even within a string (PREPARE), has no relation of that name. */
 #include "filters/bytes.h"
 #include "policy/my_lex.h"
+#include "t/fuzz/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,13 +76,18 @@ static void check_same(const struct pol_facts *a, const struct pol_facts *b) {
     }
 }
 
+static struct my_options options_of(uint8_t byte) {
+    struct my_options o = {.server = byte & 1 ? MY_MYSQL : MY_MARIADB, .default_db = "shop", .multi = (byte & 2) == 0};
+    o.version = o.server == MY_MYSQL ? 90704 : 101119;
+    o.mode = (unsigned)(byte >> 2) &
+             (MY_ANSI_QUOTES | MY_NO_BACKSLASH_ESCAPES | MY_PIPES_AS_CONCAT | MY_HIGH_NOT_PRECEDENCE | MY_IGNORE_SPACE);
+    o.fold_names = (byte & 128) != 0;
+    return o;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0 || size > TEXT_MAX) return 0;
-    struct my_options o = {.server = data[0] & 1 ? MY_MYSQL : MY_MARIADB, .default_db = "shop", .multi = (data[0] & 2) == 0};
-    o.version = o.server == MY_MYSQL ? 90704 : 101119;
-    o.mode = (unsigned)(data[0] >> 2) &
-             (MY_ANSI_QUOTES | MY_NO_BACKSLASH_ESCAPES | MY_PIPES_AS_CONCAT | MY_HIGH_NOT_PRECEDENCE | MY_IGNORE_SPACE);
-    o.fold_names = (data[0] & 128) != 0;
+    struct my_options o = options_of(data[0]);
     size_t len = size - 1;
     char *sql = malloc(len == 0 ? 1 : len); /* a text that ends where its memory ends */
     if (sql == NULL) return 0;
@@ -104,3 +110,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(sql);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const char *sql;
+    size_t len;
+    struct my_options o;
+    struct pol_facts *facts;
+};
+
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct pol_parse_error err = {0};
+    struct pol_facts *f = pol_facts_my(s->sql, s->len, &s->o, &err);
+    CHECK(f == NULL || s->facts != NULL);
+    if (f != NULL) check_same(s->facts, f);
+    if (f == NULL && s->facts != NULL) CHECK(err.rc == POL_NO_MEMORY && nomem_hit());
+    pol_facts_free(f);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct pol_parse_error err;
+    if (size == 0 || size > TEXT_MAX) return;
+    struct sweeping s = {.sql = (const char *)data + 1, .len = size - 1, .o = options_of(data[0])};
+    s.facts = pol_facts_my(s.sql, s.len, &s.o, &err);
+    sweep(faulty, &s);
+    pol_facts_free(s.facts);
+}
+#endif

@@ -2,8 +2,10 @@
  *
  * Checked besides memory errors: what goes to the server is a sequence of well-formed messages; every Query and Parse text among them was
  * allowed; and cutting the input into single bytes changes neither output nor events. */
+#define _GNU_SOURCE /* memmem */
 #include "filters/filter.h"
 #include "filters/pg_wire.h"
+#include "t/fuzz/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +23,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
     struct flt *f;
+    bool closed;           /* it said so */
     struct buf out[2];     /* everything that came out */
     struct buf pending[2]; /* fed and not taken */
     struct buf allowed;    /* texts that were allowed, each behind its length */
     uint64_t events;       /* a hash of all events */
     size_t server_left;    /* of the server's message at hand */
     unsigned opened, odd;  /* connections to the server; which of them begin with SSLRequest */
+    unsigned lost;         /* logins there that failed */
     bool starttls;         /* its answer is due: one byte */
 };
+
+/* The target's own allocations are no part of what a sweep lets fail. */
+static void keep(struct buf *b, const void *data, size_t len) {
+    nomem_pause();
+    buf_put(b, data, len);
+    nomem_resume();
+}
 
 static void mix(struct run *r, const void *data, size_t len) {
     for (size_t i = 0; i < len; i++) r->events = (r->events ^ ((const uint8_t *)data)[i]) * 1099511628211u;
@@ -71,6 +82,10 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         mix(r, ev->stmt.text, ev->stmt.len);
         for (size_t i = 0; i < ev->stmt.nparams; i++)
             if (ev->stmt.params[i].data != NULL) mix(r, ev->stmt.params[i].data, ev->stmt.params[i].kept);
+        if (a.allow && ev->stmt.len > 4 && strncmp(ev->stmt.text, "rewr", 4) == 0 && ev->stmt.kind != FLT_STMT_EXECUTE) {
+            a.rewritten = "other";
+            a.rewritten_len = 5;
+        }
         a.copy_in = ev->stmt.len > 4 && strncmp(ev->stmt.text, "copy", 4) == 0;
         a.forget_all_statements = ev->stmt.len > 4 && strncmp(ev->stmt.text, "disc", 4) == 0;
         a.veil = ev->stmt.len > 4 && strncmp(ev->stmt.text, "veil", 4) == 0;
@@ -83,8 +98,11 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         a.fetched = portals;
         a.nfetched = ev->stmt.len > 4 && strncmp(ev->stmt.text, "fet", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
         if (a.allow) {
-            buf_be32(&r->allowed, (uint32_t)ev->stmt.len);
-            buf_put(&r->allowed, ev->stmt.text, ev->stmt.len);
+            nomem_pause();
+            size_t len = a.rewritten != NULL ? a.rewritten_len : ev->stmt.len;
+            buf_be32(&r->allowed, (uint32_t)len);
+            buf_put(&r->allowed, a.rewritten != NULL ? a.rewritten : ev->stmt.text, len);
+            nomem_resume();
         }
         flt_answer(r->f, ev->stmt.id, &a);
         break;
@@ -102,12 +120,17 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         mix(r, &ev->result.skipped, sizeof ev->result.skipped);
         break;
     case FLT_EV_UPSTREAM_LOST: /* that connection is closed: nothing more of it is read */
+        r->lost++;
         buf_reset(&r->pending[FLT_SERVER]);
         r->server_left = 0;
         if (r->opened % 3 == 1)
             open_upstream(r); /* once more */
         else
             flt_upstream_failed(r->f, "08006", "lost", NULL, false);
+        break;
+    case FLT_EV_CLOSE:
+        CHECK(!r->closed);
+        r->closed = true;
         break;
     default: break;
     }
@@ -137,8 +160,7 @@ static void move(struct run *r, size_t chop) {
         }
         for (int side = 0; side < 2; side++) {
             struct buf *o = flt_out(r->f, (enum flt_side)side), *p = &r->pending[side];
-            CHECK(!o->failed);
-            buf_put(&r->out[side], buf_at(o), buf_used(o));
+            keep(&r->out[side], buf_at(o), buf_used(o));
             buf_drain(o, buf_used(o));
             size_t n = buf_used(p);
             if (n == 0) continue;
@@ -154,6 +176,7 @@ static void move(struct run *r, size_t chop) {
             moved = moved || took > 0;
         }
     }
+    for (int side = 0; side < 2; side++) CHECK(r->closed || !flt_out(r->f, (enum flt_side)side)->failed);
 }
 
 static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
@@ -165,14 +188,14 @@ static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
     r->odd = size > 0 && (data[0] & 2) != 0 ? 0 : 1;
     r->out[0] = r->out[1] = r->pending[0] = r->pending[1] = r->allowed = BUF_INIT(64u << 20);
     r->f = pg_filter_new(&conf);
-    CHECK(r->f != NULL);
+    if (r->f == NULL) return;
     uint8_t side;
     uint16_t n;
     while (cur_u8(&c, &side) && cur_be16(&c, &n)) {
         const uint8_t *at;
         size_t len = n < cur_left(&c) ? n : cur_left(&c);
         if (!cur_take(&c, len, &at)) break;
-        buf_put(&r->pending[side & 1], at, len);
+        keep(&r->pending[side & 1], at, len);
         move(r, chop);
     }
     flt_eof(r->f, (enum flt_side)(size & 1));
@@ -188,7 +211,8 @@ static bool was_allowed(const struct run *r, const char *text, size_t len) {
     return false;
 }
 
-static void check_server_stream(const struct run *r) {
+/* cut: memory was out, so the last message may be unfinished. */
+static void check_server_stream(const struct run *r, bool cut) {
     struct cur c = cur_of(buf_at(&r->out[FLT_SERVER]), buf_used(&r->out[FLT_SERVER]));
     while (cur_left(&c) > 0) {
         uint8_t type = 0;
@@ -196,9 +220,10 @@ static void check_server_stream(const struct run *r) {
         const uint8_t *at;
         size_t left = cur_left(&c);
         if (c.p[0] != 0) CHECK(cur_u8(&c, &type)); /* a start-up packet has no type */
-        CHECK(left >= 4 && cur_be32(&c, &n) && n >= 4);
+        if (cut && (left < 5 || !cur_be32(&c, &n) || n < 4)) return;
+        CHECK(cut || (left >= 4 && cur_be32(&c, &n) && n >= 4));
         if (n - 4 > cur_left(&c)) { /* only what streams may be cut off by the end of the session */
-            CHECK(type == 'd' || type == 'B' || type == 'f');
+            CHECK(cut || type == 'd' || type == 'B' || type == 'f');
             return;
         }
         CHECK(cur_take(&c, n - 4, &at));
@@ -225,7 +250,7 @@ static void end(struct run *r) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct run whole, bytes;
     run(&whole, data, size, 0);
-    check_server_stream(&whole);
+    check_server_stream(&whole, false);
     run(&bytes, data, size, 1);
     CHECK(whole.events == bytes.events);
     for (int i = 0; i < 2; i++) {
@@ -236,3 +261,43 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     end(&bytes);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const uint8_t *data;
+    size_t size;
+    struct run full;
+};
+
+/* An error says so, or that the server was lost: OpenSSL had no memory for its login. */
+static bool is_no_memory(const uint8_t *p, size_t n) { return memmem(p, n, "C53200", 6) != NULL || memmem(p, n, "lost", 4) != NULL; }
+
+/* What goes to the server is the beginning of what goes there with all memory, unless a login was lost and tried again; what the client gets too, but for an
+ * error at its end. */
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct run r;
+    run(&r, s->data, s->size, 0);
+    nomem_pause();
+    if (r.f != NULL) check_server_stream(&r, nomem_hit());
+    for (int i = 0; i < 2; i++) {
+        size_t n = buf_used(&r.out[i]), most = buf_used(&s->full.out[i]), same = 0;
+        const uint8_t *now = buf_at(&r.out[i]), *then = buf_at(&s->full.out[i]);
+        while (same < n && same < most && now[same] == then[same]) same++;
+        CHECK(r.f == NULL || r.closed || r.lost > 0 || (n == most && same == n && r.events == s->full.events));
+        bool fine = same == n || (i == FLT_CLIENT ? is_no_memory(now, n) : r.lost > 0);
+        if (!fine) sweep_show("now", now, n);
+        if (!fine) sweep_show("with all memory", then, most);
+        CHECK(fine);
+    }
+    end(&r);
+    nomem_resume();
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct sweeping s = {.data = data, .size = size};
+    run(&s.full, data, size, 0);
+    sweep(faulty, &s);
+    end(&s.full);
+}
+#endif

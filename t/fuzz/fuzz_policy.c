@@ -2,6 +2,7 @@
  * some statements, and whatever a client is told is UTF-8. Input: the file. */
 #include "filters/bytes.h"
 #include "policy/policy.h"
+#include "t/fuzz/sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,3 +86,52 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pol_policy_unref(p);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const char *text;
+    size_t size;
+    struct pol_facts *facts[TEXTS];
+    bool loaded, allowed[TEXTS];
+};
+
+/* The file and a role of it, and what they say of each text: true when the file was loaded. */
+static bool verdicts(struct sweeping *s, bool allowed[TEXTS]) {
+    static const char *const path[] = {"public", "archive"};
+    static const char *const groups[] = {"agents", "dbas"}, *const settings[] = {"work_mem", "1MB", NULL};
+    static const struct pol_claim claims[] = {{"region", "eu"}};
+    struct pol_subject who = {.principal = "agent@shop.example", .groups = groups, .ngroups = 2, .claims = claims, .nclaims = 1};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = 2, .time_zone = "UTC", .date_style = "ISO", .settings = settings};
+    struct pol_error err = {0};
+    struct pol_policy *p = pol_policy_load_text("policy.yaml", s->text, s->size, &err);
+    bool loaded = p != NULL;
+    if (p == NULL && s->loaded) CHECK(strstr(err.text, "memory") != NULL);
+    for (size_t i = 0; i < TEXTS; i++) allowed[i] = false;
+    struct pol_role *r = p == NULL ? NULL : pol_role_new(p, &who, "shop", &pins);
+    for (size_t i = 0; r != NULL && i < TEXTS; i++) {
+        struct pol_verdict v;
+        pol_judge(r, s->facts[i], &v);
+        allowed[i] = v.effect == POL_ALLOW;
+    }
+    pol_role_free(r);
+    pol_policy_unref(p);
+    return loaded;
+}
+
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    bool allowed[TEXTS];
+    bool loaded = verdicts(s, allowed);
+    CHECK(s->loaded || !loaded);
+    for (size_t i = 0; i < TEXTS; i++) CHECK(s->allowed[i] || !allowed[i]);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct sweeping s = {.text = (const char *)data, .size = size};
+    struct pol_parse_error parse;
+    for (size_t i = 0; i < TEXTS; i++) CHECK((s.facts[i] = pol_facts_pg(texts[i], strlen(texts[i]), NULL, &parse)) != NULL);
+    s.loaded = verdicts(&s, s.allowed);
+    sweep(faulty, &s);
+    for (size_t i = 0; i < TEXTS; i++) pol_facts_free(s.facts[i]);
+}
+#endif

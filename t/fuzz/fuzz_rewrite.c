@@ -6,6 +6,7 @@
 #include "policy/pg_scan.h"
 #include "policy/rewrite.h"
 #include "policy/rewrite_int.h"
+#include "t/fuzz/sweep.h"
 #include "t/policy/shop_catalog.h"
 
 #include <stdio.h>
@@ -36,24 +37,27 @@ static const char rules[] =
     "  - name: all\n    groups: [masks, rows, both]\n    database: shop\n    allow: [read, write, ddl, lock, temp, notify, set]\n    on: "
     "\"public.*\"\n";
 
+static struct pol_policy *policy;
+static struct pol_catalog *catalog;
 static struct pol_role *roles[3];
 
-static void make_roles(void) {
+static struct pol_role *new_role(size_t i) {
     static const char *const groups[] = {"masks", "rows", "both"}, *const path[] = {"public"};
+    struct pol_role *r = pol_role_new(policy, &(struct pol_subject){.groups = &groups[i], .ngroups = 1}, "shop",
+                                      &(struct pol_pins){.search_path = path, .nsearch_path = 1});
+    if (r != NULL) pol_role_use_catalog(r, catalog, true);
+    return r;
+}
+
+static void make_roles(void) {
     struct pol_error err;
     char why[300];
-    struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
-    struct pol_catalog *c = pol_catalog_parse(shop_catalog_text, strlen(shop_catalog_text), why, sizeof why);
-    if (p == NULL) fprintf(stderr, "%u: %s\n", err.line, err.text);
-    CHECK(p != NULL && c != NULL);
-    for (size_t i = 0; i < 3; i++) {
-        roles[i] = pol_role_new(p, &(struct pol_subject){.groups = &groups[i], .ngroups = 1}, "shop",
-                                &(struct pol_pins){.search_path = path, .nsearch_path = 1});
-        CHECK(roles[i] != NULL);
-        pol_role_use_catalog(roles[i], c, true);
-    }
-    pol_policy_unref(p);
-    pol_catalog_unref(c);
+    if (policy != NULL) return;
+    policy = pol_policy_load_text("rules", rules, strlen(rules), &err);
+    catalog = pol_catalog_parse(shop_catalog_text, strlen(shop_catalog_text), why, sizeof why);
+    if (policy == NULL) fprintf(stderr, "%u: %s\n", err.line, err.text);
+    CHECK(policy != NULL && catalog != NULL);
+    for (size_t i = 0; i < 3; i++) CHECK((roles[i] = new_role(i)) != NULL);
 }
 
 static bool starts(const struct jt *t, uint32_t i, const char *with) {
@@ -145,18 +149,24 @@ static void rewritten(const char *sql, const struct pol_role *r, const struct po
     if (whole == POL_REWRITE_DONE) pol_rewritten_free(&again);
 }
 
+/* A text that ends where its memory ends. */
+static char *text_of(const uint8_t *data, size_t len) {
+    char *sql = malloc(len + 1);
+    CHECK(sql != NULL);
+    memcpy(sql, data, len);
+    sql[len] = '\0';
+    return sql;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct pol_parsed p;
     struct pol_parse_error err;
     struct pol_verdict v;
-    if (roles[0] == NULL) make_roles();
+    make_roles();
     if (size < 1 || size > TEXT_MAX) return 0;
     const struct pol_role *r = roles[data[0] % 3];
     size_t len = size - 1;
-    char *sql = malloc(len + 1); /* a text that ends where its memory ends */
-    CHECK(sql != NULL);
-    memcpy(sql, data + 1, len);
-    sql[len] = '\0';
+    char *sql = text_of(data + 1, len);
     struct pol_facts *f =
         pol_parse_pg(&p, sql, len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err) ? pol_facts_parsed(&p, &err) : NULL;
     if (f != NULL) {
@@ -168,3 +178,57 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     free(sql);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const char *sql;
+    size_t len;
+    size_t who;
+    struct pol_facts *facts;
+    enum pol_rewrite_rc rc;
+    struct pol_rewritten out;
+};
+
+/* A role made without memory lets through what one made with it does, or refuses: as it is, or rewritten. */
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct pol_rewritten out = {0};
+    struct pol_verdict why;
+    struct pol_role *r = new_role(s->who);
+    if (r == NULL) return;
+    pol_judge(r, s->facts, &why);
+    if (why.effect != POL_ALLOW) {
+        CHECK(nomem_hit());
+        pol_role_free(r);
+        return;
+    }
+    CHECK(why.rewrite);
+    enum pol_rewrite_rc rc = pol_rewrite_pg(s->sql, s->len, r, &out, &why);
+    pol_role_free(r);
+    CHECK(rc == POL_REWRITE_REFUSED || rc == s->rc);
+    if (rc == POL_REWRITE_REFUSED && s->rc != rc && strcmp(why.sqlstate, "53200") != 0) fprintf(stderr, "%s: %s\n", why.sqlstate, why.message);
+    if (rc == POL_REWRITE_REFUSED && s->rc != rc) CHECK(nomem_hit() && strcmp(why.sqlstate, "53200") == 0);
+    if (rc != POL_REWRITE_DONE) return;
+    CHECK(out.len == s->out.len && memcmp(out.sql, s->out.sql, out.len) == 0 && out.sanitise == s->out.sanitise && out.explain == s->out.explain);
+    pol_rewritten_free(&out);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    struct pol_parse_error err;
+    struct pol_verdict v;
+    make_roles();
+    if (size < 1 || size > TEXT_MAX) return;
+    char *sql = text_of(data + 1, size - 1);
+    struct sweeping s = {.sql = sql, .len = size - 1, .who = data[0] % 3};
+    struct pol_facts *f = pol_facts_pg(sql, s.len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
+    s.facts = f;
+    if (f != NULL) pol_judge(roles[s.who], f, &v);
+    if (f != NULL && v.effect == POL_ALLOW && v.rewrite) {
+        s.rc = pol_rewrite_pg(sql, s.len, roles[s.who], &s.out, &v);
+        sweep(faulty, &s);
+        if (s.rc == POL_REWRITE_DONE) pol_rewritten_free(&s.out);
+    }
+    pol_facts_free(f);
+    free(sql);
+}
+#endif

@@ -1,5 +1,5 @@
-# A target per parser. Plain builds replay the corpus in `make check`; configure CC=clang --enable-fuzz builds fuzzers, to be run as
-# t/fuzz/fuzz_spop t/fuzz/corpus/spop.
+# A target per parser. Plain builds replay the corpus in `make check`, and sweep failing allocations through it (t/fuzz/sweep.h);
+# configure CC=clang --enable-fuzz builds fuzzers, to be run as t/fuzz/fuzz_spop t/fuzz/corpus/spop.
 EXTRA_DIST += \
 	t/fuzz/corpus/api \
 	t/fuzz/corpus/facts \
@@ -30,34 +30,34 @@ noinst_PROGRAMS += \
 t_fuzz_fuzz_api_SOURCES = t/fuzz/fuzz_api.c
 t_fuzz_fuzz_api_LDADD = $(T_LIBS)
 t_fuzz_fuzz_api_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/sweep.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_fuzz_facts_LDADD = $(T_LIBS)
 t_fuzz_fuzz_facts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_httpd_SOURCES = t/fuzz/fuzz_httpd.c
-t_fuzz_fuzz_httpd_LDADD = $(T_LIBS)
-t_fuzz_fuzz_httpd_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_handover_SOURCES = t/fuzz/fuzz_handover.c
 t_fuzz_fuzz_handover_LDADD = $(T_LIBS)
 t_fuzz_fuzz_handover_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_httpd_SOURCES = t/fuzz/fuzz_httpd.c
+t_fuzz_fuzz_httpd_LDADD = $(T_LIBS)
+t_fuzz_fuzz_httpd_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h
 t_fuzz_fuzz_jwt_LDADD = $(T_LIBS)
 t_fuzz_fuzz_jwt_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_my_SOURCES = t/fuzz/fuzz_my.c
+t_fuzz_fuzz_my_SOURCES = t/fuzz/fuzz_my.c t/fuzz/sweep.h
 t_fuzz_fuzz_my_LDADD = $(T_LIBS)
 t_fuzz_fuzz_my_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_my_parse_SOURCES = t/fuzz/fuzz_my_parse.c
+t_fuzz_fuzz_my_parse_SOURCES = t/fuzz/fuzz_my_parse.c t/fuzz/sweep.h
 t_fuzz_fuzz_my_parse_LDADD = $(T_LIBS)
 t_fuzz_fuzz_my_parse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_pg_SOURCES = t/fuzz/fuzz_pg.c
+t_fuzz_fuzz_pg_SOURCES = t/fuzz/fuzz_pg.c t/fuzz/sweep.h
 t_fuzz_fuzz_pg_LDADD = $(T_LIBS)
 t_fuzz_fuzz_pg_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_policy_SOURCES = t/fuzz/fuzz_policy.c
+t_fuzz_fuzz_policy_SOURCES = t/fuzz/fuzz_policy.c t/fuzz/sweep.h
 t_fuzz_fuzz_policy_LDADD = $(T_LIBS)
 t_fuzz_fuzz_policy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c
 t_fuzz_fuzz_proxyv2_LDADD = $(T_LIBS)
 t_fuzz_fuzz_proxyv2_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/policy/shop_catalog.h
+t_fuzz_fuzz_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/fuzz/sweep.h t/policy/shop_catalog.h
 t_fuzz_fuzz_rewrite_LDADD = $(T_LIBS)
 t_fuzz_fuzz_rewrite_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_spop_SOURCES = t/fuzz/fuzz_spop.c
@@ -76,41 +76,59 @@ check_PROGRAMS += \
 	t/fuzz/replay_policy \
 	t/fuzz/replay_proxyv2 \
 	t/fuzz/replay_rewrite \
-	t/fuzz/replay_spop
-t_fuzz_replay_api_SOURCES = t/fuzz/fuzz_api.c t/fuzz/replay.c
-t_fuzz_replay_api_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"api"'
+	t/fuzz/replay_spop \
+	t/fuzz/sweep_facts \
+	t/fuzz/sweep_my \
+	t/fuzz/sweep_my_parse \
+	t/fuzz/sweep_pg \
+	t/fuzz/sweep_policy \
+	t/fuzz/sweep_rewrite
+t_fuzz_replay_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/replay.c
 t_fuzz_replay_api_LDADD = $(T_LIBS)
-t_fuzz_replay_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/replay.c t/policy/columns_text.c t/policy/columns_text.h
-t_fuzz_replay_facts_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"facts"'
+t_fuzz_replay_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/replay.c t/fuzz/sweep.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_replay_facts_LDADD = $(T_LIBS)
-t_fuzz_replay_httpd_SOURCES = t/fuzz/fuzz_httpd.c t/fuzz/replay.c
-t_fuzz_replay_httpd_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"httpd"'
-t_fuzz_replay_httpd_LDADD = $(T_LIBS)
-t_fuzz_replay_handover_SOURCES = t/fuzz/fuzz_handover.c t/fuzz/replay.c
-t_fuzz_replay_handover_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"handover"'
+t_fuzz_replay_handover_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_handover.c t/fuzz/replay.c
 t_fuzz_replay_handover_LDADD = $(T_LIBS)
-t_fuzz_replay_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/replay.c
-t_fuzz_replay_jwt_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"jwt"'
+t_fuzz_replay_httpd_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_httpd.c t/fuzz/replay.c
+t_fuzz_replay_httpd_LDADD = $(T_LIBS)
+t_fuzz_replay_jwt_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/replay.c
 t_fuzz_replay_jwt_LDADD = $(T_LIBS)
-t_fuzz_replay_my_SOURCES = t/fuzz/fuzz_my.c t/fuzz/replay.c
-t_fuzz_replay_my_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"my"'
+t_fuzz_replay_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my.c t/fuzz/replay.c t/fuzz/sweep.h
 t_fuzz_replay_my_LDADD = $(T_LIBS)
-t_fuzz_replay_my_parse_SOURCES = t/fuzz/fuzz_my_parse.c t/fuzz/replay.c
-t_fuzz_replay_my_parse_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"my_parse"'
+t_fuzz_replay_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/replay.c t/fuzz/sweep.h
 t_fuzz_replay_my_parse_LDADD = $(T_LIBS)
-t_fuzz_replay_pg_SOURCES = t/fuzz/fuzz_pg.c t/fuzz/replay.c
-t_fuzz_replay_pg_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"pg"'
+t_fuzz_replay_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_pg.c t/fuzz/replay.c t/fuzz/sweep.h
 t_fuzz_replay_pg_LDADD = $(T_LIBS)
-t_fuzz_replay_policy_SOURCES = t/fuzz/fuzz_policy.c t/fuzz/replay.c
-t_fuzz_replay_policy_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"policy"'
+t_fuzz_replay_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/replay.c t/fuzz/sweep.h
 t_fuzz_replay_policy_LDADD = $(T_LIBS)
-t_fuzz_replay_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c t/fuzz/replay.c
-t_fuzz_replay_proxyv2_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"proxyv2"'
+t_fuzz_replay_proxyv2_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_proxyv2.c t/fuzz/replay.c
 t_fuzz_replay_proxyv2_LDADD = $(T_LIBS)
-t_fuzz_replay_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/fuzz/replay.c t/policy/shop_catalog.h
-t_fuzz_replay_rewrite_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"rewrite"'
+t_fuzz_replay_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/replay.c t/fuzz/sweep.h t/policy/shop_catalog.h
 t_fuzz_replay_rewrite_LDADD = $(T_LIBS)
-t_fuzz_replay_spop_SOURCES = t/fuzz/fuzz_spop.c t/fuzz/replay.c
-t_fuzz_replay_spop_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_TARGET='"spop"'
+t_fuzz_replay_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/replay.c
 t_fuzz_replay_spop_LDADD = $(T_LIBS)
+t_fuzz_sweep_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_sweep_facts_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_facts_LDADD = $(T_LIBS)
+t_fuzz_sweep_facts_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
+t_fuzz_sweep_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_my_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_my_LDADD = $(T_LIBS)
+t_fuzz_sweep_my_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
+t_fuzz_sweep_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_my_parse_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_my_parse_LDADD = $(T_LIBS)
+t_fuzz_sweep_my_parse_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
+t_fuzz_sweep_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_pg.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_pg_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_pg_LDADD = $(T_LIBS)
+t_fuzz_sweep_pg_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
+t_fuzz_sweep_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_policy_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_policy_LDADD = $(T_LIBS)
+t_fuzz_sweep_policy_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
+t_fuzz_sweep_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h t/policy/shop_catalog.h
+t_fuzz_sweep_rewrite_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_rewrite_LDADD = $(T_LIBS)
+t_fuzz_sweep_rewrite_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize
 endif

@@ -2,7 +2,6 @@
 where neither TLS nor a key is there. GH_MX_MYSQL names the folder that servers.sh unpacked it into. Needs root."""
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import unittest
 
 import pymysql
 
+import haproxy
 import stack
 from stack import wait_until
 
@@ -39,8 +39,7 @@ class Server:
         self.dir = tempfile.mkdtemp(prefix="gh-mysql.", dir="/tmp")
         shutil.chown(self.dir, "mysql")
         self.word = os.urandom(12).hex()
-        with socket.create_server(("127.0.0.1", 0)) as s:
-            self.port = s.getsockname()[1]
+        self.port = haproxy.free_port()
         for name in ("server.crt", "server.key"):
             subprocess.run(["install", "-o", "mysql", "-m", "600", os.path.join(tls, name), self.dir], check=True)
         setup = self.path("setup.sql")

@@ -75,8 +75,8 @@ int main(int argc, char **argv) {
     char why[300];
     size_t len = 0;
     for (size_t i = 0; argc == 2 && strcmp(argv[1], "--sql") == 0; i++) {
-        if (pol_catalog_sql[i] == NULL) return 0;
-        printf("%s%c", pol_catalog_sql[i], '\0');
+        if (pol_catalog_pg.statements[i] == NULL) return 0;
+        printf("%s%c", pol_catalog_pg.statements[i], '\0');
     }
     char *text = argc > 1 ? read_file(argv[1], &len) : NULL;
     struct pol_catalog *cat = text != NULL ? pol_catalog_parse(text, len, why, sizeof why) : NULL;

@@ -338,7 +338,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("ask");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, NULL, drop_kept);
     tcase_add_loop_test(t, matches, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(t, terms_add_up);

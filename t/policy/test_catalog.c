@@ -192,23 +192,47 @@ END_TEST
 
 START_TEST(sql) {
     size_t n = 0;
-    while (pol_catalog_sql[n] != NULL) n++;
+    while (pol_catalog_pg.statements[n] != NULL) n++;
     ck_assert_uint_gt(n, 6);
-    ck_assert_ptr_nonnull(strstr(pol_catalog_sql[0], "REPEATABLE READ READ ONLY"));
-    ck_assert_str_eq(pol_catalog_sql[n - 1], "COMMIT");
+    ck_assert_ptr_nonnull(strstr(pol_catalog_pg.statements[0], "REPEATABLE READ READ ONLY"));
+    ck_assert_str_eq(pol_catalog_pg.statements[n - 1], "COMMIT");
+}
+END_TEST
+
+#define MY(engine, fold) "{\"gatehouse_catalog\":1,\"engine\":\"" engine "\",\"server\":101119,\"database\":\"shop\"" fold "}\n"
+
+START_TEST(mysql) {
+    struct pol_catalog *c =
+        parse(MY("mariadb", ",\"fold\":1") TABLE("1", "t", "[\"Id\",1,340908721,\"int(11)\",\"ni\"]", "") "{\"end\":1}");
+    ck_assert_msg(c != NULL, "%s", why);
+    ck_assert(pol_catalog_engine(c) == POL_CAT_MARIADB && pol_catalog_fold(c) && pol_catalog_server(c) == 101119);
+    const struct pol_cat_relation *r = pol_catalog_relation(c, "public", "t");
+    ck_assert(r->columns[0].not_null && r->columns[0].invisible && !r->columns[0].collated);
+    pol_catalog_unref(c);
+    c = parse(MY("mysql", ",\"fold\":0") "{\"end\":0}");
+    ck_assert(c != NULL && pol_catalog_engine(c) == POL_CAT_MYSQL && !pol_catalog_fold(c));
+    pol_catalog_unref(c);
+    c = parse(HEAD "{\"end\":0}");
+    ck_assert(c != NULL && pol_catalog_engine(c) == POL_CAT_POSTGRESQL && !pol_catalog_fold(c));
+    pol_catalog_unref(c);
+    const char *const bad[] = {MY("oracle", ",\"fold\":0"), MY("mysql", ""), MY("mysql", ",\"fold\":2"), MY("mysql", ",\"fold\":\"0\"")};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_ptr_null(parse(bad[i]));
+        ck_assert_ptr_nonnull(strstr(why, "line 1: "));
+    }
 }
 END_TEST
 
 int main(void) {
     Suite *s = suite_create("catalog");
     TCase *tc = tcase_create("catalog");
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, reads);
     tcase_add_test(tc, types_and_functions);
     tcase_add_loop_test(tc, refuses, 0, sizeof wrong / sizeof *wrong);
     tcase_add_test(tc, cut);
     tcase_add_test(tc, bounds);
     tcase_add_test(tc, sql);
+    tcase_add_test(tc, mysql);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }

@@ -199,7 +199,6 @@ int main(void) {
     tcase_add_test(t, errors);
     suite_add_tcase(s, t);
     t = tcase_create("bounds");
-    tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, large_texts, 0, (int)(sizeof large / sizeof *large));
     tcase_add_test(t, bounded);

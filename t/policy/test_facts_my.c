@@ -399,7 +399,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("facts_my");
     TCase *t = tcase_create("facts_my");
-    tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, facts_of_mariadb, 0, sizeof my_facts_table / sizeof *my_facts_table);
     tcase_add_loop_test(t, facts_of_mysql, 0, sizeof mysql_facts_table / sizeof *mysql_facts_table);
     tcase_add_loop_test(t, lexer, 0, sizeof lex_table / sizeof *lex_table);

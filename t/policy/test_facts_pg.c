@@ -231,7 +231,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("facts_pg");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, facts, 0, sizeof pg_facts_table / sizeof *pg_facts_table);
     tcase_add_test(t, locations);
     tcase_add_test(t, errors);

@@ -584,7 +584,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("policy");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, tables_are_sorted);
     tcase_add_loop_test(t, verdict, 0, sizeof verdicts / sizeof *verdicts);
     tcase_add_test(t, roles);

@@ -74,6 +74,9 @@ static const struct {
     {"m", "DROP TABLE customers", NULL},
     {"m", "SHOW COLUMNS FROM customers", NULL},
     {"m", "DESCRIBE customers", NULL},
+    {"m", "SHOW COLUMNS FROM orders WHERE (SELECT max(email) FROM customers) LIKE 'a%'",
+     "SHOW COLUMNS FROM orders WHERE (SELECT max(email) FROM {M}) LIKE 'a%'"},
+    {"m", "SHOW INDEX FROM customers", "!cannot be used"},
     {"m", "SELECT * FROM other.customers", NULL},
     /* FROM */
     {"m", "SELECT * FROM customers", "SELECT * FROM {M}"},

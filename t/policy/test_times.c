@@ -282,7 +282,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("times");
     TCase *t = tcase_create("times");
-    tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, offsets, 0, (int)(sizeof zones / sizeof *zones));
     tcase_add_test(t, windows);
     tcase_add_loop_test(t, verdicts, 0, (int)(sizeof judged / sizeof *judged));

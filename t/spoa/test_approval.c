@@ -760,7 +760,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("approval");
     TCase *t = tcase_create("all");
-    tcase_set_timeout(t, 240);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, once);
     tcase_add_test(t, who_may);

@@ -295,7 +295,6 @@ int main(void) {
     Suite *s = suite_create("cred");
     TCase *t = tcase_create("cred");
     tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, output);
     tcase_add_test(t, surroundings);
     tcase_add_test(t, time_is_over);

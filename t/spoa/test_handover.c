@@ -309,7 +309,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("handover");
     TCase *t = tcase_create("handover");
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, every_message);
     tcase_add_test(t, a_full_packet_of_tickets);
     tcase_add_test(t, what_is_refused);

@@ -85,7 +85,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("html");
     TCase *t = tcase_create("html");
-    tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, escaped, 0, (int)(sizeof texts / sizeof *texts));
     tcase_add_loop_test(t, as_it_is, 0, (int)(sizeof statements / sizeof *statements));
     tcase_add_test(t, every_byte);

@@ -358,7 +358,6 @@ int main(void) {
     Suite *s = suite_create("keystore");
     TCase *t = tcase_create("all");
     tcase_add_checked_fixture(t, setup, teardown);
-    tcase_set_timeout(t, 120);
     tcase_add_test(t, by_address);
     tcase_add_test(t, by_discovery);
     tcase_add_test(t, rubbish_takes_nothing_away);

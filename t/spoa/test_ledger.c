@@ -769,7 +769,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("ledger");
     TCase *t = tcase_create("ledger");
-    tcase_set_timeout(t, 30);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, an_entry);
     tcase_add_test(t, binary_values);

@@ -398,7 +398,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("ledger_chain");
     TCase *t = tcase_create("ledger_chain");
-    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_hash);
     tcase_add_test(t, an_anchor_is_read_as_written);

@@ -222,7 +222,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("ledger_places");
     TCase *t = tcase_create("ledger_places");
-    tcase_set_timeout(t, 90);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, a_prefix);
     tcase_add_test(t, cluster);

@@ -184,7 +184,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("ledger_slots");
     TCase *t = tcase_create("ledger_slots");
-    tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, each_has_its_own);
     tcase_add_test(t, all_taken);

@@ -82,7 +82,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("mask");
     TCase *c = tcase_create("mask");
-    tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, texts, 0, sizeof whole / sizeof *whole);
     tcase_add_test(c, cut_off);
     tcase_add_test(c, strings);

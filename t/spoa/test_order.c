@@ -554,7 +554,6 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("order");
     TCase *tc = tcase_create("all");
-    tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, blocks);
     tcase_add_test(tc, addresses);

@@ -44,7 +44,7 @@ static struct pol_role *role_of(void) {
 static struct rewrite *get(struct rewrites *w, const struct pol_role *role, const char *sql, bool want_cached) {
     bool cached;
     struct pol_verdict why;
-    struct rewrite *r = rewrites_get(w, NULL, sql, strlen(sql), role, &cached, &why);
+    struct rewrite *r = rewrites_get(w, NULL, sql, strlen(sql), NULL, role, &cached, &why);
     ck_assert_msg(r != NULL, "%s: %s", sql, why.message);
     ck_assert_int_eq(cached, want_cached);
     return r;
@@ -80,7 +80,7 @@ START_TEST(refused_is_not_kept) {
     struct pol_role *role = role_of();
     bool cached;
     struct pol_verdict why = {0};
-    ck_assert_ptr_null(rewrites_get(&w, NULL, "SELECT ctid FROM t", 18, role, &cached, &why));
+    ck_assert_ptr_null(rewrites_get(&w, NULL, "SELECT ctid FROM t", 18, NULL, role, &cached, &why));
     ck_assert(!cached && why.effect == POL_DENY);
     ck_assert_str_ne(why.message, "");
     ck_assert_uint_eq(w.bytes, 0);
@@ -133,7 +133,7 @@ START_TEST(one_parse) {
         free(copy);
         ck_assert_ptr_null(p.json);
         ck_assert(!factscache_take_tree(cache, "SELECT secret FROM u", 20, &p) && p.json == NULL);
-        struct rewrite *a = rewrites_get(&w, cache, texts[i], strlen(texts[i]), role, &cached, &why);
+        struct rewrite *a = rewrites_get(&w, cache, texts[i], strlen(texts[i]), NULL, role, &cached, &why);
         ck_assert(a != NULL && !cached);
         ck_assert(!factscache_take_tree(cache, texts[i], strlen(texts[i]), &p));
         rewrites_clear(&w);

@@ -1,0 +1,361 @@
+"""What the shop's policy hides in MariaDB: masks, errors, metadata, limits, the catalog behind it; as text, prepared, over the binary protocol.
+
+The policy is examples/shop/policy.yaml itself. Every sensitive text of customers holds c4n4ry, which must never arrive."""
+import os
+import signal
+import struct
+import tempfile
+import unittest
+
+import stack
+import test_mysql as my
+from stack import wait_until
+
+POLICY = os.path.join(stack.TOP, "examples", "shop", "policy.yaml")
+CANARY = b"c4n4ry"
+PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
+DEPRECATE_EOF = 1 << 24
+
+
+def setUpModule():
+    global S
+    S = my.S = stack.Stack(policy=POLICY, mysql=True)
+
+
+def tearDownModule():
+    S.close()
+
+
+def lenenc(b, at):
+    first = b[at]
+    if first < 0xfb:
+        return first, at + 1
+    n = {0xfc: 2, 0xfd: 3, 0xfe: 8}[first]
+    return int.from_bytes(b[at + 1:at + 1 + n], "little"), at + 1 + n
+
+
+def text(b, at):
+    n, at = lenenc(b, at)
+    return b[at:at + n], at + n
+
+
+class Answer:
+    """All packets of an answer: columns (schema, table, org_table, name, org_name), rows as they came, the last packet."""
+
+    def __init__(self, raw, command):
+        raw.send(0, command)
+        self.columns, self.rows, self.packets = [], [], [raw.packet()[1]]
+        first = self.packets[0]
+        if first[0] in (0, 0xff):
+            return
+        eof = not raw.caps & DEPRECATE_EOF
+        for _ in range(first[0]):
+            self.packets.append(raw.packet()[1])
+            self.columns.append(self.column(self.packets[-1]))
+        if eof:
+            self.packets.append(raw.packet()[1])
+        while True:
+            self.packets.append(raw.packet()[1])
+            last = self.packets[-1]
+            if last[0] == 0xff or (last[0] == 0xfe and len(last) < (9 if eof else 1 << 24)):
+                return
+            self.rows.append(last)
+
+    @staticmethod
+    def column(packet):
+        at, out = 0, []
+        for _ in range(6):
+            part, at = text(packet, at)
+            out.append(part.decode())
+        return tuple(out[1:])
+
+    @property
+    def last(self):
+        return self.packets[-1]
+
+    def code(self):
+        return my.code(self.last)
+
+    def values(self):
+        out = []
+        for row in self.rows:
+            at, values = 0, []
+            while at < len(row):
+                if row[at] == 0xfb:
+                    values.append(None)
+                    at += 1
+                else:
+                    value, at = text(row, at)
+                    values.append(value.decode())
+            out.append(tuple(values))
+        return out
+
+
+class Raw(my.Raw):
+    def __init__(self, who="agent", caps=0):
+        super().__init__("shop", who, caps)
+        self.heard = b""
+
+    def packet(self):
+        out = super().packet()
+        self.heard = getattr(self, "heard", b"") + out[1]
+        return out
+
+    def ask_all(self, sql):
+        return Answer(self, bytes([my.QUERY]) + sql.encode())
+
+    def prepare(self, sql):
+        """The statement's id, or the error; the definitions are read."""
+        self.send(0, bytes([PREPARE]) + sql.encode())
+        first = self.packet()[1]
+        if first[0] == 0xff:
+            return my.code(first)
+        ident, columns, params = struct.unpack("<IHH", first[1:9])
+        for n in (params, columns):
+            for _ in range(n + (1 if n and not self.caps & DEPRECATE_EOF else 0)):
+                self.packet()
+        return (ident, first)
+
+    def execute(self, ident, flags=0):
+        return Answer(self, bytes([EXECUTE]) + struct.pack("<IBI", ident, flags, 1))
+
+
+READS = (
+    "SELECT * FROM customers ORDER BY id LIMIT 5",
+    "SELECT c.* FROM shop.customers c WHERE c.id < 5",
+    "SELECT email, card_number, phone, birth_date FROM customers LIMIT 3",
+    "SELECT lower(email), concat(phone, ''), hex(card_number) FROM customers LIMIT 3",
+    "SELECT group_concat(email), max(card_number), json_arrayagg(phone) FROM customers",
+    "SELECT o.id, c.email FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id < 4",
+    "SELECT id FROM customers WHERE email LIKE '%c4n4ry%' OR phone LIKE '%c4n4ry%' OR card_number LIKE '%c4n4ry%'",
+    "SELECT (SELECT max(email) FROM customers) AS m FROM orders LIMIT 2",
+    "WITH x AS (SELECT * FROM customers) SELECT * FROM x LIMIT 2",
+    "SELECT email FROM customers UNION SELECT card_number FROM customers",
+    "SELECT email, row_number() OVER (ORDER BY email) FROM customers LIMIT 2",
+    "SELECT JSON_OBJECT('e', email, 'p', phone) FROM customers LIMIT 2",
+    "SELECT IF(email LIKE '%c4n4ry%', 1, 0) AS has FROM customers LIMIT 2",
+    "(SELECT email FROM customers LIMIT 1) ORDER BY email",
+    "SELECT email AS `_e` FROM customers GROUP BY id LIMIT 1",
+)
+# By which values or the text of the policy could come in an error.
+ERRORS = (
+    "SELECT exp(10000 + id) FROM customers",
+    "SELECT extractvalue(1, concat(0x5c, email)) FROM customers",
+    "SELECT email + 0 FROM nowhere",
+    "SELECT (SELECT email FROM customers)",
+    "SELECT json_extract(email, '$.x') FROM customers",
+    "SELECT st_geomfromtext(email) FROM customers",
+    "SELECT card_number REGEXP '(' FROM customers",
+    "SELECT nosuch FROM customers",
+)
+REFUSED = (
+    "EXPLAIN SELECT * FROM customers",
+    "ANALYZE SELECT * FROM customers",
+    "EXPLAIN FORMAT=JSON SELECT email FROM customers",
+    "SHOW WARNINGS",
+    "SHOW ERRORS",
+    "SHOW COUNT(*) WARNINGS",
+    "SELECT @@warning_count",
+    "SELECT @@error_count",
+    "SELECT row_count()",
+    "GET DIAGNOSTICS CONDITION 1 @x = MESSAGE_TEXT",
+    "SHOW CREATE TABLE customers",
+    "SHOW INDEX FROM customers",
+    "SHOW TABLE STATUS",
+    "SHOW TABLES",
+    "SELECT * FROM information_schema.columns",
+    "SELECT * FROM information_schema.column_statistics",
+    "SELECT * FROM mysql.column_stats",
+    "SELECT * FROM customer_directory",
+    "SELECT * FROM staff",
+    "HANDLER customers OPEN",
+    "EXECUTE IMMEDIATE 'SELECT email FROM customers'",
+    "PREPARE s FROM 'SELECT email FROM customers'",
+    "SELECT * FROM customers PROCEDURE ANALYSE()",
+    "SELECT email FROM customers INTO OUTFILE '/tmp/x'",
+    "CREATE TABLE mine AS SELECT * FROM customers",
+    "CALL nothing()",
+)
+
+
+class Case(unittest.TestCase):
+    def raw(self, who="agent", caps=0):
+        r = Raw(who, caps)
+        self.addCleanup(r.close)
+        return r
+
+    def unseen(self, raw):
+        for word in (CANARY, b"_gh"):
+            at = raw.heard.find(word)
+            self.assertEqual(at, -1, raw.heard[max(at - 60, 0):at + 60])
+
+
+class Masks(Case):
+    def test_what_an_agent_sees(self):
+        with my.direct() as d:
+            plain = my.rows(d, "SELECT id, name, email, phone, card_number, birth_date, region FROM customers ORDER BY id")
+        masked = tuple((i, name, email[0] + "***@" + email.split("@")[1], None, "***" + card[-4:], birth.replace(month=1, day=1), region)
+                       for i, name, email, _, card, birth, region in plain)
+        with my.connect("agent") as c:
+            self.assertEqual(my.rows(c, "SELECT * FROM customers ORDER BY id"), masked)
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM customers WHERE card_number LIKE '%%c4n4ry%%'"), ((0,),))
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM orders"), ((10000,),))
+
+    def test_reads(self):
+        for caps in (0, DEPRECATE_EOF):
+            raw = self.raw(caps=caps)
+            for sql in READS:
+                with self.subTest(sql):
+                    answer = raw.ask_all(sql)
+                    self.assertNotEqual(answer.last[0], 0xff, answer.last)
+                    prepared = raw.prepare(sql)
+                    self.assertIsInstance(prepared, tuple, prepared)
+                    for flags in (0, 1):  # as a client with a cursor asks
+                        again = raw.execute(prepared[0], flags)
+                        self.assertEqual((len(again.rows), again.columns), (len(answer.rows), answer.columns))
+            self.unseen(raw)
+
+    def test_a_cursor_cannot_be_fetched_from(self):
+        raw = self.raw()
+        ident = raw.prepare("SELECT email FROM customers")[0]
+        self.assertEqual(len(raw.execute(ident, 1).rows), 1000)
+        self.assertEqual(my.code(raw.ask(bytes([FETCH]) + struct.pack("<II", ident, 100))), 1235)
+        self.unseen(raw)
+
+    def test_long_texts_go_through_the_pool(self):
+        raw = self.raw()
+        answer = raw.ask_all("SELECT email FROM customers WHERE id IN (%s)" % ",".join(["1"] * 30000))
+        self.assertEqual(answer.values(), [("b***@mail.example",)])
+        self.unseen(raw)
+
+    def test_errors(self):
+        raw = self.raw()
+        for sql in ERRORS:
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                if answer.last[0] == 0xff:
+                    self.assertNotIn(b"***@", answer.last)
+        for sql in ("SELECT exp(10000 + id) FROM customers", "SELECT extractvalue(1, concat(0x5c, email)) FROM customers"):
+            self.assertIn(b"Gatehouse withholds", raw.ask_all(sql).last)
+        self.assertIn(b"nosuch", raw.ask_all("SELECT nosuch FROM customers").last)
+        self.assertIn(b"more than 1 row", raw.ask_all("SELECT (SELECT email FROM customers)").last)
+        self.unseen(raw)
+
+    def test_refused(self):
+        raw = self.raw()
+        for sql in REFUSED:
+            with self.subTest(sql):
+                self.assertIn(raw.ask_all(sql).code(), (1142, 1235))
+                self.assertIn(raw.prepare(sql), (1142, 1235))
+        self.assertEqual(raw.ask_all("SELECT 1").values(), [("1",)])
+        self.unseen(raw)
+
+    def test_warnings_are_not_counted(self):
+        for caps in (0, DEPRECATE_EOF):
+            raw = self.raw(caps=caps)
+            answer = raw.ask_all("SELECT email + 1, name + 1 FROM customers")
+            self.assertEqual(len(answer.rows), 1000)
+            at = 1 if not caps else 5  # EOF: warnings, status; OK: rows, last id, status, warnings
+            self.assertEqual(answer.last[at:at + 2], b"\0\0", answer.last)
+            plain = self.raw("dba", caps).ask_all("SELECT email + 1 FROM customers LIMIT 1")
+            self.assertEqual(plain.last[at:at + 2], b"\1\0", plain.last)
+
+    def test_labels(self):
+        """Names and labels are the client's; where a column comes from is said as without the gate, or not at all."""
+        raw, plain = self.raw(), self.raw("dba")
+        for sql in READS + ("SELECT upper( email ), 1+1, 'x', c.id FROM customers AS c LIMIT 1",):
+            with self.subTest(sql):
+                ours, theirs = raw.ask_all(sql).columns, plain.ask_all(sql).columns
+                self.assertEqual([c[3] for c in ours], [c[3] for c in theirs])
+                for a, b in zip(ours, theirs):
+                    for x, y in zip(a, b):
+                        self.assertIn(x, ("", y), (a, b))
+
+    def test_definitions(self):
+        raw = self.raw()
+        answer = raw.ask_all("SHOW COLUMNS FROM customers")
+        self.assertEqual([v[0] for v in answer.values()], ["id", "name", "email", "phone", "card_number", "birth_date", "region"])
+        self.assertEqual(raw.ask_all("SHOW COLUMNS FROM orders WHERE EXISTS (SELECT 1 FROM customers WHERE phone LIKE '+49%')").rows, [])
+        self.assertEqual(len(raw.ask_all("DESCRIBE customers").rows), 7)
+        raw.send(0, bytes([FIELD_LIST]) + b"customers\0")
+        names = []
+        while (packet := raw.packet()[1])[0] not in (0xfe, 0xff):
+            names.append(Answer.column(packet)[3])
+        self.assertEqual((packet[0], len(names)), (0xfe, 7))
+        self.assertEqual(my.code(raw.ask(bytes([FIELD_LIST]) + b"staff\0")), 1142)
+        self.unseen(raw)
+
+    def test_grants(self):
+        want = {("customers", "email"): "masked: email", ("customers", "phone"): "masked: null", ("customers", "id"): "visible", ("orders", "*"): "visible"}
+        raw = self.raw()
+        ident = raw.prepare("SHOW gatehouse.grants")[0]
+        self.assertEqual(len(raw.execute(ident).rows), 8)
+        answer = raw.ask_all("show gatehouse.grants")
+        self.assertEqual([c[3] for c in answer.columns], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule"])
+        shown = {(v[1], v[2]): v[4] for v in answer.values()}
+        self.assertEqual({k: shown[k] for k in want}, want)
+        self.assertNotIn("staff", [v[1] for v in answer.values()])
+
+    def test_record(self):
+        """The auditor sees what was asked, and what ran."""
+        with my.connect("agent", program_name="looking for a record") as c:
+            my.rows(c, "SELECT email FROM customers WHERE id = 17")
+        found = wait_until("the session", lambda: [e for e in S.audit() if e.get("application_name") == "looking for a record"])
+        event = [e for e in S.stream("gatehouse:audit:" + found[0]["session"]) if "id = 17" in e.get("sql", "")][0]
+        self.assertEqual(event["sql"], "SELECT email FROM customers WHERE id = 17")
+        self.assertIn("(SELECT ", event["rewritten"])
+
+
+class Changes(Case):
+    """A schema or a policy that changes while sessions are open."""
+
+    def test_a_new_column(self):
+        with my.connect("agent", autocommit=True) as agent, my.connect("dba", autocommit=True) as dba:
+            raw = self.raw()
+            sql = "SELECT * FROM customers WHERE id = 1"
+            ident = raw.prepare(sql)[0]
+            self.assertEqual(len(raw.execute(ident).columns), 7)
+            my.rows(dba, "ALTER TABLE customers ADD COLUMN note varchar(20) DEFAULT 'new'")
+            try:
+                wait_until("the new column", lambda: my.rows(agent, sql)[0][7:] == ("new",), 30)
+                wait_until("a refusal", lambda: raw.execute(ident).last[0] == 0xff, 30)
+                self.assertEqual(raw.execute(ident).code(), 1615)
+                self.assertEqual(len(raw.execute(raw.prepare(sql)[0]).columns), 8)
+            finally:
+                my.rows(dba, "ALTER TABLE customers DROP COLUMN note")
+
+            def seen():  # until the catalog is read again the rewritten text names a column that is gone
+                answer = raw.ask_all(sql)
+                return answer.last[0] != 0xff and len(answer.columns) == 7
+            wait_until("the old columns", seen, 30)
+            self.unseen(raw)
+
+    def test_a_new_policy(self):
+        with open(S.env["GH_POLICY"]) as f:
+            before = f.read()
+        hidden = 'phone: { mask: null }\n      card_number: { mask: { last: 4 } }\n      birth_date: { mask: { truncate: year } }\n      "*": visible\n\n  - name: analysts-read-orders-in-mysql'
+        self.assertIn(hidden, before)
+        raw = self.raw()
+        ident = raw.prepare("SELECT email FROM customers WHERE id = 1")[0]
+        self.assertEqual(len(raw.execute(ident).rows), 1)
+        self.assertEqual(raw.ask_all("SELECT phone FROM customers WHERE id = 1").values(), [(None,)])
+        try:
+            self.use(before.replace(hidden, hidden.replace("phone: { mask: null }", "phone: { mask: { constant: none } }")))
+            wait_until("the new mask", lambda: raw.ask_all("SELECT phone FROM customers WHERE id = 1").values() == [("none",)], 30)
+            self.assertEqual(raw.execute(ident).code(), 1615)
+        finally:
+            self.use(before)
+        self.unseen(raw)
+
+    @staticmethod
+    def use(policy):
+        folder = os.path.dirname(S.env["GH_POLICY"])
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as f:
+            f.write(policy)
+        os.chmod(f.name, 0o644)
+        os.rename(f.name, S.env["GH_POLICY"])
+        S.signal("gatehouse", signal.SIGHUP)
+
+
+if __name__ == "__main__":
+    unittest.main()
