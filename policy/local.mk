@@ -33,6 +33,8 @@ libghpolicy_a_SOURCES = \
 	policy/grants.h \
 	policy/grants_sql.c \
 	policy/grants_sql.h \
+	policy/grants_sql_int.h \
+	policy/grants_sql_my.c \
 	policy/json_tape.c \
 	policy/json_tape.h \
 	policy/lint.c \
