@@ -1,11 +1,15 @@
 """What the shop's policy hides in MariaDB: masks, errors, metadata, limits, the catalog behind it; as text, prepared, over the binary protocol.
 
 The policy is examples/shop/policy.yaml itself. Every sensitive text of customers holds c4n4ry, which must never arrive."""
+import json
 import os
 import signal
 import struct
+import subprocess
 import tempfile
 import unittest
+
+import pymysql
 
 import stack
 import test_mysql as my
@@ -355,6 +359,109 @@ class Changes(Case):
         os.chmod(f.name, 0o644)
         os.rename(f.name, S.env["GH_POLICY"])
         S.signal("gatehouse", signal.SIGHUP)
+
+
+ODD = (
+    "CREATE DATABASE Odd CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "GRANT ALL ON Odd.* TO shop_owner@127.0.0.1",
+    "CREATE TABLE Odd.T (a int PRIMARY KEY)",
+    "CREATE TABLE Odd.t (b int, c varchar(3), PRIMARY KEY (c, b))",
+    """CREATE TABLE Odd.`Übel "x" \\ ``y``` (id bigint unsigned AUTO_INCREMENT PRIMARY KEY, v varchar(20) CHARACTER SET latin1 DEFAULT 'c4n4ry',
+       u text, twice bigint AS (y * 2) STORED, e enum('a"', 'b\\\\') NOT NULL, j json, y year, hid int INVISIBLE, b blob, d datetime(3))""",
+    "CREATE VIEW Odd.v AS SELECT a, email FROM Odd.T JOIN shop.customers ON id = a",
+    "CREATE VIEW Odd.broken AS SELECT b FROM Odd.t",
+    "ALTER TABLE Odd.t DROP PRIMARY KEY, CHANGE b renamed int",
+    "CREATE SEQUENCE Odd.s",
+    "CREATE TABLE Odd.versioned (a int) WITH SYSTEM VERSIONING",
+    "CREATE TEMPORARY TABLE shop.mine (a int)",
+)
+
+
+class Catalog(Case):
+    """gatehousectl and MariaDB's catalog."""
+
+    def ctl(self, *args, status=0):
+        done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertFalse(any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr)
+        return done.stdout
+
+    def catalog(self, config=None):
+        lines = [json.loads(line) for line in self.ctl("catalog", "--config", config or S.env["GH_CONFIG"], "--database", "shop_my").splitlines()]
+        self.assertEqual(lines[-1], {"end": len(lines) - 2})
+        return lines
+
+    def file(self, text, suffix, mode=0o644):
+        f = tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=suffix)
+        self.addCleanup(f.close)
+        f.write(text)
+        f.flush()
+        os.chmod(f.name, mode)
+        return f.name
+
+    def test_what_it_holds(self):
+        with my.direct() as d:
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP DATABASE Odd"))
+            for sql in ODD:
+                my.rows(d, sql.replace("%", "%%"))
+            lines = self.catalog()
+        self.assertEqual({k: lines[0][k] for k in ("gatehouse_catalog", "engine", "database", "fold")},
+                         {"gatehouse_catalog": 1, "engine": "mariadb", "database": "shop", "fold": 0})
+        self.assertGreaterEqual(lines[0]["server"], 101100)
+        relations = {(r["schema"], r["name"]): r for r in lines if "relation" in r}
+        types = {t["type"]: t for t in lines if "type" in t}
+        self.assertEqual({s for s, _ in relations}, {"shop", "Odd"})
+        self.assertEqual({n for s, n in relations if s == "Odd"}, {"T", "t", 'Übel "x" \\ `y`', "v", "s", "versioned"})
+        self.assertNotIn(("shop", "mine"), relations)
+        odd = relations["Odd", 'Übel "x" \\ `y`']
+        self.assertEqual([c[0] for c in odd["columns"]], ["id", "v", "u", "twice", "e", "j", "y", "hid", "b", "d"])
+        self.assertEqual([c[4] for c in odd["columns"]], ["n", "c", "", "g", "n", "", "", "i", "", ""])
+        self.assertEqual("".join(types[c[2]]["category"] for c in odd["columns"]), "NSSNUSNNUD")
+        self.assertEqual(odd["columns"][1][3], "varchar(20) character set latin1 collate latin1_swedish_ci")
+        self.assertEqual((odd["columns"][0][3], odd["columns"][9][3], odd["key"]), ("bigint(20) unsigned", "datetime(3)", [1]))
+        self.assertEqual([c[0] for c in relations["Odd", "t"]["columns"]], ["renamed", "c"])
+        self.assertEqual([(relations["Odd", n]["kind"]) for n in ("T", "v", "s", "versioned")], ["r", "v", "S", "r"])
+        self.assertIn("shop", relations["Odd", "v"]["definition"])
+        self.assertNotIn("c4n4ry", json.dumps(lines))
+
+    def test_policy_tools(self):
+        catalog = self.file(self.ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my"), ".catalog")
+        some = ("--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "ai-agents")
+        text = self.ctl("policy", "rewrite", *some, "SELECT `email` FROM customers WHERE id = 1 # a comment of MySQL's")
+        self.assertIn("'***@'", text)
+        self.assertEqual(my.rows(my.direct(), text.replace("%", "%%")), (("b***@mail.example",),))
+        self.assertIn("verdict: allow", self.ctl("policy", "explain", *some, "SELECT `email` FROM customers"))
+        self.assertIn("sqlstate: 42601", self.ctl("policy", "explain", *some, "SELECT 1::text", status=3))
+        self.assertIn("no mistakes", self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        self.assertRegex(self.ctl("doctor", "-c", S.env["GH_CONFIG"]), r"shop_my.*shows a catalog of 4 relations")
+
+    def test_the_least_user(self):
+        """What grants --sql prints is enough for agents, and the catalog is whole."""
+        catalog = self.file(self.ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my"), ".catalog")
+        sql = self.ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", catalog, "--database", "shop_my", "--as", "ai-agents",
+                       "--role", "least@127.0.0.1")
+        with my.direct() as d:
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP USER least@127.0.0.1"))
+            for statement in [x for x in sql.splitlines() if x and not x.startswith("--")]:
+                my.rows(d, statement.replace("%", "%%"))
+            my.rows(d, "ALTER USER least@127.0.0.1 IDENTIFIED BY 'least' REQUIRE SSL")
+        self.assertNotIn("`phone`", sql)
+        with open(S.env["GH_CONFIG"]) as f:
+            config = f.read()
+        at = config.index("engine: mysql")
+        password = self.file("least\n", ".password", 0o600)
+        config = config[:at] + config[at:].replace("user: shop_owner", "user: least").replace("password_file: shop.password", f"password_file: {password}")
+        relations = {r["name"]: r for r in self.catalog(self.file(config, ".yaml")) if "relation" in r}
+        self.assertEqual(set(relations), {"customers", "orders"})
+        self.assertEqual(len(relations["customers"]["columns"]), 7)
+        masked = self.ctl("policy", "rewrite", "--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "ai-agents",
+                          "SELECT * FROM customers ORDER BY id LIMIT 1")
+        least = dict(host="127.0.0.1", port=int(S.env["GH_MY_PORT_DIRECT"]), user="least", password="least", database="shop",
+                     ssl={"ca": f"{S.dir}/etc/shop-my-ca.pem"})
+        with pymysql.connect(**least) as c:
+            self.assertEqual(my.rows(c, masked.replace("%", "%%"))[0][2:4], ("b***@mail.example", None))
+            with self.assertRaises(pymysql.MySQLError):
+                my.rows(c, "SELECT phone FROM customers")
 
 
 if __name__ == "__main__":
