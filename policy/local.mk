@@ -14,6 +14,9 @@ libghpolicy_a_SOURCES = \
 	policy/columns_names.c \
 	policy/columns_query.c \
 	policy/columns_safe.c \
+	policy/expr_int.h \
+	policy/expr_my.c \
+	policy/expr_my.h \
 	policy/expr_pg.c \
 	policy/expr_pg.h \
 	policy/facts.c \
@@ -55,6 +58,8 @@ libghpolicy_a_SOURCES = \
 	policy/my_reference.h \
 	policy/my_stmt.c \
 	policy/my_tree.h \
+	policy/my_types.c \
+	policy/my_types.h \
 	policy/my_util.c \
 	policy/my_words.c \
 	policy/my_words.h \

@@ -1,6 +1,6 @@
 /* Masks and row filters in MySQL's and MariaDB's dialect: every place where a statement reads a table of which the role sees less than all becomes a
  * subselect in the table's full row shape, known by the name that it had. doc/design.md, section 13, has what is different from PostgreSQL. */
-#include "policy/my_reference.h"
+#include "policy/expr_my.h"
 #include "policy/rewrite_my_int.h"
 #include "policy/rewrite_say.h"
 
@@ -257,6 +257,12 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
         buf_str(&b, quoted);
     }
     ry_put_tokens(x, &b, p->alias_end, ry_node(x, node)->end);
+    if (v->filter != NULL) {
+        buf_str(&b, " WHERE (");
+        pol_template(&b, v->filter, quoted);
+        buf_str(&b, RW_FENCE ? ") LIMIT 18446744073709551615"
+                             : ")"); /* nothing of the user's runs before the filter, and nothing is moved into it */
+    }
     if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {
         buf_free(&b);
         return NULL;
@@ -447,6 +453,7 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_COLUMN: return x->target != NULL ? ry_target_column(x, node) : shorten(x, node);
     case MN_STAR: return shorten(x, node);
     case MN_PROCEDURE: x->procedure = true; return ry_children(x, node);
+    case MN_ROW: x->defaults = x->defaults || (n->tok > 0 && is_word(x, n->tok - 1, W_DEFAULT)); return ry_children(x, node);
     case MN_LOCK: return true;
     case MN_STMT: return ry_refuse(x, NULL, n->tok, PLAINER, "a statement within a statement cannot be rewritten");
     default: return ry_children(x, node);
@@ -478,8 +485,8 @@ static bool show(struct ry *x, uint32_t node) {
 static bool statement(struct ry *x, const struct my_stmt *st, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
     switch ((enum my_stmt_kind)n->word) {
-    case MS_QUERY:
-    case MS_DO: return ry_children(x, node);
+    case MS_QUERY: return ry_children(x, node);
+    case MS_DO: return ry_children(x, n->first); /* its items have no labels */
     case MS_INSERT: return ry_insert(x, node);
     case MS_UPDATE: return ry_update(x, node);
     case MS_DELETE: return ry_delete(x, node);
@@ -541,6 +548,8 @@ static bool all_statements(struct ry *x) {
             if (!facts_are_seen(x, &x->facts->stmts[i].relations[k])) return false;
     }
     if (!all_seen(x)) return false;
+    if (x->nedits > 0 && x->defaults)
+        return ry_refuse(x, NULL, 0, "Leave it out.", "DEFAULT(column) is not possible beside what is partly hidden from you");
     return x->nedits == 0 || !x->procedure ||
            ry_refuse(x, NULL, 0, "Leave it out.", "PROCEDURE is not possible on what is partly hidden from you");
 }

@@ -9,6 +9,13 @@
 
 #define RY_MAX_TEXT (16u << 20)
 
+/* A test has a program without it, which must be found out. */
+#ifdef GH_UNSOUND_INLINE
+#define RW_FENCE false
+#else
+#define RW_FENCE true
+#endif
+
 /* A change of the text: tokens [from, to) become text; with from == to it stands in front of token from (RY_OPEN) or behind the one before it (RY_CLOSE). */
 enum ry_side { RY_CLOSE, RY_OPEN, RY_REPLACE }; /* the order at one place */
 struct ry_edit {
@@ -66,7 +73,7 @@ struct ry {
     struct ry_lock lock;
     const struct ry_target *target;
     unsigned depth_in_subquery; /* of the target's statement */
-    bool procedure;
+    bool procedure, defaults; /* PROCEDURE ANALYSE, DEFAULT(column) are somewhere in it */
     const struct pol_columns *columns;
     struct pol_rewritten *out;
     struct pol_verdict *why;
