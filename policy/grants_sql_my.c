@@ -1,5 +1,7 @@
 #include "policy/grants_sql_int.h"
 
+#include "policy/expr_my.h"
+
 #include <stdio.h>
 #include <string.h>
 

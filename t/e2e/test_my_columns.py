@@ -310,6 +310,51 @@ class Masks(Case):
         self.assertIn("(SELECT ", event["rewritten"])
 
 
+class Rows(Case):
+    """An analyst sees customers of one region, no card numbers, and 1,000 rows at most."""
+
+    def test_rows(self):
+        with my.direct() as d:
+            eu = my.rows(d, "SELECT id, name, email, birth_date, region FROM customers WHERE region = 'eu' ORDER BY id")
+        with my.connect("analyst") as c:
+            self.assertEqual(my.rows(c, "SELECT id, name, email, birth_date, region FROM customers ORDER BY id"), eu)
+            self.assertEqual(my.rows(c, "SELECT region, count(*) FROM customers GROUP BY region"), (("eu", len(eu)),))
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM customers WHERE region <> 'eu' OR id = 1"), ((0,),))
+            self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE id = 3"), ((eu[0][2],),))
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id <= 100 AND c.region <> 'eu'"), ((0,),))
+
+    def test_what_others_hold_raises_nothing(self):
+        """A condition of the analyst's own is not tried on rows that the filter leaves out."""
+        raw = self.raw("analyst")
+        for sql in ("SELECT id FROM customers WHERE exp(10000 * (region = 'us')) > 2",
+                    "SELECT id FROM customers WHERE extractvalue(1, IF(region = 'eu', '/a', concat(0x5c, email))) = 'x'",
+                    "SELECT id FROM customers WHERE id = 1 AND exp(10000 * id) > 0"):
+            answer = raw.ask_all(sql)
+            self.assertNotEqual(answer.last[0], 0xff, answer.last)
+            self.assertEqual(answer.rows, [])
+
+    def test_hidden_columns(self):
+        raw = self.raw("analyst")
+        for sql in ("SELECT card_number FROM customers", "SELECT id FROM customers WHERE card_number LIKE '4%'", "SELECT max(phone) FROM customers",
+                    "SELECT id FROM customers ORDER BY phone", "SELECT id FROM customers GROUP BY id, phone"):
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                if answer.last[0] == 0xff:
+                    self.assertIn(answer.code(), (1142, 1143))
+                    self.assertTrue(b"card_number" in answer.last or b"phone" in answer.last, answer.last)
+                else:
+                    self.assertNotIn(b"-c4n4ry-", raw.heard)
+        self.assertNotIn(b"-c4n4ry-", raw.heard)
+
+    def test_limit(self):
+        for caps in (0, DEPRECATE_EOF):
+            raw = self.raw("analyst", caps)
+            ident = raw.prepare("SELECT id FROM orders ORDER BY id")[0]
+            for answer in (raw.ask_all("SELECT id FROM orders ORDER BY id"), raw.execute(ident), raw.execute(ident, 1)):
+                self.assertEqual((len(answer.rows), answer.code()), (1000, 1226))
+            self.assertEqual(raw.ask_all("SELECT count(*) FROM orders").values(), [("10000",)])
+
+
 class Changes(Case):
     """A schema or a policy that changes while sessions are open."""
 
