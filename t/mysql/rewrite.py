@@ -265,6 +265,8 @@ def run(server):
             for sql, mode, by_hand in cases:
                 found, what, r = role.check(sql, mode, utility=by_hand)
                 counts[name, "by hand" if by_hand else "random", what] += 1
+                if os.environ.get("GH_MY_VERBOSE") and what != "executed" and by_hand:
+                    print(f"{name}: {what}: {sql}: {r.get('why')}")
                 if by_hand and what == "refused" and not rewrite_cases.may_be_refused(sql):
                     found = found + [f"utility: refused: {r['why']} {r['hint']}"]
                 if by_hand or found:
