@@ -1,6 +1,6 @@
 """What the shop's policy hides in MariaDB: masks, errors, metadata, limits, the catalog behind it; as text, prepared, over the binary protocol.
 
-The policy is examples/shop/policy.yaml itself. Every sensitive text of customers holds c4n4ry, which must never arrive."""
+The policy is examples/shop/policy.yaml itself, with a group besides that writes what it does not see. Every sensitive text of customers holds c4n4ry, which must never arrive."""
 import json
 import os
 import signal
@@ -16,6 +16,15 @@ import test_mysql as my
 from stack import wait_until
 
 POLICY = os.path.join(stack.TOP, "examples", "shop", "policy.yaml")
+WRITERS = """
+  - name: testers-write-customers
+    groups: testers
+    database: shop_my
+    allow: [select, insert, update, delete]
+    on: shop.customers
+    columns: { phone: { mask: null }, card_number: { mask: { last: 4 } }, "*": visible }
+    write: [id, name, email, phone, card_number, birth_date, region]
+"""
 CANARY = b"c4n4ry"
 PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
 DEPRECATE_EOF = 1 << 24
@@ -23,7 +32,11 @@ DEPRECATE_EOF = 1 << 24
 
 def setUpModule():
     global S
-    S = my.S = stack.Stack(policy=POLICY, mysql=True)
+    with open(POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as both:
+        both.write(f.read() + WRITERS)
+        both.flush()
+        os.chmod(both.name, 0o644)
+        S = my.S = stack.Stack(policy=both.name, mysql=True)
 
 
 def tearDownModule():
@@ -353,6 +366,59 @@ class Rows(Case):
             for answer in (raw.ask_all("SELECT id FROM orders ORDER BY id"), raw.execute(ident), raw.execute(ident, 1)):
                 self.assertEqual((len(answer.rows), answer.code()), (1000, 1226))
             self.assertEqual(raw.ask_all("SELECT count(*) FROM orders").values(), [("10000",)])
+
+
+class Writes(Case):
+    """Who may write a column and not read it learns nothing of it by writing."""
+
+    def undone(self, raw, *statements):
+        """The answers within a transaction that is rolled back."""
+        out = []
+        for sql in ("BEGIN",) + statements + ("ROLLBACK",):
+            out.append(raw.ask_all(sql).last)
+            self.assertEqual(out[-1][0], 0, out[-1])
+        return out[1:-1]
+
+    def test_guesses(self):
+        with my.direct() as d:
+            right, name = my.rows(d, "SELECT phone, name FROM customers WHERE id = 1")[0]
+        raw = self.raw("tester")
+        row = "(1, '%s', 'bruno.berg.x@mail.example', '%s', '4', '1950-01-18', 'us')"
+        for sql in ("UPDATE customers SET phone = '%s' WHERE id = 1", "UPDATE customers SET phone = '%s', name = name WHERE id < 2",
+                    "INSERT INTO customers VALUES " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'",
+                    "INSERT INTO customers VALUES " + row % (name, "%s") + ", " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'"):
+            with self.subTest(sql):
+                guesses = [self.undone(raw, sql.replace("%s", guess)) for guess in (right, right[:-1] + "x")]
+                self.assertEqual(guesses[0], guesses[1])
+        before = "SELECT * FROM customers WHERE id = 1"
+        with my.direct() as d:
+            full = my.rows(d, before)[0]
+        whole = "REPLACE INTO customers VALUES (%s)" % ", ".join(f"'{v}'" for v in full)
+        self.assertEqual(self.undone(raw, whole), self.undone(raw, whole.replace("Bruno", "Brunx")))
+        with my.direct() as d:
+            self.assertEqual(my.rows(d, before)[0], full)
+        self.unseen(raw)
+
+    def test_conditions_see_masks(self):
+        raw = self.raw("tester")
+        for sql in ("UPDATE customers SET region = region WHERE phone LIKE '+49%'", "DELETE FROM customers WHERE card_number LIKE '%c4n4ry%'"):
+            self.assertEqual(self.undone(raw, sql)[0][1], 0)
+        self.assertEqual(self.undone(raw, "UPDATE customers SET name = concat('x', ifnull(phone, '')) WHERE id = 1")[0][1], 1)
+        self.unseen(raw)
+
+    def test_errors(self):
+        raw = self.raw("tester")
+        for sql, code, words in (("INSERT INTO customers SELECT id + 5000, name, email, '', '', birth_date, region FROM customers", 1062, b"Duplicate entry for a key"),
+                                 ("UPDATE customers SET phone = repeat('x', 50) WHERE id = 1", 1406, b"Data too long for a column"),
+                                 ("UPDATE customers SET birth_date = card_number WHERE id = 1", 1292, b"Truncated incorrect value"),
+                                 ("UPDATE customers SET phone = NULL WHERE id = 1", 1048, b"cannot be null"),
+                                 ("DELETE FROM customers WHERE id = 1", 1451, b"foreign key constraint fails")):
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                self.assertEqual(answer.code(), code)
+                self.assertIn(words, answer.last)
+                self.assertNotIn(b"***", answer.last)
+        self.unseen(raw)
 
 
 class Changes(Case):

@@ -32,21 +32,24 @@ END_TEST
 START_TEST(oks) {
     static const struct {
         const char *info, *out;
-        uint64_t rows, out_rows;
-    } cases[] = {{"Rows matched: 40  Changed: 0  Warnings: 3", "Rows matched: 40  Changed: 40  Warnings: 0", 0, 40},
-                 {"Rows matched: 1  Changed: 1  Warnings: 0", "Rows matched: 1  Changed: 1  Warnings: 0", 1, 1},
-                 {"Rows matched: 999999999999999999999  Changed: 1", "", 7, 7},
-                 {"Rows matched: ", "", 7, 7},
-                 {"Rows matched: x", "", 7, 7},
-                 {"Rows matched: 4", "", 7, 7},
-                 {"Records: 3  Duplicates: 1  Warnings: 0", "", 3, 3},
-                 {"", "", 5, 5}};
+        uint64_t rows, out_rows, given;
+    } cases[] = {{"Rows matched: 40  Changed: 0  Warnings: 3", "Rows matched: 40  Changed: 40  Warnings: 0", 0, 40, 40},
+                 {"Rows matched: 1  Changed: 1  Warnings: 0", "Rows matched: 1  Changed: 1  Warnings: 0", 1, 1, 1},
+                 {"Rows matched: 999999999999999999999  Changed: 1", "", 7, 7, 1},
+                 {"Rows matched: ", "", 7, 7, 1},
+                 {"Rows matched: x", "", 7, 7, 1},
+                 {"Rows matched: 4", "", 7, 7, 1},
+                 {"Records: 3  Duplicates: 1  Warnings: 0", "", 3, 3, 3},
+                 {"", "", 5, 5, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = strlen(cases[i].info);
         uint8_t *p = guard_copy(cases[i].info, n);
         struct my_ok ok = {.rows = cases[i].rows, .last_id = 9, .warnings = 3, .info = p, .info_len = n};
         char info[MY_VEIL_INFO];
-        my_veil_ok(&ok, info);
+        struct my_ok again = ok;
+        my_veil_ok(&again, true, info);
+        ck_assert_uint_eq(again.rows, cases[i].given);
+        my_veil_ok(&ok, false, info);
         ck_assert_uint_eq(ok.rows, cases[i].out_rows);
         ck_assert_uint_eq(ok.warnings, 0);
         ck_assert_uint_eq(ok.last_id, 9);
