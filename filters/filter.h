@@ -140,6 +140,8 @@ struct flt_answer {
     /* Data is hidden from this client: of the server's errors and notices it gets what can hold none (pg_veil.h). From the answer on for whatever
      * the server says, until an answer without it finds nothing under way. */
     bool veil;
+    bool
+        veil_rows; /* MySQL, with veil: how many rows it changed would tell what was there (ON DUPLICATE KEY UPDATE, REPLACE): those that it was given are told */
     /* QUERY (of one statement) and EXECUTE: how much of a result the client gets; 0: all. limited: nothing else is sent to the server before it has
      * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */
     bool limited;

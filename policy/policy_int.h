@@ -183,10 +183,6 @@ bool pol_mask_sql(const struct pol_mask *m, const struct pol_catalog *c, bool as
 /* mask_my.c: the same for MySQL and MariaDB, valid in both. */
 bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const struct pol_cat_column *col, struct buf *out, char *why,
                  size_t size);
-/* Appends s as a string literal that no sql_mode reads otherwise. False when s holds control characters or is no UTF-8: then nothing is appended. */
-bool my_put_literal(struct buf *out, const char *s);
-/* Appends `s` as an identifier. */
-void my_put_ident(struct buf *out, const char *s);
 void pol_mask_words(const struct pol_mask *m, char *out, size_t size); /* "masked: last 4" */
 /* Whether an expression over a column of this type gives the same under all settings of a session. False and a sentence when not. */
 bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const struct pol_cat_column *col, char *why, size_t size);

@@ -162,6 +162,7 @@ void session_oblige(const struct session *s, struct flt_answer *a) {
 #else
     a->veil = pol_role_restricts(s->role);
 #endif
+    a->veil_rows = s->mysql && a->veil && q->facts != NULL && session_my_overwrites(facts_of(q->facts));
     if (q->kind == FLT_STMT_PREPARE) return;
     a->limited = any(&q->limits);
     a->max_rows = q->limits.rows;
