@@ -56,6 +56,7 @@ EXTRA_DIST += \
 	t/e2e/test_quickstart.py \
 	t/e2e/test_refusal.py \
 	t/e2e/test_renewal.py \
+	t/e2e/test_retention.py \
 	t/e2e/test_rewrite.py \
 	t/e2e/test_schema_race.py \
 	t/e2e/test_statement_api.py \
