@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	t/e2e/run.py \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
+	t/e2e/test_api_approvals.py \
 	t/e2e/test_approvals.py \
 	t/e2e/test_approvals_many.py \
 	t/e2e/test_asyncpg.py \
