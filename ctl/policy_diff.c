@@ -90,7 +90,7 @@ static bool same(const struct outcome *a, const struct outcome *b) {
     if (a->v.effect != b->v.effect || a->rewritten != b->rewritten) return false;
     if (a->v.effect != POL_ALLOW && (strcmp(a->v.rule, b->v.rule) != 0 || strcmp(a->v.sqlstate, b->v.sqlstate) != 0)) return false;
     const struct pol_limits *x = &a->v.limits, *y = &b->v.limits;
-    if (x->rows != y->rows || x->bytes != y->bytes || x->ms != y->ms) return false;
+    if (x->rows != y->rows || x->bytes != y->bytes || x->ms != y->ms || x->record != y->record) return false;
     return !a->rewritten || (a->r.len == b->r.len && memcmp(a->r.sql, b->r.sql, a->r.len) == 0);
 }
 
@@ -109,6 +109,12 @@ static void put_text(const char *s, size_t max) {
     }
 }
 
+static const char *record_word(const struct outcome *o) {
+    static const char *const words[] = {
+        [POL_RECORD_DEFAULT] = NULL, [POL_RECORD_STATEMENTS] = "statements", [POL_RECORD_RESULTS] = "results"};
+    return words[o->v.limits.record];
+}
+
 static void put_side(const char *name, const struct outcome *o) {
     printf("  %s: %s", name, word(&o->v));
     if (o->v.rule[0] != '\0') printf(" (%s)", o->v.rule);
@@ -122,13 +128,15 @@ static void put_side(const char *name, const struct outcome *o) {
     if (o->v.effect == POL_ALLOW && (o->v.limits.rows | o->v.limits.bytes | o->v.limits.ms) != 0)
         printf(", at most %llu rows, %llu bytes, %llu ms (0: any)", (unsigned long long)o->v.limits.rows,
                (unsigned long long)o->v.limits.bytes, (unsigned long long)o->v.limits.ms);
+    if (o->v.effect == POL_ALLOW && record_word(o) != NULL) printf(", record: %s", record_word(o));
     putchar('\n');
 }
 
 static json_t *side_json(const struct outcome *o) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:I, s:I}", "verdict", word(&o->v), "rule", o->v.rule, "sqlstate", o->v.sqlstate,
-                     "message", o->v.message, "rewritten", o->rewritten ? o->r.sql : NULL, "max_rows", (json_int_t)o->v.limits.rows,
-                     "max_bytes", (json_int_t)o->v.limits.bytes, "max_ms", (json_int_t)o->v.limits.ms);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:I, s:I, s:s*}", "verdict", word(&o->v), "rule", o->v.rule, "sqlstate",
+                     o->v.sqlstate, "message", o->v.message, "rewritten", o->rewritten ? o->r.sql : NULL, "max_rows",
+                     (json_int_t)o->v.limits.rows, "max_bytes", (json_int_t)o->v.limits.bytes, "max_ms", (json_int_t)o->v.limits.ms,
+                     "record", record_word(o));
 }
 
 static void report(const struct diff *d, const struct record *r, const struct outcome *a, const struct outcome *b) {

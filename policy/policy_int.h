@@ -74,6 +74,7 @@ struct pol_rule {
     const struct pol_expr *rows;   /* NULL: every row */
     const char *const *write;      /* NULL-terminated; NULL: the rule says nothing */
     struct pol_limits_rule limits;
+    enum pol_record record;
     bool need_limit, read_only;
     const struct pol_window *times; /* when it holds; NULL: always */
     size_t ntimes;
@@ -168,7 +169,7 @@ struct pol_loading {
 };
 bool pol_load_pattern(const struct pol_loading *l, const struct yaml_node *n, const char *text, struct pol_pattern *out);
 const struct yaml_node *pol_item_of(const struct yaml_node *n, size_t i); /* of a list, or of a single value as a list of one */
-/* The keys tags; columns, rows, write, limits, require, read_only of a rule. False and the error in l->err. */
+/* The keys tags; columns, rows, write, limits, require, record, read_only of a rule. False and the error in l->err. */
 bool pol_load_tags(struct pol_loading *l, const struct yaml_node *n);
 bool pol_load_restrictions(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r);
 

@@ -13,6 +13,7 @@ libghspoa_a_SOURCES = \
 	spoa/api.c \
 	spoa/api.h \
 	spoa/api_answer.c \
+	spoa/api_ask.c \
 	spoa/api_int.h \
 	spoa/api_pooled.c \
 	spoa/api_read.c \
@@ -27,6 +28,8 @@ libghspoa_a_SOURCES = \
 	spoa/approval_log.c \
 	spoa/approval_log.h \
 	spoa/approval_record.c \
+	spoa/asking.c \
+	spoa/asking.h \
 	spoa/base64url.c \
 	spoa/base64url.h \
 	spoa/catalog.c \

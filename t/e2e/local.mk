@@ -17,6 +17,7 @@ EXTRA_DIST += \
 	t/e2e/run.py \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
+	t/e2e/test_api_approvals.py \
 	t/e2e/test_approvals.py \
 	t/e2e/test_approvals_many.py \
 	t/e2e/test_asyncpg.py \
@@ -57,6 +58,7 @@ EXTRA_DIST += \
 	t/e2e/test_quickstart.py \
 	t/e2e/test_refusal.py \
 	t/e2e/test_renewal.py \
+	t/e2e/test_retention.py \
 	t/e2e/test_rewrite.py \
 	t/e2e/test_schema_race.py \
 	t/e2e/test_statement_api.py \
