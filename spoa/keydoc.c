@@ -2,6 +2,8 @@
 
 #include "spoa/keydoc.h"
 
+#include "spoa/json_read.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <jansson.h>
@@ -71,7 +73,7 @@ char *keydoc_discovery_url(const char *issuer) {
 
 char *keydoc_endpoint(const char *text, size_t len, const char *issuer, const char *member, bool allow_http, char *err, size_t errlen) {
     json_error_t where;
-    json_t *root = len > KEYDOC_SIZE_MAX ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+    json_t *root = len > KEYDOC_SIZE_MAX ? NULL : json_read(text, len, JSON_REJECT_DUPLICATES, &where);
     const char *its = json_string_value(json_object_get(root, "issuer")), *uri = json_string_value(json_object_get(root, member));
     char *copy = NULL;
     if (!json_is_object(root))
