@@ -97,13 +97,35 @@ gh_build() {
 
 # --- processes ---------------------------------------------------------------------------------------------------
 
-# gh_free_ports N: N ports on the loopback that nothing listens on, one a line.
+# gh_free_ports N: N ports on the loopback that nothing listens on, one a line. Until its server listens, a port is another stack's if that asks now; and two
+# HAProxys on one port share it silently. So each is remembered for ten minutes.
 gh_free_ports() {
     /usr/bin/python3 - "$1" <<'PY'
-import socket, sys
-taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
-for s in taken:
-    print(s.getsockname()[1])
+import os, socket, sys, tempfile, time
+folder = os.path.join(tempfile.gettempdir(), f"gatehouse-ports-{os.getuid()}")
+os.makedirs(folder, 0o700, exist_ok=True)
+
+
+def ours(port):
+    path = os.path.join(folder, str(port))
+    try:
+        if time.time() - os.stat(path).st_mtime > 600:
+            os.unlink(path)
+    except OSError:
+        pass
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        return True
+    except FileExistsError:
+        return False
+
+
+ports, taken = [], []
+while len(ports) < int(sys.argv[1]):
+    taken.append(socket.create_server(("127.0.0.1", 0)))
+    if ours(taken[-1].getsockname()[1]):
+        ports.append(taken[-1].getsockname()[1])
+print(*ports, sep="\n")
 PY
 }
 

@@ -15,5 +15,6 @@ t_bench_bench_rewrite_LDADD = $(T_LIBS)
 EXTRA_DIST += \
 	t/bench/bench.py \
 	t/bench/run \
+	t/bench/soak.py \
 	t/bench/storm.py \
 	t/bench/world.py
