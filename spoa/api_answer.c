@@ -2,6 +2,7 @@
 #include "spoa/api_int.h"
 
 #include "spoa/door.h"
+#include "spoa/json_read.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ static json_t *tool_result(const struct pol_verdict *v) {
 }
 
 static json_t *mcp_body(const struct api_ask *a) {
-    json_t *id = a->call.id[0] != '\0' ? json_loads(a->call.id, JSON_DECODE_ANY, NULL) : json_null();
+    json_t *id = a->call.id[0] != '\0' ? json_read(a->call.id, strlen(a->call.id), JSON_DECODE_ANY, NULL) : json_null();
     if (a->call.id[0] != '\0' && strcmp(a->call.method, "tools/call") == 0)
         return json_pack("{s:s, s:o, s:o}", "jsonrpc", "2.0", "id", id, "result", tool_result(&a->verdict));
     /* JSON-RPC 2.0, section 5.1 */

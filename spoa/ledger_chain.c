@@ -2,6 +2,8 @@
 
 #include "spoa/ledger_chain.h"
 
+#include "spoa/json_read.h"
+
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <pthread.h>
@@ -183,7 +185,7 @@ static bool copy(char *out, size_t size, const char *s) {
 }
 
 bool chain_anchor_read(const char *text, struct chain_anchor *a) {
-    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(text, strlen(text), JSON_REJECT_DUPLICATES, NULL);
     const char *what = json_string_value(json_object_get(o, "gatehouse"));
     json_int_t seq = json_integer_value(json_object_get(o, "seq"));
     bool ok = what != NULL && strcmp(what, "anchor") == 0 && seq > 0 &&

@@ -1,5 +1,6 @@
 #include "spoa/ledger_event.h"
 
+#include "spoa/json_read.h"
 #include "spoa/mask.h"
 
 #include <assert.h>
@@ -302,7 +303,7 @@ static struct lev *from_json(const json_t *root) {
 }
 
 struct lev *lev_parse(const char *json, size_t len) {
-    json_t *root = json_loadb(json, len, 0, NULL);
+    json_t *root = json_read(json, len, 0, NULL);
     struct lev *e = root == NULL ? NULL : from_json(root);
     json_decref(root);
     return e;

@@ -87,6 +87,8 @@ libghspoa_a_SOURCES = \
 	spoa/identity.h \
 	spoa/journal.c \
 	spoa/journal.h \
+	spoa/json_read.c \
+	spoa/json_read.h \
 	spoa/jwa.c \
 	spoa/jwa.h \
 	spoa/jwks.c \

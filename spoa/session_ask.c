@@ -1,6 +1,7 @@
 /* A statement that a rule asks about: what its approvers are told, what makes it this statement and no other, and what the client is told. */
 #include <config.h>
 
+#include "spoa/json_read.h"
 #include "spoa/session_int.h"
 
 #include "policy/my_pin.h"
@@ -140,7 +141,7 @@ static void kind_of(const struct session *s, char out[65]) {
 
 static json_t *params_json(const struct question *q) {
     char *text = rec_params(q->params, q->nparams, secret_sql_may(facts_of(q->facts)));
-    json_t *list = text == NULL ? NULL : json_loads(text, 0, NULL);
+    json_t *list = text == NULL ? NULL : json_read(text, strlen(text), 0, NULL);
     free(text);
     return list != NULL ? list : json_array();
 }

@@ -16,5 +16,6 @@ EXTRA_DIST += \
 	t/bench/approvals.py \
 	t/bench/bench.py \
 	t/bench/run \
+	t/bench/soak.py \
 	t/bench/storm.py \
 	t/bench/world.py
