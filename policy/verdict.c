@@ -203,17 +203,22 @@ static bool is_open_catalog(const struct pol_role *r, const char *schema, const 
 
 static unsigned lowest(unsigned bits) { return bits & (~bits + 1u); }
 
+#define FULL_NAME 160
+static const char *full_name(char out[FULL_NAME], const char *schema, const char *name) {
+    snprintf(out, FULL_NAME, "%.70s.%.70s", schema, name);
+    return out;
+}
+
 static bool judge_candidate(struct judge *j, const struct pol_relation *rel, const char *schema) {
     const struct pol_rule *deny;
-    char what[160];
-    snprintf(what, sizeof what, "%.70s.%.70s", schema, rel->name);
+    char what[FULL_NAME];
     j->off = NULL;
     if (strcmp(schema, "pg_temp") == 0) {
         const struct pol_rule *no_temp = first_denial(j->r, POL_TEMP);
-        if (no_temp != NULL) return denied_by(j, no_temp, "temp", what);
+        if (no_temp != NULL) return denied_by(j, no_temp, "temp", full_name(what, schema, rel->name));
         ask_actions(j, POL_TEMP);
         if (j->r->unbound & POL_TEMP) return true;
-        return not_granted(j, "temp", what);
+        return not_granted(j, "temp", full_name(what, schema, rel->name));
     }
     if (strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0 && (rel->access & ~(unsigned)POL_SELECT)) {
         struct pol_verdict *v = refuse(j, "42501", NULL); /* a rule of the view makes set_config() of it, for any setting */
@@ -224,7 +229,7 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
         return false;
     }
     unsigned granted = rules_on(j, schema, rel->name, rel->access, &deny);
-    if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), what);
+    if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), full_name(what, schema, rel->name));
     bool named_settings = rel->named_rows && strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0;
     bool open = (named_settings || is_open_catalog(j->r, schema, rel->name)) && any_now(j->r);
     if (open) granted |= POL_SELECT;
@@ -232,7 +237,7 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     if (pol_role_system(j->r, schema) && (!open || (rel->access & ~(unsigned)POL_SELECT)))
         ask_all(j, rel->access & ~(unsigned)POL_SELECT ? POL_ALL_ACTIONS : POL_SELECT);
     if ((rel->access & ~granted) == 0) return true;
-    return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), what);
+    return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), full_name(what, schema, rel->name));
 }
 
 /* An unqualified name may be any schema's of the search_path: all must be granted, and one denial is enough. */
@@ -505,7 +510,7 @@ static void allow(struct pol_verdict *out) {
     memset(out, 0, sizeof *out);
     out->effect = POL_ALLOW;
     out->rule = "";
-    snprintf(out->sqlstate, sizeof out->sqlstate, "00000");
+    memcpy(out->sqlstate, "00000", sizeof "00000");
 }
 
 /* The rule to name beside an allowed statement: the first one that grants something of it. */
