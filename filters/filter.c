@@ -108,4 +108,5 @@ void flt_over(struct flt *f) {
 }
 bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
 bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
+bool flt_may_hold(const struct flt *f) { return !f->closed && f->ops->may_hold != NULL && f->ops->may_hold(f); }
 bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }
