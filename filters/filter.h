@@ -250,6 +250,9 @@ void flt_over(struct flt *f);
 bool flt_overrun(struct flt *f);
 /* True inside of a transaction block, also of one that has failed, and while something is under way without a Sync behind it. */
 bool flt_in_transaction(const struct flt *f);
+/* What waits in the server's output runs nothing, and the server answers it only behind what the open question is about: sending it may wait for that answer,
+ * so that both go together. False without an open question. */
+bool flt_may_hold(const struct flt *f);
 /* The server's cancel key, when logged in. */
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret);
 /* True when no statement is running and none is open in a transaction: a draining owner may end the session here. */

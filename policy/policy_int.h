@@ -119,6 +119,8 @@ struct pol_role {
     bool observes;
     const struct pol_rule **rules; /* that apply, in the file's order */
     size_t nrules;
+    const struct pol_rule **bounds; /* those of them with limits, or that ask for a LIMIT */
+    size_t nbounds;
     struct pol_entry *exact, *globs; /* patterns of "on" */
     size_t nexact, nglobs;
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
@@ -160,6 +162,10 @@ bool pol_role_system(const struct pol_role *r, const char *schema);
 uint32_t pol_name_hash(const char *schema, const char *name);
 /* The rule hides or masks columns, or rows. */
 static inline bool pol_rule_restricts(const struct pol_rule *r) { return r->has_columns || r->rows != NULL || r->write != NULL; }
+
+static inline bool pol_rule_bounds(const struct pol_rule *r) {
+    return r->need_limit || r->limits.rows != 0 || r->limits.bytes != 0 || r->limits.ms != 0 || r->record != POL_RECORD_DEFAULT;
+}
 
 /* What loading a policy shares between policy.c and policy_columns.c. */
 struct pol_loading {

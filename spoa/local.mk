@@ -59,6 +59,8 @@ libghspoa_a_SOURCES = \
 	spoa/dbclient.h \
 	spoa/dial.c \
 	spoa/dial.h \
+	spoa/digest.c \
+	spoa/digest.h \
 	spoa/door.c \
 	spoa/door.h \
 	spoa/door_spop.c \
@@ -196,6 +198,7 @@ libghspoa_a_SOURCES = \
 	spoa/session_ask.c \
 	spoa/session_orders.c \
 	spoa/session_int.h \
+	spoa/session_judged.c \
 	spoa/session_label.c \
 	spoa/session_login.c \
 	spoa/session_my.c \

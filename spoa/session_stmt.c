@@ -471,8 +471,10 @@ void session_judge(struct session *s) {
     }
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
-    else
+    else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
+        session_keep_judged(s);
+    }
     if (q->observed && f == NULL && mask_needed(q->text, q->len, false)) q->observed = false; /* perhaps SET gatehouse.token in disguise */
     judge_session(s, f);
     if (q->verdict.effect != POL_DENY && f != NULL && !session_label_ok(s, f))
