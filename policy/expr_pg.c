@@ -84,7 +84,9 @@ static bool one_claim(struct ex *x, const char *name, size_t n, struct buf *sql)
     return true;
 }
 
-static bool too_long(struct ex *x, const struct buf *b) { return ex_fail(x, b->no_memory ? "out of memory" : "the expression is too long"); }
+static bool too_long(struct ex *x, const struct buf *b) {
+    return ex_fail(x, b->no_memory ? "out of memory" : "the expression is too long");
+}
 
 static bool take_claims(struct ex *x, const char *text, struct buf *sql) {
     buf_str(sql, "SELECT (");
