@@ -4,6 +4,7 @@ The tables are those of the demo shop, and more for principals that also write. 
 the tests' own, writers and editors, that see as much and write. Each of the two views has a pair of databases: what one hides is not what the other hides. Both of a pair are copies of one template, so that object ids are equal too; their
 rows stand in one order. "c4n4ry" is in hidden data alone, and hidden data holds it wherever its type can.
 """
+import contextlib
 import datetime
 import os
 import re
@@ -198,6 +199,19 @@ class World:
                 admin.execute(f"ALTER DATABASE {name} SET jit = off")  # takes longer than what it compiles
                 with psycopg.connect(self.url, dbname=name, autocommit=True) as c:
                     fill(c, *name.split("_"))
+
+    @contextlib.contextmanager
+    def equal_plans(self, databases):
+        """Connections that are made meanwhile scan tables from their beginning, in both of a pair."""
+        settings = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            for name in databases:
+                for setting in settings:
+                    admin.execute(f"ALTER DATABASE {name} SET {setting} = off")
+            yield
+            for name in databases:
+                for setting in settings:
+                    admin.execute(f"ALTER DATABASE {name} RESET {setting}")
 
     def close(self):
         self.stack.close()
