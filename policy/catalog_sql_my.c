@@ -2,7 +2,7 @@
  *
  * The statements mean the same in every sql_mode: no quotes but single ones, no backslash, no ||, no blank before a bracket. information_schema compares names
  * without regard to case, and there may be tables that differ in nothing else; so names are compared as bytes. A list that GROUP_CONCAT cuts off is no JSON,
- * and the text is refused. A comment with M! is MariaDB's alone, one with 80000 MySQL's: MariaDB ignores numbers from 50700 to 99999. */
+ * and the text is refused. LEFT around a definition is for MySQL, which otherwise takes it for one of a few characters. A comment with M! is MariaDB's alone, one with 80000 MySQL's: MariaDB ignores numbers from 50700 to 99999. */
 #include "policy/catalog.h"
 
 #define OWN(a)    a "TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
@@ -43,7 +43,7 @@ static const char *const statements[] = {
 
     "SELECT CONCAT('{\"relation\":', ROW_NUMBER() OVER (ORDER BY t.db, t.name), ',\"schema\":', JSON_QUOTE(t.TABLE_SCHEMA), "
     "',\"name\":', JSON_QUOTE(t.TABLE_NAME), ',\"kind\":\"', CASE t.TABLE_TYPE WHEN 'VIEW' THEN 'v' WHEN 'SEQUENCE' THEN 'S' ELSE 'r' END, "
-    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(v.VIEW_DEFINITION), 'null'), "
+    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(LEFT(v.VIEW_DEFINITION, 1000000)), 'null'), "
     "',\"reads\":[],\"row_security\":false,\"security_barrier\":false}') "
     "FROM " TABLES " AS t JOIN " COLUMNS " AS c ON c.db = t.db AND c.name = t.name "
     "LEFT JOIN (SELECT " BYTES("") ", VIEW_DEFINITION FROM information_schema.VIEWS WHERE " OWN("") ") AS v "
