@@ -27,6 +27,7 @@
 #define TABLES "(SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, " BYTES("") " FROM information_schema.TABLES WHERE " LASTING ")"
 
 static const char *const statements[] = {
+    "SET SESSION TRANSACTION READ ONLY",
     "SET SESSION lock_wait_timeout = 2, SESSION group_concat_max_len = 16777216 /*M! , SESSION max_statement_time = 60 */ "
     "/*!80000 , SESSION max_execution_time = 60000 */",
     "SELECT CONCAT('{\"gatehouse_catalog\":1,\"engine\":\"', IF(LOWER(VERSION()) LIKE '%mariadb%', 'mariadb', 'mysql'), '\",\"server\":', "
