@@ -144,7 +144,8 @@ static bool overrun(struct flt *base) {
 
 static bool in_transaction(const struct flt *base) {
     const struct my_filter *f = (const struct my_filter *)base;
-    return f->up == MY_UP_READY && (f->step != MY_STEP_IDLE || (f->status & MY_STATUS_IN_TRANS) != 0);
+    bool runs = f->step != MY_STEP_IDLE && f->step != MY_STEP_HELD && f->step != MY_STEP_ASKED;
+    return f->up == MY_UP_READY && (runs || (f->status & MY_STATUS_IN_TRANS) != 0);
 }
 
 /* --- life --- */

@@ -2,7 +2,7 @@
  *
  * The statements mean the same in every sql_mode: no quotes but single ones, no backslash, no ||, no blank before a bracket. information_schema compares names
  * without regard to case, and there may be tables that differ in nothing else; so names are compared as bytes. A list that GROUP_CONCAT cuts off is no JSON,
- * and the text is refused. A comment with M! is MariaDB's alone, one with 80000 MySQL's: MariaDB ignores numbers from 50700 to 99999. */
+ * and the text is refused. LEFT around a definition is for MySQL, which otherwise takes it for one of a few characters. A comment with M! is MariaDB's alone, one with 80000 MySQL's: MariaDB ignores numbers from 50700 to 99999. */
 #include "policy/catalog.h"
 
 #define OWN(a)    a "TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
@@ -27,6 +27,7 @@
 #define TABLES "(SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, " BYTES("") " FROM information_schema.TABLES WHERE " LASTING ")"
 
 static const char *const statements[] = {
+    "SET SESSION TRANSACTION READ ONLY",
     "SET SESSION lock_wait_timeout = 2, SESSION group_concat_max_len = 16777216 /*M! , SESSION max_statement_time = 60 */ "
     "/*!80000 , SESSION max_execution_time = 60000 */",
     "SELECT CONCAT('{\"gatehouse_catalog\":1,\"engine\":\"', IF(LOWER(VERSION()) LIKE '%mariadb%', 'mariadb', 'mysql'), '\",\"server\":', "
@@ -43,7 +44,7 @@ static const char *const statements[] = {
 
     "SELECT CONCAT('{\"relation\":', ROW_NUMBER() OVER (ORDER BY t.db, t.name), ',\"schema\":', JSON_QUOTE(t.TABLE_SCHEMA), "
     "',\"name\":', JSON_QUOTE(t.TABLE_NAME), ',\"kind\":\"', CASE t.TABLE_TYPE WHEN 'VIEW' THEN 'v' WHEN 'SEQUENCE' THEN 'S' ELSE 'r' END, "
-    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(v.VIEW_DEFINITION), 'null'), "
+    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(LEFT(v.VIEW_DEFINITION, 1000000)), 'null'), "
     "',\"reads\":[],\"row_security\":false,\"security_barrier\":false}') "
     "FROM " TABLES " AS t JOIN " COLUMNS " AS c ON c.db = t.db AND c.name = t.name "
     "LEFT JOIN (SELECT " BYTES("") ", VIEW_DEFINITION FROM information_schema.VIEWS WHERE " OWN("") ") AS v "

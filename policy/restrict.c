@@ -119,6 +119,15 @@ static bool names_system(const struct pol_role *r, const struct pol_relation *re
     return false;
 }
 
+static bool not_read(const struct pol_relation *rel, struct pol_verdict *v) {
+    refuse(v, "42501", NULL);
+    say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: a rule hides a part of it from you", rel->schema, rel->name);
+    say(v->detail, sizeof v->detail,
+        "The catalog of the server's own schemas is not read, so nothing in them can be hidden by columns or rows.");
+    say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to deny it, or to allow it as a whole.");
+    return false;
+}
+
 /* The keys of hashes, and whatever else stands in the gate's own schema. */
 static bool check_own(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
     bool own = rel->schema != NULL && strcmp(rel->schema, POL_OWN_SCHEMA) == 0;
@@ -150,6 +159,7 @@ bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *r
         const struct pol_cat_relation *cat = pol_catalog_relation(r->catalog, rel->schema != NULL ? rel->schema : "pg_catalog", rel->name);
         found = cat != NULL || system; /* what is PostgreSQL's own and not in the catalog (toast tables) needs its own rule */
         if (cat != NULL && !check_relation(r, cat, rel, v)) return false;
+        if (cat == NULL && r->pins.mysql && system && names_system(r, rel)) return not_read(rel, v);
     }
     return found || (rel->access & ~(unsigned)POL_CREATE) == 0 || unknown(rel, v);
 }

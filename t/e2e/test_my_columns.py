@@ -24,6 +24,11 @@ WRITERS = """
     on: shop.customers
     columns: { phone: { mask: null }, card_number: { mask: { last: 4 } }, "*": visible }
     write: [id, name, email, phone, card_number, birth_date, region]
+  - name: testers-have-a-place
+    groups: testers
+    database: shop_my
+    allow: [select, create, drop]
+    on: "shop.scratch_*"
 """
 CANARY = b"c4n4ry"
 PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
@@ -444,6 +449,13 @@ class Changes(Case):
                 return answer.last[0] != 0xff and len(answer.columns) == 7
             wait_until("the old columns", seen, 30)
             self.unseen(raw)
+
+    def test_own_changes_count_at_once(self):
+        with my.connect("tester", autocommit=True) as c:
+            for n in range(3):
+                my.rows(c, f"CREATE TABLE scratch_{n} (x int)")
+                self.assertEqual(my.rows(c, f"SELECT count(*) FROM scratch_{n}"), ((0,),))
+                my.rows(c, f"DROP TABLE scratch_{n}")
 
     def test_a_new_policy(self):
         with open(S.env["GH_POLICY"]) as f:

@@ -57,6 +57,12 @@ START_TEST(refused_and_errors) {
     talk_server(&t, "1:ERR");
     talk_expect(&t, FLT_CLIENT, "1:E1054");
     talk_events(&t, "query refuse\nquery next\nresult 3 rows 0 bytes 0 '42S22'\n");
+    talk_client(&t, "0:03'later'"); /* nothing is under way while it is judged */
+    ck_assert(!flt_in_transaction(t.f) && !flt_idle(t.f));
+    talk_release(&t, true);
+    ck_assert(flt_in_transaction(t.f));
+    talk_server(&t, "1:OK");
+    ck_assert(!flt_in_transaction(t.f));
     talk_client(&t, "0:03'begin'");
     talk_server(&t, "1:TXN");
     ck_assert(flt_in_transaction(t.f) && !flt_idle(t.f));

@@ -77,7 +77,8 @@ static void on_statement(struct run *r, const struct flt_event *ev) {
     for (size_t i = 0; i < ev->stmt.nparams; i++)
         if (ev->stmt.params[i].data != NULL) mix(r, ev->stmt.params[i].data, ev->stmt.params[i].kept);
     a.copy_in = strncmp(ev->stmt.text, "load", 4) == 0;
-    a.veil = ev->stmt.len % 5 == 0;
+    a.veil = ev->stmt.len % 5 == 0 || ev->stmt.len % 11 == 4;
+    a.veil_rows = ev->stmt.len % 2 == 0;
     a.limited = ev->stmt.len % 7 == 3;
     if (a.limited) a.max_rows = 1;
     if (a.allow && ev->stmt.len % 11 == 4 && ev->stmt.kind != FLT_STMT_EXECUTE) {

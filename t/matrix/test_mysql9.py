@@ -22,6 +22,13 @@ databases: { shop: {}, shop_my: {}, tls: {}, rsa: {}, bare: {} }
 rules:
   - { name: dbas, groups: dbas, database: "*", allow: all, on: "*.*" }
   - { name: agents, groups: ai-agents, database: tls, allow: select, on: store.orders }
+  - name: analysts
+    groups: analysts
+    database: tls
+    allow: select
+    on: store.people
+    columns: { email: { mask: email }, phone: { mask: null }, born: { mask: { truncate: year } }, "*": visible }
+    rows: "region = 'eu'"
 """
 SETUP = """ALTER USER root@localhost IDENTIFIED BY '{word}';
 CREATE DATABASE store;
@@ -29,6 +36,9 @@ CREATE USER gate@'127.0.0.1' IDENTIFIED WITH caching_sha2_password BY '{word}';
 GRANT ALL ON store.* TO gate@'127.0.0.1';
 CREATE TABLE store.orders (id int PRIMARY KEY, total decimal(10, 2));
 INSERT INTO store.orders VALUES (1, 5.07), (2, 5.14);
+CREATE TABLE store.people (id int PRIMARY KEY, email varchar(60), phone varchar(20), born date, region varchar(8), j json);
+INSERT INTO store.people VALUES (1, 'ann@mail.example', '123', '1990-05-06', 'eu', '{{}}'), (2, 'bob@mail.example', '456', '1991-07-08', 'us', NULL);
+CREATE VIEW store.names AS SELECT id, email FROM store.people;
 """
 
 
@@ -118,6 +128,20 @@ class MySQL(unittest.TestCase):
         with connection.cursor() as c:
             c.execute(sql, *args)
             return c.fetchall()
+
+    def test_masks_and_row_filters(self):
+        with self.connect("tls", "analyst") as c:
+            with c.cursor() as cur:
+                cur.execute("SELECT email, upper(phone), born FROM people")
+                self.assertEqual([d[0] for d in cur.description], ["email", "upper(phone)", "born"])
+                self.assertEqual([[str(v) for v in r] for r in cur.fetchall()], [["a***@mail.example", "None", "1990-01-01"]])
+            self.assertEqual(self.rows(c, "SELECT count(*) FROM people WHERE region = 'us'"), ((0,),))
+            for sql in ("SELECT * FROM names", "EXPLAIN SELECT * FROM people", "SHOW WARNINGS", "TABLE orders"):
+                with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
+                    self.rows(c, sql)
+                self.assertEqual(e.exception.args[0], 1142, sql)
+            self.assertEqual(self.rows(c, "TABLE people")[0][1], "a***@mail.example")
+            self.assertIn("masked: email", [r[4] for r in self.rows(c, "SHOW gatehouse.grants")])
 
     def test_ways_to_log_in(self):
         self.server.forget()
