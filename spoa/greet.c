@@ -1,3 +1,5 @@
+#include <config.h>
+
 #include "spoa/greet.h"
 
 #include "filters/my_wire.h"
