@@ -202,6 +202,7 @@ static void print_one(const json_t *o) {
     print_who(json_object_get(o, "groups"));
     puts(")");
     field("database", text(o, "database"));
+    field("over http", text(o, "api"));
     field("why", text(o, "reason"));
     print_asks(o);
     field("does", text(o, "statements"));
@@ -230,6 +231,8 @@ static void print_whole(const json_t *o) {
         print_who(functions);
         putchar('\n');
     }
+    field("tool", text(o, "tool"));
+    field("beside it", text(o, "arguments"));
     field("session", text(o, "session"));
     field("from", text(o, "src"));
     field("policy", text(o, "policy"));

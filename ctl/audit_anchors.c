@@ -180,7 +180,7 @@ static void check_event(struct av *v, const struct av_writer *w, const struct av
 }
 
 void av_anchors_check(struct av *v, struct av_writer *w) {
-    uint64_t last = w->n > 0 ? w->list[w->n - 1].seq : 0, first_auth = first_of(w, true);
+    uint64_t last = av_last(w), first_auth = first_of(w, true);
     for (const struct av_anchor *x = w->anchors; x != NULL; x = x->next) {
         check_end(v, w, x, &x->a.ends.main);
         check_end(v, w, x, &x->a.ends.auth);

@@ -78,13 +78,32 @@ static struct av_run *next_run(struct av_writer *w, uint64_t at, const uint8_t h
     return best;
 }
 
-bool av_bridge(struct av_writer *w, uint64_t at, const uint8_t hash[32], const struct av_seen *to) {
-    for (struct av_run *run; (run = next_run(w, at, hash, to->seq)) != NULL;) {
+bool av_bridge(struct av_writer *w, struct av_place *at, const struct av_seen *to) {
+    for (struct av_run *run; (run = next_run(w, at->seq, at->hash, to != NULL ? to->seq : UINT64_MAX)) != NULL;) {
         run->used = true;
-        at = run->last;
-        hash = run->hash;
+        *at = (struct av_place){run->last, run->hash};
     }
-    return memcmp(to->prev, hash, 32) == 0;
+    return to != NULL && memcmp(to->prev, at->hash, 32) == 0;
+}
+
+bool av_skip(struct av *v, struct av_writer *w, struct av_place *at, uint64_t before) {
+    size_t i = runs_from(w, at->seq + 1);
+    while (i < w->nruns && w->runs[i].last >= before) i++;
+    if (i == w->nruns || w->runs[i].first >= before) return false;
+    struct av_run *run = &w->runs[i];
+    for (; i < w->nruns && w->runs[i].first == run->first; i++) /* the longest of those */
+        if (w->runs[i].last < before) run = &w->runs[i];
+    if (run->first == at->seq + 1)
+        av_find(v, "changed", w->node, at->seq, run->first,
+                "event %" PRIu64 " or %" PRIu64 " of %s was changed before retention removed it: they are not linked to each other",
+                at->seq, run->first, w->node);
+    else
+        av_find(v, "deleted", w->node, at->seq + 1, run->first - 1,
+                "between event %" PRIu64 " and event %" PRIu64 " of %s, which retention removed, others are missing, or one was changed",
+                at->seq, run->first, w->node);
+    run->used = true;
+    *at = (struct av_place){run->last, run->hash};
+    return true;
 }
 
 bool av_removed(const struct av_writer *w, uint64_t seq) {

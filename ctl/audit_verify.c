@@ -147,6 +147,11 @@ const struct av_seen *av_event(const struct av_writer *w, uint64_t seq) {
     return low < w->n && w->list[low].seq == seq ? &w->list[low] : NULL;
 }
 
+uint64_t av_last(const struct av_writer *w) {
+    uint64_t last = w->n > 0 ? w->list[w->n - 1].seq : 0;
+    return w->end > last ? w->end : last;
+}
+
 /* Of two with one number, the one that the chain leads to counts. */
 static void drop_doubles(struct av *v, struct av_writer *w) {
     size_t kept = 0;
@@ -203,19 +208,38 @@ static void broken(struct av *v, struct av_writer *w, const struct av_seen *p, c
                 w->node, p->seq, v->streams[p->stream], e->seq, v->streams[e->stream]);
 }
 
+static void missing_before(struct av *v, const struct av_writer *w, const struct av_place *at, const struct av_seen *e) {
+    if (at->seq + 1 == e->seq)
+        av_find(v, "changed", w->node, at->seq, 0,
+                "event %" PRIu64 " of %s, which retention removed, was changed: it is not what event %" PRIu64 " was linked to", at->seq,
+                w->node, e->seq);
+    else if (at->seq > 0)
+        av_find(v, "deleted", w->node, at->seq + 1, e->seq - 1,
+                "between event %" PRIu64 " of %s, which retention removed, and event %" PRIu64 " others are missing, or one was changed",
+                at->seq, w->node, e->seq);
+    else
+        av_find(v, "deleted", w->node, 1, e->seq - 1, "the events of %s before %" PRIu64 " are missing", w->node, e->seq);
+}
+
 static void check_chain(struct av *v, struct av_writer *w, bool auth) {
     static const uint8_t zero[32];
     const struct av_seen *p = NULL;
+    struct av_place at = {0, zero};
     for (size_t i = 0; i < w->n; i++) {
         const struct av_seen *e = &w->list[i];
         if (e->auth != auth) continue;
-        bool linked = memcmp(e->prev, p != NULL ? p->hash : zero, 32) == 0 ||
-                      (!auth && av_bridge(w, p != NULL ? p->seq : 0, p != NULL ? p->hash : zero, e));
-        if (!linked && p != NULL) broken(v, w, p, e);
-        if (!linked && p == NULL && !auth)
-            av_find(v, "deleted", w->node, 1, e->seq - 1, "the events of %s before %" PRIu64 " are missing", w->node, e->seq);
+        bool linked = memcmp(e->prev, at.hash, 32) == 0 || (auth && p == NULL); /* refused logins lose their oldest */
+        while (!auth && !linked && !(linked = av_bridge(w, &at, e)) && av_skip(v, w, &at, e->seq)) continue;
+        if (!linked && p != NULL && at.seq == p->seq)
+            broken(v, w, p, e);
+        else if (!linked)
+            missing_before(v, w, &at, e);
         p = e;
+        at = (struct av_place){e->seq, e->hash};
     }
+    if (auth) return;
+    (void)av_bridge(w, &at, NULL);
+    w->end = at.seq;
 }
 
 static void check_writer(struct av *v, struct av_writer *w) {
@@ -227,7 +251,7 @@ static void check_writer(struct av *v, struct av_writer *w) {
 
 /* The daemon went on after the counter was read, or did not write where it should have. */
 static void check_counter(struct av *v, const struct av_writer *w) {
-    uint64_t last = w->n > 0 ? w->list[w->n - 1].seq : 0;
+    uint64_t last = av_last(w);
     if (v->source_is_journal) return;
     if (w->counter == 0 && last > 0)
         av_find(v, "changed", w->node, 0, 0, "%sshipped:%s is not there", v->prefix, w->node);

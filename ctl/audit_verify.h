@@ -37,6 +37,7 @@ struct av_writer { /* one journal of one node */
     struct av_anchor *anchors;
     struct av_run *runs; /* sorted by their first number once all is read */
     size_t nruns, runs_room;
+    uint64_t end;         /* of the main chain: the last event that is there, or that retention removed behind it */
     uint64_t upto;        /* events beyond were not looked at */
     uint64_t counter;     /* gatehouse:shipped:NODE; 0: it is not there */
     uint32_t last_stream; /* while reading: 1 + the stream of the last event, and its number */
@@ -70,14 +71,24 @@ const struct av_seen *av_event(const struct av_writer *w, uint64_t seq);
 /* A hash in hex digits. */
 bool av_hex(const char *s, size_t len, uint8_t out[32]);
 
+/* The number with which its record ends, be it that of an event that retention removed. Once the chains are checked. */
+uint64_t av_last(const struct av_writer *w);
+
 /* --- what retention removed --- */
 
 /* An event of that type, in the event of number seq of node. */
 void av_retention(struct av *v, const struct audit_event *e, uint64_t seq, const char *node);
 void av_runs_sort(struct av_writer *w);
-/* True when the chain leads from the event of number at with this hash (0 and zeros: from its beginning) to the event to, through what was removed. */
-bool av_bridge(struct av_writer *w, uint64_t at, const uint8_t hash[32], const struct av_seen *to);
-/* True when the event of this number is one of those that were removed between events that are there. */
+/* A place in the main chain: behind an event; 0 and zeros: its beginning. */
+struct av_place {
+    uint64_t seq;
+    const uint8_t *hash;
+};
+/* Goes on through what was removed as far as it leads, at most to the event to (NULL: to the end). True when that is what comes next. */
+bool av_bridge(struct av_writer *w, struct av_place *at, const struct av_seen *to);
+/* Where the chain is broken: reports it and goes on behind the next run that ends before that number. False: there is none. */
+bool av_skip(struct av *v, struct av_writer *w, struct av_place *at, uint64_t before);
+/* True when the event of this number is one of those that were removed, as far as the chain led to them. */
 bool av_removed(const struct av_writer *w, uint64_t seq);
 
 /* --- anchors --- */

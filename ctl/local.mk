@@ -18,6 +18,8 @@ gatehousectl_SOURCES = \
 	ctl/catalog.h \
 	ctl/columns.c \
 	ctl/columns.h \
+	ctl/dialect.c \
+	ctl/dialect.h \
 	ctl/doctor.c \
 	ctl/doctor.h \
 	ctl/door.c \

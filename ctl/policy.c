@@ -2,6 +2,7 @@
 
 #include "ctl/at.h"
 #include "ctl/columns.h"
+#include "ctl/dialect.h"
 #include "ctl/policy_diff.h"
 #include "ctl/policy_grants.h"
 #include "ctl/policy_test.h"
@@ -32,7 +33,9 @@ static int usage(FILE *to) {
           "\n"
           "check    reads FILE and reports the first mistake with its line and column; warns of what is no mistake, but hardly meant.\n"
           "explain  says what SQL does, whether the policy allows it, and which rule says so. SQL \"-\" is read from standard input.\n"
-          "         --search-path defaults to public. --catalog takes what \"gatehousectl catalog\" printed; then columns are shown, too.\n"
+          "         --search-path defaults to public. --catalog takes what \"gatehousectl catalog\" printed; then columns are shown, too, "
+          "and with\n"
+          "         MySQL's or MariaDB's SQL is read as that server does, with its database as the default one.\n"
           "         --at is when it is judged, for rules with times: 2026-11-30T17:00:00Z; now by default.\n"
           "rewrite  prints SQL as the database would get it, with masks and row filters under it.\n"
           "diff     says which recorded statements another policy judges otherwise.\n"
@@ -115,20 +118,22 @@ static char *read_stdin(size_t *len) {
 }
 
 struct parse {
+    const struct ctl_dialect *dialect;
     const char *sql;
     size_t len;
-    struct pol_facts *facts;
-    struct pol_parse_error err;
+    const struct pol_role *role;
     const struct pol_catalog *catalog; /* NULL: no columns */
-    struct pol_pins pins;
+    struct pol_facts *facts;
+    struct pol_verdict verdict;
     struct pol_columns *columns;
 };
 
 static void *parse_thread(void *arg) {
     struct parse *p = arg;
     struct pol_parse_error err;
-    p->facts = pol_facts_pg(p->sql, p->len, NULL, &p->err);
-    if (p->facts != NULL && p->catalog != NULL) p->columns = pol_columns_pg(p->sql, p->len, p->catalog, &p->pins, &err);
+    p->facts = ctl_dialect_judge(p->dialect, p->sql, p->len, p->role, &p->verdict);
+    if (p->facts != NULL && p->catalog != NULL && !p->dialect->mysql)
+        p->columns = pol_columns_pg(p->sql, p->len, p->catalog, &p->dialect->pins, &err);
     return NULL;
 }
 
@@ -300,33 +305,28 @@ static bool options(int argc, char **argv, struct options *o) {
         default: return false;
         }
     }
-    if (o->path.n == 0) o->path.at[o->path.n++] = "public";
     return o->policy != NULL && o->database != NULL && argc - optind == 1;
 }
 
 static int judge(const struct options *o, struct pol_policy *policy, struct pol_catalog *catalog, const char *sql, size_t len) {
     struct pol_subject who = {.principal = o->principal, .groups = o->groups.at, .ngroups = o->groups.n};
-    struct pol_pins pins = {.search_path = o->path.at, .nsearch_path = o->path.n};
-    struct pol_role *role = pol_role_new(policy, &who, o->database, &pins);
-    struct parse p = {.sql = sql, .len = len, .catalog = catalog, .pins = pins};
-    struct pol_verdict v;
-    if (role != NULL && catalog != NULL) pol_role_use_catalog(role, catalog, true);
+    struct ctl_dialect dialect;
+    ctl_dialect(&dialect, catalog, o->path.at, o->path.n);
+    struct pol_role *role = ctl_dialect_role(&dialect, policy, &who, o->database, catalog);
+    struct parse p = {.dialect = &dialect, .sql = sql, .len = len, .role = role, .catalog = catalog};
+    if (role != NULL) pol_role_at(role, o->at);
     if (role == NULL || !parse(&p)) {
         pol_role_free(role);
         return complain("out of memory");
     }
-    pol_role_at(role, o->at);
-    if (p.facts != NULL)
-        pol_judge(role, p.facts, &v);
-    else
-        pol_refuse_parse(&p.err, &v);
+    const struct pol_verdict *v = &p.verdict;
     bool admitted = pol_role_any(role);
     if (o->json)
-        print_json(p.facts, &v, admitted, p.columns != NULL ? ctl_columns_json(p.columns, role) : NULL,
+        print_json(p.facts, v, admitted, p.columns != NULL ? ctl_columns_json(p.columns, role) : NULL,
                    p.columns != NULL ? ctl_views_json(p.columns, role) : NULL);
     else
-        print_text(p.facts, &v, p.columns, role);
-    if (!o->json && v.effect != POL_DENY && v.rewrite)
+        print_text(p.facts, v, p.columns, role);
+    if (!o->json && v->effect != POL_DENY && v->rewrite)
         puts("note: it runs rewritten, so that hidden and masked data stay out of its reach");
     if (!o->json && pol_role_observes(role)) puts("note: this database is in mode observe: statements are forwarded whatever the verdict");
     if (!admitted && !o->json) puts("note: no rule names this identity on this database, so it is refused at login");
@@ -334,7 +334,7 @@ static int judge(const struct options *o, struct pol_policy *policy, struct pol_
     pol_facts_free(p.facts);
     pol_role_free(role);
     if (!admitted) return EXIT_DENIED;
-    return v.effect == POL_ALLOW ? EXIT_ALLOWED : v.effect == POL_ASK ? EXIT_ASKED : EXIT_DENIED;
+    return v->effect == POL_ALLOW ? EXIT_ALLOWED : v->effect == POL_ASK ? EXIT_ASKED : EXIT_DENIED;
 }
 
 static int explain(int argc, char **argv) {

@@ -2,8 +2,9 @@
 
 #include "ctl/at.h"
 #include "ctl/columns.h"
+#include "ctl/dialect.h"
 #include "filters/bytes.h"
-#include "policy/rewrite.h"
+#include "policy/parsed.h"
 
 #include <dirent.h>
 #include <getopt.h>
@@ -25,6 +26,7 @@ struct diff {
     const char *old_file, *new_file, *corpus, *catalog_file, *database;
     const char *path[MAX_WORDS];
     size_t npath;
+    struct ctl_dialect dialect;
     int64_t at; /* with fixed_at: for every statement */
     bool fixed_at, json, help;
     struct pol_policy *old, *new;
@@ -58,6 +60,12 @@ static int usage(FILE *to) {
 
 /* --- one statement --- */
 
+struct record {
+    const char *sql, *principal, *groups, *database;
+    json_t *claims;
+    int64_t at;
+};
+
 struct outcome {
     struct pol_verdict v;
     struct pol_rewritten r;
@@ -66,13 +74,15 @@ struct outcome {
 
 static const char *word(const struct pol_verdict *v) { return v->effect == POL_ALLOW ? "allow" : v->effect == POL_ASK ? "ask" : "deny"; }
 
-static void judge(struct diff *d, struct pol_role *role, const struct pol_parsed *p, const struct pol_facts *f, int64_t at,
+/* p: the tree, when it is PostgreSQL's. */
+static void judge(struct diff *d, struct pol_role *role, const struct pol_parsed *p, const struct pol_facts *f, const struct record *r,
                   struct outcome *o) {
     *o = (struct outcome){0};
-    pol_role_at(role, at);
+    pol_role_at(role, r->at);
     pol_judge(role, f, &o->v);
     if (o->v.effect == POL_DENY || !o->v.rewrite || d->catalog == NULL) return;
-    o->rewritten = pol_rewrite_parsed(p, role, &o->r, &o->v) == POL_REWRITE_DONE;
+    o->rewritten = (d->dialect.mysql ? pol_rewrite_my(r->sql, strlen(r->sql), &d->dialect.my, role, &o->r, &o->v)
+                                     : pol_rewrite_parsed(p, role, &o->r, &o->v)) == POL_REWRITE_DONE;
 }
 
 /* Rules may be renamed: who decides counts only where the verdict is a refusal's. */
@@ -80,7 +90,7 @@ static bool same(const struct outcome *a, const struct outcome *b) {
     if (a->v.effect != b->v.effect || a->rewritten != b->rewritten) return false;
     if (a->v.effect != POL_ALLOW && (strcmp(a->v.rule, b->v.rule) != 0 || strcmp(a->v.sqlstate, b->v.sqlstate) != 0)) return false;
     const struct pol_limits *x = &a->v.limits, *y = &b->v.limits;
-    if (x->rows != y->rows || x->bytes != y->bytes || x->ms != y->ms) return false;
+    if (x->rows != y->rows || x->bytes != y->bytes || x->ms != y->ms || x->record != y->record) return false;
     return !a->rewritten || (a->r.len == b->r.len && memcmp(a->r.sql, b->r.sql, a->r.len) == 0);
 }
 
@@ -99,6 +109,12 @@ static void put_text(const char *s, size_t max) {
     }
 }
 
+static const char *record_word(const struct outcome *o) {
+    static const char *const words[] = {
+        [POL_RECORD_DEFAULT] = NULL, [POL_RECORD_STATEMENTS] = "statements", [POL_RECORD_RESULTS] = "results"};
+    return words[o->v.limits.record];
+}
+
 static void put_side(const char *name, const struct outcome *o) {
     printf("  %s: %s", name, word(&o->v));
     if (o->v.rule[0] != '\0') printf(" (%s)", o->v.rule);
@@ -112,20 +128,16 @@ static void put_side(const char *name, const struct outcome *o) {
     if (o->v.effect == POL_ALLOW && (o->v.limits.rows | o->v.limits.bytes | o->v.limits.ms) != 0)
         printf(", at most %llu rows, %llu bytes, %llu ms (0: any)", (unsigned long long)o->v.limits.rows,
                (unsigned long long)o->v.limits.bytes, (unsigned long long)o->v.limits.ms);
+    if (o->v.effect == POL_ALLOW && record_word(o) != NULL) printf(", record: %s", record_word(o));
     putchar('\n');
 }
 
 static json_t *side_json(const struct outcome *o) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:I, s:I}", "verdict", word(&o->v), "rule", o->v.rule, "sqlstate", o->v.sqlstate,
-                     "message", o->v.message, "rewritten", o->rewritten ? o->r.sql : NULL, "max_rows", (json_int_t)o->v.limits.rows,
-                     "max_bytes", (json_int_t)o->v.limits.bytes, "max_ms", (json_int_t)o->v.limits.ms);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*, s:I, s:I, s:I, s:s*}", "verdict", word(&o->v), "rule", o->v.rule, "sqlstate",
+                     o->v.sqlstate, "message", o->v.message, "rewritten", o->rewritten ? o->r.sql : NULL, "max_rows",
+                     (json_int_t)o->v.limits.rows, "max_bytes", (json_int_t)o->v.limits.bytes, "max_ms", (json_int_t)o->v.limits.ms,
+                     "record", record_word(o));
 }
-
-struct record {
-    const char *sql, *principal, *groups, *database;
-    json_t *claims;
-    int64_t at;
-};
 
 static void report(const struct diff *d, const struct record *r, const struct outcome *a, const struct outcome *b) {
     if (d->json) {
@@ -163,8 +175,7 @@ static struct pol_role *role_of(const struct diff *d, struct pol_policy *p, cons
     json_object_foreach(r->claims, name, value) {
         if (json_is_string(value) && who.nclaims < MAX_WORDS) claims[who.nclaims++] = (struct pol_claim){name, json_string_value(value)};
     }
-    struct pol_role *role = pol_role_new(p, &who, r->database, &(struct pol_pins){.search_path = d->path, .nsearch_path = d->npath});
-    if (role != NULL && d->catalog != NULL) pol_role_use_catalog(role, d->catalog, true);
+    struct pol_role *role = ctl_dialect_role(&d->dialect, p, &who, r->database, d->catalog);
     free(list);
     return role;
 }
@@ -190,17 +201,23 @@ static struct who *who_of(struct diff *d, const struct record *r, const char *ke
     return &d->whos[d->nwhos++];
 }
 
+static struct pol_facts *read_facts(const struct diff *d, const char *sql, struct pol_parsed *p) {
+    struct pol_parse_error err = {0};
+    *p = (struct pol_parsed){0};
+    if (d->dialect.mysql) return pol_facts_my(sql, strlen(sql), &d->dialect.my, &err);
+    return pol_parse_pg(p, sql, strlen(sql), NULL, &err) ? pol_facts_parsed(p, &err) : NULL;
+}
+
 static void compare(struct diff *d, const struct record *r, struct who *w) {
     struct pol_parsed p;
-    struct pol_parse_error err;
     struct outcome a, b;
-    struct pol_facts *f = pol_parse_pg(&p, r->sql, strlen(r->sql), NULL, &err) ? pol_facts_parsed(&p, &err) : NULL;
+    struct pol_facts *f = read_facts(d, r->sql, &p);
     if (f == NULL) { /* refused whatever the policy says */
         pol_parse_clear(&p);
         return;
     }
-    judge(d, w->old, &p, f, r->at, &a);
-    judge(d, w->new, &p, f, r->at, &b);
+    judge(d, w->old, &p, f, r, &a);
+    judge(d, w->new, &p, f, r, &b);
     if (!same(&a, &b)) {
         d->different++;
         report(d, r, &a, &b);
@@ -422,7 +439,6 @@ static bool read_options(int argc, char **argv, struct diff *d) {
         default: return false;
         }
     }
-    if (d->npath == 0) d->path[d->npath++] = "public";
     if (d->corpus == NULL || argc - optind != 2) return false;
     d->old_file = argv[optind];
     d->new_file = argv[optind + 1];
@@ -473,7 +489,9 @@ int ctl_policy_diff(int argc, char **argv) {
     d.old = load(d.old_file);
     d.new = load(d.new_file);
     bool ok = d.old != NULL && d.new != NULL &&d.sessions != NULL &&d.index != NULL &&d.seen != NULL &&
-              (d.catalog_file == NULL || (d.catalog = ctl_catalog_file(d.catalog_file)) != NULL) && run(&d);
+              (d.catalog_file == NULL || (d.catalog = ctl_catalog_file(d.catalog_file)) != NULL);
+    if (ok) ctl_dialect(&d.dialect, d.catalog, d.path, d.npath);
+    ok = ok && run(&d);
     if (ok && !d.json) printf("%zu statements, %zu judged otherwise%s", d.statements, d.different, d.unread == 0 ? "\n" : "");
     if (ok && d.unread > 0) fprintf(d.json ? stderr : stdout, "%s%zu lines were not understood\n", d.json ? "" : ", ", d.unread);
     int status = !ok ? EXIT_USAGE : d.different > 0 ? EXIT_DIFFERENT : EXIT_SAME;

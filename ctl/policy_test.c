@@ -2,7 +2,7 @@
 
 #include "ctl/at.h"
 #include "ctl/columns.h"
-#include "policy/rewrite.h"
+#include "ctl/dialect.h"
 #include "policy/yaml.h"
 
 #include <pthread.h>
@@ -31,6 +31,7 @@ struct suite {
     const char *database;
     const char *const *path;
     size_t npath;
+    struct ctl_dialect dialect;
     const struct yaml_node *tests;
     size_t passed, failed;
     struct pol_error err; /* text is empty: no mistake */
@@ -123,7 +124,6 @@ static bool load_policy(struct suite *s, const char *name) {
 
 static bool load(struct suite *s) {
     static const char *const keys[] = {"version", "policy", "catalog", "database", "search_path", "tests", NULL};
-    static const char *const public[] = {"public", NULL};
     const char *policy = NULL, *catalog = NULL;
     int64_t version;
     if ((s->doc = yaml_load_file(s->file, 0, &s->err)) == NULL) return false;
@@ -134,12 +134,12 @@ static bool load(struct suite *s) {
     if (!yaml_int(v, 1, 1, &version, &s->err) || !string(s, yaml_get(root, "policy"), &policy) ||
         !string(s, yaml_get(root, "catalog"), &catalog) || !string(s, yaml_get(root, "database"), &s->database))
         return false;
-    s->path = public;
-    s->npath = 1;
     if (path != NULL && !yaml_strings(s->doc, path, &s->path, &s->npath, &s->err)) return false;
     s->tests = yaml_get(root, "tests");
     if (s->tests == NULL || yaml_kind(s->tests) != YAML_LIST) return yaml_fail(root, &s->err, "\"tests\" is missing: a list");
-    return load_policy(s, policy) && (catalog == NULL || load_catalog(s, catalog));
+    if (!load_policy(s, policy) || (catalog != NULL && !load_catalog(s, catalog))) return false;
+    ctl_dialect(&s->dialect, s->catalog, s->path, s->npath);
+    return true;
 }
 
 /* --- one test --- */
@@ -176,16 +176,11 @@ static bool compare(struct suite *s, const struct test *t, const struct outcome 
 }
 
 static void judge(struct suite *s, const struct test *t, struct pol_role *role) {
-    struct pol_parse_error err;
     struct pol_rewritten r = {0};
     struct outcome o = {.text = t->sql};
     size_t len = strlen(t->sql);
-    struct pol_facts *f = pol_facts_pg(t->sql, len, NULL, &err);
-    if (f != NULL)
-        pol_judge(role, f, &o.v);
-    else
-        pol_refuse_parse(&err, &o.v);
-    if (o.v.effect != POL_DENY && o.v.rewrite && pol_rewrite_pg(t->sql, len, role, &r, &o.v) == POL_REWRITE_DONE) o.text = r.sql;
+    struct pol_facts *f = ctl_dialect_judge(&s->dialect, t->sql, len, role, &o.v);
+    if (ctl_dialect_rewrite(&s->dialect, t->sql, len, role, &r, &o.v) == POL_REWRITE_DONE) o.text = r.sql;
     o.word = o.v.effect == POL_ALLOW ? "allow" : o.v.effect == POL_ASK ? "ask" : "deny";
     if (compare(s, t, &o))
         s->passed++;
@@ -202,13 +197,11 @@ static void *run_all(void *arg) {
         if (!load_test(s, yaml_at(s->tests, i), &t)) break;
         struct pol_subject who = {
             .principal = t.principal, .groups = t.groups, .ngroups = t.ngroups, .claims = t.claims, .nclaims = t.nclaims};
-        struct pol_pins pins = {.search_path = s->path, .nsearch_path = s->npath};
-        struct pol_role *role = pol_role_new(s->policy, &who, t.database, &pins);
+        struct pol_role *role = ctl_dialect_role(&s->dialect, s->policy, &who, t.database, s->catalog);
         if (role == NULL) {
             yaml_fail(t.node, &s->err, "out of memory");
             break;
         }
-        if (s->catalog != NULL) pol_role_use_catalog(role, s->catalog, true);
         pol_role_at(role, t.at);
         judge(s, &t, role);
         pol_role_free(role);

@@ -2,7 +2,7 @@
 
 #include "ctl/at.h"
 #include "ctl/columns.h"
-#include "policy/rewrite.h"
+#include "ctl/dialect.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -91,7 +91,6 @@ static bool read_options(int argc, char **argv, struct options *o) {
         }
         if (!ok) return false;
     }
-    if (o->npath == 0) o->path[o->npath++] = "public";
     return o->policy != NULL && o->database != NULL && o->catalog != NULL && argc - optind == 1;
 }
 
@@ -99,6 +98,7 @@ static bool read_options(int argc, char **argv, struct options *o) {
 
 struct work {
     const struct options *o;
+    struct ctl_dialect dialect;
     struct pol_role *role;
     const char *sql; /* NUL-terminated; with --lines many of them */
     size_t len;
@@ -129,16 +129,10 @@ static void print(const struct work *w, const char *sql, const struct pol_verdic
 }
 
 static bool one(const struct work *w, const char *sql, size_t len) {
-    struct pol_parse_error err;
     struct pol_verdict v;
     struct pol_rewritten r = {0};
-    enum pol_rewrite_rc rc = POL_REWRITE_SAME;
-    struct pol_facts *f = pol_facts_pg(sql, len, NULL, &err);
-    if (f != NULL)
-        pol_judge(w->role, f, &v);
-    else
-        pol_refuse_parse(&err, &v);
-    if (v.effect != POL_DENY && v.rewrite) rc = pol_rewrite_pg(sql, len, w->role, &r, &v);
+    struct pol_facts *f = ctl_dialect_judge(&w->dialect, sql, len, w->role, &v);
+    enum pol_rewrite_rc rc = ctl_dialect_rewrite(&w->dialect, sql, len, w->role, &r, &v);
     print(w, sql, &v, rc, &r);
     pol_rewritten_free(&r);
     pol_facts_free(f);
@@ -204,14 +198,14 @@ int ctl_rewrite(int argc, char **argv) {
     }
     struct pol_catalog *catalog = ctl_catalog_file(o.catalog);
     struct pol_subject who = {.principal = o.principal, .groups = o.groups, .ngroups = o.ngroups, .claims = o.claims, .nclaims = o.nclaims};
-    struct pol_pins pins = {.search_path = o.path, .nsearch_path = o.npath};
-    struct work w = {.o = &o, .role = catalog != NULL ? pol_role_new(policy, &who, o.database, &pins) : NULL, .sql = argv[optind]};
+    struct work w = {.o = &o, .sql = argv[optind]};
+    ctl_dialect(&w.dialect, catalog, o.path, o.npath);
+    w.role = catalog != NULL ? ctl_dialect_role(&w.dialect, policy, &who, o.database, catalog) : NULL;
     w.len = strlen(w.sql);
     char *text = NULL;
     if (strcmp(w.sql, "-") == 0 || o.lines) w.sql = text = read_stdin(&w.len);
     int status = EXIT_USAGE;
     if (w.role != NULL && w.sql != NULL) {
-        pol_role_use_catalog(w.role, catalog, true);
         pol_role_at(w.role, o.at);
         status = run(&w);
     }

@@ -11,6 +11,8 @@ EXTRA_DIST += \
 	examples/shop/gatehouse.yaml \
 	examples/shop/policy.test.yaml \
 	examples/shop/policy.yaml \
+	examples/shop/policy_my.test.yaml \
 	examples/shop/shop.catalog \
 	examples/shop/shop.my.sql \
-	examples/shop/shop.sql
+	examples/shop/shop.sql \
+	examples/shop/shop_my.catalog

@@ -119,4 +119,5 @@ bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret) { retu
 void flt_over(struct flt *f) { CALL(f, over(f)); }
 bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
 bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
+bool flt_may_hold(const struct flt *f) { return !f->closed && f->ops->may_hold != NULL && f->ops->may_hold(f); }
 bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }

@@ -140,6 +140,8 @@ struct flt_answer {
     /* Data is hidden from this client: of the server's errors and notices it gets what can hold none (pg_veil.h). From the answer on for whatever
      * the server says, until an answer without it finds nothing under way. */
     bool veil;
+    bool
+        veil_rows; /* MySQL, with veil: how many rows it changed would tell what was there (ON DUPLICATE KEY UPDATE, REPLACE): those that it was given are told */
     /* QUERY (of one statement) and EXECUTE: how much of a result the client gets; 0: all. limited: nothing else is sent to the server before it has
      * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */
     bool limited;
@@ -248,6 +250,9 @@ void flt_over(struct flt *f);
 bool flt_overrun(struct flt *f);
 /* True inside of a transaction block, also of one that has failed, and while something is under way without a Sync behind it. */
 bool flt_in_transaction(const struct flt *f);
+/* What waits in the server's output runs nothing, and the server answers it only behind what the open question is about: sending it may wait for that answer,
+ * so that both go together. False without an open question. */
+bool flt_may_hold(const struct flt *f);
 /* The server's cancel key, when logged in. */
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret);
 /* True when no statement is running and none is open in a transaction: a draining owner may end the session here. */

@@ -21,6 +21,7 @@ struct flt_ops {
     void (*over)(struct flt *f);
     bool (*overrun)(struct flt *f);
     bool (*in_transaction)(const struct flt *f);
+    bool (*may_hold)(const struct flt *f); /* NULL: never */
 };
 
 struct flt {

@@ -114,7 +114,7 @@ static void say_ok(struct my_filter *f, uint8_t head, const struct my_ok *ok) {
     struct buf b = BUF_INIT(f->base.conf.limits.reply + 64);
     struct my_ok said = *ok;
     char info[MY_VEIL_INFO];
-    if (f->veil) my_veil_ok(&said, info);
+    if (f->veil) my_veil_ok(&said, f->answer.veil_rows && head == 0, info);
     my_write_ok(&b, head, &said, (f->caps & MY_CAP_SESSION_TRACK) != 0);
     my_say(f, &b);
     buf_free(&b);

@@ -341,7 +341,9 @@ void my_command(struct my_filter *f) {
     case MY_COM_QUIT: flt_post_close(&f->base, GH_OK, "client closed the connection"); break;
     case MY_COM_QUERY: ask_text(f, FLT_STMT_QUERY); break;
     case MY_COM_STMT_PREPARE:
-        if (over_budget(f))
+        if (f->stmts.n >= f->base.conf.limits.statements)
+            refuse(f, "53400", "this session keeps too many prepared statements", "Close those that you do not need.");
+        else if (over_budget(f))
             refuse(f, "53400", "the prepared statements of this session are too long in all", "Close those that you do not need.");
         else
             ask_text(f, FLT_STMT_PREPARE);

@@ -52,10 +52,9 @@ const char *my_veil_error(uint16_t code, bool as_sent) {
     return "The database reported an error" WITHHELD;
 }
 
-/* "Rows matched: 40  Changed: 0  Warnings: 0" (ER_UPDATE_INFO) */
-static bool rows_matched(const struct my_ok *ok, uint64_t *rows) {
-    static const char head[] = "Rows matched: ";
-    size_t n = sizeof head - 1, i = n;
+/* The number behind head, with which the text begins. */
+static bool number_behind(const struct my_ok *ok, const char *head, uint64_t *rows) {
+    size_t n = strlen(head), i = n;
     *rows = 0;
     if (ok->info_len <= n || memcmp(ok->info, head, n) != 0) return false;
     for (; i < ok->info_len && i < n + 18 && ok->info[i] >= '0' && ok->info[i] <= '9'; i++)
@@ -63,13 +62,16 @@ static bool rows_matched(const struct my_ok *ok, uint64_t *rows) {
     return i > n && i < ok->info_len && ok->info[i] == ' ';
 }
 
-void my_veil_ok(struct my_ok *ok, char info[MY_VEIL_INFO]) {
+void my_veil_ok(struct my_ok *ok, bool given, char info[MY_VEIL_INFO]) {
     uint64_t rows;
-    bool update = rows_matched(ok, &rows);
+    bool update = number_behind(ok, "Rows matched: ", &rows); /* "Rows matched: 40  Changed: 0  Warnings: 0" (ER_UPDATE_INFO) */
+    if (update)
+        ok->rows = rows;
+    else if (given) /* "Records: 3  Duplicates: 1  Warnings: 0" (ER_INSERT_INFO); of one row there is no text */
+        ok->rows = number_behind(ok, "Records: ", &rows) ? rows : 1;
     ok->warnings = 0;
     ok->info_len = 0;
     if (!update) return;
-    ok->rows = rows;
     ok->info = (const uint8_t *)info;
     ok->info_len = (size_t)snprintf(info, MY_VEIL_INFO, "Rows matched: %llu  Changed: %llu  Warnings: 0", (unsigned long long)rows,
                                     (unsigned long long)rows);

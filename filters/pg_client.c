@@ -564,6 +564,7 @@ static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body)
     case 'C': return on_named(f, type, body);
     case 'H':
         if (f->up == PG_UP_READY) forward(f);
+        f->flushed = true;
         return DONE;
     case 'S': return on_sync(f);
     case 'F': return refuse(f, true, "0A000", "the FunctionCall message is not supported", "Call the function in a SELECT statement.");

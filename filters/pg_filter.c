@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOLD_MESSAGES 8u /* may_hold(): more goes at once */
+#define HOLD_BYTES    16384u
+
 void pg_fatal(struct pg_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason) {
     if (f->base.closed) return;
     /* Inside a row or COPY data that is on its way the client would read the error as data: it gets the end of the connection. */
@@ -285,6 +288,19 @@ static void over(struct flt *base) {
 
 static bool overrun(struct flt *base) { return pg_limit_overrun(pg_of(base)); }
 
+/* Binds, and what goes with them, of the pipeline whose Execute is asked about. */
+static bool may_hold(const struct flt *base) {
+    const struct pg_filter *f = (const struct pg_filter *)base;
+    if (f->step != PG_STEP_ASKED || f->flushed || f->barrier > 0 || f->q_len > HOLD_MESSAGES ||
+        buf_used(&base->out[FLT_SERVER]) > HOLD_BYTES)
+        return false;
+    for (size_t i = 0; i < f->q_len; i++) {
+        enum pg_sent what = f->queue[(f->q_head + i) % f->q_cap].what;
+        if (what == PG_S_QUERY || what == PG_S_EXECUTE || what == PG_S_SYNC || what == PG_S_POISON) return false;
+    }
+    return true;
+}
+
 static bool in_transaction(const struct flt *base) {
     const struct pg_filter *f = (const struct pg_filter *)base;
     return f->up == PG_UP_READY && (f->status != 'I' || pg_queue_open(f));
@@ -349,7 +365,8 @@ struct flt *pg_filter_new(const struct flt_conf *conf) {
                                        .idle = idle,
                                        .over = over,
                                        .overrun = overrun,
-                                       .in_transaction = in_transaction};
+                                       .in_transaction = in_transaction,
+                                       .may_hold = may_hold};
     struct pg_filter *f = calloc(1, sizeof *f);
     if (f == NULL) return NULL;
     flt_init(&f->base, &ops, conf);

@@ -114,6 +114,7 @@ struct pg_filter {
     struct buf refusal;                                    /* the ErrorResponse for the message at hand */
     bool refusal_fatal;
     bool unit_open;  /* messages were sent that no Sync or Query has followed */
+    bool flushed;    /* the client wants the answers to what was sent without one */
     bool skip;       /* an error in this pipeline: everything until Sync is dropped */
     bool wait_query; /* a Query is running: nothing follows it before its ReadyForQuery */
     bool over_hold;  /* FLT_EV_OVER is not answered: a cancel request may be under way */

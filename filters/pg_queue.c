@@ -24,6 +24,7 @@ struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
         f->q_cap = cap;
         f->q_head = 0;
     }
+    if (f->q_len == 0) f->flushed = false;
     struct pg_entry *e = &f->queue[(f->q_head + f->q_len++) % f->q_cap];
     *e = (struct pg_entry){.what = what};
     f->unit_open = what != PG_S_SYNC && what != PG_S_QUERY;

@@ -1,8 +1,4 @@
-#include "policy/expr_pg.h"
-
-#include "filters/bytes.h"
-#include "policy/json_tape.h"
-#include "policy/pg_nodes.h"
+#include "policy/expr_int.h"
 #include "policy/pg_scan.h"
 #include "policy/words.h"
 
@@ -11,29 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_TEXT    8192u
-#define MAX_OUT     (256u << 10)
-#define MAX_DEPTH   200u
-#define MAX_COLUMNS 64u
+#define MAX_OUT   (256u << 10)
+#define MAX_DEPTH 200u
 
-struct ex {
-    const struct jt *t;
-    struct pol_arena *arena;
-    const char *sql; /* with $1, $2 ... for what stood in ${} */
-    const char *value;
-    bool filter;
-    const char **claims; /* name of ${} i; NULL: the principal */
-    size_t nclaims;
-    uint32_t seen; /* which of them are in the tree */
-    const char *columns[MAX_COLUMNS];
-    size_t ncolumns;
-    unsigned traits;
-    struct buf out;
-    char *why;
-    size_t whylen;
-};
-
-__attribute__((format(printf, 2, 3))) static bool fail(struct ex *x, const char *fmt, ...) {
+bool ex_fail(struct ex *x, const char *fmt, ...) {
     if (x->why[0] != '\0') return false;
     va_list ap;
     va_start(ap, fmt);
@@ -92,30 +69,32 @@ static void note_string(struct ex *x, const char *s) {
 static bool one_claim(struct ex *x, const char *name, size_t n, struct buf *sql) {
     static const char prefix[] = "claim:";
     char number[16];
-    if (!x->filter) return fail(x, "claims may stand in \"rows\" only: a mask is the same for everybody");
+    if (!x->filter) return ex_fail(x, "claims may stand in \"rows\" only: a mask is the same for everybody");
     const char *claim = NULL;
     if (!(n == 9 && memcmp(name, "principal", 9) == 0)) {
         if (n <= sizeof prefix - 1 || n > 100 || memcmp(name, prefix, sizeof prefix - 1) != 0)
-            return fail(x, "\"${%.*s}\" is not known; write ${claim:name} or ${principal}", (int)(n > 60 ? 60 : n), name);
+            return ex_fail(x, "\"${%.*s}\" is not known; write ${claim:name} or ${principal}", (int)(n > 60 ? 60 : n), name);
         claim = pol_strndup(x->arena, name + sizeof prefix - 1, n - (sizeof prefix - 1));
-        if (claim == NULL) return fail(x, "out of memory");
+        if (claim == NULL) return ex_fail(x, "out of memory");
     }
-    if (x->nclaims == 32) return fail(x, "more than 32 claims");
+    if (x->nclaims == EX_MAX_CLAIMS) return ex_fail(x, "more than 32 claims");
     x->claims[x->nclaims++] = claim;
     snprintf(number, sizeof number, " $%zu ", x->nclaims);
     buf_str(sql, number);
     return true;
 }
 
-static bool too_long(struct ex *x, const struct buf *b) { return fail(x, b->no_memory ? "out of memory" : "the expression is too long"); }
+static bool too_long(struct ex *x, const struct buf *b) {
+    return ex_fail(x, b->no_memory ? "out of memory" : "the expression is too long");
+}
 
 static bool take_claims(struct ex *x, const char *text, struct buf *sql) {
     buf_str(sql, "SELECT (");
     for (const char *p = text; *p != '\0';) {
-        if ((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t' && *p != '\r') return fail(x, "it holds a control character");
+        if ((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t' && *p != '\r') return ex_fail(x, "it holds a control character");
         if (p[0] == '$' && p[1] == '{') {
             const char *end = strchr(p, '}');
-            if (end == NULL) return fail(x, "\"${\" is not closed");
+            if (end == NULL) return ex_fail(x, "\"${\" is not closed");
             if (!one_claim(x, p + 2, (size_t)(end - p) - 2, sql)) return false;
             p = end + 1;
             continue;
@@ -131,7 +110,7 @@ static bool take_claims(struct ex *x, const char *text, struct buf *sql) {
 
 static bool expr(struct ex *x, uint32_t node);
 
-static enum pg_node node_of(const struct ex *x, uint32_t i, uint32_t *fields) {
+enum pg_node ex_node(const struct ex *x, uint32_t i, uint32_t *fields) {
     const struct jt_value *v = x->t->v;
     *fields = 0;
     if (i == 0 || v[i].type != JT_OBJECT || v[i].next == i + 1) return NT_NONE;
@@ -144,23 +123,23 @@ static bool only(struct ex *x, uint32_t fields, const char *what, const char *co
     for (uint32_t c = jt_first(x->t, fields); c < jt_end(x->t, fields); c = jt_skip(x->t, c)) {
         bool known = false;
         for (size_t k = 0; keys[k] != NULL; k++) known |= jt_key_is(x->t, c, keys[k]);
-        if (!known) return fail(x, "%s: \"%.*s\" is not possible here", what, (int)x->t->v[c].keylen, x->t->json + x->t->v[c].key);
+        if (!known) return ex_fail(x, "%s: \"%.*s\" is not possible here", what, (int)x->t->v[c].keylen, x->t->json + x->t->v[c].key);
     }
     return true;
 }
 
-static size_t names(struct ex *x, uint32_t list, const char **parts, size_t max) {
+size_t ex_names(struct ex *x, uint32_t list, const char **parts, size_t max) {
     size_t n = 0;
     uint32_t fields;
     for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c)) {
-        const char *s = node_of(x, c, &fields) == NT_String ? jt_string(x->t, jt_get(x->t, fields, "sval"), x->arena) : NULL;
+        const char *s = ex_node(x, c, &fields) == NT_String ? jt_string(x->t, jt_get(x->t, fields, "sval"), x->arena) : NULL;
         if (s == NULL || n == max) return 0;
         parts[n++] = s;
     }
     return n;
 }
 
-static size_t length_of(const struct ex *x, uint32_t list) {
+size_t ex_length(const struct ex *x, uint32_t list) {
     size_t n = 0;
     for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c)) n++;
     return n;
@@ -168,16 +147,16 @@ static size_t length_of(const struct ex *x, uint32_t list) {
 
 static bool column(struct ex *x, uint32_t fields) {
     const char *name;
-    if (names(x, jt_get(x->t, fields, "fields"), &name, 1) != 1)
-        return fail(x, "a column is named without its table: region, not t.region");
+    if (ex_names(x, jt_get(x->t, fields, "fields"), &name, 1) != 1)
+        return ex_fail(x, "a column is named without its table: region, not t.region");
     if (!x->filter && (strcmp(name, "value") == 0 || strcmp(name, x->value) == 0)) {
         buf_u8(&x->out, POL_T_VALUE);
         return true;
     }
-    if (!x->filter) return fail(x, "a mask sees its own column only; \"%.60s\" is another", name);
+    if (!x->filter) return ex_fail(x, "a mask sees its own column only; \"%.60s\" is another", name);
     size_t i = 0;
     while (i < x->ncolumns && strcmp(x->columns[i], name) != 0) i++;
-    if (i == MAX_COLUMNS) return fail(x, "more than %u columns", MAX_COLUMNS);
+    if (i == EX_MAX_COLUMNS) return ex_fail(x, "more than %u columns", EX_MAX_COLUMNS);
     x->columns[i] = name;
     if (i == x->ncolumns) x->ncolumns++;
     buf_u8(&x->out, POL_T_ROW);
@@ -192,7 +171,7 @@ static bool number(struct ex *x, uint32_t fields) {
     buf_u8(&x->out, '(');
     if (*p == '-') buf_u8(&x->out, (uint8_t)*p++);
     while (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r') p++;
-    if ((*p < '0' || *p > '9') && *p != '.') return fail(x, "a number could not be read");
+    if ((*p < '0' || *p > '9') && *p != '.') return ex_fail(x, "a number could not be read");
     for (; *p != '\0' && strchr("0123456789.eE", *p) != NULL; p++) {
         buf_u8(&x->out, (uint8_t)*p);
         if ((*p == 'e' || *p == 'E') && (p[1] == '-' || p[1] == '+')) buf_u8(&x->out, (uint8_t) * ++p);
@@ -212,10 +191,10 @@ static bool constant(struct ex *x, uint32_t fields) {
         buf_str(&x->out, "NULL");
         return true;
     }
-    if ((v = jt_get(x->t, fields, "sval")) == 0) return fail(x, "bit strings are not possible");
+    if ((v = jt_get(x->t, fields, "sval")) == 0) return ex_fail(x, "bit strings are not possible");
     uint32_t text = jt_get(x->t, v, "sval");
     const char *s = text == 0 ? "" : jt_string(x->t, text, x->arena);
-    if (s == NULL || !pol_put_literal(&x->out, s)) return fail(x, "a string holds control characters");
+    if (s == NULL || !pol_put_literal(&x->out, s)) return ex_fail(x, "a string holds control characters");
     note_string(x, s);
     return true;
 }
@@ -247,9 +226,9 @@ static const char *operator_name(struct ex *x, uint32_t fields) {
     static const char *const known[] = {"!~", "!~*", "!~~", "!~~*", "%",  "*",  "+", "-",  "/",  "<",
                                         "<=", "<>",  "=",   ">",    ">=", "||", "~", "~*", "~~", "~~*"};
     const char *parts[2];
-    size_t n = names(x, jt_get(x->t, fields, "name"), parts, 2);
+    size_t n = ex_names(x, jt_get(x->t, fields, "name"), parts, 2);
     if (n == 0 || (n == 2 && strcmp(parts[0], "pg_catalog") != 0) || !POL_IN(known, parts[n - 1])) {
-        fail(x, "the operator %.20s is not possible here", n > 0 ? parts[n - 1] : "");
+        ex_fail(x, "the operator %.20s is not possible here", n > 0 ? parts[n - 1] : "");
         return NULL;
     }
     if (strcmp(parts[n - 1], "||") == 0) x->traits |= POL_E_TEXT;
@@ -260,7 +239,7 @@ static const char *operator_name(struct ex *x, uint32_t fields) {
 static bool in_list(struct ex *x, uint32_t fields, const char *op) {
     uint32_t items, left = jt_get(x->t, fields, "lexpr");
     bool no = strcmp(op, "<>") == 0, first = true;
-    if (node_of(x, jt_get(x->t, fields, "rexpr"), &items) != NT_List) return fail(x, "IN needs a list");
+    if (ex_node(x, jt_get(x->t, fields, "rexpr"), &items) != NT_List) return ex_fail(x, "IN needs a list");
     items = jt_get(x->t, items, "items");
     buf_u8(&x->out, '(');
     for (uint32_t c = items + 1; items != 0 && c < jt_end(x->t, items); c = jt_skip(x->t, c)) {
@@ -274,9 +253,9 @@ static bool in_list(struct ex *x, uint32_t fields, const char *op) {
 
 static bool between(struct ex *x, uint32_t fields, bool no) {
     uint32_t left = jt_get(x->t, fields, "lexpr"), pair;
-    if (node_of(x, jt_get(x->t, fields, "rexpr"), &pair) != NT_List) return fail(x, "BETWEEN needs two values");
+    if (ex_node(x, jt_get(x->t, fields, "rexpr"), &pair) != NT_List) return ex_fail(x, "BETWEEN needs two values");
     pair = jt_get(x->t, pair, "items");
-    if (length_of(x, pair) != 2) return fail(x, "BETWEEN needs two values");
+    if (ex_length(x, pair) != 2) return ex_fail(x, "BETWEEN needs two values");
     buf_u8(&x->out, '(');
     if (!infix(x, left, no ? "<" : ">=", pair + 1)) return false;
     buf_str(&x->out, no ? " OR " : " AND ");
@@ -291,7 +270,7 @@ static bool operation(struct ex *x, uint32_t fields) {
     if (jt_str_is(x->t, kind, "AEXPR_NOT_BETWEEN")) return between(x, fields, true);
     bool plain = jt_str_is(x->t, kind, "AEXPR_OP") || jt_str_is(x->t, kind, "AEXPR_LIKE") || jt_str_is(x->t, kind, "AEXPR_ILIKE");
     if (!plain && !jt_str_is(x->t, kind, "AEXPR_IN"))
-        return fail(x, "IS DISTINCT FROM, NULLIF, ANY, ALL and SIMILAR TO are not possible: write them with =, IS NULL, OR and CASE");
+        return ex_fail(x, "IS DISTINCT FROM, NULLIF, ANY, ALL and SIMILAR TO are not possible: write them with =, IS NULL, OR and CASE");
     const char *op = operator_name(x, fields);
     if (op == NULL) return false;
     return plain ? infix(x, jt_get(x->t, fields, "lexpr"), op, jt_get(x->t, fields, "rexpr")) : in_list(x, fields, op);
@@ -320,13 +299,13 @@ static bool call(struct ex *x, uint32_t fields) {
     static const char *const keys[] = {"funcname", "args", "funcformat", "location", NULL};
     const char *parts[2];
     uint32_t args = jt_get(x->t, fields, "args");
-    size_t n = names(x, jt_get(x->t, fields, "funcname"), parts, 2);
+    size_t n = ex_names(x, jt_get(x->t, fields, "funcname"), parts, 2);
     if (n == 0 || (n == 2 && strcmp(parts[0], "pg_catalog") != 0) || !POL_IN(known, parts[n - 1]))
-        return fail(x, "the function %.60s is not possible here; see policy(5)", n > 0 ? parts[n - 1] : "");
+        return ex_fail(x, "the function %.60s is not possible here; see policy(5)", n > 0 ? parts[n - 1] : "");
     const char *name = parts[n - 1];
     if (!only(x, fields, name, keys)) return false;
     if (POL_IN(of_time, name)) {
-        bool zone_given = length_of(x, args) == 3; /* date_trunc's third argument */
+        bool zone_given = ex_length(x, args) == 3; /* date_trunc's third argument */
         if (!zone_given) x->traits |= POL_E_ZONED;
         if (strcmp(name, "date_trunc") == 0) x->traits |= zone_given ? POL_E_TRUNC_ZONE : POL_E_TRUNC;
     } else if (!POL_IN(of_numbers, name)) {
@@ -346,12 +325,12 @@ static bool cast(struct ex *x, uint32_t fields) {
     static const char *const texts[] = {"bpchar", "text", "varchar"}, *const times[] = {"date", "time", "timestamp", "timestamptz"};
     const char *parts[2];
     uint32_t type = jt_get(x->t, fields, "typeName"), mods;
-    size_t n = type != 0 ? names(x, jt_get(x->t, type, "names"), parts, 2) : 0;
+    size_t n = type != 0 ? ex_names(x, jt_get(x->t, type, "names"), parts, 2) : 0;
     if (n == 0 || (n == 2 && strcmp(parts[0], "pg_catalog") != 0) || !POL_IN(known, parts[n - 1]) ||
         jt_get(x->t, type, "arrayBounds") != 0 || jt_get(x->t, type, "setof") != 0 || jt_get(x->t, type, "pct_type") != 0)
-        return fail(x, "a cast to %.60s is not possible here; see policy(5)", n > 0 ? parts[n - 1] : "this type");
+        return ex_fail(x, "a cast to %.60s is not possible here; see policy(5)", n > 0 ? parts[n - 1] : "this type");
     uint32_t arg = jt_get(x->t, fields, "arg"), literal;
-    bool of_constant = node_of(x, arg, &literal) == NT_A_Const;
+    bool of_constant = ex_node(x, arg, &literal) == NT_A_Const;
     if (POL_IN(texts, parts[n - 1]) && !of_constant) x->traits |= POL_E_TEXT;
     if (POL_IN(times, parts[n - 1]) && !of_constant) x->traits |= POL_E_ZONED;
     buf_str(&x->out, "CAST(");
@@ -360,7 +339,7 @@ static bool cast(struct ex *x, uint32_t fields) {
     pol_put_ident(&x->out, parts[n - 1]);
     if ((mods = jt_get(x->t, type, "typmods")) != 0) {
         for (uint32_t c = mods + 1; c < jt_end(x->t, mods); c = jt_skip(x->t, c))
-            if (node_of(x, c, &literal) != NT_A_Const) return fail(x, "a type's length is a number");
+            if (ex_node(x, c, &literal) != NT_A_Const) return ex_fail(x, "a type's length is a number");
         buf_u8(&x->out, '(');
         size_t at = x->out.len;
         if (!list(x, mods, ", ")) return false;
@@ -376,7 +355,7 @@ static bool case_of(struct ex *x, uint32_t fields) {
     uint32_t whens = jt_get(x->t, fields, "args"), arg = jt_get(x->t, fields, "arg"), els = jt_get(x->t, fields, "defresult"), w;
     buf_str(&x->out, "(CASE");
     for (uint32_t c = whens + 1; whens != 0 && c < jt_end(x->t, whens); c = jt_skip(x->t, c)) {
-        if (node_of(x, c, &w) != NT_CaseWhen) return fail(x, "a CASE could not be read");
+        if (ex_node(x, c, &w) != NT_CaseWhen) return ex_fail(x, "a CASE could not be read");
         buf_str(&x->out, " WHEN ");
         uint32_t when = jt_get(x->t, w, "expr");
         /* CASE x WHEN y compares with whatever = is found: said as CASE WHEN x = y */
@@ -411,7 +390,7 @@ static bool boolean_test(struct ex *x, uint32_t fields) {
             buf_str(&x->out, tests[i][1]);
             return true;
         }
-    return fail(x, "a test could not be read");
+    return ex_fail(x, "a test could not be read");
 }
 
 static bool coalesce(struct ex *x, uint32_t fields, const char *name) {
@@ -424,7 +403,7 @@ static bool coalesce(struct ex *x, uint32_t fields, const char *name) {
 
 static bool parameter(struct ex *x, uint32_t fields) {
     int64_t n = jt_int(x->t, jt_get(x->t, fields, "number"), 0);
-    if (n < 1 || (uint64_t)n > x->nclaims) return fail(x, "$%lld is not possible; write ${claim:name} or ${principal}", (long long)n);
+    if (n < 1 || (uint64_t)n > x->nclaims) return ex_fail(x, "$%lld is not possible; write ${claim:name} or ${principal}", (long long)n);
     x->seen |= 1u << (n - 1);
     x->traits |= POL_E_STRINGS | POL_E_NO_ZONE; /* it may be any text */
     if (x->claims[n - 1] == NULL) {
@@ -440,7 +419,7 @@ static bool parameter(struct ex *x, uint32_t fields) {
 static bool expr(struct ex *x, uint32_t node) {
     uint32_t f;
     if (x->out.failed) return too_long(x, &x->out);
-    switch (node_of(x, node, &f)) {
+    switch (ex_node(x, node, &f)) {
     case NT_ColumnRef: return column(x, f);
     case NT_A_Const: return constant(x, f);
     case NT_A_Expr: return operation(x, f);
@@ -453,80 +432,79 @@ static bool expr(struct ex *x, uint32_t node) {
     case NT_CoalesceExpr: return coalesce(x, f, "COALESCE");
     case NT_MinMaxExpr: return coalesce(x, f, jt_str_is(x->t, jt_get(x->t, f, "op"), "IS_LEAST") ? "LEAST" : "GREATEST");
     case NT_ParamRef: return parameter(x, f);
-    case NT_SubLink: return fail(x, "a subquery is not possible here");
-    default: return fail(x, "%.40s is not possible here; see policy(5)", f != 0 ? pg_node_name(node_of(x, node, &f)) : "this");
+    case NT_SubLink: return ex_fail(x, "a subquery is not possible here");
+    default: return ex_fail(x, "%.40s is not possible here; see policy(5)", f != 0 ? pg_node_name(ex_node(x, node, &f)) : "this");
     }
 }
 
 /* The one expression of SELECT (expr); 0 when the text is something else: it closes the parenthesis, adds a FROM, a second statement. */
 static uint32_t the_expression(const struct ex *x) {
     uint32_t stmts = jt_get(x->t, 0, "stmts"), select, target;
-    if (length_of(x, stmts) != 1 || node_of(x, jt_get(x->t, stmts + 1, "stmt"), &select) != NT_SelectStmt) return 0;
+    if (ex_length(x, stmts) != 1 || ex_node(x, jt_get(x->t, stmts + 1, "stmt"), &select) != NT_SelectStmt) return 0;
     for (uint32_t c = jt_first(x->t, select); c < jt_end(x->t, select); c = jt_skip(x->t, c))
         if (!jt_key_is(x->t, c, "targetList") && !jt_key_is(x->t, c, "limitOption") && !jt_key_is(x->t, c, "op")) return 0;
     if (!jt_str_is(x->t, jt_get(x->t, select, "limitOption"), "LIMIT_OPTION_DEFAULT") ||
         !jt_str_is(x->t, jt_get(x->t, select, "op"), "SETOP_NONE"))
         return 0;
     uint32_t targets = jt_get(x->t, select, "targetList");
-    if (length_of(x, targets) != 1 || node_of(x, targets + 1, &target) != NT_ResTarget) return 0;
+    if (ex_length(x, targets) != 1 || ex_node(x, targets + 1, &target) != NT_ResTarget) return 0;
     if (jt_get(x->t, target, "name") != 0 || jt_get(x->t, target, "indirection") != 0) return 0;
     return jt_get(x->t, target, "val");
 }
 
-static const struct pol_expr *finish(struct ex *x) {
+static const struct pol_expr *finish(struct ex *x, const char *text) {
     struct pol_expr *e = pol_alloc(x->arena, sizeof *e);
     const char **columns = pol_alloc_array(x->arena, x->ncolumns + 1, sizeof *columns);
     char *sql = x->out.failed ? NULL : pol_strndup(x->arena, (const char *)buf_at(&x->out), buf_used(&x->out));
     if (e == NULL || columns == NULL || sql == NULL) {
-        fail(x, x->out.failed && !x->out.no_memory ? "the expression is too long" : "out of memory");
+        ex_fail(x, x->out.failed && !x->out.no_memory ? "the expression is too long" : "out of memory");
         return NULL;
     }
     memcpy(columns, x->columns, x->ncolumns * sizeof *columns);
     *e = (struct pol_expr){.sql = sql, .columns = columns, .ncolumns = x->ncolumns, .traits = x->traits, .claims = x->nclaims > 0};
+    if ((e->text = pol_strdup(x->arena, text)) == NULL || (x->value != NULL && (e->value = pol_strdup(x->arena, x->value)) == NULL)) {
+        ex_fail(x, "out of memory");
+        return NULL;
+    }
     return e;
 }
 
-static const struct pol_expr *read_expression(struct ex *x, struct jt *tape, const char *json) {
-    if (jt_parse(tape, json, strlen(json), 1u << 16) != JT_OK) {
-        fail(x, "out of memory");
-        return NULL;
-    }
-    uint32_t node = the_expression(x);
-    const struct pol_expr *e = NULL;
-    if (node == 0)
-        fail(x, "it must be one expression and nothing else");
-    else if (expr(x, node) && x->seen != (x->nclaims == 32 ? UINT32_MAX : (1u << x->nclaims) - 1))
-        fail(x, "a ${...} stands inside of quotes or a comment; it is a value by itself");
-    else if (x->why[0] == '\0')
-        e = finish(x);
-    jt_free(tape);
-    return e;
+uint32_t ex_open(struct ex *x, const char *text, struct buf *sql, struct jt *tape) {
+    struct pg_scan scan;
+    x->t = tape;
+    x->why[0] = '\0';
+    if (strlen(text) > EX_MAX_TEXT) return ex_fail(x, "the expression has more than %u bytes", EX_MAX_TEXT);
+    if (!take_claims(x, text, sql)) return 0;
+    x->sql = (const char *)buf_at(sql);
+    if (pg_scan(x->sql, strlen(x->sql), MAX_DEPTH, 4096, &scan) != PG_SCAN_OK)
+        return ex_fail(x, "the expression is too long, nested too deep, or not UTF-8");
+    PgQueryParseResult r = pg_query_parse(x->sql);
+    uint32_t node = 0;
+    char *json;
+    if (r.error != NULL)
+        ex_fail(x, "%.200s", r.error->message != NULL ? r.error->message : "out of memory");
+    else if ((json = pol_strdup(x->arena, r.parse_tree)) == NULL ||
+             jt_parse(tape, json, strlen(json), 1u << 16) != JT_OK) /* the tape points into it */
+        ex_fail(x, "out of memory");
+    else if ((node = the_expression(x)) == 0)
+        ex_fail(x, "it must be one expression and nothing else");
+    pg_query_free_parse_result(r);
+    return node;
 }
 
 const struct pol_expr *pol_expr_pg(struct pol_arena *arena, const char *text, const char *value, char *why, size_t size) {
-    const char *claims[32];
-    struct jt tape;
-    struct ex x = {.t = &tape, .arena = arena, .value = value, .filter = value == NULL, .claims = claims, .why = why, .whylen = size};
-    struct buf sql = BUF_INIT(MAX_TEXT * 2);
-    struct pg_scan scan;
+    const char *claims[EX_MAX_CLAIMS];
+    struct jt tape = {0};
+    struct ex x = {.arena = arena, .value = value, .filter = value == NULL, .claims = claims, .why = why, .whylen = size};
+    struct buf sql = BUF_INIT(EX_MAX_TEXT * 2);
     const struct pol_expr *e = NULL;
-    why[0] = '\0';
     x.out = BUF_INIT(MAX_OUT);
-    if (strlen(text) > MAX_TEXT) {
-        fail(&x, "the expression has more than %u bytes", MAX_TEXT);
-    } else if (take_claims(&x, text, &sql)) {
-        x.sql = (const char *)buf_at(&sql);
-        if (pg_scan(x.sql, strlen(x.sql), MAX_DEPTH, 4096, &scan) != PG_SCAN_OK) {
-            fail(&x, "the expression is too long, nested too deep, or not UTF-8");
-        } else {
-            PgQueryParseResult r = pg_query_parse(x.sql);
-            if (r.error != NULL)
-                fail(&x, "%.200s", r.error->message != NULL ? r.error->message : "out of memory");
-            else
-                e = read_expression(&x, &tape, r.parse_tree);
-            pg_query_free_parse_result(r);
-        }
-    }
+    uint32_t node = ex_open(&x, text, &sql, &tape);
+    if (node != 0 && expr(&x, node) && x.seen != (x.nclaims == EX_MAX_CLAIMS ? UINT32_MAX : (1u << x.nclaims) - 1))
+        ex_fail(&x, "a ${...} stands inside of quotes or a comment; it is a value by itself");
+    else if (why[0] == '\0')
+        e = finish(&x, text);
+    jt_free(&tape);
     buf_free(&sql);
     buf_free(&x.out);
     return e;

@@ -27,8 +27,9 @@ struct pol_expr { /* immutable, in the arena that it was made in */
     const char *sql;
     const char *const *columns; /* each once, as PostgreSQL stores them */
     size_t ncolumns;
-    unsigned traits; /* POL_E_* */
-    bool claims;     /* holds a claim or the principal */
+    unsigned traits;          /* POL_E_* */
+    bool claims;              /* holds a claim or the principal */
+    const char *text, *value; /* what it was made of: policy/expr_my.h reads it again */
 };
 
 /* text holds one expression. value: the name by which a mask's expression may call its column besides "value"; NULL: it is a row filter, any plain column

@@ -1,31 +1,9 @@
-#include "policy/grants_sql.h"
+#include "policy/grants_sql_int.h"
 
 #include "policy/grants.h"
-#include "policy/policy_int.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define DATA (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
-/* Bits of a column's or a relation's need. */
-enum { N_SELECT = 1, N_INSERT = 2, N_UPDATE = 4, N_DELETE = 8, N_TRUNCATE = 16 };
-
-struct need {
-    unsigned all;         /* of the relation as a whole */
-    unsigned *columns;    /* of each of its columns; NULL: none */
-    const char *unusable; /* why a rule that is about it grants nothing */
-    bool writes;          /* INSERT, for the sequences behind its columns */
-};
-struct gs {
-    const struct pol_grants_sql *g;
-    struct pol_arena *arena;
-    struct need *needs; /* by the catalog's order */
-    const char **keys;  /* of hashes */
-    size_t nkeys, keys_cap;
-    unsigned unbound; /* actions that no relation bounds */
-    unsigned owner;   /* actions that only an owner has */
-    struct buf *out;
-};
 
 /* --- what is needed --- */
 
@@ -55,7 +33,9 @@ static bool restricted(struct gs *s, struct need *n, const struct pol_view *v, u
 /* What one identity reaches. Who is in several groups reaches no more columns than in one of them: obligations add up. */
 static bool identity(struct gs *s, const struct pol_subject *who) {
     bool ok = true, failed;
-    struct pol_role *r = pol_role_new((struct pol_policy *)(uintptr_t)s->g->policy, who, s->g->database, NULL);
+    const char *const schemas[] = {pol_catalog_database(s->g->catalog)};
+    const struct pol_pins pins = {.search_path = schemas, .nsearch_path = s->mysql ? 1 : 0, .mysql = s->mysql};
+    struct pol_role *r = pol_role_new((struct pol_policy *)(uintptr_t)s->g->policy, who, s->g->database, &pins);
     if (r == NULL) return false;
     pol_role_use_catalog(r, s->g->catalog, true);
     r->assume_hash = true;
@@ -124,8 +104,7 @@ static void put_name(struct gs *s, const struct pol_cat_relation *rel) {
 
 static void put_role(struct gs *s) { pol_put_ident(s->out, s->g->role); }
 
-/* A text in a comment: on one line. */
-static void put_comment(struct gs *s, const char *text) {
+void gs_comment(struct gs *s, const char *text) {
     for (; *text != '\0'; text++) buf_u8(s->out, (unsigned char)*text < 0x20 ? ' ' : (uint8_t)*text);
 }
 
@@ -135,25 +114,26 @@ static void to_role(struct gs *s) {
     buf_str(s->out, ";\n");
 }
 
-static const struct {
-    unsigned bit;
-    const char *word;
-} words[] = {{N_SELECT, "SELECT"}, {N_INSERT, "INSERT"}, {N_UPDATE, "UPDATE"}, {N_DELETE, "DELETE"}, {N_TRUNCATE, "TRUNCATE"}};
-
-static void put_relation(struct gs *s, const struct pol_cat_relation *rel, const struct need *n) {
+bool gs_rights(struct gs *s, const struct pol_cat_relation *rel, const struct need *n, void (*put)(struct buf *out, const char *name)) {
+    static const struct {
+        unsigned bit;
+        const char *word;
+    } words[] = {{N_SELECT, "SELECT"}, {N_INSERT, "INSERT"}, {N_UPDATE, "UPDATE"}, {N_DELETE, "DELETE"}, {N_TRUNCATE, "TRUNCATE"}};
     bool any = false;
     if (n->unusable != NULL) {
         buf_str(s->out, "-- ");
-        put_comment(s, rel->schema);
+        gs_comment(s, rel->schema);
         buf_u8(s->out, '.');
-        put_comment(s, rel->name);
+        gs_comment(s, rel->name);
         buf_str(s->out, " cannot be used by some, as the policy stands: ");
-        put_comment(s, n->unusable);
+        gs_comment(s, n->unusable);
         buf_str(s->out, ".\n");
     }
     struct buf *b = s->out;
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
-        if (rel->kind == 'S' && (words[w].bit & (N_SELECT | N_UPDATE)) == 0) continue; /* of a sequence there is nothing else */
+        if (rel->kind == 'S' && !s->mysql && (words[w].bit & (N_SELECT | N_UPDATE)) == 0)
+            continue; /* of a sequence there is nothing else */
+        if (s->mysql && words[w].bit == N_TRUNCATE) continue;
         if (n->all & words[w].bit) {
             buf_str(b, any ? ", " : "GRANT ");
             buf_str(b, words[w].word);
@@ -169,13 +149,17 @@ static void put_relation(struct gs *s, const struct pol_cat_relation *rel, const
                 buf_str(b, " (");
             } else
                 buf_str(b, ", ");
-            pol_put_ident(b, rel->columns[i].name);
+            put(b, rel->columns[i].name);
             open = any = true;
         }
         if (open) buf_u8(b, ')');
     }
-    if (!any) return;
-    buf_str(b, rel->kind == 'S' ? " ON SEQUENCE " : " ON TABLE ");
+    return any;
+}
+
+static void put_relation(struct gs *s, const struct pol_cat_relation *rel, const struct need *n) {
+    if (!gs_rights(s, rel, n, pol_put_ident)) return;
+    buf_str(s->out, rel->kind == 'S' ? " ON SEQUENCE " : " ON TABLE ");
     put_name(s, rel);
     to_role(s);
 }
@@ -331,20 +315,24 @@ static void put_rest(struct gs *s) {
         buf_str(s->out, "-- Rules allow files: pg_read_server_files and its kin, which read everything, are not given here.\n");
 }
 
+static void put_all(struct gs *s, size_t n) {
+    put_head(s);
+    put_schemas(s);
+    for (size_t i = 0; i < n; i++) put_relation(s, pol_catalog_relation_at(s->g->catalog, i), &s->needs[i]);
+    put_sequences(s);
+    put_functions(s);
+    put_hashes(s);
+    put_rest(s);
+}
+
 bool pol_grants_sql(const struct pol_grants_sql *g, struct buf *out) {
-    struct gs s = {.g = g, .arena = pol_arena_new(), .out = out};
+    struct gs s = {.g = g, .arena = pol_arena_new(), .out = out, .mysql = pol_catalog_engine(g->catalog) != POL_CAT_POSTGRESQL};
     size_t n = pol_catalog_relations(g->catalog);
     bool ok = s.arena != NULL && (s.needs = pol_alloc_array(s.arena, n + 1, sizeof *s.needs)) != NULL && find_keys(&s) && everybody(&s);
-    if (ok) {
-        put_head(&s);
-        put_schemas(&s);
-        for (size_t i = 0; i < n; i++) put_relation(&s, pol_catalog_relation_at(g->catalog, i), &s.needs[i]);
-        put_sequences(&s);
-        put_functions(&s);
-        put_hashes(&s);
-        put_rest(&s);
-        ok = !out->failed;
-    }
+    if (ok && s.mysql)
+        gs_put_my(&s, n);
+    else if (ok)
+        put_all(&s, n);
     pol_arena_free(s.arena);
-    return ok;
+    return ok && !out->failed;
 }

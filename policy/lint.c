@@ -86,8 +86,8 @@ static bool covers(const struct pol_rule *a, const struct pol_rule *b) {
 }
 
 static bool says_more(const struct pol_rule *r) {
-    return r->ask || r->unpin || r->where || r->nfunctions > 0 || r->need_limit || r->read_only || pol_rule_restricts(r) ||
-           r->limits.rows != 0 || r->limits.bytes != 0 || r->limits.ms != 0;
+    return r->ask || r->unpin || r->where || r->nfunctions > 0 || r->need_limit || r->read_only || r->record != POL_RECORD_DEFAULT ||
+           pol_rule_restricts(r) || r->limits.rows != 0 || r->limits.bytes != 0 || r->limits.ms != 0;
 }
 
 static void compare_rules(const struct lint *l, size_t i) {

@@ -16,6 +16,9 @@ libghpolicy_a_SOURCES = \
 	policy/columns_names.c \
 	policy/columns_query.c \
 	policy/columns_safe.c \
+	policy/expr_int.h \
+	policy/expr_my.c \
+	policy/expr_my.h \
 	policy/expr_pg.c \
 	policy/expr_pg.h \
 	policy/facts.c \
@@ -35,6 +38,8 @@ libghpolicy_a_SOURCES = \
 	policy/grants.h \
 	policy/grants_sql.c \
 	policy/grants_sql.h \
+	policy/grants_sql_int.h \
+	policy/grants_sql_my.c \
 	policy/json_tape.c \
 	policy/json_tape.h \
 	policy/lint.c \
@@ -55,6 +60,8 @@ libghpolicy_a_SOURCES = \
 	policy/my_reference.h \
 	policy/my_stmt.c \
 	policy/my_tree.h \
+	policy/my_types.c \
+	policy/my_types.h \
 	policy/my_util.c \
 	policy/my_words.c \
 	policy/my_words.h \

@@ -1,6 +1,7 @@
 #include "policy/obligations.h"
 
 #include "filters/bytes.h"
+#include "policy/expr_my.h"
 #include "policy/my_reference.h"
 #include "policy/policy_int.h"
 
@@ -251,29 +252,27 @@ static bool fill_claims(const struct pol_role *r, const char *sql, struct buf *o
 static void apply_rows(struct mk *k, const struct pol_rule *rule) {
     char why[400];
     const struct pol_cat_relation *rel = k->v->relation;
+    bool mysql = k->r->pins.mysql;
     if (rule->rows == NULL) return;
-    if (k->r->pins.mysql) {
-        problem(k, "row filters are not there for MySQL and MariaDB");
-        return;
-    }
     for (size_t i = 0; i < rule->rows->ncolumns; i++) {
-        const struct pol_cat_column *col = pol_cat_column(rel, rule->rows->columns[i]);
+        const struct pol_cat_column *col = pol_find_column(rel, rule->rows->columns[i], mysql);
         if (col == NULL)
             problem(k, "the row filter of the rule \"%.64s\" names the column \"%.64s\", which it does not have", rule->name,
                     rule->rows->columns[i]);
-        else if (!pol_expr_fits(rule->rows, k->r->catalog, col, why, sizeof why))
+        else if (!mysql && !pol_expr_fits(rule->rows, k->r->catalog, col, why, sizeof why))
             problem(k, "the row filter of the rule \"%.64s\": %s", rule->name, why);
         else
             k->columns[col - rel->columns].filter = true;
     }
     struct buf one = BUF_INIT(MAX_SQL);
-    bool ok = fill_claims(k->r, rule->rows->sql, &one);
+    bool ok = mysql ? pol_filter_my(rule->rows, k->r, rel, &one, why, sizeof why) : fill_claims(k->r, rule->rows->sql, &one);
+    if (mysql && !ok) problem(k, "the row filter of the rule \"%.64s\": %s", rule->name, why);
     if (buf_used(&k->filter) > 0) buf_str(&k->filter, " AND ");
     buf_u8(&k->filter, '(');
     if (ok)
         buf_put(&k->filter, buf_at(&one), buf_used(&one));
     else
-        buf_str(&k->filter, "false");
+        buf_str(&k->filter, mysql ? "FALSE" : "false");
     buf_u8(&k->filter, ')');
     if (one.failed || k->filter.failed) k->no_memory = true;
     buf_free(&one);

@@ -253,10 +253,10 @@ static bool check_rule(struct pol_loading *l, const struct yaml_node *n, const s
 }
 
 static bool load_rule(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
-    static const char *const keys[] = {"name",      "groups",        "principals", "database", "allow",      "deny",    "ask",
-                                       "on",        "columns",       "rows",       "write",    "limits",     "require", "read_only",
-                                       "functions", "reason",        "hint",       "unpin",    "approvers",  "quorum",  "expires",
-                                       "window",    "justification", "mode",       "grant",    "breakglass", "times",   NULL};
+    static const char *const keys[] = {"name",    "groups",     "principals", "database", "allow",   "deny",      "ask",           "on",
+                                       "columns", "rows",       "write",      "limits",   "require", "read_only", "functions",     "reason",
+                                       "hint",    "unpin",      "approvers",  "quorum",   "expires", "window",    "justification", "mode",
+                                       "grant",   "breakglass", "times",      "record",   NULL};
     if (!yaml_keys(n, keys, l->err)) return false;
     const struct yaml_node *allow = yaml_get(n, "allow"), *deny = yaml_get(n, "deny"), *ask = yaml_get(n, "ask"),
                            *name = yaml_get(n, "name"), *db = yaml_get(n, "database");

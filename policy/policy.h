@@ -80,8 +80,11 @@ const char *pol_role_rule(const struct pol_role *r, size_t i);
 uint64_t pol_role_glass_ms(const struct pol_role *r);
 
 enum pol_effect { POL_ALLOW, POL_DENY, POL_ASK };
+/* What the record gets of a result, from the least: nothing was said, so what the configuration says; its numbers; its rows too. */
+enum pol_record { POL_RECORD_DEFAULT, POL_RECORD_STATEMENTS, POL_RECORD_RESULTS };
 struct pol_limits { /* of one result; 0: no limit */
     uint64_t rows, bytes, ms;
+    enum pol_record record; /* the most that any rule says */
 };
 /* True when no name matters for this identity: it may do everything, nothing is denied to it, and what it is asked about goes by no name. Such an identity may run what changes search_path
  * or role unseen (DO, functions of its own), or, with the rule's "unpin", openly. Once it has (pol_verdict.unpins), names in that session are

@@ -1,4 +1,4 @@
-/* What a rule says of columns, rows and sizes: the keys tags, columns, rows, write, limits, require, read_only. */
+/* What a rule says of columns, rows and sizes: the keys tags, columns, rows, write, limits, require, record, read_only. */
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
@@ -339,9 +339,19 @@ static bool load_require(struct pol_loading *l, const struct yaml_node *n, struc
     return true;
 }
 
+static bool load_record(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
+    static const char *const words[] = {"statements", "results", NULL};
+    int word = 0;
+    if (n == NULL) return true;
+    if (!yaml_enum(n, words, &word, l->err)) return false;
+    if (r->deny) return yaml_fail(n, l->err, "what a rule denies has no result: record belongs into rules that allow or ask");
+    r->record = word == 1 ? POL_RECORD_RESULTS : POL_RECORD_STATEMENTS;
+    return true;
+}
+
 bool pol_load_restrictions(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r) {
     const struct yaml_node *read_only = yaml_get(n, "read_only");
     return load_columns(l, yaml_get(n, "columns"), r) && load_rows(l, yaml_get(n, "rows"), r) && load_write(l, yaml_get(n, "write"), r) &&
            load_limits(l, yaml_get(n, "limits"), r) && load_require(l, yaml_get(n, "require"), r) &&
-           (read_only == NULL || yaml_bool(read_only, &r->read_only, l->err));
+           load_record(l, yaml_get(n, "record"), r) && (read_only == NULL || yaml_bool(read_only, &r->read_only, l->err));
 }

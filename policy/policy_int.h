@@ -74,6 +74,7 @@ struct pol_rule {
     const struct pol_expr *rows;   /* NULL: every row */
     const char *const *write;      /* NULL-terminated; NULL: the rule says nothing */
     struct pol_limits_rule limits;
+    enum pol_record record;
     bool need_limit, read_only;
     const struct pol_window *times; /* when it holds; NULL: always */
     size_t ntimes;
@@ -118,6 +119,8 @@ struct pol_role {
     bool observes;
     const struct pol_rule **rules; /* that apply, in the file's order */
     size_t nrules;
+    const struct pol_rule **bounds; /* those of them with limits, or that ask for a LIMIT */
+    size_t nbounds;
     struct pol_entry *exact, *globs; /* patterns of "on" */
     size_t nexact, nglobs;
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
@@ -160,6 +163,10 @@ uint32_t pol_name_hash(const char *schema, const char *name);
 /* The rule hides or masks columns, or rows. */
 static inline bool pol_rule_restricts(const struct pol_rule *r) { return r->has_columns || r->rows != NULL || r->write != NULL; }
 
+static inline bool pol_rule_bounds(const struct pol_rule *r) {
+    return r->need_limit || r->limits.rows != 0 || r->limits.bytes != 0 || r->limits.ms != 0 || r->record != POL_RECORD_DEFAULT;
+}
+
 /* What loading a policy shares between policy.c and policy_columns.c. */
 struct pol_loading {
     struct pol_policy *p;
@@ -168,7 +175,7 @@ struct pol_loading {
 };
 bool pol_load_pattern(const struct pol_loading *l, const struct yaml_node *n, const char *text, struct pol_pattern *out);
 const struct yaml_node *pol_item_of(const struct yaml_node *n, size_t i); /* of a list, or of a single value as a list of one */
-/* The keys tags; columns, rows, write, limits, require, read_only of a rule. False and the error in l->err. */
+/* The keys tags; columns, rows, write, limits, require, record, read_only of a rule. False and the error in l->err. */
 bool pol_load_tags(struct pol_loading *l, const struct yaml_node *n);
 bool pol_load_restrictions(struct pol_loading *l, const struct yaml_node *n, struct pol_rule *r);
 
@@ -183,10 +190,6 @@ bool pol_mask_sql(const struct pol_mask *m, const struct pol_catalog *c, bool as
 /* mask_my.c: the same for MySQL and MariaDB, valid in both. */
 bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const struct pol_cat_column *col, struct buf *out, char *why,
                  size_t size);
-/* Appends s as a string literal that no sql_mode reads otherwise. False when s holds control characters or is no UTF-8: then nothing is appended. */
-bool my_put_literal(struct buf *out, const char *s);
-/* Appends `s` as an identifier. */
-void my_put_ident(struct buf *out, const char *s);
 void pol_mask_words(const struct pol_mask *m, char *out, size_t size); /* "masked: last 4" */
 /* Whether an expression over a column of this type gives the same under all settings of a session. False and a sentence when not. */
 bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const struct pol_cat_column *col, char *why, size_t size);

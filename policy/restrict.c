@@ -181,10 +181,8 @@ static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const st
 }
 
 bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
-    for (size_t i = 0; i < r->nrules; i++) {
-        const struct pol_rule *rule = r->rules[i];
-        bool bounds = rule->limits.rows != 0 || rule->limits.bytes != 0 || rule->limits.ms != 0;
-        if (!bounds && !rule->need_limit) continue;
+    for (size_t i = 0; i < r->nbounds; i++) {
+        const struct pol_rule *rule = r->bounds[i];
         bool about = rel->schema != NULL && pol_rule_is_about(rule, r->pins.mysql, rel->schema, rel->name);
         for (size_t k = 0; rel->schema == NULL && k < r->pins.nsearch_path; k++)
             about = about || pol_rule_is_about(rule, r->pins.mysql, r->pins.search_path[k], rel->name);
@@ -192,6 +190,7 @@ bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const s
         least(&v->limits.rows, rule->limits.rows);
         least(&v->limits.bytes, rule->limits.bytes);
         least(&v->limits.ms, rule->limits.ms);
+        if (rule->record > v->limits.record) v->limits.record = rule->record;
         if (!need(rule, s, rel, v)) return false;
     }
     return true;

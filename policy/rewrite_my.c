@@ -1,6 +1,6 @@
 /* Masks and row filters in MySQL's and MariaDB's dialect: every place where a statement reads a table of which the role sees less than all becomes a
  * subselect in the table's full row shape, known by the name that it had. doc/design.md, section 13, has what is different from PostgreSQL. */
-#include "policy/my_reference.h"
+#include "policy/expr_my.h"
 #include "policy/rewrite_my_int.h"
 #include "policy/rewrite_say.h"
 
@@ -47,7 +47,7 @@ bool ry_work(struct ry *x, uint64_t n) {
 }
 
 /* What the helpers of the facts have not understood. */
-static bool not_understood(struct ry *x) {
+bool ry_not_understood(struct ry *x) {
     if (x->err.rc == POL_NO_MEMORY || x->err.rc == POL_PARSED) return ry_no_memory(x);
     return ry_refuse(x, NULL, 0, PLAINER, "%.200s", x->err.text);
 }
@@ -151,7 +151,7 @@ const char *ry_quoted(struct ry *x, const char *name) {
     return ry_keep(x, &b);
 }
 
-static bool is_word(const struct ry *x, uint32_t tok, enum my_word w) {
+bool ry_is_word(const struct ry *x, uint32_t tok, enum my_word w) {
     return ry_token(x, tok)->kind == MY_T_WORD && ry_token(x, tok)->word == w;
 }
 static bool is_op(const struct ry *x, uint32_t tok, unsigned op) {
@@ -211,7 +211,7 @@ static struct parts find_parts(const struct ry *x, uint32_t node) {
     p.alias = ry_node(x, alias)->tok;
     p.alias_end = ry_node(x, alias)->end;
     p.alias_from = p.alias;
-    if (p.alias_from > p.name_end && (is_word(x, p.alias_from - 1, W_AS) || is_op(x, p.alias_from - 1, '='))) p.alias_from--;
+    if (p.alias_from > p.name_end && (ry_is_word(x, p.alias_from - 1, W_AS) || is_op(x, p.alias_from - 1, '='))) p.alias_from--;
     return p;
 }
 
@@ -257,6 +257,12 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
         buf_str(&b, quoted);
     }
     ry_put_tokens(x, &b, p->alias_end, ry_node(x, node)->end);
+    if (v->filter != NULL) {
+        buf_str(&b, " WHERE (");
+        pol_template(&b, v->filter, quoted);
+        buf_str(&b, RW_FENCE ? ") LIMIT 18446744073709551615"
+                             : ")"); /* nothing of the user's runs before the filter, and nothing is moved into it */
+    }
     if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {
         buf_free(&b);
         return NULL;
@@ -267,24 +273,29 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
     return ry_keep(x, &b);
 }
 
-static const char *called(struct ry *x, uint32_t node, const struct pol_view *v, const struct parts *p) {
-    const char *s = p->alias != 0 ? fm_name(&x->fm, p->alias, false) : v->relation->name;
-    if (s == NULL) not_understood(x);
+const char *ry_called(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    uint32_t alias = ry_child(x, node, MN_ALIAS);
+    const char *s = "";
+    if (alias != 0)
+        s = fm_name(&x->fm, ry_node(x, alias)->tok, false);
+    else if (n->type == MN_TABLE)
+        s = fm_part(&x->fm, n->tok, (n->flags & FM_PARTS) - 1, false);
+    if (s == NULL) ry_not_understood(x);
     return s;
-    (void)node;
 }
 
 static bool table(struct ry *x, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
     const struct pol_view *v;
-    if (x->dealt[node]) return ry_children(x, node);
+    if (x->dealt[node] || x->is_target[node]) return ry_children(x, node);
     if (!ry_view(x, node, &v)) return false;
     if (v == NULL) return ry_children(x, node);
-    if (x->explicit[node] != 0 || (n->flags & (FM_UPDATE | FM_DELETE)) != 0)
+    if (x->explicit[node] != 0)
         return ry_refuse(x, v, n->tok, PLAINER, "%.64s.%.64s cannot be used at this place: you do not see all of it", v->relation->schema,
                          v->relation->name);
     struct parts p = find_parts(x, node);
-    const char *name = called(x, node, v, &p), *text;
+    const char *name = ry_called(x, node), *text;
     if (name == NULL || !only_constants(x, v, node) || (text = subselect(x, v, node, name, &p)) == NULL) return false;
     x->marks[node] = RY_TABLE;
     x->dealt[node] = true;
@@ -305,17 +316,12 @@ static bool table_query(struct ry *x, uint32_t node) {
 
 static bool collect_item(struct ry *x, uint32_t node, struct ry_item *out) {
     const struct my_node *n = ry_node(x, node);
-    uint32_t alias = ry_child(x, node, MN_ALIAS);
     const struct pol_view *v = NULL;
     *out = (struct ry_item){0};
     if (n->type == MN_TABLE && !ry_view(x, node, &v)) return false;
     if (n->type == MN_TABLE && !x->meanings[node].cte) out->schema = x->meanings[node].schema;
-    out->replaced = v != NULL && x->explicit[node] == 0 && (n->flags & (FM_UPDATE | FM_DELETE)) == 0;
-    if (alias != 0)
-        out->name = fm_name(&x->fm, ry_node(x, alias)->tok, false);
-    else
-        out->name = n->type == MN_TABLE ? fm_part(&x->fm, n->tok, (n->flags & FM_PARTS) - 1, false) : "";
-    return out->name != NULL || not_understood(x);
+    out->replaced = v != NULL && x->explicit[node] == 0 && !x->is_target[node];
+    return (out->name = ry_called(x, node)) != NULL;
 }
 
 static bool collect_items(struct ry *x) {
@@ -338,7 +344,7 @@ static bool shorten(struct ry *x, uint32_t node) {
     if (parts != (n->type == MN_STAR ? 2 : 3) || is_op(x, n->tok, '.')) return true;
     const char *db = fm_part(&x->fm, n->tok, 0, false), *name = fm_part(&x->fm, n->tok, 1, false);
     bool replaced = false, other = false;
-    if (db == NULL || name == NULL) return not_understood(x);
+    if (db == NULL || name == NULL) return ry_not_understood(x);
     if (!ry_work(x, x->nitems)) return false;
     for (size_t i = 0; i < x->nitems; i++) {
         const struct ry_item *t = &x->items[i];
@@ -397,7 +403,7 @@ bool ry_items(struct ry *x, uint32_t list) {
         if (n->type == MN_COLUMN) { /* one that became its mask: called by its last part */
             const char *name = fm_part(&x->fm, n->tok, n->flags - 1u, false), *quoted = name != NULL ? ry_quoted(x, name) : NULL;
             struct buf b = BUF_INIT(4096);
-            if (quoted == NULL) return not_understood(x);
+            if (quoted == NULL) return ry_not_understood(x);
             buf_str(&b, " AS ");
             buf_str(&b, quoted);
             buf_u8(&b, ' ');
@@ -420,17 +426,34 @@ static bool query(struct ry *x, uint32_t node) {
         x->lock = (struct ry_lock){.node = lock, .nested = !select || outer.node != 0};
     else if (outer.node != 0 && !outer.nested)
         x->lock = (struct ry_lock){0};
+    struct ry_scope scope = {ry_child(x, node, MN_SELECT), x->scopes}; /* ORDER BY sees what the SELECT does */
+    x->scopes = &scope;
     bool ok = ry_children(x, node);
+    x->scopes = scope.outer;
     x->lock = outer;
     return ok;
+}
+
+static bool one_select(struct ry *x, uint32_t node) {
+    struct ry_scope scope = {node, x->scopes};
+    x->scopes = &scope;
+    bool ok = ry_children(x, node);
+    x->scopes = scope.outer;
+    return ok;
+}
+
+static bool column(struct ry *x, uint32_t node) {
+    bool done = false;
+    if (x->ntargets > 0 && !ry_target_column(x, node, &done)) return false;
+    return done || shorten(x, node);
 }
 
 static bool subquery(struct ry *x, uint32_t node) {
     struct ry_lock outer = x->lock;
     x->lock = (struct ry_lock){0};
-    x->depth_in_subquery++;
+    x->subqueries++;
     bool ok = ry_children(x, node);
-    x->depth_in_subquery--;
+    x->subqueries--;
     x->lock = outer;
     return ok;
 }
@@ -444,10 +467,17 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_TABLE: return table(x, node);
     case MN_TABLE_Q: return table_query(x, node);
     case MN_ITEMS: return ry_items(x, node);
-    case MN_COLUMN: return x->target != NULL ? ry_target_column(x, node) : shorten(x, node);
+    case MN_SELECT: return one_select(x, node);
+    case MN_COLUMN: return column(x, node);
+    case MN_USING: return ry_target_using(x, node);
     case MN_STAR: return shorten(x, node);
     case MN_PROCEDURE: x->procedure = true; return ry_children(x, node);
+    case MN_ROW: x->defaults = x->defaults || (n->tok > 0 && ry_is_word(x, n->tok - 1, W_DEFAULT)); return ry_children(x, node);
     case MN_LOCK: return true;
+    case MN_CALL: /* VALUES(c): of the row that was to be inserted */
+        if (n->word == W_VALUES && x->ntargets > 0 && !x->in_returning && n->first != 0 && ry_node(x, n->first)->type == MN_COLUMN)
+            return true;
+        return ry_children(x, node);
     case MN_STMT: return ry_refuse(x, NULL, n->tok, PLAINER, "a statement within a statement cannot be rewritten");
     default: return ry_children(x, node);
     }
@@ -468,9 +498,9 @@ static bool described(struct ry *x, uint32_t node) {
 /* The definition of a table is not hidden, what is counted of its rows is. */
 static bool show(struct ry *x, uint32_t node) {
     for (uint32_t i = ry_node(x, node)->tok; i < ry_node(x, node)->end; i++)
-        if (is_word(x, i, W_COLUMNS) || is_word(x, i, W_FIELDS))
+        if (ry_is_word(x, i, W_COLUMNS) || ry_is_word(x, i, W_FIELDS))
             return described(x, node);
-        else if (is_word(x, i, W_FROM) || is_word(x, i, W_IN))
+        else if (ry_is_word(x, i, W_FROM) || ry_is_word(x, i, W_IN))
             break;
     return true;
 }
@@ -478,8 +508,8 @@ static bool show(struct ry *x, uint32_t node) {
 static bool statement(struct ry *x, const struct my_stmt *st, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
     switch ((enum my_stmt_kind)n->word) {
-    case MS_QUERY:
-    case MS_DO: return ry_children(x, node);
+    case MS_QUERY: return ry_children(x, node);
+    case MS_DO: return ry_children(x, n->first); /* its items have no labels */
     case MS_INSERT: return ry_insert(x, node);
     case MS_UPDATE: return ry_update(x, node);
     case MS_DELETE: return ry_delete(x, node);
@@ -534,13 +564,17 @@ static bool facts_are_seen(struct ry *x, const struct pol_relation *rel) {
 static bool all_statements(struct ry *x) {
     for (uint32_t i = 0; i < x->tree.nstmts; i++) {
         x->lock = (struct ry_lock){0};
-        x->target = NULL;
-        x->depth_in_subquery = 0;
+        x->ntargets = 0;
+        x->scopes = NULL;
+        x->from = 0;
+        x->subqueries = 0;
         if (!statement(x, &x->tree.stmts[i], x->tree.stmts[i].node)) return false;
         for (size_t k = 0; k < x->facts->stmts[i].nrelations; k++)
             if (!facts_are_seen(x, &x->facts->stmts[i].relations[k])) return false;
     }
     if (!all_seen(x)) return false;
+    if (x->defaults && (x->nedits > 0 || x->ntargets > 0))
+        return ry_refuse(x, NULL, 0, "Leave it out.", "DEFAULT(column) is not possible beside what is partly hidden from you");
     return x->nedits == 0 || !x->procedure ||
            ry_refuse(x, NULL, 0, "Leave it out.", "PROCEDURE is not possible on what is partly hidden from you");
 }
@@ -567,10 +601,14 @@ static bool prepare(struct ry *x) {
     x->more = pol_alloc_array(x->arena, n, sizeof *x->more);
     x->explicit = pol_alloc_array(x->arena, n, sizeof *x->explicit);
     x->dealt = pol_alloc_array(x->arena, n, sizeof *x->dealt);
-    if (x->meanings == NULL || x->marks == NULL || x->more == NULL || x->explicit == NULL || x->dealt == NULL) return ry_no_memory(x);
+    x->is_target = pol_alloc_array(x->arena, n, sizeof *x->is_target);
+    if (x->meanings == NULL || x->marks == NULL || x->more == NULL || x->explicit == NULL || x->dealt == NULL || x->is_target == NULL)
+        return ry_no_memory(x);
     for (uint32_t i = 1; i < n; i++)
         if (ry_node(x, i)->type == MN_TABLE) x->explicit[i] = ry_node(x, i)->word;
-    if ((x->facts = fm_facts(&x->tree, x->o, x->meanings, &x->err)) == NULL) return not_understood(x);
+    if ((x->facts = fm_facts(&x->tree, x->o, x->meanings, &x->err)) == NULL) return ry_not_understood(x);
+    for (uint32_t i = 1; i < n; i++)
+        if (ry_node(x, i)->type == MN_STMT && !ry_find_targets(x, i)) return false;
     return true;
 }
 
@@ -578,7 +616,7 @@ static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     x->fm = (struct fm){.t = &x->tree, .o = x->o, .c.arena = x->arena, .c.err = &x->err};
     if (!my_parse(&x->tree, sql, len, x->o, &x->err))
-        not_understood(x);
+        ry_not_understood(x);
     else if (prepare(x) && collect_items(x) && all_statements(x))
         rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x);
     pol_facts_free(x->facts);

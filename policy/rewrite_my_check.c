@@ -65,7 +65,12 @@ static bool is_labelled(const struct cmp *c, uint32_t b) {
 
 static bool same_children(const struct cmp *c, uint32_t a, uint32_t b) {
     uint32_t i = old(c, a)->first, k = new (c, b)->first;
+    bool filter = c->x->marks[a] == RY_FILTER; /* a WHERE more */
     for (; i != 0; i = old(c, i)->next) {
+        if (filter && k != 0 && new (c, k)->type == MN_WHERE) {
+            k = new (c, k)->next;
+            filter = false;
+        }
         enum ry_mark mark = (enum ry_mark)c->x->marks[i];
         if (k == 0) return false;
         if (mark == RY_STAR) {
@@ -83,6 +88,7 @@ static bool same_children(const struct cmp *c, uint32_t a, uint32_t b) {
         }
         k = new (c, k)->next;
     }
+    if (filter && k != 0 && new (c, k)->type == MN_WHERE) k = new (c, k)->next;
     return k == 0;
 }
 
@@ -93,13 +99,15 @@ static bool same_table(const struct cmp *c, uint32_t b) {
     return alias != 0 && new (c, alias)->type == MN_ALIAS &&new (c, alias)->next == 0;
 }
 
-/* WHERE CASE WHEN filter THEN (E) IS TRUE ELSE FALSE END [AND ..]: the E, or 0. */
+/* WHERE (filter) AND (E), or WHERE CASE WHEN (filter) THEN (E) IS TRUE ELSE FALSE END: the E, or 0. */
 static uint32_t behind_filter(const struct cmp *c, uint32_t where) {
-    uint32_t cond = new (c, where)->first;
-    if (cond != 0 && new (c, cond)->type == MN_OP &&new (c, cond)->first != 0 && new (c, new (c, cond)->first)->type == MN_CASE)
-        cond = new (c, cond)->first;
-    uint32_t when = cond != 0 && new (c, cond)->type == MN_CASE ? new (c, cond)->first : 0, then = when != 0 ? new (c, when)->next : 0;
-    uint32_t row = then != 0 && new (c, then)->type == MN_OP ? new (c, then)->first : 0;
+    uint32_t cond = new (c, where)->first, first = cond != 0 ? new (c, cond)->first : 0, second = first != 0 ? new (c, first)->next : 0;
+    uint32_t row = second;
+    if (second == 0 || new (c, first)->type != MN_ROW) return 0;
+    if (new (c, cond)->type == MN_CASE)
+        row = new (c, second)->type == MN_OP ? new (c, second)->first : 0;
+    else if (new (c, cond)->type != MN_OP || new (c, second)->next != 0)
+        return 0;
     return row != 0 && new (c, row)->type == MN_ROW ? new (c, row)->first : 0;
 }
 
@@ -134,7 +142,7 @@ static bool same_statements(const struct cmp *c) {
 static bool reads(const struct pol_stmt *s, const struct pol_relation *rel) {
     for (size_t i = 0; i < s->nrelations; i++)
         if (strcmp(s->relations[i].schema, rel->schema) == 0 && strcmp(s->relations[i].name, rel->name) == 0)
-            return (rel->access & ~s->relations[i].access) == 0;
+            return (rel->access & ~(s->relations[i].access | POL_SELECT)) == 0; /* a filter reads what it bounds */
     return false;
 }
 

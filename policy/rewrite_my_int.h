@@ -9,6 +9,13 @@
 
 #define RY_MAX_TEXT (16u << 20)
 
+/* A test has a program without it, which must be found out. */
+#ifdef GH_UNSOUND_INLINE
+#define RW_FENCE false
+#else
+#define RW_FENCE true
+#endif
+
 /* A change of the text: tokens [from, to) become text; with from == to it stands in front of token from (RY_OPEN) or behind the one before it (RY_CLOSE). */
 enum ry_side { RY_CLOSE, RY_OPEN, RY_REPLACE }; /* the order at one place */
 struct ry_edit {
@@ -38,11 +45,18 @@ struct ry_lock {   /* FOR UPDATE and its kin, of the query that is walked */
     uint32_t node; /* 0: none */
     bool nested;   /* of a UNION, or of what is in parentheses */
 };
-/* The one restricted table that an INSERT, UPDATE or DELETE changes. */
+/* A restricted table that the statement at hand changes: no subselect can stand for it. */
 struct ry_target {
     const struct pol_view *view;
+    uint32_t node;
     const char *alias;  /* the name that the statement knows it by */
     const char *quoted; /* `alias` */
+};
+#define RY_TARGETS 16
+/* A SELECT inside of such a statement. */
+struct ry_scope {
+    uint32_t select;
+    struct ry_scope *outer;
 };
 
 struct ry {
@@ -58,15 +72,20 @@ struct ry {
     uint32_t *more;     /* by node: what RY_STAR became */
     uint32_t *explicit; /* by node: the access that the parser gave a table */
     bool *dealt;        /* by node: a table whose columns are taken care of */
+    bool *is_target;    /* by node: a restricted table that is changed where it stands */
     struct ry_edit *edits;
     size_t nedits, edits_cap, inserted;
     struct ry_item *items;
     size_t nitems, items_cap;
     uint64_t steps;
     struct ry_lock lock;
-    const struct ry_target *target;
-    unsigned depth_in_subquery; /* of the target's statement */
-    bool procedure;
+    struct ry_target targets[RY_TARGETS];
+    size_t ntargets;
+    struct ry_scope *scopes;
+    uint32_t from;       /* the tables of an UPDATE or DELETE; 0: there is one, or none */
+    unsigned subqueries; /* so many are open */
+    bool in_returning;
+    bool procedure, defaults; /* PROCEDURE ANALYSE, DEFAULT(column) are somewhere in it */
     const struct pol_columns *columns;
     struct pol_rewritten *out;
     struct pol_verdict *why;
@@ -108,8 +127,16 @@ bool ry_may_be(const struct ry *x, const char *a, const char *b);
 bool ry_insert(struct ry *x, uint32_t node);
 bool ry_update(struct ry *x, uint32_t node);
 bool ry_delete(struct ry *x, uint32_t node);
-/* A column that may be one of the target's. */
-bool ry_target_column(struct ry *x, uint32_t node);
+/* Marks the restricted tables of a statement that it changes. */
+bool ry_find_targets(struct ry *x, uint32_t stmt);
+/* A column in a statement that has such. *done: it was one of theirs, and is dealt with. */
+bool ry_target_column(struct ry *x, uint32_t node, bool *done);
+/* The columns of USING in such a statement. */
+bool ry_target_using(struct ry *x, uint32_t node);
+/* The name that a table of FROM is known by; NULL: the error is set. */
+const char *ry_called(struct ry *x, uint32_t node);
+bool ry_is_word(const struct ry *x, uint32_t tok, enum my_word w);
+bool ry_not_understood(struct ry *x);
 
 /* rewrite_my_check.c: whether the new text is the old one with just the edits, token by token, and its tree the old one with what the marks say. */
 bool ry_check(struct ry *x, const char *sql, size_t len);

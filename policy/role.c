@@ -145,6 +145,15 @@ bool pol_role_at(struct pol_role *r, int64_t unix_s) {
     return changed;
 }
 
+static bool find_bounds(struct pol_role *r) {
+    size_t n = 0;
+    for (size_t i = 0; i < r->nrules; i++) n += pol_rule_bounds(r->rules[i]);
+    if (n > 0 && (r->bounds = pol_alloc_array(r->arena, n, sizeof *r->bounds)) == NULL) return false;
+    for (size_t i = 0; n > 0 && i < r->nrules; i++)
+        if (pol_rule_bounds(r->rules[i])) r->bounds[r->nbounds++] = r->rules[i];
+    return true;
+}
+
 static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t *patterns) {
     const struct pol_policy *p = r->policy;
     r->rules = pol_alloc_array(r->arena, p->nrules, sizeof *r->rules);
@@ -164,7 +173,7 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         r->restricts = r->restricts || pol_rule_restricts(rule);
         r->read_only = r->read_only || rule->read_only;
     }
-    return find_times(r);
+    return find_bounds(r) && find_times(r);
 }
 
 static bool index_patterns(struct pol_role *r, size_t patterns) {

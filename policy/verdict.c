@@ -180,6 +180,7 @@ static unsigned rules_on(struct judge *j, const char *schema, const char *name, 
 }
 
 static const struct pol_rule *first_denial(const struct pol_role *r, unsigned actions) {
+    if (r->deny == NULL || actions == 0) return NULL;
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];
         /* a denial on some relations denies nothing that is about none */
@@ -203,17 +204,22 @@ static bool is_open_catalog(const struct pol_role *r, const char *schema, const 
 
 static unsigned lowest(unsigned bits) { return bits & (~bits + 1u); }
 
+#define FULL_NAME 160
+static const char *full_name(char out[FULL_NAME], const char *schema, const char *name) {
+    snprintf(out, FULL_NAME, "%.70s.%.70s", schema, name);
+    return out;
+}
+
 static bool judge_candidate(struct judge *j, const struct pol_relation *rel, const char *schema) {
     const struct pol_rule *deny;
-    char what[160];
-    snprintf(what, sizeof what, "%.70s.%.70s", schema, rel->name);
+    char what[FULL_NAME];
     j->off = NULL;
     if (strcmp(schema, "pg_temp") == 0) {
         const struct pol_rule *no_temp = first_denial(j->r, POL_TEMP);
-        if (no_temp != NULL) return denied_by(j, no_temp, "temp", what);
+        if (no_temp != NULL) return denied_by(j, no_temp, "temp", full_name(what, schema, rel->name));
         ask_actions(j, POL_TEMP);
         if (j->r->unbound & POL_TEMP) return true;
-        return not_granted(j, "temp", what);
+        return not_granted(j, "temp", full_name(what, schema, rel->name));
     }
     if (strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0 && (rel->access & ~(unsigned)POL_SELECT)) {
         struct pol_verdict *v = refuse(j, "42501", NULL); /* a rule of the view makes set_config() of it, for any setting */
@@ -224,7 +230,7 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
         return false;
     }
     unsigned granted = rules_on(j, schema, rel->name, rel->access, &deny);
-    if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), what);
+    if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), full_name(what, schema, rel->name));
     bool named_settings = rel->named_rows && strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0;
     bool open = (named_settings || is_open_catalog(j->r, schema, rel->name)) && any_now(j->r);
     if (open) granted |= POL_SELECT;
@@ -232,7 +238,7 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     if (pol_role_system(j->r, schema) && (!open || (rel->access & ~(unsigned)POL_SELECT)))
         ask_all(j, rel->access & ~(unsigned)POL_SELECT ? POL_ALL_ACTIONS : POL_SELECT);
     if ((rel->access & ~granted) == 0) return true;
-    return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), what);
+    return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), full_name(what, schema, rel->name));
 }
 
 /* An unqualified name may be any schema's of the search_path: all must be granted, and one denial is enough. */
@@ -411,10 +417,10 @@ static bool judge_actions(struct judge *j) {
     unsigned actions = j->s->actions, granted = j->r->unbound | j->r->everywhere;
     const struct pol_rule *deny = first_denial(j->r, actions);
     char what[96];
+    if (deny == NULL) ask_actions(j, actions);
+    if (deny == NULL && (actions & ~granted) == 0) return true;
     snprintf(what, sizeof what, "database \"%.60s\"", j->r->database);
     if (deny != NULL) return denied_by(j, deny, j->s->tag, what);
-    ask_actions(j, actions);
-    if ((actions & ~granted) == 0) return true;
     not_granted(j, j->s->tag, what);
     struct pol_verdict *v = j->v;
     v->detail[0] = '\0';
@@ -505,11 +511,45 @@ static void allow(struct pol_verdict *out) {
     memset(out, 0, sizeof *out);
     out->effect = POL_ALLOW;
     out->rule = "";
-    snprintf(out->sqlstate, sizeof out->sqlstate, "00000");
+    memcpy(out->sqlstate, "00000", sizeof "00000");
+}
+
+static const char *first_schema(const struct pol_role *r, const struct pol_relation *rel) {
+    return rel->schema != NULL ? rel->schema : r->pins.nsearch_path > 0 ? r->pins.search_path[0] : "";
+}
+
+static void earlier(const struct pol_role *r, const struct pol_entry *e, const char *schema, const struct pol_relation *rel,
+                    const struct pol_rule **first) {
+    if (e->rule->deny || (e->rule->actions & rel->access) == 0 || (*first != NULL && e->rule >= *first)) return;
+    if (pol_rule_on(r, e->rule) && pol_matches(e->pattern, schema, rel->name)) *first = e->rule;
+}
+
+/* granting_rule() of a statement that is about relations only, as most are: by the index. NULL: none. */
+static const struct pol_rule *first_granting(const struct pol_role *r, const struct pol_stmt *s) {
+    const struct pol_rule *first = NULL;
+    for (size_t k = 0; k < s->nrelations; k++) {
+        const struct pol_relation *rel = &s->relations[k];
+        const char *schema = first_schema(r, rel);
+        for (uint32_t at = r->slots[pol_name_hash(schema, rel->name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
+            earlier(r, &r->exact[at - 1], schema, rel, &first);
+        for (size_t i = 0; i < r->nglobs; i++) earlier(r, &r->globs[i], schema, rel, &first);
+    }
+    return first;
+}
+
+static bool relations_only(const struct pol_role *r, const struct pol_stmt *s) {
+    if (s->actions != 0 || s->opaque || s->nfunctions > 0) return false;
+    for (size_t k = 0; k < s->nrelations; k++)
+        if (strcmp(first_schema(r, &s->relations[k]), "pg_temp") == 0) return false;
+    return true;
 }
 
 /* The rule to name beside an allowed statement: the first one that grants something of it. */
 static const char *granting_rule(const struct pol_role *r, const struct pol_stmt *s) {
+    if (relations_only(r, s)) {
+        const struct pol_rule *first = first_granting(r, s);
+        return first != NULL ? first->name : "";
+    }
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];
         if (rule->deny || !pol_rule_on(r, rule)) continue;
@@ -517,7 +557,7 @@ static const char *granting_rule(const struct pol_role *r, const struct pol_stmt
         if (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS) return rule->name;
         for (size_t k = 0; k < s->nrelations; k++) {
             const struct pol_relation *rel = &s->relations[k];
-            const char *schema = rel->schema != NULL ? rel->schema : r->pins.nsearch_path > 0 ? r->pins.search_path[0] : "";
+            const char *schema = first_schema(r, rel);
             if (strcmp(schema, "pg_temp") == 0 && (rule->actions & POL_TEMP)) return rule->name;
             if ((rule->actions & rel->access) == 0) continue;
             for (size_t p = 0; p < rule->non; p++)

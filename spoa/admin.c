@@ -6,6 +6,7 @@
 #include "spoa/clock.h"
 #include "spoa/httpd.h"
 #include "spoa/identity.h"
+#include "spoa/json_read.h"
 #include "spoa/log.h"
 #include "spoa/page_int.h"
 #include "spoa/roster.h"
@@ -148,7 +149,7 @@ static void decide(struct daemon *d, const struct httpd_request *r, const char *
     json_int_t seconds = 0;
     enum pol_scope wide = POL_SCOPE_STATEMENT;
     char why[700];
-    json_t *shown = NULL, *body = json_loadb(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *shown = NULL, *body = json_read(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
     bool form =
         body != NULL &&
         json_unpack(body, "{s:s, s?s, s?I, s?s !}", "verdict", &verdict, "reason", &reason, "for", &seconds, "scope", &scope) == 0 &&

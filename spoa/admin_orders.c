@@ -4,6 +4,7 @@
 #include "spoa/admin_orders.h"
 
 #include "spoa/courier.h"
+#include "spoa/json_read.h"
 #include "spoa/log.h"
 
 #include <pwd.h>
@@ -87,7 +88,7 @@ static void block(struct daemon *d, const struct httpd_request *r, const char *b
     struct ord_wish w = {.by = by, .reason = ""};
     json_int_t seconds = 0;
     char why[700], id[ORD_ID_SIZE] = "";
-    json_t *body = json_loadb(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *body = json_read(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
     if (json_unpack(body, lift ? "{s:s, s:s, s?s !}" : "{s:s, s:s, s?s, s?I !}", "what", &w.what, "value", &w.value, "reason", &w.reason,
                     "for", &seconds) != 0 ||
         seconds < 0 || seconds > 31622400)
@@ -105,7 +106,7 @@ static void block(struct daemon *d, const struct httpd_request *r, const char *b
 static void revoke(struct daemon *d, const struct httpd_request *r, const char *by, struct httpd_answer *a) {
     const char *id = NULL, *reason = "";
     char why[700];
-    json_t *body = json_loadb(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *body = json_read(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
     if (json_unpack(body, "{s:s, s?s !}", "id", &id, "reason", &reason) != 0)
         admin_answer_error(a, 400, "expected {\"id\": a grant's, \"reason\": a text}", "correct the request");
     else {

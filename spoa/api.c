@@ -75,6 +75,9 @@ static void record_sql(struct api_ask *a, led_done_fn done, const char *policy) 
                                    .rewritten_len = a->rewrite != NULL ? a->rewrite->len : 0};
     struct rec more = {0};
     where_from(a, &more);
+    if (a->approval[0] != '\0') rec_str(&more, "approval", a->approval);
+    if (a->approved_by[0] != '\0') rec_str(&more, "approved_by", a->approved_by);
+    if (a->grant[0] != '\0') rec_str(&more, "grant", a->grant);
     stmt_count(a->ws->m, st.database, st.verdict, st.observed);
     stmt_record(a->ws->d->led, a->session->id, &st, &more, done, a);
 }
@@ -124,7 +127,7 @@ static void refuse_at_door(struct api_ask *a, const char *sqlstate, const char *
     finish(a);
 }
 
-static void refuse(struct api_ask *a) {
+void api_refuse(struct api_ask *a) {
     record(a, NULL);
     finish(a);
 }
@@ -164,7 +167,7 @@ static void on_recorded(void *arg, enum led_status status) { /* the ledger's thr
 }
 
 /* Durable before it is on its way. */
-static void allow(struct api_ask *a) {
+void api_allow(struct api_ask *a) {
     a->msg.run = run_recorded;
     record(a, on_recorded);
 }
@@ -172,7 +175,7 @@ static void allow(struct api_ask *a) {
 /* --- the verdict --- */
 
 /* False and a verdict: nobody may judge for this session now. */
-static bool still_served(struct api_ask *a) {
+bool api_still_served(struct api_ask *a) {
     struct api_session *s = a->session;
     struct ord_block block;
     api_session_renew(s);
@@ -218,8 +221,8 @@ static void rewrite(struct api_ask *a) {
 }
 
 static void judge(struct api_ask *a) {
-    if (!still_served(a)) {
-        refuse(a);
+    if (!api_still_served(a)) {
+        api_refuse(a);
         return;
     }
     struct pol_role *role = a->session->role;
@@ -227,17 +230,23 @@ static void judge(struct api_ask *a) {
     pol_role_keep_pins(role); /* where the statement runs is not ours to end */
     pol_role_at(role, clock_seconds());
     a->observed = stmt_judge(role, f, &a->err, &a->verdict);
-    if (a->verdict.effect == POL_ASK)
-        snprintf(a->verdict.hint, sizeof a->verdict.hint, "Approval is for sessions: send it over PostgreSQL's protocol.");
+    snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
+    /* Nobody is asked about what could not run here anyway. */
+    bool asks = a->verdict.effect == POL_ASK && !a->observed;
+    if (asks) a->verdict.effect = POL_ALLOW;
     if (f != NULL && a->verdict.effect == POL_ALLOW && !api_pooled_ok(f, a->call.sql, a->call.len, &a->verdict))
         a->observed = pol_role_observes(role);
     if (a->verdict.effect == POL_ALLOW && !pol_role_observes(role)) rewrite(a);
-    snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
+    asks = asks && a->verdict.effect == POL_ALLOW;
+    if (!asks) snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
     a->verdict.rule = a->rule;
-    if (a->verdict.effect == POL_ALLOW || a->observed)
-        allow(a);
+    if (asks) {
+        a->verdict.effect = POL_ASK;
+        api_ask_approval(a);
+    } else if (a->verdict.effect == POL_ALLOW || a->observed)
+        api_allow(a);
     else
-        refuse(a);
+        api_refuse(a);
 }
 
 static void run_parsed(struct worker *w, struct wmsg *m) {
@@ -275,7 +284,7 @@ static void on_sql(struct api_ask *a) {
         parse_job_free(job);
     }
     stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
-    refuse(a);
+    api_refuse(a);
 }
 
 /* --- the request --- */
@@ -312,15 +321,15 @@ static void on_body(struct api_ask *a, const struct api_shape *shape, const stru
         on_sql(a);
     else if (a->call.rc == API_READ_PASS) {
         a->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = ""};
-        if (still_served(a))
-            allow(a);
+        if (api_still_served(a))
+            api_allow(a);
         else
-            refuse(a);
+            api_refuse(a);
     } else {
         bool unknown = a->call.rc == API_READ_UNKNOWN;
         stmt_deny(&a->verdict, unknown ? "42501" : "08P01", a->call.why,
                   unknown ? "Ask who keeps the configuration of this gate, or leave it out." : "Correct the request.");
-        refuse(a);
+        api_refuse(a);
     }
 }
 

@@ -2,11 +2,13 @@
 #include "spoa/api_int.h"
 
 #include "spoa/door.h"
+#include "spoa/json_read.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ACTIONS 16
 
@@ -37,18 +39,34 @@ static void put(json_t *o, const char *name, const char *value) {
 
 static bool allows(const struct api_ask *a) { return a->verdict.effect == POL_ALLOW || a->observed; }
 
+/* A rule asks, and the request waits: "ask" tells the client to come back. */
+static const char *verdict_of(const struct api_ask *a) { return allows(a) ? "allow" : a->waits ? "ask" : "deny"; }
+
+static void expiry(const struct api_ask *a, char out[32]) {
+    time_t at = (time_t)(a->expires_ms / 1000);
+    struct tm tm;
+    gmtime_r(&at, &tm);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 static bool rewritten(const struct api_ask *a) { return a->rewrite != NULL && a->rewrite->sql != NULL; }
 
 static json_t *plain_body(const struct api_ask *a) {
     const struct pol_verdict *v = &a->verdict;
     json_t *o = json_object();
-    put(o, "verdict", allows(a) ? "allow" : "deny");
+    char expires[32];
+    put(o, "verdict", verdict_of(a));
     put(o, "sqlstate", allows(a) ? "00000" : v->sqlstate);
     put(o, "rule", v->rule);
     if (!allows(a)) {
         put(o, "message", v->message);
         put(o, "detail", v->detail);
         put(o, "hint", v->hint);
+    }
+    put(o, "approval", a->approval);
+    if (a->waits) {
+        expiry(a, expires);
+        put(o, "expires", expires);
     }
     if (a->session != NULL) {
         put(o, "principal", a->session->who->principal);
@@ -74,7 +92,7 @@ static json_t *tool_result(const struct pol_verdict *v) {
 }
 
 static json_t *mcp_body(const struct api_ask *a) {
-    json_t *id = a->call.id[0] != '\0' ? json_loads(a->call.id, JSON_DECODE_ANY, NULL) : json_null();
+    json_t *id = a->call.id[0] != '\0' ? json_read(a->call.id, strlen(a->call.id), JSON_DECODE_ANY, NULL) : json_null();
     if (a->call.id[0] != '\0' && strcmp(a->call.method, "tools/call") == 0)
         return json_pack("{s:s, s:o, s:o}", "jsonrpc", "2.0", "id", id, "result", tool_result(&a->verdict));
     /* JSON-RPC 2.0, section 5.1 */
@@ -84,7 +102,7 @@ static json_t *mcp_body(const struct api_ask *a) {
 
 static enum spop_ack_rc send_answer(struct api_ask *a) {
     const struct pol_verdict *v = &a->verdict;
-    char reason[512], detail[768], hint[768], rule[256], principal[256], id[24];
+    char reason[512], detail[768], hint[768], rule[256], principal[256], id[24], expires[32];
     bool allow = allows(a), mcp = !allow && a->mcp && a->call.rc != 0 && strcmp(status_of(v), "401") != 0;
     json_t *body = allow && !a->plain ? NULL : mcp ? mcp_body(a) : plain_body(a);
     char *answer = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -105,6 +123,11 @@ static enum spop_ack_rc send_answer(struct api_ask *a) {
         SET("session", spop_str(a->session->id));
         SET("id", spop_str(id));
     }
+    if (a->approval[0] != '\0') SET("approval", spop_str(a->approval));
+    if (a->waits) {
+        expiry(a, expires);
+        SET("expires", spop_str(expires));
+    }
     if (answer != NULL) SET("answer", spop_str(answer));
     SET("rewritten", spop_str(rewritten(a) ? "yes" : "no"));
     if (allow && rewritten(a))
@@ -112,7 +135,7 @@ static enum spop_ack_rc send_answer(struct api_ask *a) {
     else if (allow && a->call.sql != NULL)
         SET("sql", ((struct spop_value){.type = SPOP_STRING, .data = (const uint8_t *)a->call.sql, .len = a->call.len}));
     /* Last: HAProxy sets the variables of an ACK in order, also of one that turns out to be cut off. */
-    SET("verdict", spop_str(allow ? "allow" : "deny"));
+    SET("verdict", spop_str(verdict_of(a)));
 #undef SET
     enum spop_ack_rc rc = door_spop_answer(a->conn, a->stream, a->frame, actions, n);
     free(answer);
@@ -130,7 +153,7 @@ bool api_answer(struct api_ask *a) {
     bool allowed = allows(a);
     log_event(LOG_ERROR, "spop.ack", "reason", "frame too small: raise tune.bufsize in HAProxy", NULL);
     stmt_deny(&a->verdict, "54000", "the answer does not fit into one frame to HAProxy", "Send a shorter statement.");
-    a->observed = false;
+    a->observed = a->waits = false;
     if (send_answer(a) == SPOP_ACK_TOO_BIG) {
         const struct spop_action last = {SPOP_SET_VAR, SPOP_TXN, "verdict", spop_str("deny")};
         door_spop_answer(conn, a->stream, a->frame, &last, 1);

@@ -4,6 +4,7 @@
 
 #include "filters/proxyv2.h"
 #include "spoa/api.h"
+#include "spoa/approval.h"
 #include "spoa/identity.h"
 #include "spoa/rewrites.h"
 #include "spoa/statement.h"
@@ -22,6 +23,7 @@ struct api_session {
     char *groups, *api, *database; /* api "": none */
     char id[SID_SIZE];
     uint64_t started_ms, used_ms, statements, refused;
+    uint64_t epoch; /* grows when what it is judged by changes */
 };
 
 struct api_ask {
@@ -48,9 +50,22 @@ struct api_ask {
     struct pol_verdict verdict; /* its rule is "" or rule */
     char rule[256];             /* copied: another question may bring the session a newer policy while this one waits */
     bool observed;
+    char approval[APPR_ID_SIZE], approved_by[512], grant[ORD_ID_SIZE]; /* of what was asked for; "": nothing was */
+    bool waits;                                                        /* for a decision, until expires_ms since 1970 */
+    uint64_t expires_ms;
     struct wmsg msg; /* from the ledger */
     enum led_status status;
 };
+
+/* api.c: the ends of a question that is judged: recorded, then answered. */
+void api_refuse(struct api_ask *a);
+void api_allow(struct api_ask *a);
+/* False and a verdict: nobody may judge for its session now. */
+bool api_still_served(struct api_ask *a);
+
+/* api_ask.c */
+/* Takes a question over that a rule asks about, and that would run as far as all else goes. */
+void api_ask_approval(struct api_ask *a);
 
 /* api_session.c */
 /* The session for this identity, made (under snap, which db is of) when there is none; takes *who over when it does. NULL and a verdict that says why. */

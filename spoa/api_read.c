@@ -1,6 +1,7 @@
 #include "spoa/api_read.h"
 
 #include "filters/bytes.h"
+#include "spoa/json_read.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -121,14 +122,15 @@ static bool take_place(const struct api_place *place, json_t *object, struct api
     struct reader r = {place, call, json_object()};
     bool ok = r.more != NULL ? take_members(&r, object, "") : say(call, API_READ_MALFORMED, "out of memory");
     if (ok && call->sql == NULL) ok = say(call, API_READ_MALFORMED, "the member \"%.80s\" with the SQL is missing", place->sql);
-    if (ok && json_object_size(r.more) > 0) call->more = json_dumps(r.more, JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (ok && json_object_size(r.more) > 0 && (call->more = json_dumps(r.more, JSON_COMPACT | JSON_ENSURE_ASCII)) == NULL)
+        ok = say(call, API_READ_MALFORMED, "out of memory");
     json_decref(r.more);
     return ok;
 }
 
 static bool parse(const char *body, size_t len, struct api_call *call) {
     json_error_t e;
-    call->root = json_loadb(body, len, JSON_REJECT_DUPLICATES, &e);
+    call->root = json_read(body, len, JSON_REJECT_DUPLICATES, &e);
     if (call->root == NULL) return say(call, API_READ_MALFORMED, "the body cannot be read as JSON: %.120s", e.text);
     if (json_is_array((json_t *)call->root))
         return say(call, API_READ_MALFORMED, "the body is an array; send one object, batches are not judged");

@@ -48,6 +48,7 @@ void api_session_renew(struct api_session *s) {
     if (now->generation == s->snap->generation && !identity_outdated(&s->catalog)) return;
     snap_unref(s->snap);
     s->snap = snap_ref(now);
+    s->epoch++;
     pol_role_free(s->role);
     s->role = NULL;
     const struct conf_api *api = s->api[0] == '\0' ? NULL : conf_api(now->conf, s->api, strlen(s->api));

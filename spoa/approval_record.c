@@ -2,6 +2,7 @@
 #include <config.h>
 
 #include "spoa/approval_int.h"
+#include "spoa/json_read.h"
 #include "spoa/log.h"
 #include "spoa/person.h"
 #include "spoa/visible.h"
@@ -260,7 +261,7 @@ static bool apply_decision(struct appr *a, const json_t *o) {
                   "find out who writes to the journal's folder; the decision does not count", NULL);
         return false;
     }
-    json_t *said = json_loads(signed_text, 0, NULL);
+    json_t *said = json_read(signed_text, strlen(signed_text), 0, NULL);
     struct appr_req *r = NULL;
     bool ok = said != NULL &&
               json_unpack(said, "{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:I}", "node", &node, "request", &request, "fingerprint", &fingerprint,
@@ -308,7 +309,7 @@ static bool apply_estimate(struct appr *a, const json_t *o) {
 }
 
 bool appr_apply(struct appr *a, const char *json, size_t len) {
-    json_t *o = json_loadb(json, len, 0, NULL);
+    json_t *o = json_read(json, len, 0, NULL);
     const char *type = json_string_value(json_object_get(o, "t"));
     bool ok = false;
     if (type != NULL && strcmp(type, "request") == 0)

@@ -133,7 +133,7 @@ static void read_text(struct catalog *c, const struct conf_database *db) {
     } else {
         struct pol_catalog *fresh = pol_catalog_parse((const char *)buf_at(text), buf_used(text), why, sizeof why);
         if (fresh == NULL) {
-            look_failed(c, db, "", why, "a database of this size or version cannot be read: see POSTGRESQL and MYSQL in gatehouse.yaml(5)");
+            look_failed(c, db, "", why, "a database of this size or version cannot be read: see CATALOGS in gatehouse(8)");
             return;
         }
         memcpy(c->digest, digest, sizeof digest);

@@ -74,6 +74,8 @@ enum conf_engine { CONF_POSTGRESQL, CONF_MYSQL };
 /* What a client has to show. */
 enum conf_require { CONF_TOKEN, CONF_CERTIFICATE, CONF_BOTH };
 
+#define CONF_RECORD_ROWS  100u /* of a result, where "results" says no more */
+#define CONF_RECORD_BYTES 65536u
 struct conf_database {
     const char *name; /* as clients and the policy call it */
     enum conf_engine engine;

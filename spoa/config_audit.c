@@ -79,9 +79,10 @@ bool conf_read_audit(struct conf_all *a, const struct yaml_node *n, struct pol_e
     if (!conf_need_str(n, "journal", &dir, err)) return false;
     l->dir = conf_path(a, dir);
     if (l->dir == NULL) return yaml_fail(n, err, "out of memory");
+    if (!conf_size(n, "retain", 0, 1ull << 50, &l->retain_bytes, err)) return false;
+    if (l->retain_bytes == 0) l->retain_bytes = 1; /* 0 is the ledger's standard */
     return conf_ms(n, "timeout", false, 50, 60000, &l->timeout_ms, err) && conf_int(n, "auth_max", 1, 100000000, &l->auth_max, err) &&
            conf_bool(n, "fsync", &l->fsync, err) && conf_size(n, "segment", 1u << 20, 4ull << 30, &l->segment_bytes, err) &&
-           conf_size(n, "retain", 0, 1ull << 50, &l->retain_bytes, err) &&
            conf_ms(n, "retain_age", true, 60000, 3660ull * 86400000, &l->retain_ms, err) &&
            conf_size(n, "max_unshipped", 1u << 20, 1ull << 50, &l->max_unshipped, err) &&
            read_durability(yaml_get(n, "durability"), l, err) && read_anchors(a, yaml_get(n, "anchors"), l, err) &&

@@ -130,8 +130,8 @@ static bool read_record(const struct yaml_node *n, struct conf_database *d, stru
     if (n == NULL) return true;
     bool map = yaml_kind(n) == YAML_MAP;
     if (!map && !yaml_enum(n, words, &word, err)) return false;
-    d->record_rows = word == 1 ? 100 : 0;
-    d->record_bytes = word == 1 ? 65536 : 0;
+    d->record_rows = word == 1 ? CONF_RECORD_ROWS : 0;
+    d->record_bytes = word == 1 ? CONF_RECORD_BYTES : 0;
     return !map || (yaml_keys(n, keys, err) && conf_int(n, "rows", 1, 100000, &d->record_rows, err) &&
                     conf_size(n, "bytes", 1024, 1u << 20, &d->record_bytes, err));
 }

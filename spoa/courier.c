@@ -2,6 +2,7 @@
 
 #include "spoa/courier.h"
 
+#include "spoa/json_read.h"
 #include "spoa/ledger_dial.h"
 #include "spoa/ledger_event.h"
 #include "spoa/log.h"
@@ -113,7 +114,7 @@ static void note(struct courier *c, uint64_t seq) {
 }
 
 static uint64_t number_of(const char *text, size_t len) {
-    json_t *o = json_loadb(text, len, 0, NULL);
+    json_t *o = json_read(text, len, 0, NULL);
     json_int_t n = json_integer_value(json_object_get(o, "seq"));
     json_decref(o);
     return n > 0 ? (uint64_t)n : 0;

@@ -76,7 +76,7 @@ struct daemon {
     atomic_size_t spops;     /* connections at the SPOP door */
     unsigned nworkers;
     struct worker **workers;
-    struct mblock **metrics; /* one for each worker, then the main thread's, the key store's, the catalogs' */
+    struct mblock **metrics; /* one for each worker, then the main thread's, the key store's, the catalogs', the page's */
     size_t nmetrics;
     int metrics_fd; /* listening, until the HTTP server has it; -1: none */
     struct httpd *httpd;

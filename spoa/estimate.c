@@ -5,6 +5,7 @@
 #include "policy/pg_functions.h"
 #include "spoa/approval.h"
 #include "spoa/dbclient.h"
+#include "spoa/json_read.h"
 #include "spoa/log.h"
 
 #include <stdio.h>
@@ -53,7 +54,7 @@ bool estimate_possible(const struct pol_facts *f, size_t len) {
 }
 
 bool estimate_read(const char *json, size_t len, uint64_t *rows) {
-    json_t *o = json_loadb(json, len, 0, NULL);
+    json_t *o = json_read(json, len, 0, NULL);
     const json_t *plan = json_object_get(json_array_get(o, 0), "Plan");
     const char *type = json_string_value(json_object_get(plan, "Node Type"));
     if (type != NULL && strcmp(type, "ModifyTable") == 0) plan = json_array_get(json_object_get(plan, "Plans"), 0);

@@ -1,6 +1,7 @@
 #include "spoa/jwks.h"
 
 #include "spoa/base64url.h"
+#include "spoa/json_read.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -243,7 +244,7 @@ struct jwks *jwks_parse(const char *text, size_t len, char *err, size_t errlen) 
         complain(&r, "longer than %d bytes", JWKS_FILE_MAX);
         return NULL;
     }
-    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &jerr);
+    json_t *root = json_read(text, len, JSON_REJECT_DUPLICATES, &jerr);
     if (root == NULL) {
         complain(&r, "not valid JSON, line %d column %d: %s", jerr.line, jerr.column, jerr.text);
         return NULL;

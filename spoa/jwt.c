@@ -1,6 +1,7 @@
 #include "spoa/jwt.h"
 
 #include "spoa/base64url.h"
+#include "spoa/json_read.h"
 #include "spoa/jwt_int.h"
 #include "spoa/keystore.h"
 
@@ -104,7 +105,7 @@ static enum jwt_rc take_apart(const char *token, size_t len, struct parts *p) {
 
 static json_t *parse_object(const uint8_t *data, size_t len) {
     /* jansson refuses trailing text, invalid UTF-8, NUL in strings, and nesting over its own limit. */
-    json_t *v = json_loadb((const char *)data, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *v = json_read((const char *)data, len, JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(v)) return v;
     json_decref(v);
     return NULL;

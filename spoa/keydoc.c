@@ -2,6 +2,8 @@
 
 #include "spoa/keydoc.h"
 
+#include "spoa/json_read.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <jansson.h>
@@ -46,9 +48,21 @@ static bool url_parts_ok(CURLU *u, bool allow_http, const char **why) {
     return ok;
 }
 
+/* As RFC 3986 writes it: libcurl also takes one slash or three, and characters that a person who reads the address does not see. */
+static bool is_plain(const char *url) {
+    size_t scheme = strncasecmp(url, "http", 4) != 0 ? 0 : url[4] == 's' || url[4] == 'S' ? 5 : 4;
+    for (const char *p = url; *p != '\0'; p++)
+        if (*p <= ' ' || *p > '~') return false;
+    return scheme > 0 && strncmp(url + scheme, "://", 3) == 0 && url[scheme + 3] != '/';
+}
+
 bool keydoc_url_ok(const char *url, bool allow_http, char *err, size_t errlen) {
     const char *why = "it is too long";
     bool ok = strlen(url) <= KEYDOC_URL_MAX;
+    if (ok && !is_plain(url)) {
+        why = "it is no absolute https address";
+        ok = false;
+    }
     CURLU *u = ok ? curl_url() : NULL;
     if (ok && u == NULL) why = "out of memory";
     ok = u != NULL;
@@ -71,7 +85,7 @@ char *keydoc_discovery_url(const char *issuer) {
 
 char *keydoc_endpoint(const char *text, size_t len, const char *issuer, const char *member, bool allow_http, char *err, size_t errlen) {
     json_error_t where;
-    json_t *root = len > KEYDOC_SIZE_MAX ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+    json_t *root = len > KEYDOC_SIZE_MAX ? NULL : json_read(text, len, JSON_REJECT_DUPLICATES, &where);
     const char *its = json_string_value(json_object_get(root, "issuer")), *uri = json_string_value(json_object_get(root, member));
     char *copy = NULL;
     if (!json_is_object(root))

@@ -9,6 +9,7 @@
 #include "spoa/ledger_redis.h"
 #include "spoa/ledger_retained.h"
 #include "spoa/log.h"
+#include "spoa/worker.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,6 +31,9 @@
 #define SHIP_EVENTS   512
 #define DOZE_MS       5 /* what can wait (led_event) waits at most so long */
 #define DOZE_BYTES    ((size_t)1 << 20)
+#define FLUSH_BYTES   ((size_t)256 << 10) /* what a worker writes to the journal itself; more is for the ledger's thread ... */
+#define FLUSH_SLOW_US 2000 /* ... and all of it for FLUSH_REST_MS, when a write took longer: other sessions of that worker wait for it */
+#define FLUSH_REST_MS 1000
 #define SHIP_WAIT_MS  20  /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
 #define SHIP_ENOUGH   256 /* ... until there are so many */
 #define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
@@ -72,8 +76,9 @@ struct led {
     pthread_mutex_t mu; /* guards this block */
     struct reqs queue;
     size_t queue_bytes;
-    bool sleeping; /* the thread waits in poll(): write to wake */
-    bool dozing;   /* and not for long: what can wait need not wake it */
+    bool sleeping;     /* the thread waits in poll(): write to wake */
+    bool dozing;       /* and not for long: what can wait need not wake it */
+    uint64_t wakes_at; /* by itself; ms, CLOCK_MONOTONIC */
     bool closing;
     uint64_t close_by;
     char why[600];
@@ -88,7 +93,8 @@ struct led {
     _Atomic uint64_t connects;
     _Atomic bool turn_away; /* strict, Redis known to be away: appends that somebody waits for need not even be copied */
 
-    /* The rest is the thread's own. */
+    /* The rest belongs to who holds this: the thread, but for its sleep, or led_flush(). */
+    pthread_mutex_t own;
     struct jnl *j;
     struct lrd *r;
     struct tail tail;
@@ -110,17 +116,19 @@ struct led {
     uint64_t connect_at, backoff;
     uint64_t doze_until, ship_at, retain_at;
     bool journal_failed;
+    uint64_t flush_at; /* not before that does led_flush() write */
     uint64_t journal_retry;
     char journal_why[400], redis_why[400];
     uint64_t refused, dropped; /* since the last "unavailable" event: appends that were told so; events that nobody waited for */
     char since[32];
 };
 
-static uint64_t now_ms(clockid_t clock) {
+static uint64_t now_us(clockid_t clock) {
     struct timespec t;
     clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
+static uint64_t now_ms(clockid_t clock) { return now_us(clock) / 1000; }
 
 static void reqs_init(struct reqs *q) {
     q->head = NULL;
@@ -149,6 +157,16 @@ static size_t req_bytes(const struct req *r) { return sizeof *r + (r->ev != NULL
 
 /* ---- any thread ---- */
 
+static void flush(void *arg);
+
+static void wake(struct led *l) {
+    pthread_mutex_lock(&l->mu);
+    bool sleeping = l->sleeping;
+    l->sleeping = false;
+    pthread_mutex_unlock(&l->mu);
+    if (sleeping) (void)eventfd_write(l->wake, 1);
+}
+
 static void append(struct led *l, const struct led_event *ev, bool journal_does, led_done_fn done, void *arg) {
     struct req *r = malloc(sizeof *r);
     live_note(l->live, ev);
@@ -171,11 +189,11 @@ static void append(struct led *l, const struct led_event *ev, bool journal_does,
     if (r->ev != NULL) l->queue_bytes += req_bytes(r);
     r->deadline = now_ms(CLOCK_MONOTONIC) + l->conf.timeout_ms; /* inside the lock: so they are in order */
     reqs_add(&l->queue, r);
-    bool wait = done == NULL && ev->can_wait && l->dozing && l->queue_bytes < DOZE_BYTES, wake = l->sleeping && !wait;
-    if (wake) l->sleeping = false;
+    bool wait = done == NULL && ev->can_wait && l->dozing && l->queue_bytes < DOZE_BYTES, due = l->sleeping && !wait;
     atomic_store_explicit(&l->settled, false, memory_order_relaxed);
     pthread_mutex_unlock(&l->mu);
-    if (wake) (void)eventfd_write(l->wake, 1);
+    bool here = due && !l->conf.fsync && !(done == NULL && ev->can_wait) && worker_defer(flush, l);
+    if (due && !here) wake(l);
     lev_free_all(over);
 }
 
@@ -658,16 +676,26 @@ static void expire(struct led *l, uint64_t now) {
     }
 }
 
-static int sleep_ms(const struct led *l, uint64_t now, uint64_t until) {
+/* When the thread has something to do, if nobody comes; UINT64_MAX: never. */
+static uint64_t next_at(const struct led *l) {
     uint64_t at = lrd_deadline(l->r);
     if (lrd_state(l->r) == LRD_DOWN && l->connect_at < at) at = l->connect_at;
     if (l->waiting.head != NULL && l->waiting.head->deadline < at) at = l->waiting.head->deadline;
     if (l->journal_failed && l->journal_retry < at) at = l->journal_retry;
-    if (until < at) at = until;
     if (l->conf.retain_ms != 0 && l->retain_at < at) at = l->retain_at;
     if (unanchored(l) && !l->journal_failed && !too_much(l) && l->anchor_at < at) at = l->anchor_at;
-    if (l->dozing && l->doze_until < at) at = l->doze_until; /* what take() told callers, whatever the clock says now */
     if (lrd_state(l->r) == LRD_READY && l->mem != NULL && l->ship_at < at) at = l->ship_at;
+    return at;
+}
+
+/* Says how long, in ms for poll(), and tells callers. */
+static int sleep_ms(struct led *l, uint64_t now, uint64_t until) {
+    uint64_t at = next_at(l);
+    if (until < at) at = until;
+    pthread_mutex_lock(&l->mu);
+    if (l->dozing && l->doze_until < at) at = l->doze_until; /* what take() told callers, whatever the clock says now */
+    l->wakes_at = at;
+    pthread_mutex_unlock(&l->mu);
     if (at == UINT64_MAX) return -1;
     return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
 }
@@ -683,6 +711,7 @@ static bool take(struct led *l, uint64_t now, uint64_t *until) {
     *until = closing ? l->close_by : UINT64_MAX;
     l->sleeping = l->pending.head == NULL;
     l->dozing = l->sleeping && now < l->doze_until;
+    l->wakes_at = 0; /* sleep_ms() has not said it yet */
     pthread_mutex_unlock(&l->mu);
     bool more = l->next_ship <= jnl_last_seq(l->j) || (unanchored(l) && !l->last_anchor && !l->journal_failed && !too_much(l));
     return !closing || l->pending.head != NULL || (now < *until && more);
@@ -702,10 +731,55 @@ static bool anchor_due(struct led *l, uint64_t now, bool closing) {
     return true;
 }
 
+static void doze(struct led *l, struct pollfd fds[2], int ms) {
+    pthread_mutex_unlock(&l->own);
+    if (poll(fds, 2, ms) < 0) fds[0].revents = fds[1].revents = 0;
+    pthread_mutex_lock(&l->own);
+    pthread_mutex_lock(&l->mu);
+    l->sleeping = false;
+    pthread_mutex_unlock(&l->mu);
+}
+
+/* Whether a worker may write to the journal now: not what takes long, nor what the ledger's thread must see to. */
+static bool may_flush(struct led *l, uint64_t now) {
+    pthread_mutex_lock(&l->mu);
+    bool small = l->queue_bytes <= FLUSH_BYTES;
+    if (l->pending.head == NULL && small) {
+        l->pending = l->queue;
+        reqs_init(&l->queue);
+    }
+    pthread_mutex_unlock(&l->mu);
+    return small && l->pending.head != NULL && !l->journal_failed && !jnl_full(l->j) && now / 1000 >= l->flush_at;
+}
+
+/* On a worker's thread, once it has heard all of its sockets: the journal is written without the way to the ledger's thread and back, which costs more than
+ * the write. What these sessions wait for goes into it together. Redis is the thread's, but for sending what can go at once. */
+static void flush(void *arg) {
+    struct led *l = arg;
+    bool done = pthread_mutex_trylock(&l->own) == 0, due = true;
+    if (done) {
+        uint64_t now = now_us(CLOCK_MONOTONIC);
+        if (may_flush(l, now)) {
+            journal_pending(l);
+            uint64_t end = now_us(CLOCK_MONOTONIC);
+            if (end - now > FLUSH_SLOW_US) l->flush_at = end / 1000 + FLUSH_REST_MS;
+            if (l->mem != NULL && l->backoff == 0 && !l->away) ship(l, end / 1000, false);
+            show(l);
+            uint64_t at = next_at(l);
+            pthread_mutex_lock(&l->mu);
+            due = l->queue.head != NULL || l->pending.head != NULL || at < l->wakes_at || (lrd_poll(l->r).events & POLLOUT) != 0;
+            pthread_mutex_unlock(&l->mu);
+        }
+        pthread_mutex_unlock(&l->own);
+    }
+    if (due) wake(l);
+}
+
 static void *run(void *arg) {
     struct led *l = arg;
     uint64_t until, now = now_ms(CLOCK_MONOTONIC);
     bool polled = true;
+    pthread_mutex_lock(&l->own);
     while (take(l, now, &until)) {
         bool busy = l->pending.head != NULL;
         if (busy) journal_pending(l);
@@ -723,10 +797,8 @@ static void *run(void *arg) {
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
         /* Only after a round that found nothing do callers know that they must wake us; most often the next one is that. */
         polled = !busy || !polled;
-        if (!polled)
-            fds[0].revents = fds[1].revents = 0;
-        else if (poll(fds, 2, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until)) < 0)
-            fds[0].revents = fds[1].revents = 0;
+        fds[0].revents = fds[1].revents = 0;
+        if (polled) doze(l, fds, busy ? 0 : sleep_ms(l, now_ms(CLOCK_MONOTONIC), until));
         eventfd_t ignored;
         if (fds[0].revents != 0) (void)eventfd_read(l->wake, &ignored);
         now = now_ms(CLOCK_MONOTONIC);
@@ -737,6 +809,7 @@ static void *run(void *arg) {
     record_gap(l);
     while (l->waiting.head != NULL) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
     jnl_shipped(l->j, l->next_ship - 1, true);
+    pthread_mutex_unlock(&l->own);
     return NULL;
 }
 
@@ -837,6 +910,7 @@ static void destroy(struct led *l, uint64_t timeout_ms) {
     const char *owned[] = {l->conf.dir, l->conf.node, l->conf.redis_socket, l->conf.redis_host, l->conf.redis_user, l->conf.redis_password};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free_str(owned[i]);
     pthread_mutex_destroy(&l->mu);
+    pthread_mutex_destroy(&l->own);
     free(l);
 }
 
@@ -849,6 +923,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     }
     l->wake = -1;
     pthread_mutex_init(&l->mu, NULL);
+    pthread_mutex_init(&l->own, NULL);
     l->live = live_new();
     reqs_init(&l->queue);
     reqs_init(&l->pending);

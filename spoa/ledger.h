@@ -1,7 +1,9 @@
 /* The ledger: every event goes to a local append-only journal, then to Redis in order, exactly once.
  *
- * One thread of its own writes the journal (grouped) and ships to Redis; callers on any thread append and are told when the event is as
- * durable as the mode asks: LED_STRICT, Redis has acknowledged; LED_JOURNAL, the journal has it (it survives the daemon's death).
+ * Callers on any thread append and are told when the event is as durable as the mode asks: LED_STRICT, Redis has acknowledged; LED_JOURNAL, the
+ * journal has it (it survives the daemon's death). A worker writes to the journal what its sessions, and those of other threads, have appended meanwhile, at
+ * the end of each round of its loop (worker_defer()); what comes from other threads, what is large, and all of it when each write waits for the disk (fsync), is
+ * written by a thread of the ledger's own, which ships to Redis too.
  *
  * A journal has one writer. Daemons of one node that run side by side, while one takes over from the other, each have a slot: slot 0 is
  * the journal's folder itself and writes as NODE, slot k is DIR/slot-k and writes as NODE/k, which is no node's name.
@@ -73,7 +75,7 @@ enum led_status {
     LED_UNAVAILABLE, /* Redis is away (strict) or too much waits for it; try again later */
     LED_FAILED,      /* the journal cannot be written: disk full, I/O error; or the event is over 16 MiB */
 };
-/* Called on the ledger's thread, exactly once for each append that asked; must only hand the news on and return. */
+/* Called on the ledger's thread or a worker's, not within led_append(), exactly once for each append that asked; must only hand the news on and return. */
 typedef void (*led_done_fn)(void *arg, enum led_status status);
 
 struct led;

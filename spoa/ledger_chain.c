@@ -2,9 +2,10 @@
 
 #include "spoa/ledger_chain.h"
 
+#include "spoa/digest.h"
+#include "spoa/json_read.h"
+
 #include <inttypes.h>
-#include <openssl/evp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,43 +40,26 @@ static void put(struct hasher *h, const char *s, size_t len) {
 }
 
 static void put_netstring(struct hasher *h, const char *s, size_t len) {
-    char head[GH_U64_TEXT + 1];
-    size_t n = gh_u64_text(head, len);
-    head[n++] = ':';
-    put(h, head, n);
+    if (sizeof h->piece - h->n < GH_U64_TEXT + 1) flush(h);
+    char *at = h->piece + h->n;
+    at += gh_u64_text(at, len);
+    *at++ = ':';
+    h->n = (size_t)(at - h->piece);
+    if (len < sizeof h->piece - h->n) {
+        memcpy(at, s, len);
+        at[len] = ',';
+        h->n += len + 1;
+        return;
+    }
     put(h, s, len);
     put(h, ",", 1);
-}
-
-/* One context for each thread that hashes, freed with it: looking the digest up costs more than an event's hash. */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t contexts;
-static EVP_MD *sha256;
-
-static void free_context(void *ctx) { EVP_MD_CTX_free(ctx); }
-static void prepare(void) {
-    if (pthread_key_create(&contexts, free_context) == 0) sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-}
-
-static EVP_MD_CTX *context(void) {
-    pthread_once(&once, prepare);
-    if (sha256 == NULL) return NULL;
-    EVP_MD_CTX *ctx = pthread_getspecific(contexts);
-    if (ctx == NULL) {
-        ctx = EVP_MD_CTX_new();
-        if (pthread_setspecific(contexts, ctx) != 0) {
-            EVP_MD_CTX_free(ctx);
-            return NULL;
-        }
-    }
-    return ctx != NULL && EVP_DigestInit_ex2(ctx, sha256, NULL) == 1 ? ctx : NULL;
 }
 
 bool chain_hash(const char *key, const struct lev_part *parts, size_t nparts, char out[LEV_HASH_TEXT]) {
     struct hasher h;
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    h.ctx = context();
+    h.ctx = digest_sha256();
     h.ok = h.ctx != NULL;
     h.n = 0;
     if (!h.ok) return false;
@@ -183,7 +167,7 @@ static bool copy(char *out, size_t size, const char *s) {
 }
 
 bool chain_anchor_read(const char *text, struct chain_anchor *a) {
-    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(text, strlen(text), JSON_REJECT_DUPLICATES, NULL);
     const char *what = json_string_value(json_object_get(o, "gatehouse"));
     json_int_t seq = json_integer_value(json_object_get(o, "seq"));
     bool ok = what != NULL && strcmp(what, "anchor") == 0 && seq > 0 &&

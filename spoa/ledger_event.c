@@ -1,5 +1,6 @@
 #include "spoa/ledger_event.h"
 
+#include "spoa/json_read.h"
 #include "spoa/mask.h"
 
 #include <assert.h>
@@ -11,7 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#define OWN_FIELDS 5 /* type, seq, node, time, prev */
+#define OWN_FIELDS 5     /* type, seq, node, time, prev */
+#define OWN_PLAIN  0x3dd /* a bit for each of their names and values that needs no escapes: all but the values of type and node */
 
 static const char *const stream_names[] = {
     [LED_SESSION] = "audit", [LED_SESSIONS] = "sessions", [LED_AUTH] = "auth", [LED_APPROVAL] = "approval"};
@@ -83,19 +85,66 @@ static void stamp(char out[32]) {
 
 static struct lev_part part(const char *s) { return (struct lev_part){s, strlen(s)}; }
 
+/* Control characters, '"', '\\' and DEL. */
+static bool escaped(unsigned char c) { return c < 0x20 || c == '"' || c == '\\' || c == 0x7f; }
+
+/* Eight bytes none of which needs an escape or is beyond ASCII. */
+static bool plain_word(const void *s) {
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t w;
+    memcpy(&w, s, sizeof w);
+    uint64_t quote = w ^ '"' * ones, slash = w ^ '\\' * ones, del = w ^ 0x7f * ones;
+    return ((w | (w - 0x20 * ones) | (quote - ones) | (slash - ones) | (del - ones)) & tops) == 0;
+}
+
+/* Whether it is ASCII in which no byte needs an escape, as most texts are. */
+static bool plain(const void *text, size_t len) {
+    const char *s = text;
+    size_t i = 0;
+    for (; len - i >= 8; i += 8)
+        if (!plain_word(s + i)) return false;
+    if (i > 0 && i < len) return plain_word(s + len - 8);
+    for (; i < len; i++)
+        if (escaped((unsigned char)s[i]) || (unsigned char)s[i] > 0x7f) return false;
+    return true;
+}
+
 /* Texts that were made elsewhere and may have been cut there, in the middle of a token. */
 static bool may_be_cut(const char *name) {
+    if (name[0] != 'r' && name[0] != 'd' && name[0] != 'm') return false;
     return strcmp(name, "reason") == 0 || strcmp(name, "detail") == 0 || strcmp(name, "message") == 0;
 }
 
-/* False when out of memory. No token gets any further than this. */
-static bool put_value(struct lev_part p[2], const struct led_field *f, char **text) {
-    size_t name = strlen(f->name), len = f->len;
-    bool cut = may_be_cut(f->name);
-    if (gh_utf8_valid(f->value, len)) {
-        p[0] = (struct lev_part){keep(text, f->name, name), name};
+static void set_plain(struct lev *e, size_t i) { e->plain[i / 64] |= 1ull << i % 64; }
+static bool is_plain(const struct lev *e, size_t i) { return i < 128 && (e->plain[i / 64] >> i % 64 & 1) != 0; }
+
+/* A caller's field. */
+struct given {
+    const struct led_field *f;
+    size_t name;      /* its name's length */
+    bool plain, utf8; /* of its value */
+};
+
+static struct given look_at(const struct led_field *f) {
+    struct given g = {.f = f, .name = strlen(f->name), .plain = plain(f->value, f->len)};
+    g.utf8 = g.plain || gh_utf8_valid(f->value, f->len);
+    return g;
+}
+
+/* Bytes of text that put_value() takes. */
+static size_t room_for(const struct given *g) { return g->name + 1 + (g->utf8 ? g->f->len + 1 : sizeof ".b64" + g->f->len / 3 * 4 + 5); }
+
+/* The i-th part and the next one. False when out of memory. No token gets any further than this. */
+static bool put_value(struct lev *e, size_t i, const struct given *g, char **text) {
+    struct lev_part *p = e->parts + i;
+    size_t len = g->f->len;
+    bool cut = may_be_cut(g->f->name);
+    if (plain(g->f->name, g->name)) set_plain(e, i);
+    if (g->plain || !g->utf8) set_plain(e, i + 1); /* base64 is, and so is what masks put in */
+    if (g->utf8) {
+        p[0] = (struct lev_part){keep(text, g->f->name, g->name), g->name};
         char *at = *text;
-        keep(text, f->value, len);
+        keep(text, g->f->value, len);
         len = mask_tokens(at, len, cut);
         at[len] = '\0';
         p[1] = (struct lev_part){at, len};
@@ -103,13 +152,13 @@ static bool put_value(struct lev_part p[2], const struct led_field *f, char **te
     }
     char *raw = malloc(len);
     if (raw == NULL) return false;
-    memcpy(raw, f->value, len);
+    memcpy(raw, g->f->value, len);
     len = mask_tokens(raw, len, cut);
     char *at = *text;
-    memcpy(at, f->name, name);
-    memcpy(at + name, ".b64", 5);
-    p[0] = (struct lev_part){at, name + 4};
-    *text += name + 5;
+    memcpy(at, g->f->name, g->name);
+    memcpy(at + g->name, ".b64", 5);
+    p[0] = (struct lev_part){at, g->name + 4};
+    *text += g->name + 5;
     int n = EVP_EncodeBlock((unsigned char *)*text, (const unsigned char *)raw, (int)len);
     p[1] = (struct lev_part){*text, (size_t)n};
     *text += n + 1;
@@ -119,12 +168,13 @@ static bool put_value(struct lev_part p[2], const struct led_field *f, char **te
 
 struct lev *lev_of(const struct led_event *ev, const char *node) {
     assert(ev->nfields <= LED_MAX_FIELDS && (prefix_of(ev->stream) != NULL) == (ev->session != NULL));
-    size_t raw = 0, need = strlen(ev->type) + 1 + (ev->session != NULL ? strlen(ev->session) + sizeof LEV_KEY_APPROVAL : 0);
+    struct given given[LED_MAX_FIELDS];
+    size_t raw = 0, type = strlen(ev->type), need = type + 1 + (ev->session != NULL ? strlen(ev->session) + sizeof LEV_KEY_APPROVAL : 0);
     for (size_t i = 0; i < ev->nfields; i++) {
-        const struct led_field *f = &ev->fields[i];
-        if (f->len > LEV_MAX_BYTES - raw) return NULL;
-        raw += f->len;
-        need += strlen(f->name) + 5 + f->len / 3 * 4 + 5; /* base64 is the larger form */
+        if (ev->fields[i].len > LEV_MAX_BYTES - raw) return NULL;
+        raw += ev->fields[i].len;
+        given[i] = look_at(&ev->fields[i]);
+        need += room_for(&given[i]);
     }
     char *text;
     struct lev *e = lev_new(2 * (OWN_FIELDS + ev->nfields), need, &text);
@@ -133,7 +183,7 @@ struct lev *lev_of(const struct led_event *ev, const char *node) {
     stamp(e->time_text);
     struct lev_part *p = e->parts;
     p[0] = part("type");
-    p[1] = part(keep(&text, ev->type, strlen(ev->type)));
+    p[1] = (struct lev_part){keep(&text, ev->type, type), type};
     p[2] = part("seq");
     p[4] = part("node");
     p[5] = part(node);
@@ -141,8 +191,9 @@ struct lev *lev_of(const struct led_event *ev, const char *node) {
     p[7] = part(e->time_text);
     p[8] = part("prev");
     p[9] = (struct lev_part){e->prev_text, 0};
+    e->plain[0] = OWN_PLAIN;
     for (size_t i = 0; i < ev->nfields; i++) {
-        if (put_value(p + 2 * (OWN_FIELDS + i), &ev->fields[i], &text)) continue;
+        if (put_value(e, 2 * (OWN_FIELDS + i), &given[i], &text)) continue;
         free(e);
         return NULL;
     }
@@ -163,9 +214,6 @@ void lev_set_prev(struct lev *e, const char hash[LEV_HASH_TEXT]) {
     e->parts[9] = (struct lev_part){e->prev_text, sizeof e->prev_text - 1};
 }
 
-/* Control characters, '"', '\\' and DEL. */
-static bool escaped(unsigned char c) { return c < 0x20 || c == '"' || c == '\\' || c == 0x7f; }
-
 static char *put_escaped(char *at, unsigned char c) {
     static const char hex[] = "0123456789abcdef";
     *at++ = '\\';
@@ -180,72 +228,65 @@ static char *put_escaped(char *at, unsigned char c) {
     return at;
 }
 
-/* Whether no byte needs an escape: eight at a time, for most texts have none that does. */
-static bool plain(const char *s, size_t len) {
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    size_t i = 0;
-    for (uint64_t w; len - i >= sizeof w; i += sizeof w) {
-        memcpy(&w, s + i, sizeof w);
-        uint64_t quote = w ^ '"' * ones, slash = w ^ '\\' * ones, del = w ^ 0x7f * ones;
-        uint64_t found = ((w - 0x20 * ones) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((del - ones) & ~del);
-        if ((found & tops) != 0) return false;
-    }
-    while (i < len && !escaped((unsigned char)s[i])) i++;
-    return i == len;
-}
+#define PIECE ((size_t)1024)
+#define WORST 6 /* characters for a byte */
 
-static void put_string(struct buf *out, const char *s, size_t len) {
-    enum { PIECE = 1024, WORST = 6 };
-    buf_u8(out, '"');
-    for (size_t n; len > 0; s += n, len -= n) {
-        n = len < PIECE ? len : PIECE;
-        char *start = (char *)buf_reserve(out, n * WORST), *at = start;
-        if (start == NULL) return;
-        for (size_t i = 0; i < n; i++) {
-            unsigned char c = (unsigned char)s[i];
-            if (escaped(c))
-                at = put_escaped(at, c);
-            else
-                *at++ = (char)c;
-        }
-        buf_commit(out, (size_t)(at - start));
+static char *put_text(char *at, const char *s, size_t len, bool as_it_is) {
+    if (as_it_is) {
+        memcpy(at, s, len);
+        return at + len;
     }
-    buf_u8(out, '"');
-}
-
-static char *put_plain(char *at, const struct lev_part *p) {
-    *at++ = '"';
-    memcpy(at, p->at, p->len);
-    at += p->len;
-    *at++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (escaped(c))
+            at = put_escaped(at, c);
+        else
+            *at++ = (char)c;
+    }
     return at;
 }
 
-/* ["name","value"] */
-static void put_pair(struct buf *out, const struct lev_part p[2]) {
-    if (p[0].len <= LEV_MAX_BYTES && p[1].len <= LEV_MAX_BYTES && plain(p[0].at, p[0].len) && plain(p[1].at, p[1].len)) {
-        size_t need = p[0].len + p[1].len + 7;
-        char *at = (char *)buf_reserve(out, need);
-        if (at == NULL) return;
+static void put_string(struct buf *out, const char *s, size_t len) {
+    buf_u8(out, '"');
+    for (size_t n; len > 0; s += n, len -= n) {
+        n = len < PIECE ? len : PIECE;
+        char *start = (char *)buf_reserve(out, n * WORST);
+        if (start == NULL) return;
+        buf_commit(out, (size_t)(put_text(start, s, n, false) - start));
+    }
+    buf_u8(out, '"');
+}
+
+/* ["name","value"], with a comma behind another, of the i-th part and the next one. */
+static void put_pair(struct buf *out, const struct lev *e, size_t i) {
+    const struct lev_part *name = &e->parts[i], *value = name + 1;
+    bool plain0 = is_plain(e, i), plain1 = is_plain(e, i + 1);
+    if ((name->len <= PIECE || plain0) && (value->len <= PIECE || plain1) && name->len <= LEV_MAX_BYTES && value->len <= LEV_MAX_BYTES) {
+        size_t need = name->len * (plain0 ? 1 : WORST) + value->len * (plain1 ? 1 : WORST) + 8;
+        char *start = (char *)buf_reserve(out, need), *at = start;
+        if (start == NULL) return;
+        if (i > 0) *at++ = ',';
         *at++ = '[';
-        at = put_plain(at, &p[0]);
-        *at++ = ',';
-        at = put_plain(at, &p[1]);
-        *at = ']';
-        buf_commit(out, need);
+        *at++ = '"';
+        at = put_text(at, name->at, name->len, plain0);
+        memcpy(at, "\",\"", 3);
+        at = put_text(at + 3, value->at, value->len, plain1);
+        *at++ = '"';
+        *at++ = ']';
+        buf_commit(out, (size_t)(at - start));
         return;
     }
-    buf_u8(out, '[');
-    put_string(out, p[0].at, p[0].len);
+    buf_str(out, i > 0 ? ",[" : "[");
+    put_string(out, name->at, name->len);
     buf_u8(out, ',');
-    put_string(out, p[1].at, p[1].len);
+    put_string(out, value->at, value->len);
     buf_u8(out, ']');
 }
 
 void lev_json(const struct lev *e, struct buf *out) {
-    char seq[GH_U64_TEXT];
+    const struct lev_part *seq = &e->parts[3];
     buf_str(out, "{\"seq\":");
-    buf_put(out, seq, gh_u64_text(seq, e->seq));
+    buf_put(out, seq->at, seq->len);
     buf_str(out, ",\"id\":\"");
     buf_str(out, e->id);
     buf_str(out, "\",\"stream\":\"");
@@ -256,10 +297,7 @@ void lev_json(const struct lev *e, struct buf *out) {
     else
         put_string(out, e->session, strlen(e->session));
     buf_str(out, ",\"fields\":[");
-    for (size_t i = 0; i < e->nparts; i += 2) {
-        if (i > 0) buf_u8(out, ',');
-        put_pair(out, e->parts + i);
-    }
+    for (size_t i = 0; i < e->nparts; i += 2) put_pair(out, e, i);
     buf_str(out, "]}");
 }
 
@@ -302,7 +340,7 @@ static struct lev *from_json(const json_t *root) {
 }
 
 struct lev *lev_parse(const char *json, size_t len) {
-    json_t *root = json_loadb(json, len, 0, NULL);
+    json_t *root = json_read(json, len, 0, NULL);
     struct lev *e = root == NULL ? NULL : from_json(root);
     json_decref(root);
     return e;

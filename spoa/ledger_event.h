@@ -33,6 +33,7 @@ struct lev {
     const char *key;     /* the Redis key */
     const char *session; /* NULL unless LED_SESSION or LED_APPROVAL */
     size_t nparts;       /* name, value, name, value: type, seq, node, time, prev, then the caller's */
+    uint64_t plain[2];   /* a bit for each part that is known to need no escapes in JSON */
     struct lev_part parts[];
 };
 

@@ -415,23 +415,25 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
 
 /* ---- shipping ---- */
 
-/* RESP's bulk string. What hiredis takes to format an argument is more than all else that an event costs here. */
+#define ARG_ROOM (1 + GH_U64_TEXT + 4) /* around an argument */
+
+/* RESP's bulk string, where there is room. What hiredis takes to format an argument is more than all else that an event costs here. */
+static char *put_arg(char *at, const char *s, size_t len) {
+    *at++ = '$';
+    at += gh_u64_text(at, len);
+    memcpy(at, "\r\n", 2);
+    memcpy(at + 2, s, len);
+    at += 2 + len;
+    memcpy(at, "\r\n", 2);
+    return at + 2;
+}
+
 static void arg(struct buf *out, const char *s, size_t len) {
-    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + 1 + GH_U64_TEXT + 4);
-    if (at == NULL) {
+    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + ARG_ROOM);
+    if (at == NULL)
         out->failed = true;
-        return;
-    }
-    size_t n = 0;
-    at[n++] = '$';
-    n += gh_u64_text(at + n, len);
-    at[n++] = '\r';
-    at[n++] = '\n';
-    memcpy(at + n, s, len);
-    n += len;
-    at[n++] = '\r';
-    at[n++] = '\n';
-    buf_commit(out, n);
+    else
+        buf_commit(out, (size_t)(put_arg(at, s, len) - at));
 }
 
 static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
@@ -454,7 +456,15 @@ static void event_args(struct buf *out, const struct lev *e) {
     arg_str(out, e->stream == LED_SESSION ? e->id : "*");
     arg_str(out, e->stream == LED_AUTH ? "1" : "0");
     arg_u64(out, e->nparts);
-    for (size_t k = 0; k < e->nparts; k++) arg(out, e->parts[k].at, e->parts[k].len);
+    size_t need = 0;
+    for (size_t k = 0; k < e->nparts; k++) {
+        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
+        need += e->parts[k].len + ARG_ROOM;
+    }
+    char *start = (char *)buf_reserve(out, need), *at = start;
+    if (start == NULL) return;
+    for (size_t k = 0; k < e->nparts; k++) at = put_arg(at, e->parts[k].at, e->parts[k].len);
+    buf_commit(out, (size_t)(at - start));
 }
 
 /* The script's call for the n events from e on, without those that Redis has (floor). */

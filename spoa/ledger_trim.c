@@ -40,6 +40,15 @@ static const char script[] = "for i = 2, #KEYS do\n"
                              "end\n"
                              "return redis.status_reply('OK')\n";
 
+/* ARGV: a session's stream, a request's, the index. Every right is tried before anything is said to go. */
+static const char probe_script[] = "local function need(cmd, key, ...)\n"
+                                   "  if redis.acl_check_cmd(cmd, key, ...) then return nil end\n"
+                                   "  return redis.error_reply('NOPERM the user may not run ' .. cmd .. ' on ' .. key)\n"
+                                   "end\n"
+                                   "if not redis.acl_check_cmd then return 'OK' end\n"
+                                   "return need('UNLINK', ARGV[1]) or need('XTRIM', ARGV[1], 'MINID', '1') or need('UNLINK', ARGV[2]) or\n"
+                                   "       need('XTRIM', ARGV[2], 'MINID', '1') or need('XDEL', ARGV[3], '1') or 'OK'\n";
+
 struct gone { /* an event that is to go */
     struct retained_event e;
     uint32_t writer, stream;
@@ -128,6 +137,26 @@ static redisReply *ask(struct trim *t, const char *what, int argc, const char **
 
 static void in_redis(const struct trim *t, const char *key, char out[LEV_KEY_MAX]) {
     snprintf(out, LEV_KEY_MAX, "%s%s", t->prefix, key + sizeof LEV_PREFIX - 1);
+}
+
+/* The digest of a script that Redis has from now on. */
+static bool load(struct trim *t, const char *text, char sha[41]) {
+    redisReply *r = ask(t, "the script", 3, (const char *[]){"SCRIPT", "LOAD", text});
+    bool ok = r != NULL && r->type == REDIS_REPLY_STRING && r->len == 40;
+    if (ok) memcpy(sha, r->str, 41);
+    if (r != NULL) freeReplyObject(r);
+    return ok;
+}
+
+static bool may_remove(struct trim *t) {
+    char sha[41], audit[LEV_KEY_MAX], approval[LEV_KEY_MAX], index[LEV_KEY_MAX];
+    in_redis(t, LEV_KEY_AUDIT "0", audit);
+    in_redis(t, LEV_KEY_APPROVAL "0", approval);
+    in_redis(t, LEV_KEY_SESSIONS, index);
+    redisReply *r = load(t, probe_script, sha) ? ask(t, "a right", 6, (const char *[]){"EVALSHA", sha, "0", audit, approval, index}) : NULL;
+    bool ok = r != NULL;
+    if (r != NULL) freeReplyObject(r);
+    return ok;
 }
 
 /* What Redis keeps in its memory; 0: it does not say. */
@@ -481,12 +510,9 @@ static bool say_all(struct trim *t, struct batch *b, const char *why) {
 
 static bool delete (struct trim *t, const struct batch *b) {
     size_t n = 0;
-    char sha[41] = "", keys[24], (*names)[LEV_KEY_MAX] = calloc(b->nstreams + 1, sizeof *names);
+    char sha[41], keys[24], (*names)[LEV_KEY_MAX] = calloc(b->nstreams + 1, sizeof *names);
     const char **argv = calloc(5 + 2 * b->nstreams + b->nids, sizeof *argv);
-    redisReply *r = ask(t, "the script", 3, (const char *[]){"SCRIPT", "LOAD", script});
-    if (r != NULL && r->type == REDIS_REPLY_STRING && r->len == 40) memcpy(sha, r->str, sizeof sha);
-    if (r != NULL) freeReplyObject(r);
-    bool ok = argv != NULL && names != NULL && sha[0] != '\0';
+    bool ok = argv != NULL && names != NULL && load(t, script, sha);
     if (ok) {
         snprintf(keys, sizeof keys, "%zu", b->nstreams + 1);
         argv[n++] = "EVALSHA", argv[n++] = sha, argv[n++] = keys;
@@ -498,7 +524,7 @@ static bool delete (struct trim *t, const struct batch *b) {
         }
         for (size_t i = 0; i < b->nstreams; i++) argv[n++] = b->streams[i].from;
         for (size_t i = 0; i < b->nids; i++) argv[n++] = b->ids[i];
-        r = ask(t, "removing", (int)n, argv);
+        redisReply *r = ask(t, "removing", (int)n, argv);
         ok = r != NULL;
         if (r != NULL) freeReplyObject(r);
     }
@@ -547,7 +573,8 @@ static bool remove_before(struct trim *t, uint64_t age_ms, const char *why, uint
 
 static bool pass(struct trim *t) {
     const struct led_conf *c = t->conf;
-    bool ok = c->retention_ms == 0 || remove_before(t, c->retention_ms, "age", 0);
+    bool ok = may_remove(t);
+    ok = ok && (c->retention_ms == 0 || remove_before(t, c->retention_ms, "age", 0));
     ok = ok && (c->retention_bytes == 0 ||
                 remove_before(t, c->retention_least_ms > 0 ? c->retention_least_ms : LEAST_MS, "size", c->retention_bytes));
     if (t->c != NULL) redisFree(t->c);

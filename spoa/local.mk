@@ -13,6 +13,7 @@ libghspoa_a_SOURCES = \
 	spoa/api.c \
 	spoa/api.h \
 	spoa/api_answer.c \
+	spoa/api_ask.c \
 	spoa/api_int.h \
 	spoa/api_pooled.c \
 	spoa/api_read.c \
@@ -27,6 +28,8 @@ libghspoa_a_SOURCES = \
 	spoa/approval_log.c \
 	spoa/approval_log.h \
 	spoa/approval_record.c \
+	spoa/asking.c \
+	spoa/asking.h \
 	spoa/base64url.c \
 	spoa/base64url.h \
 	spoa/catalog.c \
@@ -56,6 +59,8 @@ libghspoa_a_SOURCES = \
 	spoa/dbclient.h \
 	spoa/dial.c \
 	spoa/dial.h \
+	spoa/digest.c \
+	spoa/digest.h \
 	spoa/door.c \
 	spoa/door.h \
 	spoa/door_spop.c \
@@ -84,6 +89,8 @@ libghspoa_a_SOURCES = \
 	spoa/identity.h \
 	spoa/journal.c \
 	spoa/journal.h \
+	spoa/json_read.c \
+	spoa/json_read.h \
 	spoa/jwa.c \
 	spoa/jwa.h \
 	spoa/jwks.c \
@@ -191,6 +198,7 @@ libghspoa_a_SOURCES = \
 	spoa/session_ask.c \
 	spoa/session_orders.c \
 	spoa/session_int.h \
+	spoa/session_judged.c \
 	spoa/session_label.c \
 	spoa/session_login.c \
 	spoa/session_my.c \

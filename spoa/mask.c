@@ -9,6 +9,7 @@
 
 #define STARS          "***"
 #define HEADER_CHARS   1024u /* of a header that are looked at; a multiple of 4 */
+#define HEADER_MIN     10
 #define SIGNATURE_MIN  40u
 #define STARTS_PER_RUN 16u /* places in one run of characters where a token may begin: what goes before may be of the same alphabet */
 
@@ -34,7 +35,7 @@ static bool is_header(const char *p, size_t len) {
 static size_t token_len(const char *p, const char *end, bool cut) {
     size_t header = run_len(p, end);
     const char *q = p + header;
-    if (header < 10 || q == end || *q != '.' || !is_header(p, header)) return 0;
+    if (header < HEADER_MIN || q == end || *q != '.' || !is_header(p, header)) return 0;
     q++;
     q += run_len(q, end);
     if (q == end) return cut ? (size_t)(q - p) : 0;
@@ -51,6 +52,7 @@ static size_t token_len(const char *p, const char *end, bool cut) {
 
 /* The first token from p on, and its length. NULL: there is none. */
 static const char *find(const char *p, const char *end, bool cut, size_t *len) {
+    if (end - p <= HEADER_MIN || memchr(p + HEADER_MIN, '.', (size_t)(end - p) - HEADER_MIN) == NULL) return NULL; /* as for most texts */
     while (p < end) {
         size_t run = run_len(p, end);
         if (run == 0) {
@@ -59,7 +61,7 @@ static const char *find(const char *p, const char *end, bool cut, size_t *len) {
         }
         if (p + run < end && p[run] == '.') {
             size_t tries = 0;
-            for (size_t i = 0; i + 10 <= run && tries < STARTS_PER_RUN; i++) {
+            for (size_t i = 0; i + HEADER_MIN <= run && tries < STARTS_PER_RUN; i++) {
                 if (!may_begin(p + i)) continue;
                 tries++;
                 *len = token_len(p + i, end, cut);

@@ -56,6 +56,8 @@ enum m_family {
     M_CATALOG_LOOKS,   /* database, result */
     M_REWRITES,        /* database, result */
     M_KEY_FETCHES,     /* issuer, result */
+    M_PAGE_REQUESTS,   /* page, status */
+    M_PAGE_SIGN_INS,   /* outcome */
     M_FAMILIES
 };
 #define M_LABELS       3
@@ -117,6 +119,7 @@ struct metrics_state {
     uint64_t approvals_pending, approvals_approved;
     uint64_t blocks, grants, orders_missing;
     uint64_t hooks_delivered, hooks_failed, hooks_dropped;
+    uint64_t retention_events, retention_streams;
     uint64_t audit_unshipped, audit_unshipped_bytes, journal_bytes;
     double audit_lag_seconds; /* age of the oldest event that Redis does not have */
     uint64_t audit_events, audit_refused, audit_failed, audit_dropped;

@@ -143,6 +143,12 @@ static const struct {
     [M_KEY_FETCHES] = {"gatehouse_issuer_key_fetches_total",
                        {"issuer", "result"},
                        "Attempts to fetch an issuer's keys, from jwks_url or by discovery."},
+    [M_PAGE_REQUESTS] = {"gatehouse_page_requests_total",
+                         {"page", "status"},
+                         "Requests to the approvers' page and its API, by HTTP status."},
+    [M_PAGE_SIGN_INS] = {"gatehouse_page_sign_ins_total",
+                         {"outcome"},
+                         "Sign-ins at the approvers' page: those that began, and how they ended."},
 };
 
 struct sample {
@@ -252,6 +258,8 @@ static void put_state(struct buf *out, const struct metrics_state *s) {
         {"gatehouse_hooks_delivered_total", "counter", "Events that a hook took.", (double)s->hooks_delivered},
         {"gatehouse_hooks_failed_total", "counter", "Events that were given up after all attempts.", (double)s->hooks_failed},
         {"gatehouse_hooks_dropped_total", "counter", "Events that found a hook's queue full.", (double)s->hooks_dropped},
+        {"gatehouse_retention_events_total", "counter", "Events that retention removed from Redis.", (double)s->retention_events},
+        {"gatehouse_retention_streams_total", "counter", "Streams of sessions and requests that it removed.", (double)s->retention_streams},
         {"gatehouse_parse_pool_waiting", "gauge", "Long statements that wait for a thread.", (double)s->pool_waiting},
         {"gatehouse_parse_pool_bytes", "gauge", "Bytes of long statements, waiting or at work.", (double)s->pool_bytes},
         {"gatehouse_audit_healthy", "gauge", "0 while statements are refused because they cannot be recorded.", s->audit_healthy},

@@ -1,6 +1,7 @@
 /* The store in memory: what is known of which node, what counts. */
 #include <config.h>
 
+#include "spoa/json_read.h"
 #include "spoa/order_int.h"
 
 #include "spoa/log.h"
@@ -162,7 +163,7 @@ static void apply_order(struct ord *o, const json_t *line) {
 }
 
 void ord_apply_line(struct ord *o, const char *json, size_t len) {
-    json_t *line = json_loadb(json, len, 0, NULL);
+    json_t *line = json_read(json, len, 0, NULL);
     const char *type = json_string_value(json_object_get(line, "t")), *name = json_string_value(json_object_get(line, "node"));
     json_int_t seq = json_integer_value(json_object_get(line, "seq"));
     if (type != NULL && strcmp(type, "floor") == 0 && name != NULL && seq > 0) {

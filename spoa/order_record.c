@@ -1,6 +1,7 @@
 /* Orders as texts: signed ones, lines of the file, what people and the ledger get. */
 #include <config.h>
 
+#include "spoa/json_read.h"
 #include "spoa/order_int.h"
 
 #include "spoa/log.h"
@@ -145,7 +146,7 @@ static bool read_entry(struct ord_entry *e, const char **node) {
 struct ord_entry *ord_parse(const char *text, size_t len, const char *signature, const char **node) {
     struct ord_entry *e = calloc(1, sizeof *e);
     if (e == NULL) return NULL;
-    e->said = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    e->said = json_read(text, len, JSON_REJECT_DUPLICATES, NULL);
     e->text = strndup(text, len);
     e->signature = strdup(signature);
     if (len <= ORD_LINE_MAX && e->said != NULL && e->text != NULL && e->signature != NULL && read_entry(e, node)) return e;

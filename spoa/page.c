@@ -6,6 +6,7 @@
 #include "spoa/approval.h"
 #include "spoa/log.h"
 #include "spoa/record.h"
+#include "spoa/status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,26 @@ static void route(struct page_ask *k) {
         page_view_door(k, id);
 }
 
+void page_count(struct page *p, const char *page, int status) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", status);
+    m_count(status_page_block(p->d), M_PAGE_REQUESTS, page, text, NULL);
+}
+
+void page_count_sign_in(struct page *p, const char *outcome) { m_count(status_page_block(p->d), M_PAGE_SIGN_INS, outcome, NULL, NULL); }
+
+/* As the metrics call it: a few words, whatever is asked for. */
+static const char *name_of(const struct httpd_request *r) {
+    static const struct {
+        const char *path, *name;
+    } pages[] = {{"/", "list"}, {"/login", "login"}, {"/callback", "callback"}, {"/logout", "logout"}};
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (is_path(r, pages[i].path)) return pages[i].name;
+    if (r->path_len > 4 && memcmp(r->path, "/api/", 5) == 0) return "api";
+    if (r->path_len > 9 && memcmp(r->path, "/requests/", 10) == 0) return r->method == HTTPD_POST ? "decision" : "request";
+    return page_asset(r->path, r->path_len) != NULL ? "asset" : "other";
+}
+
 static void serve(void *arg, const struct httpd_request *r, struct httpd_answer *a) {
     struct page *p = arg;
     struct snap *s = daemon_snap(p->d);
@@ -271,6 +292,7 @@ static void serve(void *arg, const struct httpd_request *r, struct httpd_answer 
         api(&k);
     else
         route(&k);
+    if (!a->later) page_count(p, name_of(r), a->status);
     snap_unref(s);
 }
 

@@ -2,6 +2,7 @@
 
 #include "spoa/page_idp.h"
 
+#include "spoa/json_read.h"
 #include "spoa/keydoc.h"
 #include "spoa/keyfetch.h"
 #include "spoa/visible.h"
@@ -103,7 +104,7 @@ static void forget(struct idp *p) {
 
 /* OpenID Connect Core 1.0, section 8.1: with pairwise subjects one person is two principals, and could approve their own requests. */
 static bool pairwise_only(const char *text, size_t len) {
-    json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read(text, len, JSON_REJECT_DUPLICATES, NULL);
     const json_t *types = json_object_get(o, "subject_types_supported");
     bool any = json_array_size(types) > 0, shared = false;
     for (size_t i = 0; i < json_array_size(types); i++) {
@@ -146,7 +147,7 @@ static char *copy_of(const json_t *token) {
 }
 
 static void got_token(struct idp *p, struct running *r, const struct cur *text) {
-    json_t *o = json_loadb((const char *)text->p, cur_left(text), JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_read((const char *)text->p, cur_left(text), JSON_REJECT_DUPLICATES, NULL);
     r->job->id_token = copy_of(json_object_get(o, "id_token"));
     r->job->access_token = copy_of(json_object_get(o, "access_token"));
     bool ok = r->job->id_token != NULL;
@@ -160,7 +161,7 @@ static void got_token(struct idp *p, struct running *r, const struct cur *text) 
 /* What the provider says of a refusal (RFC 6749, section 5.2), for the log: a code of a few words. */
 static void add_error(struct keyfetch *f, char *why, size_t size) {
     struct cur body = keyfetch_body(f);
-    json_t *o = json_loadb((const char *)body.p, cur_left(&body), 0, NULL);
+    json_t *o = json_read((const char *)body.p, cur_left(&body), 0, NULL);
     const json_t *code = json_object_get(o, "error"), *more = json_object_get(o, "error_description");
     struct buf b = BUF_INIT(200);
     if (json_is_string(code)) {

@@ -40,6 +40,9 @@ struct page_ask {
 /* page_login_flow.c: /login and /callback. They may put the answer off. */
 void page_login(struct page_ask *k);
 void page_callback(struct page_ask *k);
+/* For the metrics: an answer, and what became of a sign-in. */
+void page_count(struct page *p, const char *page, int status);
+void page_count_sign_in(struct page *p, const char *outcome);
 /* Counts a bad sign-in or token of src; true when it is to be recorded by itself. */
 bool page_count_bad(struct daemon *d, const char *src);
 /* The source has sent so many that it has to wait. */

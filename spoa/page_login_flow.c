@@ -78,11 +78,14 @@ static void start_again(struct page_ask *k, int status, const char *text) {
     page_view_note(k, &note);
 }
 
+static void to_provider(struct page_ask *k, struct flow *f);
+
 /* The answer to the request that was put off, made as those at once are. */
 static void resume(struct flow *f, void (*fill)(struct page_ask *k, struct flow *f)) {
     struct httpd_answer a = {.status = 500, .type = "text/plain; charset=utf-8", .body = BUF_INIT(65536), .fields = BUF_INIT(16384)};
     struct page_ask k = {.p = f->p, .snap = f->snap, .c = f->c, .a = &a};
     fill(&k, f);
+    page_count(f->p, fill == to_provider ? "login" : "callback", a.status);
     httpd_resume(f->server, f->serial, &a);
     gh_wipe(a.fields.data, a.fields.data == NULL ? 0 : a.fields.cap);
     buf_free(&a.fields);
@@ -122,6 +125,7 @@ static void submit(struct page_ask *k, struct flow *f) {
         return;
     }
     flow_free(f);
+    page_count_sign_in(k->p, "busy");
     start_again(k, 503, "Too many sign in at the moment. Try again in a few seconds.");
 }
 
@@ -134,6 +138,7 @@ static struct login_client client_of(const struct conf_page *c) {
 static void to_provider(struct page_ask *k, struct flow *f) {
     struct login_client c = client_of(f->c);
     char *address = f->job->address == NULL ? NULL : login_address(f->job->address, &c, &f->login);
+    page_count_sign_in(k->p, address != NULL ? "begun" : "no_provider");
     if (address == NULL) {
         start_again(k, 503, "The provider where you sign in does not answer as it should. The gate's log says more.");
         return;
@@ -241,12 +246,15 @@ static void verify(struct flow *f) {
     if (rc != JWT_OK && wait_for_keys(f, source)) return;
     if (rc != JWT_OK) {
         record_bad(f->p, f->src, NULL, log_fmt("%s: %s", which, jwt_rc_name(rc)), advice(rc, f->c->by_access_token));
+        page_count_sign_in(f->p, "token_refused");
         resume(f, refused);
     } else if (!login_resume(f->p->keys, f->login.cookie, worker_now_ms(), &still)) { /* twice at once, or too late */
         jwt_identity_free(who);
+        page_count_sign_in(f->p, "twice");
         resume(f, refused);
     } else if (page_blocked(f->p->d, who->principal, f->src, why, sizeof why)) {
         record_bad(f->p, f->src, who->principal, "blocked", NULL);
+        page_count_sign_in(f->p, "blocked");
         jwt_identity_free(who);
         resume(f, refused);
     } else {
@@ -254,6 +262,7 @@ static void verify(struct flow *f) {
         record_good(f->p, f->src, who);
         if (f->old[0] != '\0') page_session_end(f->p->sessions, f->old);
         bool ok = page_session_begin(f->p->sessions, who, f->c->client_id, worker_now_ms(), f->c->session_ms, f->old);
+        page_count_sign_in(f->p, ok ? "signed_in" : "busy");
         resume(f, ok ? signed_in : refused);
     }
     flow_free(f);
@@ -273,6 +282,7 @@ static void have_token(struct worker *w, struct wmsg *m) {
         verify(f);
         return;
     }
+    page_count_sign_in(f->p, "no_token");
     record_bad(f->p, f->src, NULL, j->why, "see page.sign_in: the client, its secret, and that the provider knows the redirect URI");
     resume(f, refused);
     flow_free(f);
@@ -305,17 +315,20 @@ void page_callback(struct page_ask *k) {
         return;
     }
     if (page_throttled(k->p->d, k->src)) {
+        page_count_sign_in(k->p, "throttled");
         start_again(k, 429, "Too many sign-ins from your address went wrong. Wait a minute.");
         return;
     }
     if (!httpd_cookie(k->r, PAGE_LOGIN_COOKIE, cookie, sizeof cookie) || !login_resume(k->p->keys, cookie, worker_now_ms(), &l) ||
         !httpd_form(q, n, "state", state, sizeof state) || !login_equal(state, l.state) || !issuer_ok(k)) {
         /* Nobody has shown that this browser began it: not worth a record, which anybody could fill. */
+        page_count_sign_in(k->p, "not_begun_here");
         start_again(k, 400, "This sign-in was not begun here, took longer than ten minutes, or was used already. Start again.");
         return;
     }
     if (httpd_form(q, n, "error", error, sizeof error)) {
         record_bad(k->p, k->src, NULL, log_fmt("the provider refuses: %s", error), NULL);
+        page_count_sign_in(k->p, "provider_refused");
         start_again(k, 403, "The provider did not let you in. Start again, or ask who runs it.");
         return;
     }

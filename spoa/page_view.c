@@ -283,6 +283,9 @@ static void put_facts(struct page_ask *k, const json_t *o) {
     put_list(k, json_object_get(o, "groups"));
     put(k, "</span></dd>");
     row(k, "database", text(o, "database"));
+    row(k, "over HTTP", text(o, "api"));
+    row(k, "tool", text(o, "tool"));
+    row(k, "beside it", text(o, "arguments"));
     row(k, "why", text(o, "reason"));
     row(k, "does", text(o, "statements"));
     row(k, "touches", text(o, "relations"));

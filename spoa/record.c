@@ -1,12 +1,11 @@
 #include "spoa/record.h"
 
+#include "spoa/digest.h"
 #include "spoa/mask.h"
 #include "spoa/secret_sql.h"
 
 #include <ctype.h>
 #include <jansson.h>
-#include <openssl/evp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,16 +145,11 @@ char *rec_params(const struct flt_param *params, size_t n, bool conninfo) {
     return text;
 }
 
-/* EVP_sha256() would be looked up among the providers' algorithms again for each digest. */
-static EVP_MD *sha256;
-static void fetch_sha256(void) { sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); }
-
 void rec_sha256(const void *data, size_t len, char out[65]) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
-    pthread_once(&once, fetch_sha256);
-    if (sha256 == NULL || EVP_Digest(data, len, md, &n, sha256, NULL) != 1) n = 0;
+    EVP_MD_CTX *ctx = digest_sha256();
+    if (ctx == NULL || EVP_DigestUpdate(ctx, data, len) != 1 || EVP_DigestFinal_ex(ctx, md, &n) != 1) n = 0;
     if (n > 32) n = 32;
     put_hex(out, md, n);
     out[2 * (size_t)n] = '\0';

@@ -31,6 +31,7 @@ static void session_free(struct session *s) {
     session_drop_held(s);
     session_drop_question(s);
     session_drop_running(s);
+    session_forget_judged(s);
     roster_leave(s->ws->d->roster, s->entry);
     rewrites_clear(&s->rewrites);
     names_clear(&s->prepared);
@@ -135,6 +136,7 @@ void session_renew(struct session *s) {
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
+    session_forget_judged(s);
     pol_role_free(s->role);
     s->role = NULL;
     const struct conf_database *db = conf_database(now->conf, s->db->name);

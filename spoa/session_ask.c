@@ -1,13 +1,14 @@
 /* A statement that a rule asks about: what its approvers are told, what makes it this statement and no other, and what the client is told. */
 #include <config.h>
 
+#include "spoa/json_read.h"
 #include "spoa/session_int.h"
 
 #include "policy/my_pin.h"
 #include "policy/pg_settings.h"
 #include "policy/shape.h"
-#include "policy/text.h"
 #include "spoa/approval_desk.h"
+#include "spoa/asking.h"
 #include "spoa/clock.h"
 #include "spoa/estimate.h"
 #include "spoa/reason.h"
@@ -16,7 +17,6 @@
 #include "spoa/secret_sql.h"
 #include "spoa/statement.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,14 +56,6 @@ void session_take_reason(struct session *s) {
     s->reason[len] = '\0';
 }
 
-/* The statement's own, else the session's; NULL: none. */
-static const char *reason_for(const struct session *s, const char *text, size_t len, size_t *reason_len) {
-    const char *reason;
-    if (reason_of(text, len, APPR_REASON, &reason, reason_len)) return reason;
-    *reason_len = strlen(s->reason);
-    return *reason_len > 0 ? s->reason : NULL;
-}
-
 /* --- settings --- */
 
 /* True when the session may now read a text in another way than it did at its beginning. */
@@ -89,41 +81,32 @@ void session_ask_forwarded(struct session *s, const struct pol_facts *f) {
 
 /* --- the fingerprint --- */
 
-static void put(struct buf *b, const void *data, size_t len) {
-    buf_be32(b, (uint32_t)len);
-    buf_put(b, data, len);
-}
-static void put_text(struct buf *b, const char *s) { put(b, s, strlen(s)); }
-
 /* What could give the text another meaning. */
 static void put_settings(struct buf *b, const struct session *s) {
-    put_text(b, s->db->search_path_text);
+    asking_put_text(b, s->db->search_path_text);
     buf_be32(b, (uint32_t)s->db->nsettings);
     for (size_t i = 0; i < s->db->nsettings; i++) {
-        put_text(b, s->db->settings[i].name);
-        put_text(b, s->db->settings[i].value);
+        asking_put_text(b, s->db->settings[i].name);
+        asking_put_text(b, s->db->settings[i].value);
     }
     for (size_t i = 0; i < s->startup->n; i++) {
         if (pg_setting_inert(s->startup->kv[i].name)) continue;
-        put_text(b, s->startup->kv[i].name);
-        put_text(b, s->startup->kv[i].value);
+        asking_put_text(b, s->startup->kv[i].name);
+        asking_put_text(b, s->startup->kv[i].value);
     }
 }
 
 static bool fingerprint(const struct session *s, char out[65]) {
     const struct question *q = &s->q;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
-    put_text(&b, "gatehouse approval 1");
-    put_text(&b, s->who->issuer);
-    put_text(&b, s->who->principal);
-    put_text(&b, s->db->name);
-    put(&b, q->text, q->len);
+    asking_begin(&b, "gatehouse approval 1", s->who, s->db->name);
+    asking_put(&b, q->text, q->len);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
     buf_be32(&b, (uint32_t)q->nparams);
     for (size_t i = 0; i < q->nparams; i++) {
         buf_u8(&b, q->params[i].data == NULL ? 2 : q->params[i].binary);
-        put(&b, q->params[i].data, q->params[i].data == NULL ? 0 : q->params[i].len);
+        asking_put(&b, q->params[i].data, q->params[i].data == NULL ? 0 : q->params[i].len);
     }
     put_settings(&b, s);
     bool ok = !b.failed && nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out);
@@ -143,11 +126,8 @@ static void kind_of(const struct session *s, char out[65]) {
     char *shape = plain ? pol_shape_pg(q->text) : NULL;
     if (shape == NULL) return;
     struct buf b = BUF_INIT(APPR_SQL_MAX);
-    put_text(&b, "gatehouse kind 1");
-    put_text(&b, s->who->issuer);
-    put_text(&b, s->who->principal);
-    put_text(&b, s->db->name);
-    put_text(&b, shape);
+    asking_begin(&b, "gatehouse kind 1", s->who, s->db->name);
+    asking_put_text(&b, shape);
     put_settings(&b, s);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
@@ -159,15 +139,9 @@ static void kind_of(const struct session *s, char out[65]) {
 
 /* --- what people are told --- */
 
-static json_t *groups_json(const struct jwt_identity *who) {
-    json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < who->ngroups; i++) json_array_append_new(list, json_string(who->groups[i]));
-    return list;
-}
-
 static json_t *params_json(const struct question *q) {
     char *text = rec_params(q->params, q->nparams, secret_sql_may(facts_of(q->facts)));
-    json_t *list = text == NULL ? NULL : json_loads(text, 0, NULL);
+    json_t *list = text == NULL ? NULL : json_read(text, strlen(text), 0, NULL);
     free(text);
     return list != NULL ? list : json_array();
 }
@@ -178,120 +152,30 @@ static json_t *types_json(const struct question *q) {
     return list;
 }
 
-static json_t *functions_json(const struct pol_facts *f) {
-    json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < f->nstmts; i++)
-        for (size_t k = 0; k < f->stmts[i].nfunctions && json_array_size(list) < 100; k++) {
-            const struct pol_function *fn = &f->stmts[i].functions[k];
-            json_array_append_new(
-                list, json_string(log_fmt("%s%s%s", fn->schema != NULL ? fn->schema : "", fn->schema != NULL ? "." : "", fn->name)));
-        }
-    return list;
-}
-
-static json_t *asks_json(const struct pol_ask *a) {
-    json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < a->n; i++) {
-        json_t *groups = json_array();
-        for (const char *const *g = a->by[i].approvers; groups != NULL && *g != NULL; g++) json_array_append_new(groups, json_string(*g));
-        json_t *one = json_pack("{s:s, s:o, s:i}", "rule", a->by[i].rule, "approvers", groups, "quorum", (int)a->by[i].quorum);
-        if (one != NULL && a->by[i].grant_ms > 0)
-            json_object_set_new(
-                one, "grant", json_pack("{s:I, s:s}", "max", (json_int_t)a->by[i].grant_ms, "scope", pol_scope_name(a->by[i].grant_scope)));
-        json_array_append_new(list, one);
-    }
-    return list;
-}
-
 static json_t *detail_json(const struct session *s) {
     const struct question *q = &s->q;
-    const struct pol_facts *f = facts_of(q->facts);
-    char sha[65], relations[2048], kinds[256];
-    size_t shown_len = q->len, reason_len;
-    char *hidden = stmt_text_hidden(f, q->text, q->len, &shown_len);
-    const char *shown = hidden != NULL ? hidden : q->text;
-    rec_sha256(shown, shown_len, sha);
-    rec_relations(f, relations, sizeof relations);
-    rec_kinds(f, kinds, sizeof kinds);
-    bool opaque = false;
-    for (size_t i = 0; i < f->nstmts; i++) opaque = opaque || f->stmts[i].opaque;
-    const char *reason = reason_for(s, shown, shown_len, &reason_len);
-    json_t *o =
-        json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:s#, s:I, s:s, s:o, s:o, s:s, s:s, s:o, s:b, s:s, s:s#}", "principal", s->who->principal,
-                  "issuer", s->who->issuer, "groups", groups_json(s->who), "database", s->db->name, "session", s->id, "src", s->src, "sql",
-                  shown, (int)shown_len, "sql_bytes", (json_int_t)q->len, "sha256", sha, "params", params_json(q), "types", types_json(q),
-                  "statements", kinds, "relations", relations, "functions", functions_json(f), "opaque", opaque, "policy",
-                  pol_policy_hash(s->snap->policy), "reason", reason != NULL ? reason : "", (int)reason_len);
-    free(hidden);
-    return o;
+    return asking_detail(&(struct asking){.who = s->who,
+                                          .database = s->db->name,
+                                          .session = s->id,
+                                          .src = s->src,
+                                          .policy = pol_policy_hash(s->snap->policy),
+                                          .text = q->text,
+                                          .len = q->len,
+                                          .facts = facts_of(q->facts),
+                                          .params = params_json(q),
+                                          .types = types_json(q),
+                                          .reason = s->reason});
 }
 
 /* --- what the client is told --- */
 
-static void add(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    if (used + 1 >= size) return;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out + used);
-}
-
-static const char *utc(uint64_t ms) {
-    char text[32];
-    time_t at = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&at, &tm);
-    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
-    return log_fmt("%s", text);
-}
-
-static void tell_pending(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
-    snprintf(v->message, sizeof v->message, "%s needs approval: it waits for a decision on request %s", tag, r->id);
-    add(v->detail, sizeof v->detail, " Request %s expires at %s", r->id, utc(r->expires_ms));
-    if (r->have > 0) add(v->detail, sizeof v->detail, "; approved so far by %s", r->by);
-    add(v->detail, sizeof v->detail, ".");
-    snprintf(v->hint, sizeof v->hint,
-             "Nothing was executed. Send exactly the same statement again once it is approved: it then runs once, within %llu s of the "
-             "decision. An approver decides with: gatehousectl approve %s",
-             (unsigned long long)v->ask.window_ms / 1000, r->id);
-}
-
-static void tell_denied(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
-    snprintf(v->message, sizeof v->message, "%s was denied by %.200s%s%.200s", tag, r->by, r->text[0] != '\0' ? ": " : "", r->text);
-    pol_utf8_tidy(v->message);
-    add(v->detail, sizeof v->detail, " It was request %s.", r->id);
-    snprintf(v->hint, sizeof v->hint, "The same statement can be asked for again after %s.", utc(r->expires_ms));
-}
-
 static void tell(struct session *s, const struct appr_reply *r) {
-    struct pol_verdict *v = &s->q.verdict;
-    const char *tag = facts_of(s->q.facts)->stmts[v->stmt].tag;
     snprintf(s->q.approval, sizeof s->q.approval, "%s", r->id);
-    if (r->rc == APPR_NEW || r->rc == APPR_PENDING)
-        tell_pending(v, tag, r);
-    else if (r->rc == APPR_DENIED)
-        tell_denied(v, tag, r);
-    else {
-        bool full = r->rc == APPR_FULL;
-        snprintf(v->sqlstate, sizeof v->sqlstate, "%s", full ? "53400" : "57P03");
-        snprintf(v->message, sizeof v->message, "%s needs approval, and %s", tag,
-                 !full     ? "it cannot be asked for now"
-                 : r->mine ? "too many requests of yours wait for a decision"
-                           : "too many requests wait for a decision");
-        snprintf(v->hint, sizeof v->hint, "%s", full ? "Wait until some are decided or expire." : "Try again later. Nothing was executed.");
-    }
+    asking_tell(&s->q.verdict, facts_of(s->q.facts), r);
 }
 
 static void refuse(struct session *s, const char *sqlstate, const char *why, const char *hint) {
-    struct pol_verdict *v = &s->q.verdict;
-    const char *tag = facts_of(s->q.facts)->stmts[v->stmt].tag;
-    v->effect = POL_DENY;
-    snprintf(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
-    snprintf(v->message, sizeof v->message, "%s needs approval and cannot get it: %s", tag, why);
-    snprintf(v->hint, sizeof v->hint, "%s", hint);
+    asking_refuse(&s->q.verdict, facts_of(s->q.facts), sqlstate, why, hint);
     session_refuse_statement(s);
 }
 
@@ -315,7 +199,7 @@ static bool may_ask(struct session *s) {
         refuse(s, "54000", "its parameters are longer than can be shown", "Send fewer or shorter ones, or have limits.params raised.");
     else if (q->len > APPR_SQL_MAX)
         refuse(s, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
-    else if (q->verdict.ask.justify && reason_for(s, q->text, q->len, &len) == NULL)
+    else if (q->verdict.ask.justify && asking_reason(q->text, q->len, s->reason, &len) == NULL)
         refuse(s, "42501", "a reason must be given",
                "Begin the statement with a comment, /* reason: why this is needed */, or send SET gatehouse.reason = 'why' before it.");
     else if (!led_healthy(s->ws->d->led)) /* an approval must not be used up for a statement that then cannot be recorded */
@@ -336,7 +220,7 @@ void session_ask(struct session *s) {
     a = calloc(1, sizeof *a);
     if (a != NULL) {
         a->d.principal = strdup(s->who->principal);
-        a->d.asks = asks_json(&q->verdict.ask);
+        a->d.asks = asking_rules(&q->verdict.ask, NULL);
         a->d.q = (struct appr_question){.detail = detail_json(s),
                                         .expires_ms = q->verdict.ask.expires_ms,
                                         .window_ms = q->verdict.ask.window_ms,

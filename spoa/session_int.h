@@ -89,6 +89,15 @@ struct running {
     struct facts_ref *facts; /* only when it names prepared statements or cursors */
 };
 
+/* A verdict that allowed, see session_judged.c. */
+#define SESSION_JUDGED 4u
+struct judged {
+    struct facts_ref *facts; /* NULL: none */
+    const char *rule;        /* borrowed from the role's policy */
+    struct pol_limits limits;
+    bool rewrite, unpins;
+};
+
 struct session {
     struct session *next, **link; /* in the worker's list */
     struct wstate *ws;
@@ -167,6 +176,11 @@ struct session {
     bool schema_changed, schema_told; /* a statement of ours may have changed it: wait for the new catalog; the catalogs' thread knows */
     struct running *running;          /* ring */
     size_t run_head, run_count, run_cap;
+    struct {
+        uint64_t epoch;
+        unsigned next;
+        struct judged of[SESSION_JUDGED];
+    } judged;
     struct rewrites rewrites; /* of this epoch: */
     uint64_t rewrites_epoch;
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
@@ -275,6 +289,14 @@ void session_prep_free(void *ctx);
 void session_judge(struct session *s);
 void session_clock(struct session *s); /* rules with times: what the clock says now; an earlier verdict may count no more */
 
+/* session_judged.c */
+/* The open question's facts were allowed before, and still are: true, and v says so. */
+bool session_judged(struct session *s, struct pol_verdict *v);
+/* The open question has just been judged. */
+void session_keep_judged(struct session *s);
+/* Before the role is replaced. */
+void session_forget_judged(struct session *s);
+
 /* session_glass.c */
 /* SET gatehouse.breakglass: true, and it is dealt with. Its execution: the glass is broken, or whole again. */
 bool session_on_glass(struct session *s);
@@ -332,6 +354,8 @@ struct my_options session_my_options(const struct session *s);
 const char *session_my_unaskable(const struct session *s);
 /* Why a statement is not for those from whom something is hidden, whatever it reads: it shows what the server has said of an earlier one. NULL: it is. */
 const char *session_my_tells(const struct pol_facts *f);
+/* It may put new rows in the place of others: ON DUPLICATE KEY UPDATE, REPLACE. */
+bool session_my_overwrites(const struct pol_facts *f);
 /* The open question changes rows and may return some (MariaDB's RETURNING). */
 bool session_my_returns(const struct session *s, const struct pol_facts *f);
 /* A statement that was KILL is on its way. */

@@ -344,3 +344,12 @@ bool session_my_returns(const struct session *s, const struct pol_facts *f) {
     free(tokens.t);
     return found;
 }
+
+bool session_my_overwrites(const struct pol_facts *f) {
+    for (size_t i = 0; i < f->nstmts; i++)
+        for (size_t k = 0; k < f->stmts[i].nrelations; k++) {
+            unsigned access = f->stmts[i].relations[k].access;
+            if ((access & POL_INSERT) != 0 && (access & (POL_UPDATE | POL_DELETE)) != 0) return true;
+        }
+    return false;
+}

@@ -18,7 +18,8 @@ static bool deny(struct session *s, const char *sqlstate, const char *message, c
 static uint64_t less(uint64_t a, uint64_t b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
 static void least(struct pol_limits *l, const struct pol_limits *other) {
-    *l = (struct pol_limits){less(l->rows, other->rows), less(l->bytes, other->bytes), less(l->ms, other->ms)};
+    enum pol_record record = l->record > other->record ? l->record : other->record;
+    *l = (struct pol_limits){less(l->rows, other->rows), less(l->bytes, other->bytes), less(l->ms, other->ms), record};
 }
 
 static bool any(const struct pol_limits *l) { return (l->rows | l->bytes | l->ms) != 0; }
@@ -30,7 +31,7 @@ static bool limits(struct session *s, const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->uses_statement != NULL || t->uses_portal != NULL) least(&q->limits, &s->named);
-        if ((t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) && any(&q->verdict.limits)) least(&s->named, &q->verdict.limits);
+        if (t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) least(&s->named, &q->verdict.limits);
     }
     if (s->mysql && (q->limits.rows | q->limits.bytes) != 0 && session_my_returns(s, f))
         return deny(
@@ -162,6 +163,7 @@ void session_oblige(const struct session *s, struct flt_answer *a) {
 #else
     a->veil = pol_role_restricts(s->role);
 #endif
+    a->veil_rows = s->mysql && a->veil && q->facts != NULL && session_my_overwrites(facts_of(q->facts));
     if (q->kind == FLT_STMT_PREPARE) return;
     a->limited = any(&q->limits);
     a->max_rows = q->limits.rows;

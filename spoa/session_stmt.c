@@ -296,7 +296,13 @@ static void answer_allow(struct session *s) {
     char label[SESSION_LABEL];
     bool ok = true;
     session_oblige(s, &a);
-    if (s->db != NULL) a.keep_rows = s->db->record_rows, a.keep_bytes = s->db->record_bytes;
+    /* The verdict's too: where the mode is observe nothing else of it counts. */
+    enum pol_record record = q->limits.record > q->verdict.limits.record ? q->limits.record : q->verdict.limits.record;
+    if (s->db != NULL && record != POL_RECORD_STATEMENTS) {
+        bool said = record == POL_RECORD_RESULTS && s->db->record_bytes == 0;
+        a.keep_rows = said ? CONF_RECORD_ROWS : s->db->record_rows;
+        a.keep_bytes = said ? CONF_RECORD_BYTES : s->db->record_bytes;
+    }
     if (a.rewritten == NULL && f != NULL && q->kind != FLT_STMT_EXECUTE && session_relabel(s, f, label)) {
         a.rewritten = label;
         a.rewritten_len = strlen(label);
@@ -465,8 +471,10 @@ void session_judge(struct session *s) {
     }
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
-    else
+    else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
+        session_keep_judged(s);
+    }
     if (q->observed && f == NULL && mask_needed(q->text, q->len, false)) q->observed = false; /* perhaps SET gatehouse.token in disguise */
     judge_session(s, f);
     if (q->verdict.effect != POL_DENY && f != NULL && !session_label_ok(s, f))

@@ -174,6 +174,7 @@ void session_token_renewed(struct session *s) {
     *from = NULL;
     if (!jwt_identity_same(who, s->who)) s->epoch++;
     jwt_identity_free(s->who);
+    session_forget_judged(s);
     pol_role_free(s->role);
     free(s->groups);
     s->who = who;

@@ -379,7 +379,11 @@ enum spop_ack_rc spop_ack(struct spop_agent *a, uint64_t stream_id, uint64_t fra
     buf_reset(&a->ack);
     begin_frame(&a->ack, SPOP_FRM_ACK, &a->pending[at]);
     for (size_t i = 0; i < n; i++) put_action(&a->ack, &actions[i]);
-    if (a->ack.failed) return SPOP_ACK_TOO_BIG;
+    if (a->ack.failed && !a->ack.no_memory) return SPOP_ACK_TOO_BIG;
+    if (a->ack.failed) {
+        spop_agent_disconnect(a, SPOP_ST_RESOURCES, "no memory for a frame");
+        return SPOP_ACK_CLOSED;
+    }
     end_frame(&a->ack, 0);
     size_t size = buf_used(&a->ack), used = buf_used(&a->out);
     if (size <= a->max_out && used <= a->max_out - size) {

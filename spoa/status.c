@@ -4,6 +4,7 @@
 
 #include "spoa/approval.h"
 #include "spoa/httpd.h"
+#include "spoa/ledger_trim.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #define WATCH_MS 1000
+#define BLOCKS   4u /* of numbers, beside those of the workers */
 #define STATES   64 /* of catalogs that are shown */
 
 struct mblock *status_block(struct daemon *d) {
@@ -26,6 +28,10 @@ struct mblock *status_keys_block(struct daemon *d) {
 
 struct mblock *status_catalog_block(struct daemon *d) {
     return d->metrics[d->boot->conf->threads + 2];
+}
+
+struct mblock *status_page_block(struct daemon *d) {
+    return d->metrics[d->boot->conf->threads + 3];
 }
 
 /* --- the process, as proc(5) shows it --- */
@@ -123,9 +129,11 @@ static void page_metrics(struct daemon *d, struct httpd_answer *a) {
     led_stats(d->led, &led);
     struct ord_counts orders;
     struct hooks_stats hooks;
+    struct trim_stats trimmed;
     appr_count(d->approvals, &asked);
     ord_count(d->orders, &orders);
     hooks_stats(d->hooks, &hooks);
+    trim_stats(d->trim, &trimmed);
     parsepool_load(d->pool, &waiting, &bytes);
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t now_ms = (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
@@ -147,6 +155,8 @@ static void page_metrics(struct daemon *d, struct httpd_answer *a) {
                               .hooks_delivered = hooks.delivered,
                               .hooks_failed = hooks.failed,
                               .hooks_dropped = hooks.dropped,
+                              .retention_events = trimmed.events,
+                              .retention_streams = trimmed.streams,
                               .pool_waiting = waiting,
                               .pool_bytes = bytes,
                               .audit_unshipped = led.unshipped,
@@ -312,9 +322,9 @@ bool status_open(struct daemon *d, bool inherit, bool force, char *err, size_t s
     bool retry = false;
     snprintf(err, size, "out of memory");
     d->metrics_fd = -1;
-    d->metrics = calloc(c->threads + 3, sizeof(struct mblock *));
+    d->metrics = calloc(c->threads + BLOCKS, sizeof(struct mblock *));
     if (d->metrics == NULL) return false;
-    for (; d->nmetrics < c->threads + 3; d->nmetrics++)
+    for (; d->nmetrics < c->threads + BLOCKS; d->nmetrics++)
         if ((d->metrics[d->nmetrics] = mblock_new()) == NULL) return false;
     if (c->metrics.where == NULL) return true;
     d->metrics_fd = httpd_listen(&c->metrics, force, &retry, err, size);

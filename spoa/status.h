@@ -19,6 +19,8 @@ void status_free(struct daemon *d);
 void status_reloaded(struct daemon *d, const char *error);
 /* The block of the catalogs' thread. */
 struct mblock *status_catalog_block(struct daemon *d);
+/* The numbers of the approvers' page. */
+struct mblock *status_page_block(struct daemon *d);
 /* The main thread's block. */
 struct mblock *status_block(struct daemon *d);
 /* The key store's block. */

@@ -18,7 +18,14 @@ struct worker {
     pthread_mutex_t lock;
     struct wmsg *head, **tail; /* guarded by lock */
     bool stopping, ended;      /* guarded by lock */
+
+    struct event *late; /* worker_defer() */
+    void (*late_fn)(void *arg);
+    void *late_arg;
+    bool in_messages; /* on_wake() runs them */
 };
+
+static _Thread_local struct worker *self; /* while its loop runs */
 
 uint64_t worker_now_us(void) {
     struct timespec t;
@@ -32,28 +39,56 @@ uint64_t worker_now_ms(void) { return worker_now_us() / 1000u; }
 static void on_wake(evutil_socket_t fd, short what, void *arg) {
     struct worker *w = arg;
     uint64_t count;
-    (void)what;
-    ssize_t got = read((int)fd, &count, sizeof count);
-    (void)got; /* EAGAIN only: the queue is looked at anyway */
+    if (what & EV_READ) { /* not when this thread itself posted */
+        ssize_t got = read((int)fd, &count, sizeof count);
+        (void)got; /* EAGAIN only: the queue is looked at anyway */
+    }
     pthread_mutex_lock(&w->lock);
     struct wmsg *m = w->head;
     w->head = NULL;
     w->tail = &w->head;
     bool stop = w->stopping;
     pthread_mutex_unlock(&w->lock);
+    w->in_messages = true;
     while (m != NULL) {
         struct wmsg *next = m->next;
         m->next = NULL;
         m->run(w, m);
         m = next;
     }
+    w->in_messages = false;
     if (stop) event_base_loopbreak(w->base);
+}
+
+static void run_late(struct worker *w) {
+    void (*fn)(void *arg) = w->late_fn;
+    w->late_fn = NULL;
+    if (fn != NULL) fn(w->late_arg);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    (void)what;
+    run_late(arg);
+}
+
+bool worker_defer(void (*fn)(void *arg), void *arg) {
+    struct worker *w = self;
+    if (w == NULL) return false;
+    if (w->late_fn != NULL) return w->late_fn == fn && w->late_arg == arg;
+    w->late_fn = fn;
+    w->late_arg = arg;
+    event_active(w->late, EV_TIMEOUT, 1);
+    return true;
 }
 
 static void *worker_main(void *arg) {
     struct worker *w = arg;
+    self = w;
     if (w->conf.start != NULL) w->conf.start(w);
     event_base_dispatch(w->base);
+    self = NULL;
+    run_late(w); /* the end of the loop came before it */
     pthread_mutex_lock(&w->lock);
     w->ended = true; /* what is posted from here on is dropped: nobody would run it, and its memory may go */
     w->head = NULL;
@@ -85,7 +120,8 @@ struct worker *worker_start(const struct worker_conf *conf) {
     w->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->base = event_base_new();
     if (w->efd >= 0 && w->base != NULL) w->wake = event_new(w->base, w->efd, EV_READ | EV_PERSIST, on_wake, w);
-    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
+    if (w->base != NULL) w->late = event_new(w->base, -1, EV_PERSIST, on_late, w);
+    if (w->late == NULL || w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
         worker_free(w);
         return NULL;
     }
@@ -104,6 +140,10 @@ static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     w->stopping = w->stopping || stop;
     pthread_mutex_unlock(&w->lock);
     if (!wake) return;
+    if (self == w && !w->in_messages) {
+        event_active(w->wake, EV_TIMEOUT, 1);
+        return;
+    }
     ssize_t put = write(w->efd, &one, sizeof one);
     (void)put; /* it cannot fail but with EAGAIN at 2^64-2 wakeups, when one is due anyway */
 }
@@ -115,6 +155,7 @@ void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
 void worker_free(struct worker *w) {
     if (w == NULL) return;
     if (w->wake != NULL) event_free(w->wake);
+    if (w->late != NULL) event_free(w->late);
     if (w->base != NULL) event_base_free(w->base);
     if (w->efd >= 0) close(w->efd);
     pthread_mutex_destroy(&w->lock);

@@ -34,6 +34,10 @@ void worker_stop(struct worker *w);
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
+/* fn(arg) is called on this thread as soon as what its loop has found this time is dealt with; once, however often it was asked for by then. False, and it
+ * is not: on a thread that is no worker's, whose loop has ended, or when another fn or arg waits already. */
+bool worker_defer(void (*fn)(void *arg), void *arg);
+
 struct event_base *worker_base(const struct worker *w);
 void *worker_data(const struct worker *w);
 unsigned worker_index(const struct worker *w);

@@ -211,6 +211,20 @@ tour_mysql() {
     my agent "SELECT name, salary FROM staff"
     my_refused
 
+    step "Customers are masked, and filtered, as in PostgreSQL"
+    my agent "SELECT * FROM customers ORDER BY id LIMIT 3"
+    hidden "***@mail.example"
+    my agent "SELECT id, lower(email) FROM customers WHERE length(email) > 25"
+    hidden ""
+    my agent "SHOW gatehouse.grants"
+    allowed "masked: last 4"
+    my analyst "SELECT region, count(*) FROM customers GROUP BY region"
+    allowed "| eu     |"
+    my analyst "SELECT * FROM customers WHERE card_number LIKE '4000%'"
+    if [[ $out == *4000-c4n4ry* ]]; then tour_fail "hidden data came through"; fi
+    my analyst "SELECT * FROM orders"
+    holds "1226"
+
     step "What the database would read differently is pinned; files, other sessions and plain text are closed"
     my agent "SET sql_mode = 'ANSI_QUOTES'"
     my_refused

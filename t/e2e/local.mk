@@ -3,6 +3,9 @@ EXTRA_DIST += \
 	t/e2e/httpgate.py \
 	t/e2e/idp.py \
 	t/e2e/leaks.py \
+	t/e2e/oracle_my_random.py \
+	t/e2e/oracle_my_wire.py \
+	t/e2e/oracle_my_world.py \
 	t/e2e/oracle_random.py \
 	t/e2e/oracle_smith.py \
 	t/e2e/oracle_wire.py \
@@ -12,12 +15,14 @@ EXTRA_DIST += \
 	t/e2e/policy.yaml \
 	t/e2e/receiver.py \
 	t/e2e/rewrite_evasions.py \
+	t/e2e/rewrite_evasions_my.py \
 	t/e2e/rewrite_oracle.py \
 	t/e2e/rewrite_random.py \
 	t/e2e/run.py \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
 	t/e2e/sysbench.py \
+	t/e2e/test_api_approvals.py \
 	t/e2e/test_approvals.py \
 	t/e2e/test_approvals_many.py \
 	t/e2e/test_asyncpg.py \
@@ -33,6 +38,7 @@ EXTRA_DIST += \
 	t/e2e/test_downstream.py \
 	t/e2e/test_edge.py \
 	t/e2e/test_failclosed.py \
+	t/e2e/test_floods.py \
 	t/e2e/test_grants_sql.py \
 	t/e2e/test_haproxy.py \
 	t/e2e/test_hooks.py \
@@ -43,6 +49,7 @@ EXTRA_DIST += \
 	t/e2e/test_mistakes.py \
 	t/e2e/test_my_columns.py \
 	t/e2e/test_my_edge.py \
+	t/e2e/test_my_noninterference.py \
 	t/e2e/test_mysql.py \
 	t/e2e/test_nodes.py \
 	t/e2e/test_noninterference.py \
@@ -58,6 +65,7 @@ EXTRA_DIST += \
 	t/e2e/test_quickstart.py \
 	t/e2e/test_refusal.py \
 	t/e2e/test_renewal.py \
+	t/e2e/test_retention.py \
 	t/e2e/test_rewrite.py \
 	t/e2e/test_schema_race.py \
 	t/e2e/test_statement_api.py \

@@ -204,7 +204,9 @@ class Case(unittest.TestCase):
     @classmethod
     def configured(cls, text):
         issuer = cls.realm.config("discovery", "refetch_interval: 1s")
-        return text.replace("\ndatabases:\n", issuer + "\ndatabases:\n", 1) + LIMITS + cls.gate.section(cls.realm.issuer)
+        cls.metrics_port = haproxy.free_port()
+        return text.replace("\ndatabases:\n", issuer + "\ndatabases:\n", 1) + LIMITS + f"metrics: {{ listen: 127.0.0.1:{cls.metrics_port} }}\n" + \
+            cls.gate.section(cls.realm.issuer)
 
     @classmethod
     def close(cls):

@@ -1,17 +1,30 @@
 """What the shop's policy hides in MariaDB: masks, errors, metadata, limits, the catalog behind it; as text, prepared, over the binary protocol.
 
-The policy is examples/shop/policy.yaml itself. Every sensitive text of customers holds c4n4ry, which must never arrive."""
+The policy is examples/shop/policy.yaml itself, with a group besides that writes what it does not see. Every sensitive text of customers holds c4n4ry, which must never arrive."""
+import json
 import os
 import signal
 import struct
+import subprocess
 import tempfile
 import unittest
+
+import pymysql
 
 import stack
 import test_mysql as my
 from stack import wait_until
 
 POLICY = os.path.join(stack.TOP, "examples", "shop", "policy.yaml")
+WRITERS = """
+  - name: testers-write-customers
+    groups: testers
+    database: shop_my
+    allow: [select, insert, update, delete]
+    on: shop.customers
+    columns: { phone: { mask: null }, card_number: { mask: { last: 4 } }, "*": visible }
+    write: [id, name, email, phone, card_number, birth_date, region]
+"""
 CANARY = b"c4n4ry"
 PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
 DEPRECATE_EOF = 1 << 24
@@ -19,7 +32,11 @@ DEPRECATE_EOF = 1 << 24
 
 def setUpModule():
     global S
-    S = my.S = stack.Stack(policy=POLICY, mysql=True)
+    with open(POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as both:
+        both.write(f.read() + WRITERS)
+        both.flush()
+        os.chmod(both.name, 0o644)
+        S = my.S = stack.Stack(policy=both.name, mysql=True)
 
 
 def tearDownModule():
@@ -306,6 +323,104 @@ class Masks(Case):
         self.assertIn("(SELECT ", event["rewritten"])
 
 
+class Rows(Case):
+    """An analyst sees customers of one region, no card numbers, and 1,000 rows at most."""
+
+    def test_rows(self):
+        with my.direct() as d:
+            eu = my.rows(d, "SELECT id, name, email, birth_date, region FROM customers WHERE region = 'eu' ORDER BY id")
+        with my.connect("analyst") as c:
+            self.assertEqual(my.rows(c, "SELECT id, name, email, birth_date, region FROM customers ORDER BY id"), eu)
+            self.assertEqual(my.rows(c, "SELECT region, count(*) FROM customers GROUP BY region"), (("eu", len(eu)),))
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM customers WHERE region <> 'eu' OR id = 1"), ((0,),))
+            self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE id = 3"), ((eu[0][2],),))
+            self.assertEqual(my.rows(c, "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id <= 100 AND c.region <> 'eu'"), ((0,),))
+
+    def test_what_others_hold_raises_nothing(self):
+        """A condition of the analyst's own is not tried on rows that the filter leaves out."""
+        raw = self.raw("analyst")
+        for sql in ("SELECT id FROM customers WHERE exp(10000 * (region = 'us')) > 2",
+                    "SELECT id FROM customers WHERE exp(IF(email LIKE 'b%' AND region <> 'eu', 10000, 0)) > 2",
+                    "SELECT id FROM customers WHERE id = 1 AND exp(10000 * id) > 0"):
+            answer = raw.ask_all(sql)
+            self.assertNotEqual(answer.last[0], 0xff, answer.last)
+            self.assertEqual(answer.rows, [])
+
+    def test_hidden_columns(self):
+        raw = self.raw("analyst")
+        for sql in ("SELECT card_number FROM customers", "SELECT id FROM customers WHERE card_number LIKE '4%'", "SELECT max(phone) FROM customers",
+                    "SELECT id FROM customers ORDER BY phone", "SELECT id FROM customers GROUP BY id, phone"):
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                if answer.last[0] == 0xff:
+                    self.assertIn(answer.code(), (1142, 1143))
+                    self.assertTrue(b"card_number" in answer.last or b"phone" in answer.last, answer.last)
+                else:
+                    self.assertNotIn(b"-c4n4ry-", raw.heard)
+        self.assertNotIn(b"-c4n4ry-", raw.heard)
+
+    def test_limit(self):
+        for caps in (0, DEPRECATE_EOF):
+            raw = self.raw("analyst", caps)
+            ident = raw.prepare("SELECT id FROM orders ORDER BY id")[0]
+            for answer in (raw.ask_all("SELECT id FROM orders ORDER BY id"), raw.execute(ident), raw.execute(ident, 1)):
+                self.assertEqual((len(answer.rows), answer.code()), (1000, 1226))
+            self.assertEqual(raw.ask_all("SELECT count(*) FROM orders").values(), [("10000",)])
+
+
+class Writes(Case):
+    """Who may write a column and not read it learns nothing of it by writing."""
+
+    def undone(self, raw, *statements):
+        """The answers within a transaction that is rolled back."""
+        out = []
+        for sql in ("BEGIN",) + statements + ("ROLLBACK",):
+            out.append(raw.ask_all(sql).last)
+            self.assertEqual(out[-1][0], 0, out[-1])
+        return out[1:-1]
+
+    def test_guesses(self):
+        with my.direct() as d:
+            right, name = my.rows(d, "SELECT phone, name FROM customers WHERE id = 1")[0]
+        raw = self.raw("tester")
+        row = "(1, '%s', 'bruno.berg.x@mail.example', '%s', '4', '1950-01-18', 'us')"
+        for sql in ("UPDATE customers SET phone = '%s' WHERE id = 1", "UPDATE customers SET phone = '%s', name = name WHERE id < 2",
+                    "INSERT INTO customers VALUES " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'",
+                    "INSERT INTO customers VALUES " + row % (name, "%s") + ", " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'"):
+            with self.subTest(sql):
+                guesses = [self.undone(raw, sql.replace("%s", guess)) for guess in (right, right[:-1] + "x")]
+                self.assertEqual(guesses[0], guesses[1])
+        before = "SELECT * FROM customers WHERE id = 1"
+        with my.direct() as d:
+            full = my.rows(d, before)[0]
+        whole = "REPLACE INTO customers VALUES (%s)" % ", ".join(f"'{v}'" for v in full)
+        self.assertEqual(self.undone(raw, whole), self.undone(raw, whole.replace("Bruno", "Brunx")))
+        with my.direct() as d:
+            self.assertEqual(my.rows(d, before)[0], full)
+        self.unseen(raw)
+
+    def test_conditions_see_masks(self):
+        raw = self.raw("tester")
+        for sql in ("UPDATE customers SET region = region WHERE phone LIKE '+49%'", "DELETE FROM customers WHERE card_number LIKE '%c4n4ry%'"):
+            self.assertEqual(self.undone(raw, sql)[0][1], 0)
+        self.assertEqual(self.undone(raw, "UPDATE customers SET name = concat('x', ifnull(phone, '')) WHERE id = 1")[0][1], 1)
+        self.unseen(raw)
+
+    def test_errors(self):
+        raw = self.raw("tester")
+        for sql, code, words in (("INSERT INTO customers SELECT id + 5000, name, email, '', '', birth_date, region FROM customers", 1062, b"Duplicate entry for a key"),
+                                 ("UPDATE customers SET phone = repeat('x', 50) WHERE id = 1", 1406, b"Data too long for a column"),
+                                 ("UPDATE customers SET birth_date = card_number WHERE id = 1", 1292, b"Truncated incorrect value"),
+                                 ("UPDATE customers SET phone = NULL WHERE id = 1", 1048, b"cannot be null"),
+                                 ("DELETE FROM customers WHERE id = 1", 1451, b"foreign key constraint fails")):
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                self.assertEqual(answer.code(), code)
+                self.assertIn(words, answer.last)
+                self.assertNotIn(b"***", answer.last)
+        self.unseen(raw)
+
+
 class Changes(Case):
     """A schema or a policy that changes while sessions are open."""
 
@@ -355,6 +470,109 @@ class Changes(Case):
         os.chmod(f.name, 0o644)
         os.rename(f.name, S.env["GH_POLICY"])
         S.signal("gatehouse", signal.SIGHUP)
+
+
+ODD = (
+    "CREATE DATABASE Odd CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    "GRANT ALL ON Odd.* TO shop_owner@127.0.0.1",
+    "CREATE TABLE Odd.T (a int PRIMARY KEY)",
+    "CREATE TABLE Odd.t (b int, c varchar(3), PRIMARY KEY (c, b))",
+    """CREATE TABLE Odd.`Übel "x" \\ ``y``` (id bigint unsigned AUTO_INCREMENT PRIMARY KEY, v varchar(20) CHARACTER SET latin1 DEFAULT 'c4n4ry',
+       u text, twice bigint AS (y * 2) STORED, e enum('a"', 'b\\\\') NOT NULL, j json, y year, hid int INVISIBLE, b blob, d datetime(3))""",
+    "CREATE VIEW Odd.v AS SELECT a, email FROM Odd.T JOIN shop.customers ON id = a",
+    "CREATE VIEW Odd.broken AS SELECT b FROM Odd.t",
+    "ALTER TABLE Odd.t DROP PRIMARY KEY, CHANGE b renamed int",
+    "CREATE SEQUENCE Odd.s",
+    "CREATE TABLE Odd.versioned (a int) WITH SYSTEM VERSIONING",
+    "CREATE TEMPORARY TABLE shop.mine (a int)",
+)
+
+
+class Catalog(Case):
+    """gatehousectl and MariaDB's catalog."""
+
+    def ctl(self, *args, status=0):
+        done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        self.assertFalse(any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr)
+        return done.stdout
+
+    def catalog(self, config=None):
+        lines = [json.loads(line) for line in self.ctl("catalog", "--config", config or S.env["GH_CONFIG"], "--database", "shop_my").splitlines()]
+        self.assertEqual(lines[-1], {"end": len(lines) - 2})
+        return lines
+
+    def file(self, text, suffix, mode=0o644):
+        f = tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=suffix)
+        self.addCleanup(f.close)
+        f.write(text)
+        f.flush()
+        os.chmod(f.name, mode)
+        return f.name
+
+    def test_what_it_holds(self):
+        with my.direct() as d:
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP DATABASE Odd"))
+            for sql in ODD:
+                my.rows(d, sql.replace("%", "%%"))
+            lines = self.catalog()
+        self.assertEqual({k: lines[0][k] for k in ("gatehouse_catalog", "engine", "database", "fold")},
+                         {"gatehouse_catalog": 1, "engine": "mariadb", "database": "shop", "fold": 0})
+        self.assertGreaterEqual(lines[0]["server"], 101100)
+        relations = {(r["schema"], r["name"]): r for r in lines if "relation" in r}
+        types = {t["type"]: t for t in lines if "type" in t}
+        self.assertEqual({s for s, _ in relations}, {"shop", "Odd"})
+        self.assertEqual({n for s, n in relations if s == "Odd"}, {"T", "t", 'Übel "x" \\ `y`', "v", "s", "versioned"})
+        self.assertNotIn(("shop", "mine"), relations)
+        odd = relations["Odd", 'Übel "x" \\ `y`']
+        self.assertEqual([c[0] for c in odd["columns"]], ["id", "v", "u", "twice", "e", "j", "y", "hid", "b", "d"])
+        self.assertEqual([c[4] for c in odd["columns"]], ["n", "c", "", "g", "n", "", "", "i", "", ""])
+        self.assertEqual("".join(types[c[2]]["category"] for c in odd["columns"]), "NSSNUSNNUD")
+        self.assertEqual(odd["columns"][1][3], "varchar(20) character set latin1 collate latin1_swedish_ci")
+        self.assertEqual((odd["columns"][0][3], odd["columns"][9][3], odd["key"]), ("bigint(20) unsigned", "datetime(3)", [1]))
+        self.assertEqual([c[0] for c in relations["Odd", "t"]["columns"]], ["renamed", "c"])
+        self.assertEqual([(relations["Odd", n]["kind"]) for n in ("T", "v", "s", "versioned")], ["r", "v", "S", "r"])
+        self.assertIn("shop", relations["Odd", "v"]["definition"])
+        self.assertNotIn("c4n4ry", json.dumps(lines))
+
+    def test_policy_tools(self):
+        catalog = self.file(self.ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my"), ".catalog")
+        some = ("--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "ai-agents")
+        text = self.ctl("policy", "rewrite", *some, "SELECT `email` FROM customers WHERE id = 1 # a comment of MySQL's")
+        self.assertIn("'***@'", text)
+        self.assertEqual(my.rows(my.direct(), text.replace("%", "%%")), (("b***@mail.example",),))
+        self.assertIn("verdict: allow", self.ctl("policy", "explain", *some, "SELECT `email` FROM customers"))
+        self.assertIn("sqlstate: 42601", self.ctl("policy", "explain", *some, "SELECT 1::text", status=3))
+        self.assertIn("no mistakes", self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        self.assertRegex(self.ctl("doctor", "-c", S.env["GH_CONFIG"]), r"shop_my.*shows a catalog of 4 relations")
+
+    def test_the_least_user(self):
+        """What grants --sql prints is enough for agents, and the catalog is whole."""
+        catalog = self.file(self.ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my"), ".catalog")
+        sql = self.ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", catalog, "--database", "shop_my", "--as", "ai-agents",
+                       "--role", "least@127.0.0.1")
+        with my.direct() as d:
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP USER least@127.0.0.1"))
+            for statement in [x for x in sql.splitlines() if x and not x.startswith("--")]:
+                my.rows(d, statement.replace("%", "%%"))
+            my.rows(d, "ALTER USER least@127.0.0.1 IDENTIFIED BY 'least' REQUIRE SSL")
+        self.assertNotIn("`phone`", sql)
+        with open(S.env["GH_CONFIG"]) as f:
+            config = f.read()
+        at = config.index("engine: mysql")
+        password = self.file("least\n", ".password", 0o600)
+        config = config[:at] + config[at:].replace("user: shop_owner", "user: least").replace("password_file: shop.password", f"password_file: {password}")
+        relations = {r["name"]: r for r in self.catalog(self.file(config, ".yaml")) if "relation" in r}
+        self.assertEqual(set(relations), {"customers", "orders"})
+        self.assertEqual(len(relations["customers"]["columns"]), 7)
+        masked = self.ctl("policy", "rewrite", "--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "ai-agents",
+                          "SELECT * FROM customers ORDER BY id LIMIT 1")
+        least = dict(host="127.0.0.1", port=int(S.env["GH_MY_PORT_DIRECT"]), user="least", password="least", database="shop",
+                     ssl={"ca": f"{S.dir}/etc/shop-my-ca.pem"})
+        with pymysql.connect(**least) as c:
+            self.assertEqual(my.rows(c, masked.replace("%", "%%"))[0][2:4], ("b***@mail.example", None))
+            with self.assertRaises(pymysql.MySQLError):
+                my.rows(c, "SELECT phone FROM customers")
 
 
 if __name__ == "__main__":

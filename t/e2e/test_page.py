@@ -7,6 +7,7 @@ import subprocess
 import threading
 import unittest
 import urllib.parse
+import urllib.request
 
 import psycopg
 
@@ -55,6 +56,29 @@ class Page(pagegate.Case):
         self.assertEqual((signed_in[-1]["principal"], signed_in[-1]["src"]), ("dba@shop.example", "127.0.0.1"))
         events = stack.wait_until("the decision", lambda: [e for e in self.stack.stream("gatehouse:approval:" + ident) if e["type"] == "approval.decision"])
         self.assertEqual((events[0]["approver"], events[0]["issuer"], events[0]["reason"]), ("dba@shop.example", self.realm.issuer, "go on"))
+
+    def test_counted(self):
+        def samples(name):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=20) as r:
+                lines = [x for x in r.read().decode().splitlines() if x.startswith(name + "{")]
+            return {tuple(re.findall('="([^"]*)"', x)): int(x.rsplit(" ", 1)[1]) for x in lines}
+        requests, sign_ins = samples("gatehouse_page_requests_total"), samples("gatehouse_page_sign_ins_total")
+        ident = self.ask("INSERT INTO scratch.t VALUES (1, 'counted')")
+        b = self.signed_in()
+        self.assertEqual(b.get("/").status, 200)
+        self.assertEqual(self.decide(b, ident, "approve").status, 303)
+        self.assertEqual(self.browser().get("/callback?state=x&code=y").status, 400)
+        wrong = self.browser()
+        location = self.realm.authorize(wrong.begin(), "dba@shop.example")
+        self.assertEqual(wrong.back(location + "&iss=https://other.example").status, 400)
+        self.assertEqual(self.browser().get("/api/approvals", headers={"Authorization": "Bearer no.token.here"}).status, 401)
+        self.assertEqual(self.browser().get("/nothing<script>").status, 404)
+        more = {k: v - requests.get(k, 0) for k, v in samples("gatehouse_page_requests_total").items() if v != requests.get(k, 0)}
+        for key, least in ((("list", "200"), 1), (("login", "303"), 2), (("callback", "303"), 1), (("callback", "400"), 2), (("request", "200"), 1),
+                           (("decision", "303"), 1), (("api", "401"), 1), (("other", "404"), 1)):
+            self.assertGreaterEqual(more.get(key, 0), least, (key, more))
+        more = {k: v - sign_ins.get(k, 0) for k, v in samples("gatehouse_page_sign_ins_total").items() if v != sign_ins.get(k, 0)}
+        self.assertEqual(more, {("begun",): 2, ("signed_in",): 1, ("not_begun_here",): 2})
 
     def test_deny(self):
         sql = "INSERT INTO scratch.t VALUES (2, 'deny')"

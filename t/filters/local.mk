@@ -53,3 +53,10 @@ t_filters_test_my_login_SOURCES = \
 	t/filters/my_talk.h \
 	t/filters/test_my_login.c
 t_filters_test_my_login_LDADD = $(T_LIBS)
+
+check_PROGRAMS += t/filters/test_my_veil
+t_filters_test_my_veil_SOURCES = \
+	t/filters/my_talk.c \
+	t/filters/my_talk.h \
+	t/filters/test_my_veil.c
+t_filters_test_my_veil_LDADD = $(T_LIBS)

@@ -321,21 +321,6 @@ START_TEST(local_infile) {
 }
 END_TEST
 
-START_TEST(veil) {
-    struct talk t;
-    struct my_err e;
-    talk_start(&t, chops[_i], NULL);
-    talk_ready(&t);
-    talk_client(&t, "0:03'veil'");
-    talk_server(&t, "1:ff260423323330303044'uplicate entry c4n4ry'");
-    struct buf *out = flt_out(t.f, FLT_CLIENT);
-    ck_assert(my_read_err(cur_of(buf_at(out) + 4, buf_used(out) - 4), &e));
-    ck_assert_uint_eq(e.code, 1062);
-    ck_assert_ptr_null(strstr(e.message, "c4n4ry"));
-    talk_end(&t);
-}
-END_TEST
-
 START_TEST(numbers_must_fit) {
     static const char *const bad[] = {"1:03'x'", "0:", NULL};
     for (size_t i = 0; bad[i] != NULL; i++) {
@@ -509,7 +494,6 @@ int main(void) {
     tcase_add_loop_test(t, tracking_reaches_who_wants_it, 0, CHOPS);
     tcase_add_loop_test(t, limits, 0, CHOPS);
     tcase_add_loop_test(t, local_infile, 0, CHOPS);
-    tcase_add_loop_test(t, veil, 0, CHOPS);
     tcase_add_loop_test(t, numbers_must_fit, 0, CHOPS);
     tcase_add_loop_test(t, server_speaks_unasked, 0, CHOPS);
     tcase_add_test(t, great_packets);

@@ -4,6 +4,7 @@
  * that is read stays so, and means the same, when it is written anew. */
 #include "filters/bytes.h"
 #include "spoa/api_read.h"
+#include "t/fuzz/sweep.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -101,3 +102,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     api_call_free(&call);
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const struct api_shape *shape;
+    const char *body;
+    size_t len;
+    struct api_call full;
+};
+
+/* The same SQL or call, or none. */
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    struct api_call call;
+    api_read(s->shape, s->body, s->len, &call);
+    if (call.rc == API_READ_SQL || call.rc == API_READ_PASS) {
+        CHECK((call.more == NULL) == (s->full.more == NULL));
+        CHECK(call.rc == s->full.rc && call.len == s->full.len && strcmp(call.id, s->full.id) == 0 &&
+              strcmp(call.method, s->full.method) == 0);
+        CHECK(call.len == 0 || memcmp(call.sql, s->full.sql, call.len) == 0);
+    }
+    api_call_free(&call);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    if (size == 0 || size > 65536 || shape_of(data[0]) == NULL) return;
+    struct sweeping s = {.shape = shape_of(data[0]), .body = (const char *)data + 1, .len = size - 1};
+    api_read(s.shape, s.body, s.len, &s.full);
+    sweep(faulty, &s);
+    api_call_free(&s.full);
+}
+#endif

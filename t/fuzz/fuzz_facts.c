@@ -223,7 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 struct sweeping {
     const char *sql;
     size_t len;
-    bool facts, agent, dba;       /* there are some; who may */
+    bool facts, agent, dba;      /* there are some; who may */
     struct pol_columns *columns; /* NULL without facts */
 };
 

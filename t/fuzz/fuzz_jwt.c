@@ -11,6 +11,7 @@
 #include "spoa/jwt.h"
 #include "spoa/keydoc.h"
 #include "t/fuzz/jwt_good.h"
+#include "t/fuzz/sweep.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -205,3 +206,51 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     return 0;
 }
+
+#ifdef FUZZ_SWEEP
+struct sweeping {
+    const char *token;
+    size_t len;
+    bool good;
+};
+
+/* Keys that can be read, and a token that is good, are so with all memory, too. */
+static void faulty(void *arg) {
+    struct sweeping *s = arg;
+    char err[200];
+    struct jwt_identity *id = NULL;
+    struct jwks *keys = jwks_parse(good_keys, strlen(good_keys), err, sizeof err);
+    if (keys == NULL) return;
+    enum jwt_rc rc = verify(keys, s->token, s->len, &id);
+    CHECK(rc != JWT_OK || s->good);
+    if (id != NULL) CHECK(strcmp(id->principal, "agent@shop.example") == 0 && id->ngroups == 2 && id->valid_until == NOW + 630);
+    jwt_identity_free(id);
+    jwks_unref(keys);
+}
+
+static void faulty_keys(void *arg) {
+    const struct sweeping *s = arg;
+    char err[200];
+    struct jwks *keys = jwks_parse(s->token, s->len, err, sizeof err);
+    CHECK(keys == NULL || s->good);
+    jwks_unref(keys);
+}
+
+void fuzz_sweep(const uint8_t *data, size_t size) {
+    if (fixed == NULL) set_up();
+    if (size == 0 || size > SIZE_CAP) return;
+    struct sweeping s = {.token = (const char *)data + 1, .len = size - 1};
+    struct jwt_identity *id = NULL;
+    char err[200];
+    if (data[0] == 't') {
+        s.good = verify(fixed, s.token, s.len, &id) == JWT_OK;
+        jwt_identity_free(id);
+        sweep(faulty, &s);
+    } else if (data[0] == 'k') {
+        struct jwks *keys = jwks_parse(s.token, s.len, err, sizeof err);
+        s.good = keys != NULL;
+        jwks_unref(keys);
+        sweep(faulty_keys, &s);
+    }
+}
+#endif

@@ -79,8 +79,8 @@ static void check_same(const struct pol_facts *a, const struct pol_facts *b) {
 static struct my_options options_of(uint8_t byte) {
     struct my_options o = {.server = byte & 1 ? MY_MYSQL : MY_MARIADB, .default_db = "shop", .multi = (byte & 2) == 0};
     o.version = o.server == MY_MYSQL ? 90704 : 101119;
-    o.mode = (unsigned)(byte >> 2) &
-             (MY_ANSI_QUOTES | MY_NO_BACKSLASH_ESCAPES | MY_PIPES_AS_CONCAT | MY_HIGH_NOT_PRECEDENCE | MY_IGNORE_SPACE);
+    o.mode =
+        (unsigned)(byte >> 2) & (MY_ANSI_QUOTES | MY_NO_BACKSLASH_ESCAPES | MY_PIPES_AS_CONCAT | MY_HIGH_NOT_PRECEDENCE | MY_IGNORE_SPACE);
     o.fold_names = (byte & 128) != 0;
     return o;
 }

@@ -206,10 +206,12 @@ static void faulty(void *arg) {
     enum pol_rewrite_rc rc = pol_rewrite_pg(s->sql, s->len, r, &out, &why);
     pol_role_free(r);
     CHECK(rc == POL_REWRITE_REFUSED || rc == s->rc);
-    if (rc == POL_REWRITE_REFUSED && s->rc != rc && strcmp(why.sqlstate, "53200") != 0) fprintf(stderr, "%s: %s\n", why.sqlstate, why.message);
+    if (rc == POL_REWRITE_REFUSED && s->rc != rc && strcmp(why.sqlstate, "53200") != 0)
+        fprintf(stderr, "%s: %s\n", why.sqlstate, why.message);
     if (rc == POL_REWRITE_REFUSED && s->rc != rc) CHECK(nomem_hit() && strcmp(why.sqlstate, "53200") == 0);
     if (rc != POL_REWRITE_DONE) return;
-    CHECK(out.len == s->out.len && memcmp(out.sql, s->out.sql, out.len) == 0 && out.sanitise == s->out.sanitise && out.explain == s->out.explain);
+    CHECK(out.len == s->out.len && memcmp(out.sql, s->out.sql, out.len) == 0 && out.sanitise == s->out.sanitise &&
+          out.explain == s->out.explain);
     pol_rewritten_free(&out);
 }
 

@@ -1,4 +1,4 @@
-"""MySQL's language against a real server: the lexer, words and functions, random statements, and MariaDB's own test suite, on one MariaDB in a temporary folder.
+"""MySQL's language against a real server: the lexer, words and functions, random statements, masks and row filters, and MariaDB's own test suite, on one MariaDB in a temporary folder.
 
     GH_BUILD=../build /usr/bin/python3 t/mysql/run.py
 
@@ -9,8 +9,9 @@ import sys
 import corpus
 import differ
 import lexer
+import rewrite
 import server as servers
 import words
 
 if __name__ == "__main__":
-    sys.exit(servers.main(lexer.run, words.run, differ.run, corpus.run))
+    sys.exit(servers.main(lexer.run, words.run, differ.run, rewrite.run, corpus.run))

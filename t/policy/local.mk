@@ -55,3 +55,7 @@ t_policy_columns_dump_LDADD = $(T_LIBS)
 EXTRA_PROGRAMS += t/policy/my_dump
 t_policy_my_dump_SOURCES = t/policy/my_dump.c
 t_policy_my_dump_LDADD = $(T_LIBS)
+# Not a test: t/mysql/rewrite.py makes and runs it.
+EXTRA_PROGRAMS += t/policy/my_rewrite
+t_policy_my_rewrite_SOURCES = t/policy/my_rewrite.c
+t_policy_my_rewrite_LDADD = $(T_LIBS)

@@ -417,6 +417,42 @@ START_TEST(asks_for_more) {
 }
 END_TEST
 
+/* --- what the record gets --- */
+
+static const char recorded[] =
+    HEAD "rules:\n"
+         "  - name: plain\n    groups: a\n    database: shop\n    allow: select\n    on: public.*\n"
+         "  - name: quiet\n    groups: a\n    database: shop\n    allow: select\n    on: public.staff\n    record: statements\n"
+         "  - name: kept\n    groups: a\n    database: shop\n    allow: select\n    on: public.orders\n    record: results\n"
+         "  - name: less\n    groups: a\n    database: shop\n    allow: update\n    on: public.orders\n    record: statements\n"
+         "  - name: others\n    groups: b\n    database: shop\n    allow: select\n    on: public.*\n    record: results\n";
+
+static const struct {
+    const char *group, *sql;
+    enum pol_record want;
+} record_wants[] = {
+    {"a", "SELECT * FROM customers", POL_RECORD_DEFAULT},
+    {"a", "SELECT 1", POL_RECORD_DEFAULT},
+    {"a", "SELECT * FROM staff", POL_RECORD_STATEMENTS},
+    {"a", "SELECT * FROM orders", POL_RECORD_RESULTS},
+    {"a", "SELECT * FROM public.orders", POL_RECORD_RESULTS},
+    {"a", "SELECT (SELECT count(*) FROM orders) FROM customers", POL_RECORD_RESULTS},
+    {"a", "SELECT 1; SELECT * FROM staff", POL_RECORD_STATEMENTS},
+    {"a", "SELECT * FROM staff, orders", POL_RECORD_RESULTS}, /* the strictest */
+    {"a", "UPDATE orders SET status = 'x' WHERE id = 1 RETURNING *", POL_RECORD_RESULTS},
+    {"b", "SELECT * FROM staff", POL_RECORD_RESULTS}, /* another one's rules are nothing to it */
+};
+
+START_TEST(says_what_is_recorded) {
+    struct made m = role(recorded, record_wants[_i].group, NULL, 0);
+    struct pol_verdict v;
+    judge(&m, record_wants[_i].sql, &v);
+    expect(&v, record_wants[_i].sql, "allow");
+    ck_assert_msg(v.limits.record == record_wants[_i].want, "%s: %d", record_wants[_i].sql, (int)v.limits.record);
+    unmake(&m);
+}
+END_TEST
+
 /* --- what a session may ask --- */
 
 static bool put_grant(void *arg, const struct pol_grant *g) {
@@ -482,6 +518,8 @@ static const struct {
     {"    limits: {}\n", "10:13", "is empty"},
     {"    require: [where]\n", "10:15", "can require a WHERE"},
     {"    require: [limits]\n", "10:15", "not known"},
+    {"    record: result\n", "10:13: rules[0].record", "results"},
+    {"    record: [results]\n", "10:13: rules[0].record", ""},
     {"    read_only: 'true'\n", "10:16: rules[0].read_only", "without quotes"},
 };
 
@@ -508,6 +546,8 @@ START_TEST(finds_other_mistakes) {
         {HEAD "tags: { shop: { a: t.c } }\nrules: []\n", "expected schema.relation.column"},
         {HEAD "tags: { shop: { a: public.t.C } }\nrules: []\n", "capital letters"},
         {HEAD "rules: [{name: r, groups: g, database: shop, deny: select, on: public.t, reason: x, columns: [a]}]\n", "a deny rule"},
+        {HEAD "rules: [{name: r, groups: g, database: shop, deny: select, on: public.t, reason: x, record: results}]\n",
+         "what a rule denies has no result"},
         {HEAD "rules: [{name: r, groups: g, database: shop, allow: drop, on: public.t, columns: [a]}]\n", "of which the rule allows none"},
         {HEAD "rules: [{name: r, groups: g, database: shop, allow: all, on: '*.*', unpin: true, rows: 'true'}]\n", "cannot unpin"},
     };
@@ -534,6 +574,7 @@ int main(void) {
     LOOP(judges, verdicts);
     tcase_add_test(t, fails_closed);
     LOOP(asks_for_more, asked);
+    LOOP(says_what_is_recorded, record_wants);
     LOOP(finds_mistakes, mistakes);
     tcase_add_test(t, finds_other_mistakes);
     tcase_add_test(t, lists_grants);

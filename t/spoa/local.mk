@@ -120,3 +120,6 @@ t_spoa_test_admit_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_rewrites
 t_spoa_test_rewrites_SOURCES = t/spoa/test_rewrites.c
 t_spoa_test_rewrites_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_json_read
+t_spoa_test_json_read_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_json_read.c
+t_spoa_test_json_read_LDADD = $(T_LIBS)

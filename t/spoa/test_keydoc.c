@@ -40,6 +40,10 @@ START_TEST(addresses) {
         {"https://idp example/", false, false},
         {"https://idp.example/a b", false, false},
         {"https://idp.example/\r\nHost: x", false, false},
+        {"https:/idp.example/x", false, false},
+        {"https:\xe2\x80\xae//idp.example/x", false, false},
+        {"https://idp.example/\xe2\x80\xae", false, false},
+        {"https:///idp.example/x", false, false},
     };
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
         ck_assert_msg(keydoc_url_ok(v[i].url, false, err, sizeof err) == v[i].ok, "%s", v[i].url);
