@@ -1,4 +1,5 @@
 EXTRA_DIST += \
+	t/drivers/MyJdbc.java \
 	t/drivers/PgJdbc.java \
 	t/drivers/README.md \
 	t/drivers/checks.py \
@@ -8,10 +9,21 @@ EXTRA_DIST += \
 	t/drivers/django_app/migrations/__init__.py \
 	t/drivers/django_app/models.py \
 	t/drivers/drivers.py \
+	t/drivers/drivers_my.py \
 	t/drivers/drv_asyncpg.py \
 	t/drivers/drv_dbd_pg.pl \
 	t/drivers/drv_django.py \
 	t/drivers/drv_gui.py \
+	t/drivers/drv_my_aiomysql.py \
+	t/drivers/drv_my_cli.py \
+	t/drivers/drv_my_dbapi.py \
+	t/drivers/drv_my_dbd.pl \
+	t/drivers/drv_my_django.py \
+	t/drivers/drv_my_node.js \
+	t/drivers/drv_my_php_mysqli.php \
+	t/drivers/drv_my_php_pdo.php \
+	t/drivers/drv_my_ruby.rb \
+	t/drivers/drv_my_sqlalchemy.py \
 	t/drivers/drv_node_pg.js \
 	t/drivers/drv_odbc.py \
 	t/drivers/drv_pg8000.py \
@@ -25,17 +37,23 @@ EXTRA_DIST += \
 	t/drivers/drv_sqlalchemy.py \
 	t/drivers/go/checks.go \
 	t/drivers/go/libpq/main.go \
+	t/drivers/go/mysql/main.go \
 	t/drivers/go/pgx/main.go \
 	t/drivers/go/pgx4/version.go \
 	t/drivers/go/pgx5/version.go \
 	t/drivers/gui_datagrip.sql \
 	t/drivers/gui_dbeaver.sql \
 	t/drivers/gui_pgadmin.sql \
+	t/drivers/my_checks.py \
+	t/drivers/my_settings.sql \
 	t/drivers/node_checks.js \
 	t/drivers/php_checks.php \
+	t/drivers/php_my_checks.php \
 	t/drivers/registries.py \
 	t/drivers/registries/go.mod \
 	t/drivers/registries/go.sum \
+	t/drivers/registries/my_go.mod \
+	t/drivers/registries/my_go.sum \
 	t/drivers/registries/package-lock.json \
 	t/drivers/registries/package.json \
 	t/drivers/registries/requirements.txt \

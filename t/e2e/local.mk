@@ -3,20 +3,25 @@ EXTRA_DIST += \
 	t/e2e/httpgate.py \
 	t/e2e/idp.py \
 	t/e2e/leaks.py \
-	t/e2e/pagegate.py \
+	t/e2e/oracle_my_random.py \
+	t/e2e/oracle_my_wire.py \
+	t/e2e/oracle_my_world.py \
 	t/e2e/oracle_random.py \
 	t/e2e/oracle_smith.py \
 	t/e2e/oracle_wire.py \
 	t/e2e/oracle_world.py \
+	t/e2e/pagegate.py \
 	t/e2e/pgraw.py \
 	t/e2e/policy.yaml \
 	t/e2e/receiver.py \
 	t/e2e/rewrite_evasions.py \
+	t/e2e/rewrite_evasions_my.py \
 	t/e2e/rewrite_oracle.py \
 	t/e2e/rewrite_random.py \
 	t/e2e/run.py \
 	t/e2e/spop.py \
 	t/e2e/stack.py \
+	t/e2e/sysbench.py \
 	t/e2e/test_api_approvals.py \
 	t/e2e/test_approvals.py \
 	t/e2e/test_approvals_many.py \
@@ -24,8 +29,8 @@ EXTRA_DIST += \
 	t/e2e/test_audit.py \
 	t/e2e/test_bypass.py \
 	t/e2e/test_catalog.py \
-	t/e2e/test_columns_facts.py \
 	t/e2e/test_columns.py \
+	t/e2e/test_columns_facts.py \
 	t/e2e/test_columns_oracle.py \
 	t/e2e/test_crash.py \
 	t/e2e/test_credentials.py \
@@ -42,15 +47,16 @@ EXTRA_DIST += \
 	t/e2e/test_login_flood.py \
 	t/e2e/test_metrics.py \
 	t/e2e/test_mistakes.py \
-	t/e2e/test_nodes.py \
-	t/e2e/test_noninterference.py \
 	t/e2e/test_my_columns.py \
 	t/e2e/test_my_edge.py \
+	t/e2e/test_my_noninterference.py \
 	t/e2e/test_mysql.py \
+	t/e2e/test_nodes.py \
+	t/e2e/test_noninterference.py \
 	t/e2e/test_oidc.py \
+	t/e2e/test_orders.py \
 	t/e2e/test_page.py \
 	t/e2e/test_page_browser.py \
-	t/e2e/test_orders.py \
 	t/e2e/test_pgbench.py \
 	t/e2e/test_policy_tools.py \
 	t/e2e/test_protocol_fuzz.py \
@@ -64,6 +70,7 @@ EXTRA_DIST += \
 	t/e2e/test_schema_race.py \
 	t/e2e/test_statement_api.py \
 	t/e2e/test_streams.py \
+	t/e2e/test_sysbench.py \
 	t/e2e/test_ticket.py \
 	t/e2e/test_times.py \
 	t/e2e/test_unpin.py \
@@ -71,9 +78,9 @@ EXTRA_DIST += \
 	t/e2e/test_upgrade_chaos.py \
 	t/e2e/test_upstream_credentials.py \
 	t/e2e/test_upstream_tls.py \
+	t/e2e/test_utility.py \
 	t/e2e/test_watch.py \
 	t/e2e/two.py \
-	t/e2e/test_utility.py \
 	t/e2e/utility_orm.py \
 	t/e2e/utility_sql.py \
 	t/e2e/utility_world.py \

@@ -1,0 +1,101 @@
+"""Conversations of oracle_my_random.py in MySQL's protocol, packet by packet, and what of their answers must be equal."""
+import struct
+
+import test_mysql as my
+
+PREPARE, EXECUTE, CLOSE = 0x16, 0x17, 0x19
+MULTI_STATEMENTS, MORE_RESULTS = 0x10000 | 0x20000, 8
+TOO_LONG = (1317, 1969, 1226)
+
+
+class Line(my.Raw):
+    """One connection through the gate to a database of the world's."""
+
+    def __init__(self, stack, database, group, token):
+        my.S = stack
+        stack._minted[group] = token
+        self.name = database.encode()
+        super().__init__(database, group, MULTI_STATEMENTS)
+        for sql in ("SET max_statement_time = 0.5", "SET time_zone = '+00:00'"):
+            assert self.query(sql)[:1] == b"\0", sql
+
+    def result(self):
+        """The packets of one result, and whether another one follows."""
+        packets = [self.packet()[1]]
+        first = packets[0]
+        if first[:1] == b"\xff":
+            return packets, False
+        if first[:1] == b"\0":
+            at = 1
+            for _ in range(2):  # affected rows, last id: integers of variable length
+                at += {0xfc: 3, 0xfd: 4, 0xfe: 9}.get(first[at], 1)
+            return packets, bool(struct.unpack_from("<H", first, at)[0] & MORE_RESULTS)
+        for _ in range(first[0] + 1):  # columns, EOF
+            packets.append(self.packet()[1])
+        while True:
+            packets.append(self.packet()[1])
+            last = packets[-1]
+            if last[:1] == b"\xff":
+                return packets, False
+            if last[:1] == b"\xfe" and len(last) < 9:
+                return packets, bool(struct.unpack_from("<H", last, 3)[0] & MORE_RESULTS)
+
+    def results(self):
+        out, more = [], True
+        while more:
+            packets, more = self.result()
+            out.append(packets)
+        return out
+
+    def run(self, step):
+        """What is answered to a step: lists of packets."""
+        what, text, parameters = step
+        if what == "query":
+            self.send(0, bytes([my.QUERY]) + text.encode())
+            return self.results()
+        self.send(0, bytes([PREPARE]) + text.encode())
+        first = self.packet()[1]
+        if first[:1] == b"\xff":
+            return [[first]]
+        ident, columns, params = struct.unpack_from("<IHH", first, 1)
+        out = [[first[5:]]]  # the id differs
+        for n in (params, columns):
+            out[0] += [self.packet()[1] for _ in range(n + 1 if n else 0)]
+        for values in parameters:
+            body = struct.pack("<IBI", ident, 1 if what == "cursor" else 0, 1)
+            if values:
+                body += bytes((len(values) + 7) // 8) + b"\1" + b"\xfd\0" * len(values) + b"".join(bytes([len(v)]) + v.encode() for v in values)
+            self.send(0, bytes([EXECUTE]) + body)
+            out += self.results()
+        self.send(0, bytes([CLOSE]) + struct.pack("<I", ident))
+        return out
+
+    def talk(self, conversation):
+        return [result for step in conversation.steps for result in self.run(step)]
+
+
+def same(name, results, ordered, limited):
+    """As they are compared: rows are sorted unless their order is the statement's; the database's name is left out. limited: only how many rows there are counts."""
+    out = []
+    for packets in results:
+        packets = [p.replace(name, b"DATABASE") for p in packets]
+        if ordered or len(packets) < 3:
+            out.append(packets)
+            continue
+        head = 1 + packets[0][0] + 1 if packets[0][0] < 0xfb else len(packets)
+        rows = sorted(packets[head:-1])
+        out.append((packets[:head], len(rows) if limited else rows, packets[-1]))
+    return out
+
+
+def error_of(results):
+    """(number, text) of the first error, or None."""
+    for packets in results:
+        for p in (packets[0], packets[-1]):
+            if p[:1] == b"\xff":
+                return struct.unpack_from("<H", p, 1)[0], p[9:].decode(errors="replace")
+    return None
+
+
+def show(results):
+    return "\n    ".join(" ".join(repr(p)[2:-1][:300] for p in packets[:12]) + (f" and {len(packets) - 12} more" if len(packets) > 12 else "") for packets in results)
