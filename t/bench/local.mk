@@ -17,6 +17,7 @@ t_bench_bench_statement_SOURCES = t/bench/bench_statement.c
 t_bench_bench_statement_LDADD = $(T_LIBS)
 EXTRA_DIST += \
 	t/bench/bench.py \
+	t/bench/cost.py \
 	t/bench/run \
 	t/bench/storm.py \
 	t/bench/world.py
