@@ -198,16 +198,9 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v) {
     at[3] = (uint8_t)v;
 }
 
-/* Lengths go through here by the dozen for each statement, and most have one digit or two. */
 size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v) {
     char digits[GH_U64_TEXT];
-    size_t at = sizeof digits, n = 0;
-    if (v < 100) {
-        if (v >= 10) out[n++] = (char)('0' + v / 10);
-        out[n++] = (char)('0' + v % 10);
-        out[n] = '\0';
-        return n;
-    }
+    size_t at = sizeof digits, n;
     do digits[--at] = (char)('0' + v % 10);
     while ((v /= 10) > 0);
     n = sizeof digits - at;

@@ -103,6 +103,13 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v);
 /* v in decimal and a NUL; gives the number of digits, 1 to 20. What snprintf() takes for it shows on every statement. */
 #define GH_U64_TEXT 21
 size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v);
+/* The same without the NUL, for lengths: most have one digit or two, and each statement has a hundred of them. Gives what is behind it. */
+static inline char *gh_put_len(char *at, size_t v) {
+    if (v >= 100) return at + gh_u64_text(at, v);
+    if (v >= 10) *at++ = (char)('0' + v / 10);
+    *at++ = (char)('0' + v % 10);
+    return at;
+}
 /* True when data is well-formed UTF-8 (Unicode 15, table 3-7) without NUL bytes. */
 bool gh_utf8_valid(const void *data, size_t len);
 /* Overwrites memory that held a secret; the compiler does not drop it. */

@@ -42,7 +42,7 @@ static void put(struct hasher *h, const char *s, size_t len) {
 static void put_netstring(struct hasher *h, const char *s, size_t len) {
     if (sizeof h->piece - h->n < GH_U64_TEXT + 1) flush(h);
     char *at = h->piece + h->n;
-    at += gh_u64_text(at, len);
+    at = gh_put_len(at, len);
     *at++ = ':';
     h->n = (size_t)(at - h->piece);
     if (len < sizeof h->piece - h->n) {

@@ -230,6 +230,7 @@ static char *put_escaped(char *at, unsigned char c) {
 
 #define PIECE ((size_t)1024)
 #define WORST 6 /* characters for a byte */
+#define ROOM  ((size_t)64 << 10)
 
 static char *put_text(char *at, const char *s, size_t len, bool as_it_is) {
     if (as_it_is) {
@@ -257,30 +258,37 @@ static void put_string(struct buf *out, const char *s, size_t len) {
     buf_u8(out, '"');
 }
 
-/* ["name","value"], with a comma behind another, of the i-th part and the next one. */
-static void put_pair(struct buf *out, const struct lev *e, size_t i) {
-    const struct lev_part *name = &e->parts[i], *value = name + 1;
-    bool plain0 = is_plain(e, i), plain1 = is_plain(e, i + 1);
-    if ((name->len <= PIECE || plain0) && (value->len <= PIECE || plain1) && name->len <= LEV_MAX_BYTES && value->len <= LEV_MAX_BYTES) {
-        size_t need = name->len * (plain0 ? 1 : WORST) + value->len * (plain1 ? 1 : WORST) + 8;
-        char *start = (char *)buf_reserve(out, need), *at = start;
-        if (start == NULL) return;
-        if (i > 0) *at++ = ',';
-        *at++ = '[';
-        *at++ = '"';
-        at = put_text(at, name->at, name->len, plain0);
-        memcpy(at, "\",\"", 3);
-        at = put_text(at + 3, value->at, value->len, plain1);
-        *at++ = '"';
-        *at++ = ']';
-        buf_commit(out, (size_t)(at - start));
-        return;
+/* Room for all of its names and values in JSON; 0: so much that they are written in pieces. */
+static size_t room_in_json(const struct lev *e) {
+    size_t room = 0;
+    for (size_t i = 0; i < e->nparts; i++) {
+        if (e->parts[i].len > LEV_MAX_BYTES) return 0;
+        room += e->parts[i].len * (is_plain(e, i) ? 1 : WORST) + sizeof "[\"\",";
     }
-    buf_str(out, i > 0 ? ",[" : "[");
-    put_string(out, name->at, name->len);
-    buf_u8(out, ',');
-    put_string(out, value->at, value->len);
-    buf_u8(out, ']');
+    return room <= ROOM ? room : 0;
+}
+
+static void put_fields(struct buf *out, const struct lev *e) {
+    char *start = (char *)buf_reserve(out, room_in_json(e)), *at = start;
+    if (start == NULL) return;
+    for (size_t i = 0; i < e->nparts; i++) {
+        const struct lev_part *p = &e->parts[i];
+        if (i > 0) *at++ = ',';
+        if (i % 2 == 0) *at++ = '[';
+        *at++ = '"';
+        at = put_text(at, p->at, p->len, is_plain(e, i));
+        *at++ = '"';
+        if (i % 2 != 0) *at++ = ']';
+    }
+    buf_commit(out, (size_t)(at - start));
+}
+
+static void put_fields_in_pieces(struct buf *out, const struct lev *e) {
+    for (size_t i = 0; i < e->nparts; i++) {
+        buf_str(out, i == 0 ? "[" : i % 2 == 0 ? ",[" : ",");
+        put_string(out, e->parts[i].at, e->parts[i].len);
+        if (i % 2 != 0) buf_u8(out, ']');
+    }
 }
 
 void lev_json(const struct lev *e, struct buf *out) {
@@ -297,7 +305,10 @@ void lev_json(const struct lev *e, struct buf *out) {
     else
         put_string(out, e->session, strlen(e->session));
     buf_str(out, ",\"fields\":[");
-    for (size_t i = 0; i < e->nparts; i += 2) put_pair(out, e, i);
+    if (room_in_json(e) > 0)
+        put_fields(out, e);
+    else
+        put_fields_in_pieces(out, e);
     buf_str(out, "]}");
 }
 

@@ -420,7 +420,7 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
 /* RESP's bulk string, where there is room. What hiredis takes to format an argument is more than all else that an event costs here. */
 static char *put_arg(char *at, const char *s, size_t len) {
     *at++ = '$';
-    at += gh_u64_text(at, len);
+    at = gh_put_len(at, len);
     memcpy(at, "\r\n", 2);
     memcpy(at + 2, s, len);
     at += 2 + len;

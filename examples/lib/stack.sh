@@ -324,7 +324,7 @@ gh_start_redis() {
 
 gh_start_gatehouse() {
     gh_spawn gatehouse root "$GH_BUILD/gatehouse" -c "$GH_CONFIG"
-    gh_wait_for 10 gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
+    gh_wait_for "${GH_START_SECONDS:-10}" gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
 }
 
 # A new gatehouse takes over from the one that runs, which goes on as "gatehouse-PID" until its last session ends. When the new one cannot, all

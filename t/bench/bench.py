@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 
+import cost
 import world
 from pgraw import COPY_DONE, RawClient, copy_data, query, startup
 from sysbench import Sysbench, figures
@@ -28,10 +29,10 @@ READY = b"Z\0\0\0\5I"
 
 
 class Settings:
-    rounds, seconds, scale, bulk, clients = 5, 3, 10, 200 << 20, (1, 8, 32)
+    rounds, seconds, scale, bulk, clients, idle = 5, 3, 10, 200 << 20, (1, 8, 64), 1000
 
     def quick(self):
-        self.rounds, self.seconds, self.scale, self.bulk, self.clients = 1, 1, 2, 20 << 20, (8,)
+        self.rounds, self.seconds, self.scale, self.bulk, self.clients, self.idle = 1, 1, 2, 20 << 20, (8,), 100
 
 
 # --- what is measured: each gives a dictionary of figures, and the number of things that were done, by which CPU time is divided ---
@@ -229,6 +230,15 @@ def table_line(row):
                     ratio("pgbouncer-new"), number(row["cpu_us"]), number(row["peer_cpu_us"])))
 
 
+COST_LINE = "{:<46}{:<7}{:>11}  {:<12}{:>11}{:>8}{:>8}"
+
+
+def cost_line(row):
+    noise = row.get("noise")
+    return COST_LINE.format(row["name"], row["unit"], number(row["value"]), row.get("peer", ""), number(row.get("peer_value")),
+                            "" if row.get("ratio") is None else f"{row['ratio']:.2f}", "" if noise is None else f"{noise * 100:.0f} %").rstrip()
+
+
 def first_line(*command):
     try:
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout.splitlines()[0].strip()
@@ -256,7 +266,7 @@ def check_build():
 def arguments():
     p = argparse.ArgumentParser(prog="t/bench/run", description="Gatehouse beside pgbouncer, HAProxy alone and nothing at all.")
     p.add_argument("--quick", action="store_true", help="one short round of each: shows that it works, the figures are worth nothing")
-    p.add_argument("--full", action="store_true", help="1 GB of bulk data")
+    p.add_argument("--full", action="store_true", help="1 GB of bulk data, 10,000 idle sessions")
     p.add_argument("--json", metavar="FILE", help="all figures, those of each round too")
     p.add_argument("--rounds", type=int, metavar="N")
     p.add_argument("--seconds", type=int, metavar="N", help="of each run of pgbench")
@@ -265,25 +275,7 @@ def arguments():
     return p.parse_args()
 
 
-def main():
-    args, settings = arguments(), Settings()
-    if args.quick:
-        settings.quick()
-    if args.full:
-        settings.bulk = 1 << 30
-    settings.rounds, settings.seconds = args.rounds or settings.rounds, args.seconds or settings.seconds
-    chosen = [b for b in benchmarks(settings) if not args.names or any(fnmatch.fnmatch(b.name, n) for n in args.names)]
-    if not chosen:
-        sys.exit(f"t/bench/run: no benchmark is called {' or '.join(args.names)}; there are:\n" + "\n".join(b.name for b in benchmarks(settings)))
-    if args.list:
-        print("\n".join(b.name for b in chosen))
-        return
-    check_build()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
-    about = dict(machine(), date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), arguments=sys.argv[1:],
-                 rounds=settings.rounds, seconds=settings.seconds, scale=settings.scale, bulk_bytes=settings.bulk)
-    print(f"{about['cpu']}, {about['cpus']} CPUs, {about['memory_gib']} GiB; {about['haproxy']}; {about['pgbouncer']}; {about['postgresql']}; "
-          f"commit {about['commit']}; {settings.rounds} rounds of {settings.seconds} s", flush=True)
+def compare(chosen, settings):
     w = world.World({way for b in chosen for way in b.ways})
     results = []
     try:
@@ -297,9 +289,43 @@ def main():
                 print(table_line(row), flush=True)
     finally:
         w.close()
+    return results
+
+
+def main():
+    args, settings = arguments(), Settings()
+    if args.quick:
+        settings.quick()
+    if args.full:
+        settings.bulk, settings.idle = 1 << 30, 10000
+    settings.rounds, settings.seconds = args.rounds or settings.rounds, args.seconds or settings.seconds
+    def wanted(name):
+        return not args.names or any(fnmatch.fnmatch(name, n) for n in args.names)
+    chosen, costs = [b for b in benchmarks(settings) if wanted(b.name)], [name for name in cost.COSTS if wanted(name)]
+    if not chosen and not costs:
+        every = [b.name for b in benchmarks(settings)] + list(cost.COSTS)
+        sys.exit(f"t/bench/run: no benchmark is called {' or '.join(args.names)}; there are:\n" + "\n".join(every))
+    if args.list:
+        print("\n".join([b.name for b in chosen] + costs))
+        return
+    check_build()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
+    about = dict(machine(), date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), arguments=sys.argv[1:],
+                 rounds=settings.rounds, seconds=settings.seconds, scale=settings.scale, bulk_bytes=settings.bulk)
+    print(f"{about['cpu']}, {about['cpus']} CPUs, {about['memory_gib']} GiB; {about['haproxy']}; {about['pgbouncer']}; {about['postgresql']}; "
+          f"commit {about['commit']}; {settings.rounds} rounds of {settings.seconds} s", flush=True)
+    results = compare(chosen, settings) if chosen else []
+    if costs:
+        print(COST_LINE.format("name", "unit", "ours", "peer", "its", "ratio", "noise").rstrip(), flush=True)
+    cost_rows = []
+    for name in costs:
+        rows = cost.COSTS[name](settings)
+        cost_rows.append({"name": name, "rows": rows})
+        for row in rows:
+            print(cost_line(row), flush=True)
     if args.json:
         with open(args.json, "w") as f:
-            json.dump({"about": about, "benchmarks": results}, f, indent=1)
+            json.dump({"about": about, "benchmarks": results, "costs": cost_rows}, f, indent=1)
             f.write("\n")
 
 

@@ -18,6 +18,7 @@ t_bench_bench_statement_LDADD = $(T_LIBS)
 EXTRA_DIST += \
 	t/bench/approvals.py \
 	t/bench/bench.py \
+	t/bench/cost.py \
 	t/bench/run \
 	t/bench/soak.py \
 	t/bench/storm.py \

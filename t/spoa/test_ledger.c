@@ -1,6 +1,7 @@
 /* The ledger with a real Redis: what was answered LED_OK is there, everything once, in order, whatever died meanwhile. */
 #include "spoa/ledger.h"
 #include "spoa/log.h"
+#include "spoa/worker.h"
 #include "t/lib/guard.h"
 #include "t/lib/redis.h"
 
@@ -748,6 +749,73 @@ END_TEST
 START_TEST(daemon_killed_journal) { kill_rounds(LED_JOURNAL); }
 END_TEST
 
+/* Two workers, each with a chain of events that wait for one another, and a thread that is no worker: all answered, in order, in one journal without a gap. */
+#define CHAIN 400
+struct chain_of_events {
+    struct wmsg msg;
+    struct worker *w;
+    const char *session;
+    uint64_t n; /* of the last one that was appended */
+    enum led_status bad;
+    sem_t end;
+};
+
+static void chain_answered(void *arg, enum led_status status) {
+    struct chain_of_events *c = arg;
+    if (status != LED_OK) c->bad = status;
+    worker_post(c->w, &c->msg);
+}
+
+static void chain_on(struct worker *w, struct wmsg *m) {
+    struct chain_of_events *c = (struct chain_of_events *)(void *)m;
+    char text[24];
+    (void)w;
+    if (c->n == CHAIN || c->bad != LED_OK) {
+        sem_post(&c->end);
+        return;
+    }
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, ++c->n)};
+    led_append(led, &(struct led_event){LED_SESSION, c->session, "statement", &f, 1, false}, chain_answered, c);
+    f = (struct led_field){"n", "0", 1};
+    led_append(led, &(struct led_event){LED_SESSION, c->session, "result", &f, 1, true}, NULL, NULL);
+}
+
+static void workers_append(enum led_mode mode, bool fsync) {
+    static const char *const names[] = {"w0", "w1"};
+    struct chain_of_events c[2];
+    struct worker *w[2];
+    conf.mode = mode;
+    conf.fsync = fsync;
+    open_ledger();
+    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_ptr_nonnull(w[i] = worker_start(&(struct worker_conf){.stack = 1u << 20}));
+        c[i] = (struct chain_of_events){.msg.run = chain_on, .w = w[i], .session = names[i]};
+        sem_init(&c[i].end, 0, 0);
+        worker_post(w[i], &c[i].msg);
+    }
+    for (uint64_t n = 2; n <= 200; n++) ck_assert_int_eq(append_wait("m", n), LED_OK);
+    for (int i = 0; i < 2; i++) {
+        while (sem_wait(&c[i].end) < 0) continue;
+        ck_assert_int_eq(c[i].bad, LED_OK);
+        worker_stop(w[i]);
+        worker_join(w[i]);
+        worker_free(w[i]);
+        sem_destroy(&c[i].end);
+    }
+    close_ledger(10000);
+    expect("gatehouse:audit:w0", "statement", 1, CHAIN);
+    expect("gatehouse:audit:w1", "statement", 1, CHAIN);
+    expect("gatehouse:audit:m", "statement", 1, 200);
+    ck_assert_uint_eq(shipped("n1"), 2 * 2 * CHAIN + 200);
+}
+START_TEST(workers_strict) { workers_append(LED_STRICT, false); }
+END_TEST
+START_TEST(workers_journal) { workers_append(LED_JOURNAL, false); }
+END_TEST
+START_TEST(workers_fsync) { workers_append(LED_JOURNAL, true); }
+END_TEST
+
 START_TEST(closing_answers_everybody) {
     conf.timeout_ms = 60000;
     open_ledger();
@@ -797,6 +865,9 @@ int main(void) {
     tcase_add_test(t, full_disk);
     tcase_add_test(t, daemon_killed_strict);
     tcase_add_test(t, daemon_killed_journal);
+    tcase_add_test(t, workers_strict);
+    tcase_add_test(t, workers_journal);
+    tcase_add_test(t, workers_fsync);
     tcase_add_test(t, closing_answers_everybody);
     suite_add_tcase(s, t);
     return run_suite(s);

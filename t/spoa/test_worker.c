@@ -94,11 +94,49 @@ START_TEST(again) {
 }
 END_TEST
 
+/* What is put off runs once behind the round, on the worker's thread; also when the loop ends with that round. */
+static int put_off;
+static struct wmsg word;
+
+static void run_other(void *arg) { (void)arg; }
+
+static void run_off(void *arg) {
+    struct worker *w = arg;
+    if (!pthread_equal(ran_on, pthread_self())) disordered = true;
+    if (++put_off == 1) worker_post(w, &word);
+}
+
+static void run_word(struct worker *w, struct wmsg *m) {
+    (void)m;
+    int before = put_off;
+    for (int i = 0; i < 3; i++)
+        if (!worker_defer(run_off, w)) disordered = true;
+    if (worker_defer(run_other, w) || put_off != before) disordered = true;
+    if (++total == 2) worker_stop(w);
+}
+
+START_TEST(put_off_to_the_end) {
+    struct worker_conf conf = {.stack = 1u << 20, .start = on_start};
+    total = 0;
+    word = (struct wmsg){NULL, run_word};
+    ck_assert(!worker_defer(run_other, NULL));
+    struct worker *w = worker_start(&conf);
+    ck_assert_ptr_nonnull(w);
+    worker_post(w, &word);
+    worker_join(w);
+    ck_assert_int_eq(total, 2);
+    ck_assert_int_eq(put_off, 2);
+    ck_assert(!disordered);
+    worker_free(w);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("worker");
     TCase *t = tcase_create("worker");
     tcase_add_test(t, messages);
     tcase_add_test(t, again);
+    tcase_add_test(t, put_off_to_the_end);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
