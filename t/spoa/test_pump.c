@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,7 @@ static int pair(int *peer) {
 
 static int far_server;
 static void setup(void) {
+    signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     base = event_base_new();
     flt_init(&filter, &ops, &(struct flt_conf){0});
     ends[0] = ends[1] = terminated = closed = 0;
