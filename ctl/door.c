@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,7 +180,58 @@ int door_ask(const char *socket, const char *path, const json_t *body, const cha
     return rc;
 }
 
+/* --- the command line --- */
+
+bool door_options(int argc, char **argv, bool url, struct door_options *o) {
+    static const struct option longs[] = {{"url", required_argument, NULL, 'u'},
+                                          {"ca-file", required_argument, NULL, 'C'},
+                                          {"scope", required_argument, NULL, 'c'},
+                                          {"socket", required_argument, NULL, 's'},
+                                          {"token-file", required_argument, NULL, 't'},
+                                          {"reason", required_argument, NULL, 'r'},
+                                          {"for", required_argument, NULL, 'f'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"all", no_argument, NULL, 'a'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    *o = (struct door_options){0};
+    const struct {
+        int c;
+        const char **at;
+    } texts[] = {{'s', &o->socket}, {'t', &o->token_file}, {'r', &o->reason}, {'u', &o->url}, {'C', &o->ca}, {'c', &o->scope}};
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "h", url ? longs : longs + 3, NULL)) != -1;) {
+        size_t i = 0;
+        while (i < sizeof texts / sizeof *texts && texts[i].c != c) i++;
+        if (i < sizeof texts / sizeof *texts)
+            *texts[i].at = optarg;
+        else if (c == 'j')
+            o->json = true;
+        else if (c == 'a')
+            o->all = true;
+        else if (c == 'h')
+            return o->help = true;
+        else if (c != 'f' || !door_seconds(optarg, &o->seconds))
+            return false;
+    }
+    if (argc - optind > 3) return false;
+    while (optind < argc) o->words[o->nwords++] = argv[optind++];
+    return true;
+}
+
 /* --- output --- */
+
+const char *door_text(const json_t *o, const char *key) {
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+void door_field(const char *name, const char *value) {
+    if (value[0] == '\0') return;
+    printf("%-12s ", name);
+    door_print(value, true);
+    putchar('\n');
+}
 
 void door_print(const char *text, bool line) {
     struct buf b = BUF_INIT((size_t)8 << 20);

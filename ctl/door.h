@@ -22,6 +22,21 @@ void door_token_free(char *token);
 /* One request; body NULL: GET, else POST; token may be NULL. The exit status, with *out the answer (a new reference) for DOOR_OK; for others, where
  * there is an answer, its error has been printed. */
 int door_ask(const char *socket, const char *path, const json_t *body, const char *token, json_t **out);
+/* What the commands about approvals, sessions, blocks and grants take. */
+struct door_options {
+    const char *socket, *token_file, *reason, *scope;
+    const char *url, *ca;
+    long long seconds; /* --for; 0: not given */
+    bool json, all, help;
+    const char *words[3]; /* what is no option */
+    int nwords;
+};
+/* url: --url, --ca-file and --scope are among them. False: one is wrong; getopt_long() or this has said so where it is not usage alone. */
+bool door_options(int argc, char **argv, bool url, struct door_options *o);
+/* A text of an answer; "" when there is none. */
+const char *door_text(const json_t *o, const char *key);
+/* Prints a line with a name before it; nothing when value is "". */
+void door_field(const char *name, const char *value);
 /* Prints a text of the answer for a terminal: what cannot be seen is spelt. */
 void door_print(const char *text, bool line);
 /* Prints o as JSON and a newline. */

@@ -4,44 +4,14 @@
 
 #include "ctl/door.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct options {
-    const char *socket, *token_file, *reason;
-    long long seconds;
-    bool json, all, help;
-    const char *words[3];
-    int nwords;
-};
-
-static bool options(int argc, char **argv, struct options *o) {
-    static const struct option longs[] = {{"socket", required_argument, NULL, 's'}, {"token-file", required_argument, NULL, 't'},
-                                          {"reason", required_argument, NULL, 'r'}, {"for", required_argument, NULL, 'f'},
-                                          {"json", no_argument, NULL, 'j'},         {"all", no_argument, NULL, 'a'},
-                                          {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
-    *o = (struct options){0};
-    optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
-        switch (c) {
-        case 's': o->socket = optarg; break;
-        case 't': o->token_file = optarg; break;
-        case 'r': o->reason = optarg; break;
-        case 'f':
-            if (!door_seconds(optarg, &o->seconds)) return false;
-            break;
-        case 'j': o->json = true; break;
-        case 'a': o->all = true; break;
-        case 'h': o->help = true; return true;
-        default: return false;
-        }
-    }
-    if (argc - optind > 3) return false;
-    while (optind < argc) o->words[o->nwords++] = argv[optind++];
+static bool options(int argc, char **argv, struct door_options *o) {
+    bool ok = door_options(argc, argv, false, o);
     o->socket = door_socket(o->socket);
-    return true;
+    return ok;
 }
 
 static int usage(FILE *to) {
@@ -61,20 +31,8 @@ static int usage(FILE *to) {
     return to == stderr ? DOOR_USAGE : DOOR_OK;
 }
 
-static const char *text(const json_t *o, const char *key) {
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
-static void field(const char *name, const char *value) {
-    if (value[0] == '\0') return;
-    printf("%-12s ", name);
-    door_print(value, true);
-    putchar('\n');
-}
-
 /* One POST; body is taken over. */
-static int post(const struct options *o, const char *path, json_t *body) {
+static int post(const struct door_options *o, const char *path, json_t *body) {
     json_t *answer;
     char *token = o->token_file != NULL ? door_token(o->token_file) : NULL;
     if (body == NULL) fputs("gatehousectl: a text of the request is not UTF-8\n", stderr);
@@ -86,7 +44,7 @@ static int post(const struct options *o, const char *path, json_t *body) {
     if (o->json)
         door_print_json(answer);
     else {
-        door_print(text(answer, "message"), true);
+        door_print(door_text(answer, "message"), true);
         putchar('\n');
     }
     json_decref(answer);
@@ -96,7 +54,7 @@ static int post(const struct options *o, const char *path, json_t *body) {
 /* --- blocks --- */
 
 static int block(int argc, char **argv, bool lift) {
-    struct options o;
+    struct door_options o;
     if (!options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
     if (o.nwords != 2 || (!lift && o.reason == NULL) || (lift && o.seconds != 0)) return usage(stderr);
@@ -109,33 +67,33 @@ int ctl_block(int argc, char **argv) { return block(argc, argv, false); }
 int ctl_unblock(int argc, char **argv) { return block(argc, argv, true); }
 
 static void print_block(const json_t *b) {
-    printf("%-12s ", text(b, "what"));
-    door_print(text(b, "value"), true);
+    printf("%-12s ", door_text(b, "what"));
+    door_print(door_text(b, "value"), true);
     putchar('\n');
-    field("why", text(b, "reason"));
-    field("by", text(b, "by"));
-    field("since", text(b, "since"));
-    field("until", text(b, "until"));
-    field("order", text(b, "id"));
-    field("status", text(b, "status"));
+    door_field("why", door_text(b, "reason"));
+    door_field("by", door_text(b, "by"));
+    door_field("since", door_text(b, "since"));
+    door_field("until", door_text(b, "until"));
+    door_field("order", door_text(b, "id"));
+    door_field("status", door_text(b, "status"));
 }
 
 static void print_grant(const json_t *g) {
     const json_t *asks = json_object_get(g, "asks"), *approvers = json_object_get(g, "approvers");
-    field("grant", text(g, "id"));
-    field("to", text(g, "principal"));
-    field("database", text(g, "database"));
-    field("scope", text(g, "scope"));
-    for (size_t i = 0; i < json_array_size(asks); i++) field("rule", text(json_array_get(asks, i), "rule"));
-    for (size_t i = 0; i < json_array_size(approvers); i++) field("approved by", json_string_value(json_array_get(approvers, i)));
-    field("since", text(g, "since"));
-    field("until", text(g, "until"));
-    field("request", text(g, "request"));
-    field("status", text(g, "status"));
-    field("sql", text(g, "sql"));
+    door_field("grant", door_text(g, "id"));
+    door_field("to", door_text(g, "principal"));
+    door_field("database", door_text(g, "database"));
+    door_field("scope", door_text(g, "scope"));
+    for (size_t i = 0; i < json_array_size(asks); i++) door_field("rule", door_text(json_array_get(asks, i), "rule"));
+    for (size_t i = 0; i < json_array_size(approvers); i++) door_field("approved by", json_string_value(json_array_get(approvers, i)));
+    door_field("since", door_text(g, "since"));
+    door_field("until", door_text(g, "until"));
+    door_field("request", door_text(g, "request"));
+    door_field("status", door_text(g, "status"));
+    door_field("sql", door_text(g, "sql"));
 }
 
-static int list(const struct options *o, const char *what, const char *none, void (*print)(const json_t *)) {
+static int list(const struct door_options *o, const char *what, const char *none, void (*print)(const json_t *)) {
     char path[64];
     json_t *answer;
     snprintf(path, sizeof path, "/%s%s", what, o->all ? "?all=1" : "");
@@ -155,7 +113,7 @@ static int list(const struct options *o, const char *what, const char *none, voi
 }
 
 int ctl_blocks(int argc, char **argv) {
-    struct options o;
+    struct door_options o;
     if (!options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
     if (o.nwords > 1 || (o.nwords == 1 && strcmp(o.words[0], "list") != 0)) return usage(stderr);
@@ -163,7 +121,7 @@ int ctl_blocks(int argc, char **argv) {
 }
 
 int ctl_grants(int argc, char **argv) {
-    struct options o;
+    struct door_options o;
     if (!options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
     if (o.nwords == 2 && strcmp(o.words[0], "revoke") == 0)

@@ -33,11 +33,6 @@ struct watch {
     bool stale;
 };
 
-static const char *text(const json_t *o, const char *key) {
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 static unsigned room(const struct watch *w) { return screen_rows(w->s) > 3 ? screen_rows(w->s) - 3 : 1; }
 
 static void say(struct watch *w, bool bad, const char *note) {
@@ -49,7 +44,7 @@ static void say(struct watch *w, bool bad, const char *note) {
 
 static size_t index_of(const struct watch *w, const char *id) {
     for (size_t i = 0; i < json_array_size(w->all); i++)
-        if (strcmp(text(json_array_get(w->all, i), "id"), id) == 0) return i;
+        if (strcmp(door_text(json_array_get(w->all, i), "id"), id) == 0) return i;
     return SIZE_MAX;
 }
 
@@ -68,7 +63,7 @@ static void look(struct watch *w) {
     size_t n = json_array_size(all), at = index_of(w, w->selected);
     if (at != SIZE_MAX) return;
     at = before == SIZE_MAX || n == 0 ? 0 : before < n ? before : n - 1; /* the next one takes its place */
-    snprintf(w->selected, sizeof w->selected, "%s", n == 0 ? "" : text(json_array_get(all, at), "id"));
+    snprintf(w->selected, sizeof w->selected, "%s", n == 0 ? "" : door_text(json_array_get(all, at), "id"));
 }
 
 static void move(struct watch *w, int by) {
@@ -79,7 +74,7 @@ static void move(struct watch *w, int by) {
         at = (size_t)-by > at ? 0 : at - (size_t)-by;
     else
         at = at + (size_t)by >= n ? n - 1 : at + (size_t)by;
-    snprintf(w->selected, sizeof w->selected, "%s", text(json_array_get(w->all, at), "id"));
+    snprintf(w->selected, sizeof w->selected, "%s", door_text(json_array_get(w->all, at), "id"));
 }
 
 /* --- one request as lines --- */
@@ -115,7 +110,7 @@ static void add_asks(struct watch *w) {
         const json_t *a = json_array_get(asks, i);
         char *who = joined(json_object_get(a, "approvers")), *line = NULL;
         if (asprintf(&line, "%lld of %s (rule %s)", (long long)json_integer_value(json_object_get(a, "quorum")), who != NULL ? who : "",
-                     text(a, "rule")) >= 0)
+                     door_text(a, "rule")) >= 0)
             add(w, "needs", line);
         free(who);
         free(line);
@@ -125,10 +120,10 @@ static void add_asks(struct watch *w) {
 static void add_decisions(struct watch *w, const char *name, const json_t *list) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *d = json_array_get(list, i);
-        const char *reason = text(d, "reason");
+        const char *reason = door_text(d, "reason");
         char *line = NULL;
-        if (asprintf(&line, "%s by %s at %s%s%s", strcmp(text(d, "verdict"), "approve") == 0 ? "approved" : "denied", text(d, "approver"),
-                     text(d, "time"), reason[0] != '\0' ? ": " : "", reason) >= 0)
+        if (asprintf(&line, "%s by %s at %s%s%s", strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied", door_text(d, "approver"),
+                     door_text(d, "time"), reason[0] != '\0' ? ": " : "", reason) >= 0)
             add(w, name, line);
         free(line);
     }
@@ -139,7 +134,7 @@ static void add_earlier(struct watch *w) {
     for (size_t i = 0; i < json_array_size(earlier); i++) {
         const json_t *e = json_array_get(earlier, i);
         char *line = NULL;
-        if (asprintf(&line, "the same statement at %s: %s", text(e, "created"), text(e, "status")) >= 0) add(w, "earlier", line);
+        if (asprintf(&line, "the same statement at %s: %s", door_text(e, "created"), door_text(e, "status")) >= 0) add(w, "earlier", line);
         free(line);
         add_decisions(w, "", json_object_get(e, "decisions"));
     }
@@ -159,31 +154,31 @@ static void layout(struct watch *w) {
     const json_t *o = w->one;
     char *groups = joined(json_object_get(o, "groups")), *who = NULL;
     screen_lines_free(&w->lines);
-    if (asprintf(&who, "%s (%s)", text(o, "principal"), groups != NULL ? groups : "") < 0) who = NULL;
-    add(w, "status", text(o, "status"));
-    add(w, "by", who != NULL ? who : text(o, "principal"));
+    if (asprintf(&who, "%s (%s)", door_text(o, "principal"), groups != NULL ? groups : "") < 0) who = NULL;
+    add(w, "status", door_text(o, "status"));
+    add(w, "by", who != NULL ? who : door_text(o, "principal"));
     free(groups);
     free(who);
-    add(w, "database", text(o, "database"));
-    add(w, "why", text(o, "reason"));
-    add(w, "does", text(o, "statements"));
-    add(w, "touches", text(o, "relations"));
+    add(w, "database", door_text(o, "database"));
+    add(w, "why", door_text(o, "reason"));
+    add(w, "does", door_text(o, "statements"));
+    add(w, "touches", door_text(o, "relations"));
     add_list(w, "functions", json_object_get(o, "functions"));
     add_asks(w);
-    add(w, text(o, "use_by")[0] != '\0' ? "use by" : "decide by", text(o, "use_by")[0] != '\0' ? text(o, "use_by") : text(o, "expires"));
+    add(w, door_text(o, "use_by")[0] != '\0' ? "use by" : "decide by", door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
     if (json_is_true(json_object_get(o, "opaque")))
         screen_add(w->s, &w->lines, SCREEN_WARN, "", "What it does cannot be seen from its text.");
     if (json_is_true(json_object_get(o, "sql_not_ascii")))
         screen_add(w->s, &w->lines, SCREEN_WARN, "", "It has letters that may look like others: compare with \"touches\".");
     screen_add(w->s, &w->lines, SCREEN_PLAIN, "", " ");
-    screen_add(w->s, &w->lines, SCREEN_BOLD, "", text(o, "sql"));
+    screen_add(w->s, &w->lines, SCREEN_BOLD, "", door_text(o, "sql"));
     screen_add(w->s, &w->lines, SCREEN_PLAIN, "", " ");
     add_params(w);
     add_decisions(w, "decision", json_object_get(o, "decisions"));
     add_earlier(w);
-    add(w, "session", text(o, "session"));
-    add(w, "from", text(o, "src"));
-    add(w, "sha256", text(o, "sha256"));
+    add(w, "session", door_text(o, "session"));
+    add(w, "from", door_text(o, "src"));
+    add(w, "sha256", door_text(o, "sha256"));
 }
 
 /* Reads the request that is selected. */
@@ -223,12 +218,12 @@ static void decide(struct watch *w) {
         say(w, true, "the reason is not UTF-8");
         return;
     }
-    snprintf(path, sizeof path, "/approvals/%s", text(w->one, "id"));
+    snprintf(path, sizeof path, "/approvals/%s", door_text(w->one, "id"));
     int rc = door_ask(w->conf->socket, path, body, w->conf->token, &answer);
     const char *said = screen_said(w->s);
     json_decref(body);
     if (rc == DOOR_OK) {
-        say(w, false, text(answer, "message"));
+        say(w, false, door_text(answer, "message"));
         json_decref(answer);
     } else
         say(w, true, said);
@@ -241,7 +236,7 @@ static void decide(struct watch *w) {
 static void ask_reason(struct watch *w, bool approve) {
     if (w->conf->token == NULL)
         say(w, true, "to decide, start it with --token-file FILE");
-    else if (strcmp(text(w->one, "status"), "pending") != 0 && approve)
+    else if (strcmp(door_text(w->one, "status"), "pending") != 0 && approve)
         say(w, true, "nothing is left to approve");
     else if (approve && !w->read)
         say(w, true, "read it to its end first: End");
@@ -278,9 +273,9 @@ static void draw_list(struct watch *w) {
         size_t k = w->top + i;
         const json_t *o = json_array_get(w->all, k);
         char *line = NULL;
-        if (o != NULL && asprintf(&line, "%c %-8.8s %.5s %-20.64s %-6.32s %s", k == at ? '>' : ' ', text(o, "status"),
-                                  strlen(text(o, "expires")) > 16 ? text(o, "expires") + 11 : "", text(o, "principal"), text(o, "database"),
-                                  text(o, "sql")) < 0)
+        if (o != NULL && asprintf(&line, "%c %-8.8s %.5s %-20.64s %-6.32s %s", k == at ? '>' : ' ', door_text(o, "status"),
+                                  strlen(door_text(o, "expires")) > 16 ? door_text(o, "expires") + 11 : "", door_text(o, "principal"), door_text(o, "database"),
+                                  door_text(o, "sql")) < 0)
             line = NULL;
         screen_row(w->s, 2 + i, k == at ? SCREEN_BOLD : SCREEN_PLAIN, line != NULL ? line : i == 0 && n == 0 ? "  Nothing waits." : "");
         free(line);
@@ -302,7 +297,7 @@ static void draw_one(struct watch *w) {
         else
             screen_row(w->s, 2 + i, SCREEN_PLAIN, "");
     }
-    snprintf(title, sizeof title, "Request %.40s, %.20s   lines %zu to %zu of %zu", text(w->one, "id"), text(w->one, "status"), w->top + 1,
+    snprintf(title, sizeof title, "Request %.40s, %.20s   lines %zu to %zu of %zu", door_text(w->one, "id"), door_text(w->one, "status"), w->top + 1,
              w->top + shown < w->lines.n ? w->top + shown : w->lines.n, w->lines.n);
     bar(w, title, " j k space PgUp PgDn Home End scroll   a approve   d deny   q back");
     if (w->view == REASON) {
@@ -412,16 +407,16 @@ static bool on_key(struct watch *w, const struct screen_key *k) {
 
 /* What is shown follows what others decide; the text that it is about cannot change. */
 static void follow(struct watch *w) {
-    size_t at = w->one == NULL ? SIZE_MAX : index_of(w, text(w->one, "id"));
+    size_t at = w->one == NULL ? SIZE_MAX : index_of(w, door_text(w->one, "id"));
     const json_t *now = at == SIZE_MAX ? NULL : json_array_get(w->all, at);
     if (w->view != ONE || w->stale) return;
-    if (now != NULL && strcmp(text(now, "status"), text(w->one, "status")) == 0 &&
+    if (now != NULL && strcmp(door_text(now, "status"), door_text(w->one, "status")) == 0 &&
         json_array_size(json_object_get(now, "decisions")) == json_array_size(json_object_get(w->one, "decisions")))
         return;
-    if (now == NULL && strcmp(text(w->one, "status"), "pending") != 0 && strcmp(text(w->one, "status"), "approved") != 0) return;
+    if (now == NULL && strcmp(door_text(w->one, "status"), "pending") != 0 && strcmp(door_text(w->one, "status"), "approved") != 0) return;
     char kept[ID_SIZE];
     memcpy(kept, w->selected, sizeof kept);
-    snprintf(w->selected, sizeof w->selected, "%s", text(w->one, "id"));
+    snprintf(w->selected, sizeof w->selected, "%s", door_text(w->one, "id"));
     if (!load(w)) w->view = LIST;
     memcpy(w->selected, kept, sizeof kept);
 }

@@ -30,8 +30,8 @@ static void append_keys(const struct appr *a, struct rec *r, const json_t *from,
 }
 
 void appr_event_request(const struct appr *a, const struct appr_req *q) {
-    static const char *const keys[] = {"principal", "issuer", "groups",     "database",  "session", "src",    "sql", "sha256",
-                                       "params",    "types",  "statements", "relations", "reason",  "policy", NULL};
+    static const char *const keys[] = {"principal", "issuer",     "groups",    "database", "session", "src", "sql",  "sha256",    "params",
+                                       "types",     "statements", "relations", "reason",   "policy",  "api", "tool", "arguments", NULL};
     char expires[32], *asks = json_dumps(q->asks, JSON_COMPACT);
     struct rec r = {0};
     appr_time(q->expires_ms, expires);

@@ -39,6 +39,7 @@
 #define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
 #define BACKOFF_MAX   2000
 #define SKEW_MS       5000
+#define REPEAT_MS     60000 /* between lines that say the same */
 #define RETAIN_EACH   60000 /* ms between looks for files that are too old */
 #define FIRST_ANCHOR  1000  /* ms after a journal's first event: nothing vouches for a writer without an anchor */
 #define ANCHOR_MIN    500   /* ms for anchors to get out when a ledger is closed at once */
@@ -119,6 +120,8 @@ struct led {
     uint64_t flush_at; /* not before that does led_flush() write */
     uint64_t journal_retry;
     char journal_why[400], redis_why[400];
+    bool said_down;            /* the log says that it is unavailable */
+    uint64_t say_at;           /* when it is to; UINT64_MAX: it does, or need not */
     uint64_t refused, dropped; /* since the last "unavailable" event: appends that were told so; events that nobody waited for */
     char since[32];
 };
@@ -267,6 +270,16 @@ static void not_recorded(struct led *l, enum led_status status, bool waited) {
 
 static bool too_much(const struct led *l) { return l->unshipped > l->conf.max_unshipped; }
 
+/* One line, then at most one a minute: a disk that is full now and then would fill the log, and itself. What lasts is said in the end. */
+static void say_health(struct led *l, bool ok, const char *why, const char *todo) {
+    unsigned more = 0;
+    bool said = l->said_down;
+    l->said_down = !ok && log_due(l->journal_failed ? "ledger.unavailable journal" : "ledger.unavailable", &more);
+    l->say_at = ok || l->said_down ? UINT64_MAX : now_ms(CLOCK_MONOTONIC) + REPEAT_MS;
+    if (ok && said) log_event(LOG_WARN, "ledger.available", NULL);
+    if (l->said_down) log_event(LOG_ERROR, "ledger.unavailable", "why", why, "do", todo, "held_back", log_fmt("%u", more), NULL);
+}
+
 static void update_health(struct led *l) {
     char why[600] = "";
     const char *todo = l->journal_failed ? advice_journal(l->journal_why) : advice_redis(l->redis_why);
@@ -286,8 +299,8 @@ static void update_health(struct led *l) {
     atomic_store(&l->todo, ok ? "" : todo);
     atomic_store(&l->healthy, ok);
     atomic_store(&l->journal_healthy, !l->journal_failed && !too_much(l));
-    if (was && !ok) log_event(LOG_ERROR, "ledger.unavailable", "why", why, "do", l->away ? "see the line ledger.redis_away" : todo, NULL);
-    if (!was && ok) log_event(LOG_WARN, "ledger.available", NULL);
+    if (was != ok || (!ok && now_ms(CLOCK_MONOTONIC) >= l->say_at))
+        say_health(l, ok, why, l->away ? "see the line ledger.redis_away" : todo);
 }
 
 /* The time of now, as events have it. */
@@ -500,21 +513,12 @@ static void record_gap(struct led *l) {
 
 /* Files of the journal that are needed no more go, once the journal says, signed, that they do. */
 static void retain(struct led *l, bool look) {
-    struct retained r = {.where = "journal"};
-    struct retained_entry entry;
-    char why[400];
     bool aged;
+    char time[32];
     size_t n = l->journal_failed || too_much(l) ? 0 : jnl_removable(l->j, look, &aged);
     if (n == 0) return;
-    struct lev *e = NULL;
-    if (l->key != NULL && retained_files(l->j, jnl_file_end(l->j, n), &r, why, sizeof why)) {
-        snprintf(r.of, sizeof r.of, "%s", l->conf.node);
-        snprintf(r.why, sizeof r.why, "%s", aged ? "age" : "size");
-        time_text(r.time);
-        e = retained_entry(l->key, &r, NULL, &entry) ? lev_of(&entry.ev, l->conf.node) : NULL;
-        retained_entry_clear(&entry);
-    }
-    retained_clear(&r);
+    time_text(time);
+    struct lev *e = l->key == NULL ? NULL : retained_files(l->j, l->key, jnl_file_end(l->j, n), aged ? "age" : "size", time, l->conf.node);
     if (l->key == NULL || (e != NULL && record_own(l, e))) jnl_remove(l->j, n);
 }
 
@@ -793,6 +797,7 @@ static void *run(void *arg) {
         }
         retain(l, look);
         ship(l, now, until != UINT64_MAX);
+        if (now >= l->say_at) update_health(l);
         settle(l);
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
         /* Only after a round that found nothing do callers know that they must wake us; most often the next one is that. */
@@ -863,7 +868,7 @@ static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *er
 
 /* base: the folder of the node's first journal, which has its key. */
 static bool open_anchors(struct led *l, const char *base, char *err, size_t errsize) {
-    l->anchor_at = UINT64_MAX;
+    l->anchor_at = l->say_at = UINT64_MAX;
     if (l->conf.anchor_ms == 0) return true;
     l->key = nodekey_open(base, err, errsize);
     if (l->key == NULL) return false;

@@ -140,11 +140,16 @@ static bool link_at(struct jnl *j, uint64_t seq, char prev[LEV_HASH_TEXT], char 
     return true;
 }
 
-bool retained_files(struct jnl *j, uint64_t last, struct retained *r, char *err, size_t size) {
-    snprintf(err, size, "the journal's next file cannot be read");
-    r->runs = calloc(1, sizeof *r->runs);
-    if (r->runs == NULL) return false;
-    r->nruns = 1;
-    r->runs[0] = (struct retained_run){.first = 1, .last = last, .prev = CHAIN_ZERO};
-    return link_at(j, last + 1, r->runs[0].hash, err, size);
+struct lev *retained_files(struct jnl *j, const struct nodekey *key, uint64_t last, const char *why, const char *time, const char *node) {
+    struct retained_run all = {.first = 1, .last = last, .prev = CHAIN_ZERO};
+    struct retained r = {.where = "journal", .runs = &all, .nruns = 1};
+    struct retained_entry entry = {.text = NULL};
+    char err[400];
+    snprintf(r.of, sizeof r.of, "%s", node);
+    snprintf(r.why, sizeof r.why, "%s", why);
+    snprintf(r.time, sizeof r.time, "%s", time);
+    bool ok = link_at(j, last + 1, all.hash, err, sizeof err) && retained_entry(key, &r, NULL, &entry);
+    struct lev *e = ok ? lev_of(&entry.ev, node) : NULL;
+    retained_entry_clear(&entry);
+    return e;
 }

@@ -50,7 +50,8 @@ struct retained_entry {
 GH_CHECKED bool retained_entry(const struct nodekey *key, const struct retained *r, json_t *streams, struct retained_entry *out);
 void retained_entry_clear(struct retained_entry *e);
 
-/* The files of a journal that end with event last: the text is about all that came before, so that the newest one says all. False and a sentence in err. */
-GH_CHECKED bool retained_files(struct jnl *j, uint64_t last, struct retained *r, char *err, size_t size);
+/* The event for files of a journal that go and end with event last. It is about all that came before, so that the newest one says all. The caller frees it;
+ * NULL: what comes next cannot be read, or it cannot be signed. */
+struct lev *retained_files(struct jnl *j, const struct nodekey *key, uint64_t last, const char *why, const char *time, const char *node);
 
 #endif

@@ -317,7 +317,7 @@ static bool take_page(struct trim *t, struct batch *b, const redisReply *r, cons
         struct entry e;
         if (!read_entry(t, r->element[i], &e)) return odd(hashed, "it has an entry that is none of this node's"), false;
         if (t->others[e.writer] && q != NULL) return false; /* of a daemon that still runs */
-        if (b->n >= BATCH) {
+        if (q != NULL && b->n >= BATCH) {                   /* those of requests are short, and must go with the session that names them */
             snprintf(s->from, sizeof s->from, "%s", e.id);
             return true;
         }

@@ -110,10 +110,37 @@ class Stack:
         self._quickstart("stop", name, sig)
 
     def upgrade(self):
-        """A new gatehouse takes over; gives the name of the old one, which is "gatehouse" again when it failed."""
+        """A new gatehouse takes over; gives the name of the old one, which is "gatehouse" again when it failed. The new one has the admin door a moment
+        after the other doors: it is waited for."""
         old = "gatehouse-" + self.pid("gatehouse")
         self._quickstart("upgrade")
+        self.wait_for_admin()
         return old
+
+    def wait_for_admin(self):
+        """Until the admin door answers, where the configuration has one."""
+        with open(self.env["GH_CONFIG"]) as f:
+            if not re.search(r"(?m)^admin:", f.read()):
+                return
+        wait_until("the admin door answers", lambda: subprocess.run([self.env["GH_CTL"], "status"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0, 40)
+
+    # --- configuration ---
+
+    def configure(self, old, new):
+        """Puts new in old's place in gatehouse.yaml, which must have it; nobody is told."""
+        with open(self.env["GH_CONFIG"]) as f:
+            text = f.read()
+        assert old in text, old
+        with open(self.env["GH_CONFIG"], "w") as f:
+            f.write(text.replace(old, new))
+
+    def reload(self, ok=True, seconds=20):
+        """SIGHUP; the log line that says what came of it, which must be that it took (or not)."""
+        at = len(self.log("gatehouse"))
+        self.signal("gatehouse")
+        done = wait_until("a reload", lambda: [x for x in self.log("gatehouse")[at:].splitlines() if " event=reload " in x or " event=reload.failed " in x], seconds)
+        assert (" event=reload " in done[0]) == ok, done
+        return done[0]
 
     def runs(self, name):
         return os.path.exists(f"/proc/{self.pid(name)}")

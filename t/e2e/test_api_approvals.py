@@ -259,6 +259,7 @@ class Asked(unittest.TestCase):
         status, body, _ = self.post("SELECT n FROM scratch.t", who="hidden")
         self.assertEqual(body["verdict"], "deny", body)
         self.assertNotIn("approval", body)
+        stack.wait_until("the catalog was read", lambda: self.post("SELECT n FROM scratch.t", path="/verdict", who="hidden")[1]["verdict"] == "ask", 60)
         ident = self.asked("SELECT n FROM scratch.t", path="/verdict", who="hidden")
         self.approve(ident)
         status, body, _ = self.post("SELECT n FROM scratch.t", path="/verdict", who="hidden")

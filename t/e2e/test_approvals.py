@@ -663,7 +663,6 @@ class Approvals(test_daemon.Daemon):
         self.stack.upgrade()
         new = self.eventually_connected()
         self.assertEqual(self.asked(new, sql + " "), waiting)
-        stack.wait_until("the admin door is there", lambda: self.ctl("approvals").returncode == OK)
         self.assertEqual(old.execute(sql).rowcount, 1)  # in the old one
         self.assertNotEqual(self.asked(new, sql), ident)
         self.approve(waiting)

@@ -593,5 +593,76 @@ class Results(Base):
         self.assertIn('> ["r\\u001B[2J","2"]', self.audit("show", session, expect=0))
 
 
+class RecordedByRule(Base):
+    """record in a rule: the rows of some relations, and of others none, whatever the database's standard is."""
+
+    RULES = """
+  - name: keepers-plain
+    groups: keepers
+    database: shop
+    allow: [select, insert]
+    on: scratch.*
+  - name: keepers-keep
+    groups: keepers
+    database: shop
+    allow: select
+    on: scratch.kept
+    record: results
+  - name: keepers-quiet
+    groups: keepers
+    database: shop
+    allow: select
+    on: scratch.quiet
+    record: statements
+"""
+
+    def start(self, record):
+        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
+            policy.write(f.read() + self.RULES)
+            policy.flush()
+            os.chmod(policy.name, 0o644)
+            self.s = stack.Stack(policy=policy.name, config=lambda t: t.replace("    engine: postgresql\n", f"    engine: postgresql\n{record}"))
+        self.addCleanup(self.s.close)
+        self.s._minted["keeper"] = self.s.mint("keeper@shop.example", ["keepers"])
+        self.s.scratch("CREATE TABLE scratch.kept (n int); CREATE TABLE scratch.quiet (n int); CREATE TABLE scratch.plain (n int)")
+        self.s.direct("INSERT INTO scratch.kept VALUES (101); INSERT INTO scratch.quiet VALUES (102); INSERT INTO scratch.plain VALUES (103)")
+
+    def kept(self, *statements, prepare=None):
+        """The data of each statement's result."""
+        with self.s.psycopg("keeper", autocommit=True) as c:
+            for sql in statements:
+                c.execute(sql, prepare=prepare)
+            ident = c.execute("SELECT current_setting('gatehouse.session')").fetchone()[0]
+        stack.wait_until("the session's end", lambda: [e for e in self.s.stream("gatehouse:audit:" + ident) if e["type"] == "session.close"])
+        numbered = json.loads(self.s.redis("EVAL", "return cjson.encode(redis.call('XRANGE', KEYS[1], '-', '+'))", "1", "gatehouse:audit:" + ident))
+        fields = [dict(zip(f[::2], f[1::2])) for _, f in numbered]
+        sql = {f["id"]: f.get("sql") for f in fields if f["type"] == "statement"}
+        return [("data" in f and f["data"]) for want in statements for f in fields if f["type"] == "result" and sql.get(f["id"]) == want]
+
+    def check(self, standard):
+        kept, quiet, plain, both = self.kept("SELECT n FROM scratch.kept", "SELECT n FROM scratch.quiet", "SELECT n FROM scratch.plain",
+                                             "SELECT k.n FROM scratch.kept k, scratch.quiet q")
+        self.assertIn('["101"]', kept)
+        self.assertFalse(quiet)
+        self.assertEqual(bool(plain), standard)
+        self.assertIn('["101"]', both)
+        for prepare in (True, False):
+            kept, quiet = self.kept("SELECT n FROM scratch.kept WHERE n > 0", "SELECT n FROM scratch.quiet WHERE n > 0", prepare=prepare)
+            self.assertIn('["101"]', kept)
+            self.assertFalse(quiet)
+        # names that SQL made stand for what they read
+        ran = self.kept("PREPARE p AS SELECT n FROM scratch.kept", "EXECUTE p", "BEGIN", "DECLARE c CURSOR FOR SELECT n FROM scratch.kept", "FETCH 1 FROM c", "COMMIT")
+        self.assertIn('["101"]', ran[1])
+        self.assertIn('["101"]', ran[4])
+
+    def test_where_the_standard_is_statements(self):
+        self.start("")
+        self.check(False)
+
+    def test_where_the_standard_is_results(self):
+        self.start("    record: results\n")
+        self.check(True)
+
+
 if __name__ == "__main__":
     unittest.main()

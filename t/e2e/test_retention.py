@@ -60,11 +60,7 @@ class Retained(Base):
         return [x for x in self.record.all() if field(x[3], "type") == "retention"]
 
     def reconfigure(self, old, new, restart=True):
-        with open(self.s.env["GH_CONFIG"]) as f:
-            text = f.read()
-        self.assertIn(old, text)
-        with open(self.s.env["GH_CONFIG"], "w") as f:
-            f.write(text.replace(old, new))
+        self.s.configure(old, new)
         if restart:
             self.s.stop("gatehouse")
             self.s.start("gatehouse")

@@ -62,11 +62,7 @@ class Credentials(unittest.TestCase):
     def reconfigure(self, text, ok=True):
         with open(self.stack.env["GH_CONFIG"], "w") as f:
             f.write(text)
-        at = len(self.stack.log("gatehouse"))
-        self.stack.signal("gatehouse")
-        done = stack.wait_until("a reload", lambda: [l for l in self.stack.log("gatehouse")[at:].splitlines() if " event=reload " in l or "reload.failed" in l], 20)
-        self.assertEqual("event=reload " in done[0], ok, done)
-        return done[0]
+        return self.stack.reload(ok)
 
     def one(self, sql="SELECT current_user::text", who="tester"):
         with self.stack.psycopg(who, autocommit=True) as conn:

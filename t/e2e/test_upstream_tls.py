@@ -179,11 +179,7 @@ class UpstreamTLS(unittest.TestCase):
     def reconfigure(self, text, ok=True):
         with open(self.stack.env["GH_CONFIG"], "w") as f:
             f.write(text)
-        at = len(self.stack.log("gatehouse"))
-        self.stack.signal("gatehouse")
-        done = stack.wait_until("a reload", lambda: [l for l in self.stack.log("gatehouse")[at:].splitlines() if " event=reload " in l or "reload.failed" in l])
-        self.assertEqual("event=reload " in done[0], ok, done)
-        return done[0]
+        return self.stack.reload(ok)
 
     def middle(self, first):
         m = Middle(int(self.port), first)

@@ -1,6 +1,9 @@
 check_PROGRAMS += t/spoa/test_spop
 t_spoa_test_spop_SOURCES = t/spoa/test_spop.c
 t_spoa_test_spop_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_pump
+t_spoa_test_pump_SOURCES = t/spoa/test_pump.c
+t_spoa_test_pump_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_watchdog
 t_spoa_test_watchdog_SOURCES = t/spoa/test_watchdog.c
 t_spoa_test_watchdog_LDADD = $(T_LIBS)
