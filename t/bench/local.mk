@@ -14,6 +14,7 @@ t_bench_bench_rewrite_SOURCES = t/bench/bench_rewrite.c t/policy/shop_catalog.h
 t_bench_bench_rewrite_LDADD = $(T_LIBS)
 EXTRA_DIST += \
 	t/bench/bench.py \
+	t/bench/flood.py \
 	t/bench/run \
 	t/bench/soak.py \
 	t/bench/storm.py \
