@@ -127,7 +127,7 @@ class Faults(unittest.TestCase):
         load = Load(self.stack)
         load.more()
         before = self.fds()
-        for what in ("SELECT repeat('r', 10000) FROM generate_series(1, 20000)", "SELECT pg_sleep(60)", "INSERT INTO scratch.f VALUES (77, 1)", "COPY scratch.f FROM STDIN"):
+        for what in ("SELECT repeat('r', 10000) FROM generate_series(1, 20000)", "SELECT pg_sleep(60)", "BEGIN; INSERT INTO scratch.f VALUES (77, 1)", "COPY scratch.f FROM STDIN"):
             for _ in range(10):
                 c = self.stack.psycopg("dba", autocommit=False, connect_timeout=60)
                 s = socket.socket(fileno=os.dup(c.fileno()))
