@@ -19,6 +19,7 @@ EXTRA_DIST += \
 	t/bench/approvals.py \
 	t/bench/bench.py \
 	t/bench/cost.py \
+	t/bench/flood.py \
 	t/bench/run \
 	t/bench/soak.py \
 	t/bench/storm.py \

@@ -1,6 +1,6 @@
 """A mixed load on both engines for a long time: does the daemon grow? Prints what it held, slopes, and a judgement.
 
-    GH_BUILD=DIR /usr/bin/python3 t/bench/soak.py [--minutes N] [--sample SECONDS] [--pause MS] [--json FILE]
+    GH_BUILD=DIR /usr/bin/python3 t/bench/soak.py [--minutes N] [--sample SECONDS] [--pause MS] [--only KIND ...] [--json FILE]
 
 Simple and prepared statements, pipelines, refused and masked ones, COPY, cursors, approvals, cancels, reconnects, bad logins, reloads of policy and configuration, catalog
 changes; in MySQL's protocol simple and refused ones and reconnects. DIR is a build without sanitizers: theirs keeps what is freed.
@@ -337,6 +337,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--sample", type=float, default=5)
     parser.add_argument("--pause", type=float, default=40, help="milliseconds between what a client does, on average")
+    parser.add_argument("--only", action="append", help="'pg approvals', 'reloads', ...: this kind alone and as fast as --pause says, to find out what grows")
     parser.add_argument("--json")
     options = parser.parse_args()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
@@ -355,13 +356,12 @@ def main():
         pid = s.pid("gatehouse")
         time.sleep(3)
         before = sample(pid)
-        for name in ("simple", "prepared", "refused", "masked", "bulk", "cancels", "reconnects"):
-            load.start("pg " + name, getattr(pg, name))
-        for name, every in (("approvals", 1.0), ("bad_logins", 0.5), ("catalog", 5.0)):
-            load.start("pg " + name, getattr(pg, name), every)
-        for name in ("simple", "refused", "reconnects"):
-            load.start("my " + name, getattr(my, name))
-        load.start("reloads", operator.reloads, 7.0)
+        kinds = {f"pg {n}": (getattr(pg, n), None) for n in ("simple", "prepared", "refused", "masked", "bulk", "cancels", "reconnects")}
+        kinds |= {f"pg {n}": (getattr(pg, n), every) for n, every in (("approvals", 1.0), ("bad_logins", 0.5), ("catalog", 5.0))}
+        kinds |= {f"my {n}": (getattr(my, n), None) for n in ("simple", "refused", "reconnects")} | {"reloads": (operator.reloads, 7.0)}
+        for name, (make, every) in kinds.items():
+            if not options.only or name in options.only:
+                load.start(name, make, every if not options.only else None)
         begin, samples, said = time.monotonic(), [], -1
         while time.monotonic() - begin < options.minutes * 60 and os.path.exists(f"/proc/{pid}"):
             time.sleep(options.sample)

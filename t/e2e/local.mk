@@ -38,6 +38,7 @@ EXTRA_DIST += \
 	t/e2e/test_downstream.py \
 	t/e2e/test_edge.py \
 	t/e2e/test_failclosed.py \
+	t/e2e/test_faults.py \
 	t/e2e/test_floods.py \
 	t/e2e/test_grants_sql.py \
 	t/e2e/test_haproxy.py \

@@ -44,11 +44,26 @@ START_TEST(reads_on) { /* and the next one is not held to what failed before */
 }
 END_TEST
 
+START_TEST(no_nul) {
+    static const char *const v[] = {"{\"n\": 0@, \"m\": 1}", "[1@]", "{\"a@b\": 1}", "@{}", "{}@"};
+    char copy[64];
+    json_error_t e;
+    size_t n = strlen(v[_i]);
+    memcpy(copy, v[_i], n);
+    for (size_t i = 0; i < n; i++)
+        if (copy[i] == '@') copy[i] = '\0';
+    ck_assert_ptr_null(json_read(copy, n, 0, &e));
+    ck_assert_str_eq(e.text, "a NUL byte");
+    ck_assert_ptr_null(json_read(copy, n, JSON_DECODE_ANY, NULL));
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("json_read");
     TCase *c = tcase_create("memory");
     tcase_add_loop_test(c, right_or_nothing, 0, 2);
     tcase_add_test(c, reads_on);
+    tcase_add_loop_test(c, no_nul, 0, 5);
     suite_add_tcase(s, c);
     return run_suite(s);
 }
