@@ -89,8 +89,9 @@ struct flt_event {
             const uint32_t
                 *types; /* EXECUTE: OIDs that the Parse gave its first parameters; 0: left to the server. MySQL: types and flags */
             size_t ntypes;
-            bool alone; /* no transaction is open at the server, and nothing of this unit was sent: holding it holds nobody else */
-            bool multi; /* MySQL: the server takes several statements in this text */
+            bool by_name; /* EXECUTE: by SQL's EXECUTE, whose values are in its own text: there are no params */
+            bool alone;   /* no transaction is open at the server, and nothing of this unit was sent: holding it holds nobody else */
+            bool multi;   /* MySQL: the server takes several statements in this text */
         } stmt;
         struct {                         /* FLT_EV_UPSTREAM_READY */
             const struct flt_kv *params; /* what the server reported, valid during the event */
@@ -160,6 +161,10 @@ struct flt_answer {
      * is sent, and ends with it. */
     const char *const *fetched;
     size_t nfetched;
+    /* Prepared statements that the text runs by name (SQL's EXECUTE). When a Parse made one, an EXECUTE of it (by_name) is asked about likewise. */
+    const char *const *executed;
+    size_t nexecuted;
+    bool many; /* QUERY: the text has several statements, so that no limit on what it runs by name could be kept */
     /* refused */
     const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
     uint32_t position;                              /* in the text, in characters from 1; 0: none */

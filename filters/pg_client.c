@@ -100,7 +100,7 @@ static void barrier(struct pg_filter *f) {
     f->barrier = f->q_len;
 }
 
-static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *text, size_t len, const char *name) {
+static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *text, size_t len, const char *name, bool by_name) {
     struct flt_event ev = {.kind = FLT_EV_STATEMENT, .stmt = {.id = ++f->last_id, .kind = kind, .text = text, .len = len, .name = name}};
     ev.stmt.alone = f->up == PG_UP_NONE || (f->up == PG_UP_READY && f->status == 'I' && f->q_len == 0 && !f->unit_open);
     if (f->held != NULL) {
@@ -111,6 +111,7 @@ static enum next ask(struct pg_filter *f, enum flt_stmt_kind kind, const char *t
         ev.stmt.nparams = f->held->nparams;
         ev.stmt.params_cut = f->held->cut;
     }
+    ev.stmt.by_name = by_name;
     f->step = PG_STEP_ASKED;
     f->asked_id = ev.stmt.id;
     if (!f->nested) f->msg_id = ev.stmt.id;
@@ -125,43 +126,69 @@ void pg_client_not_run(struct pg_filter *f) {
     if (f->step == PG_STEP_ASKED && f->nested) pg_post_result(f, &(struct pg_entry){.id = f->msg_id}, "", true);
 }
 
-/* Before a statement runs that reads a portal by name (FETCH, MOVE): when a Bind made it, this runs it as an Execute would, so it is judged
- * and recorded as one, with its parameters. */
-enum fetch { FETCH_OK, FETCH_WAIT, FETCH_REFUSED };
-static enum fetch fetches(struct pg_filter *f, bool simple) {
-    struct pg_portal *bound = NULL;
-    const char *name = "";
-    bool several = false;
-    if (f->answer.nfetched > 0 && f->portals.npend > 0) {
-        barrier(f);
-        return FETCH_WAIT;
-    }
+/* What the text runs by its name and a message of the protocol made: one portal that it fetches from, or one statement that it executes. */
+struct named_one {
+    struct pg_portal *portal;
+    struct pg_stmt *stmt; /* the portal's, or the statement */
+    const char *name;
+    bool several;
+};
+
+static struct named_one find_named(struct pg_filter *f) {
+    struct named_one one = {0};
     for (size_t i = 0; i < f->answer.nfetched; i++) {
         struct pg_name *n = pg_names_get(&f->portals, f->fetched[i]);
-        if (n == NULL) continue;
-        several = several || (bound != NULL && bound != n->live);
-        bound = n->live;
-        name = n->name;
+        struct pg_portal *p = n != NULL ? n->live : NULL;
+        if (p == NULL) continue;
+        one.several = one.several || (one.stmt != NULL && one.portal != p);
+        one.portal = p;
+        one.stmt = p->stmt;
+        one.name = n->name;
     }
-    if (f->nested && !several && bound == f->nested_portal) return FETCH_OK;
-    if (!f->nested && bound == NULL) return FETCH_OK;
-    if (f->nested || several) {
+    for (size_t i = 0; i < f->answer.nexecuted; i++) {
+        struct pg_name *n = pg_names_get(&f->statements, f->executed[i]);
+        struct pg_stmt *s = n != NULL ? n->live : NULL;
+        if (s == NULL) continue;
+        one.several = one.several || one.stmt != NULL; /* the same twice too: each would be a row of the record */
+        one.stmt = s;
+        one.name = n->name;
+    }
+    return one;
+}
+
+/* Before a statement runs that reads a portal (FETCH, MOVE) or runs a prepared statement (EXECUTE) by name: when a Bind or a Parse made it, this runs it as
+ * an Execute would, so it is judged and recorded as one, a portal with its parameters. */
+enum named { NAMED_OK, NAMED_WAIT, NAMED_REFUSED };
+static enum named runs_named(struct pg_filter *f, bool simple) {
+    if ((f->answer.nfetched > 0 && f->portals.npend > 0) || (f->answer.nexecuted > 0 && f->statements.npend > 0)) {
+        barrier(f);
+        return NAMED_WAIT;
+    }
+    struct named_one one = find_named(f);
+    bool same = f->nested && (one.portal != NULL ? one.portal == f->nested_portal : one.stmt == f->nested_portal->stmt);
+    if (!one.several && (f->nested ? same : one.stmt == NULL)) return NAMED_OK;
+    if (f->nested || one.several) {
         pg_client_not_run(f);
-        if (several)
-            refuse(f, simple, "0A000", "FETCH and MOVE can read one portal that a Bind message made, not several in one text",
+        if (one.several)
+            refuse(f, simple, "0A000",
+                   "FETCH, MOVE and EXECUTE can run one portal or statement that a message made, not several in one text",
                    "Send them one by one, or use Execute messages.");
         else /* no longer the one that was asked about */
-            refuse(f, simple, "34000", "there is no such portal in this session", "Bind it again.");
-        return FETCH_REFUSED;
+            refuse(f, simple, "34000", "there is no such portal or prepared statement in this session", "Make it again.");
+        return NAMED_REFUSED;
     }
-    bound->refs++;
-    f->nested_portal = bound;
+    struct pg_portal *asked = one.portal != NULL ? one.portal : pg_portal_new(one.stmt, NULL, 0, 0), *outer = f->held;
+    if (asked == NULL) {
+        pg_fatal(f, GH_LIMIT, "53200", "out of memory", NULL, "out of memory");
+        return NAMED_REFUSED;
+    }
+    if (one.portal != NULL) asked->refs++;
+    f->nested_portal = asked;
     f->nested = true;
-    struct pg_portal *outer = f->held;
-    f->held = bound;
-    ask(f, FLT_STMT_EXECUTE, bound->stmt->text, bound->stmt->len, name);
+    f->held = asked;
+    ask(f, FLT_STMT_EXECUTE, one.stmt->text, one.stmt->len, one.name, one.portal == NULL);
     f->held = outer;
-    return FETCH_WAIT;
+    return NAMED_WAIT;
 }
 
 /* Before a statement runs that makes or drops names itself: the fate of every earlier change must be known. */
@@ -213,14 +240,14 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
         pg_violation(f, "Query message whose text does not end with its only NUL");
         return DONE;
     }
-    if (f->step == PG_STEP_NEW) return ask(f, FLT_STMT_QUERY, text, len, NULL);
+    if (f->step == PG_STEP_NEW) return ask(f, FLT_STMT_QUERY, text, len, NULL, false);
     if (f->step == PG_STEP_REFUSED) {
         refuse_now(f, true);
         return DONE;
     }
     if (!upstream(f)) return WAIT;
-    enum fetch fetch = fetches(f, true);
-    if (fetch != FETCH_OK) return fetch == FETCH_WAIT ? WAIT : DONE;
+    enum named named = runs_named(f, true);
+    if (named != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
     if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
     if (e == NULL) return DONE;
@@ -313,7 +340,7 @@ static enum next on_parse(struct pg_filter *f, struct cur body) {
         if ((pg_names_get(&f->statements, name) == NULL && f->statements.count >= l->statements) || f->statements.bytes > 4 * l->statement)
             return refuse(f, false, "54000", "this session keeps too many prepared statements",
                           "Close or DEALLOCATE those that are no longer used.");
-        return ask(f, FLT_STMT_PREPARE, text, len, name);
+        return ask(f, FLT_STMT_PREPARE, text, len, name, false);
     }
     if (!upstream(f)) return WAIT;
     return send_parse(f, name, text, len, rest);
@@ -430,7 +457,7 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
         if (p == NULL) return no_portal(f);
         p->refs++;
         f->held = p;
-        return ask(f, FLT_STMT_EXECUTE, p->stmt->text, p->stmt->len, name);
+        return ask(f, FLT_STMT_EXECUTE, p->stmt->text, p->stmt->len, name, false);
     }
     /* What was asked about must still be what the name means. */
     if (p != f->held) {
@@ -438,8 +465,8 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
         return no_portal(f);
     }
     if (!upstream(f)) return WAIT;
-    enum fetch fetch = fetches(f, false);
-    if (fetch != FETCH_OK) return fetch == FETCH_WAIT ? WAIT : DONE;
+    enum named named = runs_named(f, false);
+    if (named != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
     if (!forget(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
     if (e == NULL) return DONE;
@@ -579,13 +606,15 @@ static void end_answer(struct pg_filter *f) {
     for (size_t i = 0; i < f->answer.nforget_statements; i++) free(f->forget_statements[i]);
     for (size_t i = 0; i < f->answer.nforget_portals; i++) free(f->forget_portals[i]);
     for (size_t i = 0; i < f->answer.nfetched; i++) free(f->fetched[i]);
+    for (size_t i = 0; i < f->answer.nexecuted; i++) free(f->executed[i]);
     free(f->forget_statements);
     free(f->forget_portals);
     free(f->fetched);
+    free(f->executed);
     free(f->rewritten);
     free(f->pieces);
     f->pieces = NULL;
-    f->forget_statements = f->forget_portals = f->fetched = NULL;
+    f->forget_statements = f->forget_portals = f->fetched = f->executed = NULL;
     f->rewritten = NULL;
     f->answer = (struct flt_answer){0};
 }

@@ -92,10 +92,11 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->forget_statements = copy_names(a->forget_statements, a->nforget_statements);
     f->forget_portals = copy_names(a->forget_portals, a->nforget_portals);
     f->fetched = copy_names(a->fetched, a->nfetched);
-    if (f->fetched == NULL && a->nfetched > 0) {
-        f->answer.nfetched = 0;
-        pg_no_memory(f);
-    }
+    f->executed = copy_names(a->executed, a->nexecuted);
+    bool short_of = (f->fetched == NULL && a->nfetched > 0) || (f->executed == NULL && a->nexecuted > 0);
+    if (f->fetched == NULL) f->answer.nfetched = 0;
+    if (f->executed == NULL) f->answer.nexecuted = 0;
+    if (short_of) pg_no_memory(f);
     if (f->forget_statements == NULL && a->nforget_statements > 0) {
         f->answer.nforget_statements = 0;
         f->answer.forget_all_statements = true; /* without memory: forget more rather than less */
@@ -130,6 +131,16 @@ static void keep_limits(struct pg_filter *f, const struct flt_answer *portal) {
     if (portal->keep_rows > f->answer.keep_rows) f->answer.keep_rows = portal->keep_rows;
 }
 
+/* What stands behind the name would be allowed, and not in this way. */
+static void refuse_nested(struct pg_filter *f, uint64_t id, const struct pg_error_text *text) {
+    pg_client_not_run(f);
+    pg_post_result(f, &(struct pg_entry){.id = id}, "", true);
+    f->step = PG_STEP_REFUSED;
+    f->refusal_fatal = false;
+    buf_reset(&f->refusal);
+    pg_put_error(&f->refusal, text);
+}
+
 static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
     struct pg_filter *f = pg_of(base);
     if (base->closed) {
@@ -140,18 +151,20 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
     f->asked_id = 0;
     f->veil = a->veil || (f->veil && (!a->allow || f->q_len > 0));
     f->secret = f->secret || a->secret;
-    bool deeper =
-        a->nfetched > 0 || a->nforget_portals > 0 || a->nforget_statements > 0 || a->forget_all_portals || a->forget_all_statements;
+    bool deeper = a->nfetched > 0 || a->nexecuted > 0 || a->nforget_portals > 0 || a->nforget_statements > 0 || a->forget_all_portals ||
+                  a->forget_all_statements;
     if (a->allow && f->nested && deeper) { /* a FETCH from a portal that fetches itself, or changes names: nobody needs that */
-        static const struct pg_error_text nested = {.sqlstate = "0A000",
-                                                    .message = "FETCH cannot read a portal whose statement uses or changes other names",
-                                                    .hint = "Run it with an Execute message."};
-        pg_client_not_run(f);
-        pg_post_result(f, &(struct pg_entry){.id = id}, "", true);
-        f->step = PG_STEP_REFUSED;
-        f->refusal_fatal = false;
-        buf_reset(&f->refusal);
-        pg_put_error(&f->refusal, &nested);
+        refuse_nested(
+            f, id,
+            &(struct pg_error_text){.sqlstate = "0A000",
+                                    .message = "FETCH and EXECUTE cannot run a portal or statement that uses or changes other names",
+                                    .hint = "Run it with an Execute message."});
+    } else if (a->allow && f->nested && a->limited && f->answer.many) {
+        refuse_nested(f, id,
+                      &(struct pg_error_text){
+                          .sqlstate = "0A000",
+                          .message = "several statements in one text cannot run: the policy limits the result of one that it runs by name",
+                          .hint = "Send them one by one."});
     } else if (a->allow && f->nested) { /* the portal that the message fetches from may run; the message's own answer is kept */
         f->step = PG_STEP_ALLOWED;
         keep_limits(f, a);

@@ -66,13 +66,13 @@ enum pg_sent {
 };
 struct pg_entry {
     enum pg_sent what;
-    uint64_t id;                          /* QUERY, EXECUTE: the statement's */
-    uint64_t portal_id;                   /* QUERY, EXECUTE of a FETCH: the portal's statement, which ends with it; 0: none */
-    uint64_t rows, bytes;                 /* so far */
-    char sqlstate[6];                     /* QUERY: the error that it met */
-    bool empty;                           /* QUERY: held no statement */
-    bool limited;                         /* QUERY, EXECUTE: nothing follows it before it has ended */
-    enum pg_over over;                    /* what the server still sends of it is dropped */
+    uint64_t id;          /* QUERY, EXECUTE: the statement's */
+    uint64_t portal_id;   /* QUERY, EXECUTE of a FETCH or EXECUTE: the statement behind the name, which ends with it; 0: none */
+    uint64_t rows, bytes; /* so far */
+    char sqlstate[6];     /* QUERY: the error that it met */
+    bool empty;           /* QUERY: held no statement */
+    bool limited;         /* QUERY, EXECUTE: nothing follows it before it has ended */
+    enum pg_over over;    /* what the server still sends of it is dropped */
     uint64_t max_rows, max_bytes, passed; /* limits; rows, or pieces of COPY data, that reached the client */
     uint64_t keep_rows, keep_bytes;       /* of the result, for the record; bytes 0: nothing */
     bool as_sent;                         /* QUERY, PARSE: positions in errors are of the text that the client sent */
@@ -103,15 +103,15 @@ struct pg_filter {
     enum pg_step step;
     uint64_t asked_id; /* the open question; 0: none */
     uint64_t last_id;
-    uint64_t msg_id;                                       /* of the question about the message at hand */
-    bool nested;                                           /* a second question was asked, about the portal that the message fetches from */
-    struct pg_portal *nested_portal;                       /* that portal (referenced) */
-    struct flt_answer answer;                              /* the owner's; its strings are copied below */
-    char **forget_statements, **forget_portals, **fetched; /* owned, with the counts in answer */
-    char *rewritten;                                       /* owned */
-    struct gh_piece *pieces;                               /* owned, with the count in answer */
-    bool secret;                                           /* msg is to be wiped when it is dealt with */
-    struct buf refusal;                                    /* the ErrorResponse for the message at hand */
+    uint64_t msg_id;                 /* of the question about the message at hand */
+    bool nested;                     /* a second question was asked, about what the message runs by its name */
+    struct pg_portal *nested_portal; /* the portal that it fetches from, or one for the statement that it executes (referenced) */
+    struct flt_answer answer;        /* the owner's; its strings are copied below */
+    char **forget_statements, **forget_portals, **fetched, **executed; /* owned, with the counts in answer */
+    char *rewritten;                                                   /* owned */
+    struct gh_piece *pieces;                                           /* owned, with the count in answer */
+    bool secret;                                                       /* msg is to be wiped when it is dealt with */
+    struct buf refusal;                                                /* the ErrorResponse for the message at hand */
     bool refusal_fatal;
     bool unit_open;  /* messages were sent that no Sync or Query has followed */
     bool flushed;    /* the client wants the answers to what was sent without one */

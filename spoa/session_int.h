@@ -48,6 +48,7 @@ struct question {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
+    bool by_name;            /* EXECUTE: by SQL's EXECUTE, with values that are in the text of that */
     struct prep *prep;       /* EXECUTE */
     struct facts_ref *facts; /* ours; NULL: none, see err */
     struct pol_parse_error err;

@@ -74,7 +74,7 @@ static bool names_matter(const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals ||
-            t->kind == POL_K_FETCH)
+            t->kind == POL_K_FETCH || t->uses_statement != NULL)
             return true;
     }
     return false;
@@ -251,20 +251,23 @@ static struct prep *make_prep(struct session *s) {
 static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const char ***lists) {
     *lists = NULL;
     if (!names_matter(f)) return true;
-    const char **names = calloc(3 * f->nstmts, sizeof *names);
+    const char **names = calloc(4 * f->nstmts, sizeof *names);
     if (names == NULL) return false;
-    const char **portals = names + f->nstmts, **fetched = portals + f->nstmts;
+    const char **portals = names + f->nstmts, **fetched = portals + f->nstmts, **executed = fetched + f->nstmts;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->forget_statement != NULL) names[a->nforget_statements++] = t->forget_statement;
         if (t->forget_portal != NULL) portals[a->nforget_portals++] = t->forget_portal;
         if (t->kind == POL_K_FETCH) fetched[a->nfetched++] = t->uses_portal;
+        if (t->uses_statement != NULL) executed[a->nexecuted++] = t->uses_statement;
         a->forget_all_statements = a->forget_all_statements || t->forget_all_statements;
         a->forget_all_portals = a->forget_all_portals || t->forget_all_portals;
     }
     a->forget_statements = names;
     a->forget_portals = portals;
     a->fetched = fetched;
+    a->executed = executed;
+    a->many = f->nstmts > 1;
     *lists = names;
     return true;
 }
@@ -435,11 +438,20 @@ void session_forward(struct session *s) {
 
 /* --- the verdict --- */
 
+/* What SQL's PREPARE could have made, and no COPY, SET or COMMIT that somebody keeps account of. */
+static bool is_plain_query(const struct pol_facts *f) { return f != NULL && f->nstmts == 1 && f->stmts[0].kind <= POL_K_MERGE; }
+
 /* What holds back a statement that the policy lets pass. */
 static void judge_session(struct session *s, const struct pol_facts *f) {
     struct question *q = &s->q;
     if (pol_role_observes(s->role) || q->verdict.effect == POL_DENY) return;
     if (f != NULL && stale_name(s, f, &q->verdict)) return;
+    if (q->by_name && !is_plain_query(f)) {
+        stmt_deny(&q->verdict, "0A000",
+                  "EXECUTE can run SELECT, INSERT, UPDATE, DELETE and MERGE that a driver has prepared, and nothing else",
+                  "Send the statement itself, or execute it with your driver's own means.");
+        return;
+    }
     if (!s->unpinned || pol_role_everything(s->role)) return;
     stmt_deny(&q->verdict, "57P01",
               "the policy, or your groups, have changed, and this session may have changed its search_path or role before",
@@ -497,6 +509,11 @@ void session_rewritten(struct session *s, bool ok) {
     s->unpinned = s->unpinned || q->observed || (q->verdict.effect == POL_ALLOW && q->verdict.unpins);
     /* A text may be prepared: approval is for an execution, with its parameters. */
     bool asks = q->verdict.effect == POL_ASK && !q->observed && (q->kind == FLT_STMT_PREPARE || !session_glass_passes(s));
+    if (asks && q->by_name) { /* nobody would see its values, and the text of EXECUTE is not what was asked about */
+        stmt_deny(&q->verdict, "42501", "the statement behind this EXECUTE needs approval, which is for its own text and values",
+                  "Send the statement itself, or execute it with your driver's own means.");
+        asks = false;
+    }
     if (q->verdict.effect == POL_ALLOW || q->observed || (asks && q->kind == FLT_STMT_PREPARE))
         session_forward(s);
     else if (asks)
@@ -603,6 +620,7 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
                            .params = ev->stmt.params,
                            .nparams = ev->stmt.nparams,
                            .params_cut = ev->stmt.params_cut,
+                           .by_name = ev->stmt.by_name,
                            .types = ev->stmt.types,
                            .ntypes = ev->stmt.ntypes,
                            .alone = ev->stmt.alone,

@@ -248,6 +248,36 @@ class Approvals(test_daemon.Daemon):
             with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "needs approval and cannot get it"):
                 conn.execute(sql)
 
+    def test_prepared_by_the_driver_and_executed_by_name(self):
+        """SQL's EXECUTE of what may be prepared and not run: its text has other values than anybody agrees to."""
+        conn, boss = self.connect(), self.connect("boss")
+        conn.pgconn.prepare(b"p", b"INSERT INTO scratch.t VALUES ($1, 'p')")
+        conn.pgconn.prepare(b"q", b"INSERT INTO scratch.t VALUES (1, 'q')")
+        conn.pgconn.prepare(b"again", b"EXECUTE q")
+        conn.pgconn.prepare(b"r", b"SELECT count(*) FROM scratch.t WHERE n = $1")
+        ident = conn.pgconn.exec_prepared(b"q", []).error_message.decode().split("decision on request ")[1].split()[0]
+        self.approve(ident)  # for that, and not for EXECUTE
+        for sql in ("EXECUTE p(1)", "EXECUTE q", 'EXECUTE "q"', "SELECT 1; EXECUTE q", "BEGIN; EXECUTE q; COMMIT", "EXPLAIN ANALYZE EXECUTE q"):
+            with self.subTest(sql), self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "the statement behind this EXECUTE needs approval"):
+                conn.execute(sql)
+            conn.execute("ROLLBACK")
+        for name in (b"again", b""):
+            if name == b"":
+                conn.pgconn.prepare(b"", b"EXECUTE p(2)")
+            self.assertIn("needs approval", conn.pgconn.exec_prepared(name, []).error_message.decode())
+        with self.assertRaises(psycopg.errors.FeatureNotSupported):
+            conn.execute("EXECUTE again")
+        self.assertEqual(self.rows(), 0)
+        self.assertEqual(conn.pgconn.exec_prepared(b"q", []).status, pq.ExecStatus.COMMAND_OK)
+        self.assertEqual(conn.execute("EXECUTE r(1)").fetchall(), [(1,)])  # which nobody asks about
+        self.assertIn("SELECT count(*) FROM scratch.t WHERE n = $1", [e.get("sql") for e in self.stack.audit() if e.get("kind") == "execute"])
+        for text in (b"DROP TABLE scratch.t", b"TRUNCATE scratch.t", b"COPY scratch.t FROM STDIN", b"SET DateStyle = 'German'", b"DEALLOCATE ALL", b"COMMIT"):
+            boss.pgconn.prepare(b"u", text)
+            with self.subTest(text), self.assertRaises((psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)):
+                boss.execute("EXECUTE u")
+            boss.pgconn.exec_(b"DEALLOCATE u")
+        self.assertEqual(self.rows(), 1)
+
     def test_denied(self):
         conn = self.connect()
         sql = "INSERT INTO scratch.t VALUES (2, 'denied')"

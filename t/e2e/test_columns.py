@@ -221,6 +221,10 @@ class Columns(unittest.TestCase):
                     c.execute("FETCH ALL FROM k")
                 self.assertEqual(e.exception.sqlstate, "53400")
             self.refused(c, "SELECT id FROM orders LIMIT 1; SELECT id FROM orders LIMIT 1", "0A000")
+            c.pgconn.prepare(b"all", b"SELECT id FROM orders LIMIT $1")
+            self.assertEqual(len(self.rows(c, "EXECUTE \"all\"(500)")), 500)
+            self.refused(c, "EXECUTE \"all\"(501)", "53400")
+            self.refused(c, "SELECT 1; EXECUTE \"all\"(501)", "0A000")
             with self.assertRaises(psycopg.Error) as e:
                 with c.cursor() as cur, cur.copy("COPY orders TO STDOUT") as copy:
                     for _ in copy:

@@ -44,6 +44,12 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
             a.fetched = portals;
             a.nfetched = 1;
         }
+        static const char *const statements[] = {"s"};
+        if (strstr(text, "run s") != NULL) {
+            a.executed = statements;
+            a.nexecuted = 1;
+            a.many = strstr(text, "many") != NULL;
+        }
         a.forget_all_statements = strstr(text, "discard all") != NULL;
     } else {
         a.sqlstate = "42501";
@@ -57,7 +63,7 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
 
 static void on_statement(struct talk *t, const struct flt_event *ev) {
     static const char *const kinds[] = {"?", "query", "prepare", "execute"};
-    note(t, "%s %s", kinds[ev->stmt.kind], ev->stmt.text);
+    note(t, "%s %s%s", kinds[ev->stmt.kind], ev->stmt.text, ev->stmt.by_name ? " by name" : "");
     t->alone = ev->stmt.alone;
     t->ntypes = ev->stmt.ntypes;
     for (size_t i = 0; i < t->ntypes && i < 4; i++) t->types[i] = ev->stmt.types[i];

@@ -641,6 +641,76 @@ START_TEST(fetch_from_a_bound_portal_is_an_execute) {
 }
 END_TEST
 
+/* SQL's EXECUTE of what a Parse made is asked about as an Execute of it: an answer to Parse alone lets nothing run. */
+START_TEST(execute_of_a_parsed_statement_is_an_execute) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Q'run s'"); /* made by SQL's PREPARE */
+    talk_expect(&t, FLT_SERVER, "Q'run s'");
+    talk_server(&t, "C'SELECT 1' ZT");
+    talk_client(&t, "Ps'insert' S Q'run s'");
+    talk_expect(&t, FLT_SERVER, "Ps'insert' S H"); /* only the server knows what s is by then */
+    t.events[t.events_len = 0] = '\0';
+    talk_server(&t, "1 ZT");
+    talk_expect(&t, FLT_SERVER, "Q'run s'");
+    talk_server(&t, "C'INSERT 0 1' ZT");
+    talk_events(&t, "execute insert by name\nresult 4 rows 1 bytes 0 '00000'\nresult 5 rows 1 bytes 0 '00000'\n");
+    talk_client(&t, "P'run s' B, E S"); /* and in a message of its own */
+    talk_events(&t, "prepare run s\nexecute run s\n");
+    talk_server(&t, "1 2"); /* only now it is known what s is */
+    talk_events(&t, "execute insert by name\n");
+    talk_server(&t, "C'INSERT 0 1' ZT");
+    talk_events(&t, "result 7 rows 1 bytes 0 '00000'\nresult 8 rows 1 bytes 0 '00000'\n");
+    talk_end(&t);
+}
+END_TEST
+
+START_TEST(execute_of_a_parsed_statement_refused) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Ps'later' S");
+    talk_release(&t, true); /* it may be prepared */
+    talk_server(&t, "1 ZT");
+    talk_saw(&t, FLT_SERVER);
+    t.events[t.events_len = 0] = '\0';
+    talk_client(&t, "Q'run s'");
+    talk_expect(&t, FLT_SERVER, "");
+    talk_release(&t, false); /* it may not run */
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_events(&t, "query run s\nexecute later by name\nresult 3 rows 0 bytes 0 '' skipped\n");
+    talk_server(&t, "E34000 ZE");
+    talk_end(&t);
+    /* A statement that executes a statement. */
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Ps'run s' S");
+    talk_server(&t, "1 ZT");
+    talk_saw(&t, FLT_SERVER);
+    t.events[t.events_len = 0] = '\0';
+    talk_client(&t, "Q'run s'");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_events(&t, "query run s\nexecute run s by name\nresult 3 rows 0 bytes 0 '' skipped\nresult 4 rows 0 bytes 0 '' skipped\n");
+    talk_end(&t);
+    /* One that is limited, among others; the limit is kept when it is alone. */
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Ps'rows 1' S");
+    talk_server(&t, "1 ZT");
+    talk_saw(&t, FLT_SERVER);
+    talk_client(&t, "Q'many run s'");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_server(&t, "E34000 ZE");
+    talk_saw(&t, FLT_CLIENT);
+    talk_client(&t, "Q'run s'");
+    talk_expect(&t, FLT_SERVER, "Q'run s'");
+    talk_server(&t, "D'x' D'y'");
+    talk_expect(&t, FLT_CLIENT, "D'x'");
+    talk_end(&t);
+}
+END_TEST
+
 START_TEST(fetch_from_a_bound_portal_refused) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
@@ -766,6 +836,8 @@ int main(void) {
     EACH(refused_query_in_an_open_pipeline);
     EACH(refusal_drops_the_unnamed);
     EACH(query_ends_the_unnamed_portal);
+    EACH(execute_of_a_parsed_statement_is_an_execute);
+    EACH(execute_of_a_parsed_statement_refused);
     EACH(fetch_from_a_bound_portal_is_an_execute);
     EACH(fetch_from_a_bound_portal_refused);
     EACH(bound_parameters_are_bounded);

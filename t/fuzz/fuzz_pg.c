@@ -97,6 +97,10 @@ static void on_event(struct run *r, const struct flt_event *ev) {
         static const char *const portals[] = {"p", ""};
         a.fetched = portals;
         a.nfetched = ev->stmt.len > 4 && strncmp(ev->stmt.text, "fet", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
+        static const char *const statements[] = {"s", "t"};
+        a.executed = statements;
+        a.nexecuted = ev->stmt.len > 4 && strncmp(ev->stmt.text, "exe", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
+        a.many = ev->stmt.len % 3 == 0;
         if (a.allow) {
             nomem_pause();
             size_t len = a.rewritten != NULL ? a.rewritten_len : ev->stmt.len;
