@@ -202,12 +202,14 @@ class World:
 
     @contextlib.contextmanager
     def equal_plans(self, databases):
-        """Connections that are made meanwhile scan tables from their beginning, in both of a pair."""
+        """What rolled-back writes have left is gone, and connections that are made meanwhile scan tables from their beginning, in both of a pair."""
         settings = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
         with psycopg.connect(self.url, autocommit=True) as admin:
             for name in databases:
                 for setting in settings:
                     admin.execute(f"ALTER DATABASE {name} SET {setting} = off")
+                with psycopg.connect(self.url, dbname=name, autocommit=True) as c:
+                    c.execute("VACUUM FULL")
             yield
             for name in databases:
                 for setting in settings:

@@ -8,7 +8,7 @@ machine_new() {
         cp -a "$GH_FRESH/." "$machine/"
     else
         # shellcheck disable=SC2016 # apt's own syntax
-        mirror=$(apt-get indextargets --format '$(REPO_URI) $(SUITE)' | awk '$2 == "bookworm" { print $1; exit }')
+        mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '$2 == "bookworm" { uri = $1 } END { print uri }')
         debootstrap --variant=minbase --include=ca-certificates bookworm "$machine" "${mirror:?apt has no source for bookworm}" >"$machine.log" 2>&1 ||
             gh_die "debootstrap failed: see $machine.log"
         rm "$machine.log"
