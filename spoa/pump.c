@@ -76,7 +76,7 @@ static bool flush(struct pump *p, int side) {
     struct buf *out = out_of(p, side);
     bool wrote = false;
     /* A Bind goes with its Execute, and wakes the server once. Whoever answers the question lets the pump run. */
-    if (side == FLT_SERVER && !s->dead && !p->closing && flt_may_hold(p->filter)) return false;
+    if (side == FLT_SERVER && !s->dead && s->blocked_ms == 0 && !p->closing && flt_may_hold(p->filter)) return false;
     if (s->dead) buf_drain(out, buf_used(out));
     while (s->fd >= 0 && !s->shaking && buf_used(out) > 0) {
         ssize_t n = put(s, buf_at(out), buf_used(out));

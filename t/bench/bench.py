@@ -266,7 +266,7 @@ def check_build():
 def arguments():
     p = argparse.ArgumentParser(prog="t/bench/run", description="Gatehouse beside pgbouncer, HAProxy alone and nothing at all.")
     p.add_argument("--quick", action="store_true", help="one short round of each: shows that it works, the figures are worth nothing")
-    p.add_argument("--full", action="store_true", help="1 GB of bulk data, 10,000 idle sessions")
+    p.add_argument("--full", action="store_true", help="1 GB of bulk data, 4,000 idle sessions")
     p.add_argument("--json", metavar="FILE", help="all figures, those of each round too")
     p.add_argument("--rounds", type=int, metavar="N")
     p.add_argument("--seconds", type=int, metavar="N", help="of each run of pgbench")
@@ -297,7 +297,7 @@ def main():
     if args.quick:
         settings.quick()
     if args.full:
-        settings.bulk, settings.idle = 1 << 30, 10000
+        settings.bulk, settings.idle = 1 << 30, 4000
     settings.rounds, settings.seconds = args.rounds or settings.rounds, args.seconds or settings.seconds
     def wanted(name):
         return not args.names or any(fnmatch.fnmatch(name, n) for n in args.names)

@@ -42,6 +42,7 @@ BENCH_RULE = """
 # Nobody speaks TLS to PostgreSQL here: what stands on its machine need not, and the peers' way would be another one.
 PLAIN = ("tls: { ca_file: shop-ca.pem }", "tls: off")
 PLAIN_MY = ("tls: { ca_file: shop-my-ca.pem }", "tls: off")
+MANY = "limits: { sessions: 12000, sessions_per_principal: 12000 }\n"
 GATES = ("strict", "journal")
 PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
 MY = ("my-strict", "my-hops", "my-direct")
@@ -135,7 +136,7 @@ class World:
                 policy.write(f.read() + BENCH_RULE)
             policy.flush()
             plain = (PLAIN, PLAIN_MY) if self.mysql else (PLAIN,)
-            self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
+            self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + MANY + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         self.shop_password = read_as_root(os.path.join(self.stack.dir, "etc", "shop.password"))
         self.direct_port = int(self.stack.env["GH_PG_PORT_DIRECT"])
@@ -266,7 +267,7 @@ class World:
         lines = ["[databases]", f"shop = host=127.0.0.1 port={self.direct_port} dbname=shop user=shop_owner password={self.shop_password}",
                  "[pgbouncer]", "listen_addr =", "listen_port = 6432", f"unix_socket_dir = {directory}/jail/pgbouncer", "unix_socket_mode = 0777",
                  "auth_type = plain", f"auth_file = {directory}/etc/users.txt", "pool_mode = session", "default_pool_size = 100",
-                 "max_client_conn = 500", "server_tls_sslmode = disable", *settings]
+                 "max_client_conn = 12000", "server_tls_sslmode = disable", *settings]
         for path, text in ((f"{directory}/etc/pgbouncer.ini", "\n".join(lines) + "\n"), (f"{directory}/etc/users.txt", f'"bench" "{password}"\n')):
             with open(path, "w") as f:
                 os.fchmod(f.fileno(), 0o600)

@@ -68,11 +68,47 @@ START_TEST(types) {
 }
 END_TEST
 
+/* What only goes with the Execute that is asked about may wait for it; what the server answers before, or what runs, may not. */
+START_TEST(may_wait) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    ck_assert(!flt_may_hold(t.f));
+    talk_client(&t, "Ps'later' S");
+    ck_assert(flt_may_hold(t.f)); /* there is nothing */
+    talk_release(&t, true);
+    ck_assert(!flt_may_hold(t.f));
+    talk_server(&t, "1 ZI");
+    talk_client(&t, "Bp,s DPp Ep S");
+    ck_assert(flt_may_hold(t.f));
+    talk_release(&t, true);
+    ck_assert(!flt_may_hold(t.f));
+    talk_server(&t, "2 T C'SELECT 1' ZI");
+    talk_client(&t, "Bp,s H Ep S"); /* the client wants to know about its Bind first */
+    ck_assert(!flt_may_hold(t.f));
+    talk_release(&t, true);
+    talk_server(&t, "2 C'SELECT 1' ZI");
+    talk_client(&t, "Bp,s Ep Ep S"); /* the first one runs meanwhile */
+    ck_assert(flt_may_hold(t.f));
+    talk_release(&t, true);
+    ck_assert(!flt_may_hold(t.f));
+    talk_release(&t, true);
+    talk_server(&t, "2 C'SELECT 1' C'SELECT 1' ZI");
+    talk_client(&t, "Bp,s Ep S Bq,s Eq S"); /* likewise behind a Sync */
+    talk_release(&t, true);
+    ck_assert(!flt_may_hold(t.f));
+    talk_release(&t, false);
+    ck_assert(!flt_may_hold(t.f));
+    talk_end(&t);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("pg_ask");
     TCase *t = tcase_create("all");
     tcase_add_loop_test(t, alone, 0, CHOPS);
     tcase_add_loop_test(t, types, 0, CHOPS);
+    tcase_add_loop_test(t, may_wait, 0, CHOPS);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
