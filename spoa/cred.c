@@ -251,9 +251,9 @@ struct credpool *credpool_new(void) {
     pthread_condattr_destroy(&attr);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    p->stopping = p->stop_fd < 0 || pthread_create(&p->thread, NULL, pool_main, p) != 0;
+    bool runs = p->stop_fd >= 0 && pthread_create(&p->thread, NULL, pool_main, p) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!p->stopping) return p;
+    if (runs) return p;
     credpool_free(p);
     return NULL;
 }

@@ -248,12 +248,12 @@ gh_start_provider() {
     gh_spawn provider "$(id -un)" /usr/bin/python3 "$GH_TOP/examples/lib/provider.py" "$GH_PROVIDER_PORT" "$GH_DIR/tls/edge.crt" "$GH_DIR/tls/edge.key" \
         "$GH_BUILD/gatehousectl" "$GH_DIR/etc/jwks.json" "$GH_DIR/keys/rs256.pem" "$GH_PAGE_URL/callback" \
         dba@shop.example=dbas dba2@shop.example=dbas analyst@shop.example=analysts agent@shop.example=ai-agents
-    gh_wait_for 10 provider bash -c "exec 3<>/dev/tcp/127.0.0.1/$GH_PROVIDER_PORT"
+    gh_wait_for 60 provider bash -c "exec 3<>/dev/tcp/127.0.0.1/$GH_PROVIDER_PORT"
 }
 
 gh_start_haproxy() {
     gh_spawn haproxy root "${GH_HAPROXY:-/usr/sbin/haproxy}" -db -f "$GH_DIR/etc/haproxy.cfg"
-    gh_wait_for 10 haproxy bash -c "exec 3<>/dev/tcp/127.0.0.1/$GH_PG_PORT"
+    gh_wait_for 60 haproxy bash -c "exec 3<>/dev/tcp/127.0.0.1/$GH_PG_PORT"
 }
 
 gh_init_postgresql() {
@@ -319,12 +319,12 @@ gh_start_mariadb() {
 gh_start_redis() {
     GH_SUITE=${GH_SUITE_REDIS:-} gh_spawn redis "$GH_USER_REDIS" "$GH_REDIS_SERVER" --bind 127.0.0.1 --port "$GH_REDIS_PORT" \
         --dir "$GH_DIR/redis" --appendonly yes --save ''
-    gh_wait_for 10 redis redis-cli -p "$GH_REDIS_PORT" ping
+    gh_wait_for 60 redis redis-cli -p "$GH_REDIS_PORT" ping
 }
 
 gh_start_gatehouse() {
     gh_spawn gatehouse root "$GH_BUILD/gatehouse" -c "$GH_CONFIG"
-    gh_wait_for "${GH_START_SECONDS:-10}" gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
+    gh_wait_for "${GH_START_SECONDS:-60}" gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
 }
 
 # A new gatehouse takes over from the one that runs, which goes on as "gatehouse-PID" until its last session ends. When the new one cannot, all
