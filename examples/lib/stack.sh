@@ -135,7 +135,7 @@ gh_spawn() {
     gh_root install -o "$user" -m 644 /dev/null "$pid_file"
     # shellcheck disable=SC2016 # for the inner shell
     gh_as "$user" env -C / bash -c 'setsid bash -c "echo \$\$ >\"\$0\"; exec \"\$@\"" "$@" </dev/null >>"$0" 2>&1 &' "$log" "$pid_file" "$@"
-    gh_wait_for 5 "$name" test -s "$pid_file"
+    gh_wait_for 30 "$name" test -s "$pid_file"
     pid=$(cat "$pid_file")
     gh_start_time "$pid" >"$GH_DIR/run/$name.start"
     { awk -v name="$name" '$1 != name' "$GH_DIR/pids" && printf '%s %s\n' "$name" "$pid"; } >"$GH_DIR/pids.new"
@@ -279,7 +279,7 @@ CONF
 
 gh_start_postgresql() {
     GH_SUITE=${GH_SUITE_PG:-} gh_spawn postgresql "$GH_USER_PG" "$GH_PG_BIN/postgres" -D "$GH_DIR/pg"
-    gh_wait_for 30 postgresql psql -XAtq "$GH_PG_DIRECT_URL_ADMIN" -c 'SELECT 1'
+    gh_wait_for 60 postgresql psql -XAtq "$GH_PG_DIRECT_URL_ADMIN" -c 'SELECT 1'
 }
 
 # The one account that can do everything is root's over TCP; the general log is what really reached the server, to compare with the record.
@@ -324,7 +324,7 @@ gh_start_redis() {
 
 gh_start_gatehouse() {
     gh_spawn gatehouse root "$GH_BUILD/gatehouse" -c "$GH_CONFIG"
-    gh_wait_for "${GH_START_SECONDS:-60}" gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
+    gh_wait_for 60 gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
 }
 
 # A new gatehouse takes over from the one that runs, which goes on as "gatehouse-PID" until its last session ends. When the new one cannot, all

@@ -44,7 +44,6 @@ exec valgrind -q --tool=callgrind --callgrind-out-file={out} --toggle-collect=wo
             with open(world.SHOP_POLICY) as f:
                 policy.write(f.read() + world.BENCH_RULE)
             policy.flush()
-            os.environ["GH_START_SECONDS"] = "60"  # valgrind takes its time
             self.stack = stack.Stack(config=lambda text: world.edit(text, world.PLAIN, ("mode: strict", "mode: " + mode)), policy=policy.name, build=self.dir)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         env = dict(os.environ, PGOPTIONS="-c role=shop_owner")
