@@ -44,7 +44,8 @@ static const char *const statements[] = {
 
     "SELECT CONCAT('{\"relation\":', ROW_NUMBER() OVER (ORDER BY t.db, t.name), ',\"schema\":', JSON_QUOTE(t.TABLE_SCHEMA), "
     "',\"name\":', JSON_QUOTE(t.TABLE_NAME), ',\"kind\":\"', CASE t.TABLE_TYPE WHEN 'VIEW' THEN 'v' WHEN 'SEQUENCE' THEN 'S' ELSE 'r' END, "
-    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(LEFT(v.VIEW_DEFINITION, 1000000)), 'null'), "
+    "'\",\"columns\":[', c.list, '],\"key\":[', c.pk, '],\"parents\":[],\"definition\":', COALESCE(JSON_QUOTE(LEFT(v.VIEW_DEFINITION, "
+    "1000000)), 'null'), "
     "',\"reads\":[],\"row_security\":false,\"security_barrier\":false}') "
     "FROM " TABLES " AS t JOIN " COLUMNS " AS c ON c.db = t.db AND c.name = t.name "
     "LEFT JOIN (SELECT " BYTES("") ", VIEW_DEFINITION FROM information_schema.VIEWS WHERE " OWN("") ") AS v "
