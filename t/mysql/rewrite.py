@@ -278,7 +278,7 @@ def run(server):
         print(f"{name}: {kind}: {n} {what}")
     for name in ("agent", "analyst"):
         executed, total = counts[name, "random", "executed"], sum(n for (a, b, _), n in counts.items() if a == name and b == "random")
-        results.append(executed * 10 > total)
+        results.append(executed * 10 >= total)
     return results
 
 
