@@ -255,7 +255,7 @@ class Role:
 
 def run(server):
     results, counts = [], collections.Counter()
-    few = int(os.environ.get("GH_MY_REWRITE", "1000"))
+    few = int(os.environ.get("GH_MY_REWRITE", "300"))
     seed = int(os.environ.get("GH_MY_SEED", "1"))
     with tempfile.TemporaryDirectory() as directory:
         for name in ("agent", "analyst"):
