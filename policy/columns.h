@@ -7,7 +7,7 @@
 #define GH_POLICY_COLUMNS_H
 
 #include "policy/catalog.h"
-#include "policy/facts.h"
+#include "policy/facts_my.h"
 #include "policy/json_tape.h"
 #include "policy/policy.h"
 
@@ -72,6 +72,9 @@ struct pol_columns *pol_columns_pg(const char *sql, size_t len, const struct pol
 /* The same from libpg_query's tree, for those who have it. */
 struct pol_columns *pol_columns_tree(const struct jt *tree, const char *sql, size_t len, const struct pol_catalog *cat,
                                      const struct pol_pins *pins, struct pol_parse_error *err);
+/* The same for MySQL and MariaDB; o as for pol_facts_my(). There are no conjuncts; of a row alias of INSERT the columns count as the target's. */
+struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_options *o, const struct pol_catalog *cat,
+                                   struct pol_parse_error *err);
 void pol_columns_free(struct pol_columns *c);
 /* Of one relation; NULL when the text does not name it. */
 const struct pol_relation_use *pol_columns_of(const struct pol_columns *c, const struct pol_cat_relation *r);

@@ -13,6 +13,7 @@ libghpolicy_a_SOURCES = \
 	policy/columns_expr.c \
 	policy/columns_from.c \
 	policy/columns_int.h \
+	policy/columns_my.c \
 	policy/columns_names.c \
 	policy/columns_query.c \
 	policy/columns_safe.c \

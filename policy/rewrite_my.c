@@ -1,5 +1,6 @@
 /* Masks and row filters in MySQL's and MariaDB's dialect: every place where a statement reads a table of which the role sees less than all becomes a
  * subselect in the table's full row shape, known by the name that it had. doc/design.md, section 13, has what is different from PostgreSQL. */
+#include "policy/columns.h"
 #include "policy/expr_my.h"
 #include "policy/rewrite_my_int.h"
 #include "policy/rewrite_say.h"
@@ -241,6 +242,32 @@ static bool put_lock(struct ry *x, struct buf *b, const struct pol_view *v, uint
     return true;
 }
 
+/* Conditions of the SELECT's own WHERE go behind the fence too, for an index: rows for which they are not true would be left out all the same. */
+static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t node, const char *name, const char *quoted) {
+    uint32_t select = x->scopes != NULL ? x->scopes->select : 0, where = select != 0 ? ry_child(x, select, MN_WHERE) : 0;
+    if (where == 0) return true;
+    uint32_t from = ry_child(x, select, MN_FROM), cond = ry_node(x, where)->first, first = ry_node(x, cond)->first;
+    bool only = from != 0 && ry_node(x, from)->first == node && ry_node(x, node)->next == 0, alone = true;
+    for (size_t i = 0, n = 0; i < x->nitems; i++) alone = alone && (n += ry_may_be(x, x->items[i].name, name)) <= 1;
+    bool several = ry_node(x, cond)->type == MN_OP && first != 0 && ry_is_word(x, ry_node(x, first)->end, W_AND);
+    if (!ry_work(x, x->nitems)) return false;
+    for (uint32_t c = several ? first : cond; c != 0; c = several ? ry_node(x, c)->next : 0) {
+        if (!ry_work(x, 10) || !ry_is_conjunct(x, v, c)) continue;
+        const struct my_node *col = ry_node(x, ry_node(x, c)->first);
+        const char *column = fm_part(&x->fm, col->tok, col->flags - 1u, false);
+        const char *table = col->flags > 1 ? fm_part(&x->fm, col->tok, col->flags - 2u, false) : NULL;
+        if (column == NULL || (col->flags > 1 && table == NULL)) return ry_not_understood(x);
+        if (table != NULL ? !alone || !fm_same(table, name) : !only) continue;
+        buf_str(b, " AND (");
+        buf_str(b, quoted);
+        buf_u8(b, '.');
+        my_put_ident(b, column);
+        ry_put_tokens(x, b, col->end, ry_node(x, c)->end);
+        buf_u8(b, ')');
+    }
+    return !x->refused;
+}
+
 /* (SELECT .. FROM db.t [PARTITION ..] [FOR SYSTEM_TIME ..] [AS alias] [hints] [WHERE filter LIMIT ..] [lock]) AS alias. The table keeps the alias that it had, so that
  * LOCK TABLES means it. */
 static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t node, const char *called, const struct parts *p) {
@@ -260,8 +287,13 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
     if (v->filter != NULL) {
         buf_str(&b, " WHERE (");
         pol_template(&b, v->filter, quoted);
-        buf_str(&b, RW_FENCE ? ") LIMIT 18446744073709551615"
-                             : ")"); /* nothing of the user's runs before the filter, and nothing is moved into it */
+        buf_u8(&b, ')');
+        if (!put_conjuncts(x, &b, v, node, called, quoted)) {
+            buf_free(&b);
+            return NULL;
+        }
+        if (RW_FENCE)
+            buf_str(&b, " LIMIT 18446744073709551615"); /* nothing of the user's runs before the filter, and nothing is moved into it */
     }
     if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {
         buf_free(&b);
@@ -579,6 +611,36 @@ static bool all_statements(struct ry *x) {
            ry_refuse(x, NULL, 0, "Leave it out.", "PROCEDURE is not possible on what is partly hidden from you");
 }
 
+/* --- columns --- */
+
+static bool check_column(struct ry *x, const struct pol_view *v, size_t i, const struct pol_column_use *u) {
+    const struct pol_view_column *c = &v->columns[i];
+    const char *name = v->relation->columns[i].name;
+    if (((u->named | u->unnamed) & POL_USE_MERGED) && c->visibility != POL_VISIBLE)
+        return ry_refuse(x, v, 0, "Join with ON, on columns that are visible.",
+                         "%.64s.%.64s cannot be joined by USING or NATURAL on the column %.64s, which is %s for you", v->relation->schema,
+                         v->relation->name, name, c->visibility == POL_HIDDEN ? "hidden" : "masked");
+    if (c->visibility == POL_HIDDEN && (u->named & ~(unsigned)POL_USE_WRITTEN))
+        return ry_refuse(x, v, 0, NULL, "the column %.64s of %.64s.%.64s is hidden from you by the policy", name, v->relation->schema,
+                         v->relation->name);
+    return true;
+}
+
+/* That a hidden column is named is said where it is known; where it is not, the column is NULL. */
+static bool check_columns(struct ry *x, const char *sql, size_t len) {
+    struct pol_parse_error err;
+    bool failed = false, ok = true;
+    struct pol_columns *all = pol_columns_my(sql, len, x->o, x->r->catalog, &err);
+    if (all == NULL) return ry_no_memory(x); /* it had facts */
+    for (size_t k = 0; ok && k < all->nrelations; k++) {
+        const struct pol_view *v = pol_role_view(x->r, all->relations[k].relation, &failed);
+        if (failed) ok = ry_no_memory(x);
+        for (size_t i = 0; ok && v != NULL && i < v->relation->ncolumns; i++) ok = check_column(x, v, i, &all->relations[k].columns[i]);
+    }
+    pol_columns_free(all);
+    return ok;
+}
+
 /* --- the text --- */
 
 static enum pol_rewrite_rc finish(struct ry *x) {
@@ -618,7 +680,7 @@ static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
     if (!my_parse(&x->tree, sql, len, x->o, &x->err))
         ry_not_understood(x);
     else if (prepare(x) && collect_items(x) && all_statements(x))
-        rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x);
+        rc = x->nedits == 0 ? POL_REWRITE_SAME : check_columns(x, sql, len) ? finish(x) : POL_REWRITE_REFUSED;
     pol_facts_free(x->facts);
     my_tree_free(&x->tree);
     return x->refused ? POL_REWRITE_REFUSED : rc;

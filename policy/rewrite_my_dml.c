@@ -31,6 +31,11 @@ static bool sets_may_be(struct ry *x, uint32_t sets, const char *alias, const st
     return true;
 }
 
+static bool is_single(const struct ry *x, uint32_t from) {
+    uint32_t first = ry_node(x, from)->first;
+    return first != 0 && ry_node(x, first)->type == MN_TABLE && ry_node(x, first)->next == 0;
+}
+
 static bool tables_of(struct ry *x, uint32_t stmt, uint32_t from, uint32_t sets) {
     for (uint32_t c = ry_node(x, from)->first; c != 0; c = ry_node(x, c)->next) {
         const struct pol_view *v;
@@ -51,6 +56,7 @@ bool ry_find_targets(struct ry *x, uint32_t stmt) {
     const struct pol_view *v;
     if (kind != MS_INSERT && kind != MS_UPDATE && kind != MS_DELETE) return true;
     uint32_t from = ry_child(x, stmt, MN_USING_TABLES), table = ry_child(x, stmt, MN_TABLE);
+    if (kind == MS_UPDATE && is_single(x, from)) table = ry_node(x, from)->first;
     if (from != 0 && !tables_of(x, stmt, from, kind == MS_UPDATE ? ry_child(x, stmt, MN_SETS) : 0)) return false;
     if (table == 0) return true;
     if (!ry_view(x, table, &v)) return false;
@@ -316,30 +322,30 @@ static bool is_constant(const struct ry *x, uint32_t node, bool text) {
 }
 
 /* A visible column of the target. Numbers and times are compared with anything without a warning about their own value; texts with texts alone. */
-static bool is_plain(struct ry *x, const struct ry_target *t, uint32_t node, bool *text) {
+static bool is_plain(struct ry *x, const struct pol_view *v, uint32_t node, bool *text) {
     const struct my_node *n = ry_node(x, node);
     struct my_type type;
     size_t at;
     const char *name = n->type == MN_COLUMN ? fm_part(&x->fm, n->tok, last_part(n), false) : NULL;
-    const struct pol_view_column *c = name != NULL ? column_of(x, t->view, name, &at) : NULL;
-    if (c == NULL || c->visibility != POL_VISIBLE || !my_type_of(x->r->catalog, &t->view->relation->columns[at], &type)) return false;
+    const struct pol_view_column *c = name != NULL ? column_of(x, v, name, &at) : NULL;
+    if (c == NULL || c->visibility != POL_VISIBLE || !my_type_of(x->r->catalog, &v->relation->columns[at], &type)) return false;
     *text = my_is_text(&type);
     return *text || type.class == MY_C_INT || type.class == MY_C_DECIMAL || type.class == MY_C_FLOAT || type.class == MY_C_DATE ||
            type.class == MY_C_DATETIME || type.class == MY_C_YEAR;
 }
 
 /* What tells nothing of a row that it is tried on: column op constants, joined by AND and OR, in any parentheses. */
-static bool is_safe(struct ry *x, const struct ry_target *t, uint32_t node) {
+static bool is_safe(struct ry *x, const struct pol_view *v, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
     bool text = false;
-    if (n->type == MN_ROW) return n->first != 0 && ry_node(x, n->first)->next == 0 && is_safe(x, t, n->first);
+    if (n->type == MN_ROW) return n->first != 0 && ry_node(x, n->first)->next == 0 && is_safe(x, v, n->first);
     if (n->type != MN_OP || n->first == 0) return false;
     uint32_t first = n->first, op = ry_node(x, first)->end, second = ry_node(x, first)->next;
     if (second == 0) /* column IS [NOT] NULL */
-        return ry_is_word(x, op, W_IS) && is_plain(x, t, first, &text) && ry_is_word(x, n->end - 1, W_NULL);
+        return ry_is_word(x, op, W_IS) && is_plain(x, v, first, &text) && ry_is_word(x, n->end - 1, W_NULL);
     if (ry_is_word(x, op, W_AND) || ry_is_word(x, op, W_OR)) {
         for (uint32_t c = first; c != 0; c = ry_node(x, c)->next)
-            if (!is_safe(x, t, c)) return false;
+            if (!is_safe(x, v, c)) return false;
         return true;
     }
     const struct my_token *o = ry_token(x, op);
@@ -348,7 +354,7 @@ static bool is_safe(struct ry *x, const struct ry_target *t, uint32_t node) {
     bool between = ry_is_word(x, op, W_BETWEEN), in = ry_is_word(x, op, W_IN);
     uint32_t last = between ? ry_node(x, second)->next : second;
     if ((!compares && !between && !in) || last == 0 || ry_node(x, last)->next != 0) return false; /* a = b = c, and the like */
-    if (!is_plain(x, t, first, &text)) return false;
+    if (!is_plain(x, v, first, &text)) return false;
     if (in) {
         if (ry_node(x, second)->type != MN_ROW) return false;
         second = ry_node(x, second)->first;
@@ -356,6 +362,15 @@ static bool is_safe(struct ry *x, const struct ry_target *t, uint32_t node) {
     for (uint32_t c = second; c != 0; c = ry_node(x, c)->next)
         if (!is_constant(x, c, text)) return false;
     return true;
+}
+
+bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    if (n->type != MN_OP || ry_node(x, n->first)->type != MN_COLUMN || ry_node(x, n->first)->next == 0) return false;
+    const struct my_token *o = ry_token(x, ry_node(x, n->first)->end);
+    for (uint32_t i = n->tok; i < n->end; i++)
+        if (ry_token(x, i)->kind == MY_T_PARAM || ry_is_word(x, i, W_NULL) || (ry_token(x, i)->flags & MY_TF_COMMENT)) return false;
+    return !(o->kind == MY_T_OP && o->word == MY_OP_NULLSAFE) && is_safe(x, v, node);
 }
 
 static const char *filled(struct ry *x, const char *before, const struct ry_target *t, const char *behind) {
@@ -374,7 +389,7 @@ static bool filter_rows(struct ry *x, const struct ry_target *t, uint32_t where,
     }
     uint32_t cond = ry_node(x, where)->first;
     const struct my_node *n = ry_node(x, cond);
-    bool safe = is_safe(x, t, cond);
+    bool safe = is_safe(x, t->view, cond);
     const char *before = filled(x, safe ? "(" : " CASE WHEN (", t, safe ? ") AND (" : ") THEN (");
     x->marks[where] = RY_WHERE;
     return before != NULL && ry_around(x, n->tok, n->end, before, safe ? ")" : ") IS TRUE ELSE FALSE END ");
@@ -409,11 +424,6 @@ static bool walk_others(struct ry *x, uint32_t node) {
             return false;
     }
     return true;
-}
-
-static bool is_single(const struct ry *x, uint32_t from) {
-    uint32_t first = ry_node(x, from)->first;
-    return first != 0 && ry_node(x, first)->type == MN_TABLE && ry_node(x, first)->next == 0;
 }
 
 bool ry_update(struct ry *x, uint32_t node) {

@@ -86,7 +86,6 @@ struct ry {
     unsigned subqueries; /* so many are open */
     bool in_returning;
     bool procedure, defaults; /* PROCEDURE ANALYSE, DEFAULT(column) are somewhere in it */
-    const struct pol_columns *columns;
     struct pol_rewritten *out;
     struct pol_verdict *why;
     bool refused;
@@ -131,6 +130,8 @@ bool ry_delete(struct ry *x, uint32_t node);
 bool ry_find_targets(struct ry *x, uint32_t stmt);
 /* A column in a statement that has such. *done: it was one of theirs, and is dealt with. */
 bool ry_target_column(struct ry *x, uint32_t node, bool *done);
+/* column op constants, of a visible column of v by its name: not true of NULL, and tells nothing of a row that it is tried on. */
+bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node);
 /* The columns of USING in such a statement. */
 bool ry_target_using(struct ry *x, uint32_t node);
 /* The name that a table of FROM is known by; NULL: the error is set. */

@@ -2,6 +2,7 @@ check_PROGRAMS += \
 	t/policy/test_ask \
 	t/policy/test_catalog \
 	t/policy/test_columns \
+	t/policy/test_columns_my \
 	t/policy/test_expr_pg \
 	t/policy/test_facts_my \
 	t/policy/test_facts_pg \
@@ -21,6 +22,8 @@ t_policy_test_catalog_SOURCES = t/policy/test_catalog.c
 t_policy_test_catalog_LDADD = $(T_LIBS)
 t_policy_test_columns_SOURCES = t/policy/test_columns.c t/policy/columns_table.h t/policy/columns_text.c t/policy/columns_text.h
 t_policy_test_columns_LDADD = $(T_LIBS)
+t_policy_test_columns_my_SOURCES = t/policy/test_columns_my.c t/policy/shop_my_catalog.h
+t_policy_test_columns_my_LDADD = $(T_LIBS)
 t_policy_test_facts_my_SOURCES = t/policy/test_facts_my.c t/policy/facts_text.c t/policy/facts_text.h t/policy/my_facts_table.h
 t_policy_test_facts_my_LDADD = $(T_LIBS)
 t_policy_test_facts_pg_SOURCES = t/policy/test_facts_pg.c t/policy/facts_text.c t/policy/facts_text.h t/policy/pg_facts_table.h

@@ -12,13 +12,21 @@ static const char policy_text[] =
     "rules:\n"
     "  - name: m\n    groups: m\n    database: shop\n    allow: [select, insert, update, delete]\n    on: shop.customers\n"
     "    columns: { email: { mask: 'null' }, '\"Phone\"': hidden, card_number: hidden, birth_date: hidden, '*': visible }\n"
-    "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\"]\n";
+    "  - name: f\n    groups: f\n    database: shop\n    allow: [select, insert, update, delete]\n    on: [shop.customers, '*.customers']\n"
+    "    rows: region = 'eu'\n"
+    "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\", "
+    "\"pg_data.*\"]\n";
 
 /* In expected texts {M:a} is the subselect of group m of the table whose alias is a, {M} of customers without one. */
 #define TEXT_NULL(n) "(CAST(NULL AS CHAR(" n ") CHARACTER SET utf8mb4) COLLATE utf8mb4_general_ci)"
 #define M_ROW                                                                                                                              \
     "#.`id`, #.`name`, " TEXT_NULL("100") " AS `email`, " TEXT_NULL("40") " AS `phone`, " TEXT_NULL(                                       \
         "40") " AS `card_number`, (CAST(NULL AS DATE)) AS `birth_date`, #.`region`"
+
+#define F_ROW "#.`id`, #.`name`, #.`email`, #.`phone`, #.`card_number`, #.`birth_date`, #.`region`"
+#define F_WHERE                                                                                                                            \
+    "(((#.`region` = 'eu' AND CAST(CONVERT(#.`region` USING utf8mb4) AS BINARY) = CAST(CONVERT('eu' USING utf8mb4) AS BINARY))))"
+#define FENCE " WHERE (" F_WHERE ") LIMIT 18446744073709551615"
 
 static size_t put(char *out, size_t size, const char *fmt, const char *alias, size_t len) {
     size_t n = 0;
@@ -39,12 +47,23 @@ static void expand(const char *want, char *out, size_t size) {
             continue;
         }
         const char *end = strchr(want, '}'), *alias = want[2] == ':' ? want + 3 : "customers";
-        size_t len = want[2] == ':' ? (size_t)(end - alias) : 9;
-        n += put(out + n, size - n,
-                 want[1] == 'L'   ? " (SELECT " M_ROW " FROM `shop`.`customers` FOR UPDATE) AS # "
-                 : want[2] == ':' ? " (SELECT " M_ROW " FROM `shop`.`customers` AS #) AS # "
-                                  : " (SELECT " M_ROW " FROM `shop`.`customers`) AS # ",
-                 alias, len);
+        size_t len = want[2] == ':' ? strcspn(alias, " }") : 9;
+        bool named = want[2] == ':';
+        const char *text =
+            named ? " (SELECT " M_ROW " FROM `shop`.`customers` AS #) AS # " : " (SELECT " M_ROW " FROM `shop`.`customers`) AS # ";
+        if (want[1] == 'L') text = " (SELECT " M_ROW " FROM `shop`.`customers` FOR UPDATE) AS # ";
+        if (want[1] == 'F') text = " (SELECT " F_ROW " FROM `shop`.`customers` AS #" FENCE ") AS # ";
+        if (want[1] == 'P') text = " (SELECT " F_ROW " FROM `pg_data`.`customers`" FENCE ") AS # ";
+        if (want[1] == 'R') text = M_ROW;
+        if (want[1] == 'W') text = F_WHERE;
+        n += put(out + n, size - n, text, alias, len);
+        const char *more = named && alias[len] == ' ' ? alias + len : NULL, *limit = more != NULL ? strstr(out, " LIMIT 184") : NULL;
+        if (limit != NULL) { /* conditions that go behind the fence */
+            size_t extra = (size_t)(end - more), at = (size_t)(limit - out);
+            memmove(out + at + extra, out + at, n - at + 1);
+            memcpy(out + at, more, extra);
+            n += extra;
+        }
         want = end;
     }
     out[n] = '\0';
@@ -103,6 +122,71 @@ static const struct {
     {"m", "SET @x = (SELECT max(email) FROM customers)", "SET @x = (SELECT max(email) FROM {M})"},
     {"m", "EXPLAIN SELECT * FROM customers", "EXPLAIN SELECT * FROM {M}"},
     {"m", "SELECT count(*) FROM customers a JOIN customers b USING (id)", "SELECT count(*) FROM {M:a} JOIN {M:b} USING (id)"},
+    /* names */
+    {"m", "SELECT phone FROM customers", "!phone of shop.customers is hidden"},
+    {"m", "SELECT Phone FROM customers c WHERE c.PHONE IS NULL", "!phone of shop.customers is hidden"},
+    {"m", "SELECT id FROM (SELECT id, phone AS p FROM customers) d", "!phone of shop.customers is hidden"},
+    {"m", "SELECT 1 FROM orders WHERE (SELECT phone FROM customers c WHERE c.id = customer_id) = 'x'",
+     "!phone of shop.customers is hidden"},
+    {"m", "SELECT 1 FROM customers a JOIN customers b USING (email)", "!cannot be joined by USING"},
+    {"m", "SELECT 1 FROM customers a NATURAL JOIN customers b", "!cannot be joined by USING"},
+    {"m", "SELECT c.id FROM customers c NATURAL JOIN orders", "SELECT c.id FROM {M:c} NATURAL JOIN orders"},
+    {"m", "SELECT status AS phone FROM orders, customers c HAVING phone = 'x'",
+     "!phone of shop.customers is hidden"}, /* either may be meant */
+    /* what is changed */
+    {"m", "UPDATE customers SET name = 'x' WHERE id = 3", NULL},
+    {"m", "UPDATE customers SET name = 'x' WHERE email = 'y'", "UPDATE customers SET name = 'x' WHERE  (" TEXT_NULL("100") ")  = 'y'"},
+    {"m", "UPDATE customers AS c SET c.name = upper(c.email) ORDER BY shop.c.email LIMIT 1",
+     "UPDATE customers AS c SET c.name = upper( (" TEXT_NULL("100") ") ) ORDER BY  (" TEXT_NULL("100") ")  LIMIT 1"},
+    {"m", "UPDATE customers SET name = phone", "!phone of shop.customers is hidden"},
+    {"m", "UPDATE customers SET phone = 'x'", "!may not be written"},
+    {"m", "UPDATE customers SET email = 'x'", "!may not be written"},
+    {"m", "UPDATE customers SET nosuch = 'x'", "!not certain"},
+    {"m", "UPDATE customers SET name = nosuch", "!not certain"},
+    {"m", "UPDATE customers SET name = (SELECT email FROM orders LIMIT 1)", "!not certain"},
+    {"m", "UPDATE customers SET name = (SELECT status FROM orders LIMIT 1)", NULL},
+    {"m", "UPDATE customers SET name = (SELECT nosuch FROM orders LIMIT 1)", "!not certain"},
+    {"m", "UPDATE customers SET name = (SELECT o.email FROM orders o LIMIT 1)", NULL},
+    {"m", "UPDATE customers SET name = DEFAULT(email)", "!DEFAULT"},
+    {"m", "UPDATE orders o JOIN customers c ON c.id = o.customer_id SET o.status = c.email",
+     "UPDATE orders o JOIN {M:c} ON c.id = o.customer_id SET o.status = c.email"},
+    {"m", "UPDATE orders o JOIN customers c ON c.email = o.status SET c.name = o.status",
+     "UPDATE orders o JOIN customers c ON  (" TEXT_NULL("100") ")  = o.status SET c.name = o.status"},
+    {"m", "UPDATE customers NATURAL JOIN orders SET name = 'x'", "!NATURAL"},
+    {"m", "UPDATE customers JOIN orders USING (phone) SET name = 'x'", "!USING"},
+    {"m", "DELETE FROM customers WHERE id = 3", NULL},
+    {"m", "DELETE FROM customers WHERE id = 3 RETURNING phone", "!phone of shop.customers is hidden"},
+    {"m", "DELETE FROM customers WHERE id = 3 RETURNING email, id",
+     "DELETE FROM customers WHERE id = 3 RETURNING  (" TEXT_NULL("100") ")  AS `email` , id"},
+    {"m", "DELETE FROM customers WHERE id = 3 RETURNING *", "DELETE FROM customers WHERE id = 3 RETURNING  {R} "},
+    {"m", "INSERT INTO customers (id, name) VALUES (1, 'x')", NULL},
+    {"m", "INSERT INTO customers VALUES (1, 'x')", NULL},
+    {"m", "INSERT INTO customers VALUES (1, 'x', 'y')", "!may not be written"},
+    {"m", "INSERT INTO customers SELECT * FROM customers", "!may not be written"},
+    {"m", "INSERT INTO customers (id, name) VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = concat(VALUES(name), email)",
+     "INSERT INTO customers (id, name) VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = concat(VALUES(name),  (" TEXT_NULL("100") ") )"},
+    {"m", "REPLACE INTO customers (id, name) VALUES (1, 'x')", "!would be lost"},
+    {"m", "LOAD DATA LOCAL INFILE 'x' INTO TABLE customers", "!cannot be used"},
+    /* rows */
+    {"f", "SELECT id FROM customers c", "SELECT id FROM {F:c}"},
+    {"f", "SELECT id FROM customers c WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND c.region IN ('a', 'b') AND name = 5 AND id = ?",
+     "SELECT id FROM {F:c AND (`c`.`id` = 6) AND (`c`.`region` IN ( 'a' , 'b' ))} WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND "
+     "c.region "
+     "IN ('a', 'b') AND name = 5 AND id = ?"},
+    {"f", "SELECT c.id FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5",
+     "SELECT c.id FROM orders o LEFT JOIN {F:c AND (`c`.`id` = 6)} ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5"},
+    {"f", "SELECT id FROM customers FOR UPDATE", "!cannot be locked"},
+    {"f", "DELETE FROM customers WHERE id = 3 OR region IN ('x', 'y')",
+     "DELETE FROM customers WHERE ({W}) AND (id = 3 OR region IN ('x', 'y'))"},
+    {"f", "DELETE FROM customers WHERE id = ?", "DELETE FROM customers WHERE ({W}) AND (id = ?)"},
+    {"f", "DELETE FROM customers WHERE name = ?", "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (name = ?) IS TRUE ELSE FALSE END "},
+    {"f", "DELETE FROM customers WHERE 1/(id-7)", "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (1/(id-7)) IS TRUE ELSE FALSE END "},
+    {"f", "DELETE FROM customers", "DELETE FROM customers WHERE ({W}) "},
+    {"f", "UPDATE customers SET name = 'x' LIMIT 2", "UPDATE customers SET name = 'x' WHERE ({W})  LIMIT 2"},
+    {"f", "UPDATE customers SET region = 'us'", "!may not be written"},
+    {"f", "UPDATE customers c JOIN orders o USING (id) SET c.name = 'x'", "!UPDATE of several tables"},
+    {"f", "INSERT INTO customers (id, name) VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = 'y'", "!ON DUPLICATE"},
+    {"f", "SELECT * FROM pg_data.customers", "SELECT * FROM {P}"},
 };
 
 static struct my_options options = {.server = MY_MARIADB, .version = 101119, .default_db = "shop"};
