@@ -99,9 +99,10 @@ struct my_filter {
     const char *user, *database;
     struct flt_kv kv[1]; /* application_name */
     size_t nkv;
-    bool clear; /* the token was in the HandshakeResponse (mysql_clear_password) */
-    bool sha2;  /* the client's method is caching_sha2_password already */
-    bool empty; /* its scramble is that of an empty password */
+    bool clear;       /* the token was in the HandshakeResponse (mysql_clear_password) */
+    bool sha2;        /* the client's method is caching_sha2_password already */
+    bool connector_j; /* the client is MySQL Connector/J */
+    bool empty;       /* its scramble is that of an empty password */
     bool too_long;
     struct buf token;
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #define SHA2_FULL 4 /* "perform full authentication" */
+/* To a server whose version begins with 5.5.5, as MariaDB's do, it cannot be told that full authentication is due; mysql_clear_password it knows always. */
+#define CONNECTOR_J "MySQL Connector/J"
 
 /* Collations by the character set that they belong to, as far as clients may ask for it ("Character Set"; information_schema.collations of both servers). In
  * others a quote or a backslash may be part of another character. */
@@ -58,6 +60,8 @@ static bool read_attributes(struct my_filter *f, struct cur attrs) {
     size_t nlen, vlen;
     while (cur_left(&attrs) > 0) {
         if (!my_lenenc_str(&attrs, &name, &nlen) || !my_lenenc_str(&attrs, &value, &vlen)) return false;
+        if (nlen == 12 && memcmp(name, "_client_name", 12) == 0 && vlen == sizeof CONNECTOR_J - 1 && memcmp(value, CONNECTOR_J, vlen) == 0)
+            f->connector_j = true;
         bool ours = nlen == 12 && memcmp(name, "program_name", 12) == 0;
         if (!ours || f->nkv > 0 || vlen == 0 || vlen > 200 || !gh_utf8_valid(value, vlen)) continue;
         buf_put(&f->hello, value, vlen);
@@ -149,6 +153,18 @@ static void ask_for_all(struct my_filter *f) {
     f->phase = MY_FULL;
 }
 
+/* The change of the method to another; data: what goes with the name. */
+static void change_to(struct my_filter *f, const char *plugin, const void *data, size_t len, enum my_phase next) {
+    struct buf b = BUF_INIT(128);
+    buf_u8(&b, 0xfe);
+    buf_cstr(&b, plugin);
+    buf_put(&b, data, len);
+    my_say(f, &b);
+    buf_free(&b);
+    f->in.seq = f->out_seq;
+    f->phase = next;
+}
+
 void my_login_ask(struct flt *base, enum flt_ask ask, const char *where) {
     static const char zeros[MY_NONCE + 1] = "no scramble counts..";
     struct my_filter *f = my_of(base);
@@ -156,19 +172,14 @@ void my_login_ask(struct flt *base, enum flt_ask ask, const char *where) {
     if (ask == FLT_ASK_NOTHING || f->clear) {
         if (ask == FLT_ASK_NOTHING && f->clear) my_login_wipe(f);
         post(f, FLT_EV_LOGIN);
+    } else if (f->connector_j && !f->empty) {
+        change_to(f, my_plugin_name(MY_PLUGIN_CLEAR), NULL, 0, MY_FULL);
     } else if (f->sha2 && !f->empty) {
         ask_for_all(f);
     } else if (f->sha2) {
         post(f, FLT_EV_LOGIN); /* whoever has an empty password expects OK or an error now */
     } else {
-        struct buf b = BUF_INIT(128);
-        buf_u8(&b, 0xfe);
-        buf_cstr(&b, my_plugin_name(MY_PLUGIN_SHA2));
-        buf_put(&b, zeros, sizeof zeros);
-        my_say(f, &b);
-        buf_free(&b);
-        f->in.seq = f->out_seq;
-        f->phase = MY_SWITCH;
+        change_to(f, my_plugin_name(MY_PLUGIN_SHA2), zeros, sizeof zeros, MY_SWITCH);
     }
 }
 

@@ -1,6 +1,7 @@
 """sysbench against a way to MySQL or MariaDB: for test_sysbench.py and t/bench."""
 import os
 import re
+import shutil
 import subprocess
 
 
@@ -8,16 +9,18 @@ class Sysbench:
     """Options of a way. folder: of our own, for the CA; ca: None without TLS."""
 
     def __init__(self, folder, host, port, user, password, ca, tables=2, rows=1000):
-        self.env = dict(os.environ, HOME=folder)
         self.folder = folder
         self.common = [f"--mysql-host={host}", f"--mysql-port={port}", f"--mysql-user={user}", f"--mysql-password={password}", "--mysql-db=shop",
                        f"--tables={tables}", f"--table-size={rows}"]
-        with open(os.path.join(folder, ".my.cnf"), "w") as f:  # sysbench's own options for TLS name three files that cannot be chosen
-            f.write(f"[sysbench]\nssl-ca={ca}\nssl-verify-server-cert\n" if ca else "[sysbench]\nskip-ssl\n")
+        if ca:  # its names of files for TLS cannot be chosen, and it wants a certificate of its own
+            self.common.append("--mysql-ssl=on")
+            shutil.copyfile(ca, os.path.join(folder, "cacert.pem"))
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=sysbench", "-keyout", os.path.join(folder, "client-key.pem"), "-out",
+                            os.path.join(folder, "client-cert.pem")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def run(self, script, command, *more):
         """What it printed; an AssertionError when it failed."""
-        done = subprocess.run(["sysbench", *self.common, *more, script, command], env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
+        done = subprocess.run(["sysbench", *self.common, *more, script, command], cwd=self.folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise AssertionError(f"sysbench {script} {command}: {done.stdout}")

@@ -90,6 +90,8 @@ class Differ:
                         c.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON `{name}` TO some@localhost")
                 c.execute(f"GRANT CREATE TEMPORARY TABLES ON {db}.* TO reader@localhost")
                 c.execute(f"GRANT EXECUTE, CREATE TEMPORARY TABLES ON {db}.* TO some@localhost")
+            for kind, name in (("FUNCTION", "d2.g"), ("FUNCTION", "d1.f"), ("PROCEDURE", "d1.p")):  # left behind by a server that died
+                c.execute(f"DROP {kind} IF EXISTS {name}")
             c.execute("CREATE FUNCTION d2.g(i INT) RETURNS INT DETERMINISTIC RETURN i")
             c.execute("CREATE FUNCTION d1.f(i INT) RETURNS INT DETERMINISTIC RETURN i")
             c.execute("CREATE PROCEDURE d1.p(i INT) SELECT i")
