@@ -103,6 +103,8 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_anchor.h \
 	spoa/ledger_chain.c \
 	spoa/ledger_chain.h \
+	spoa/ledger_conf.c \
+	spoa/ledger_conf.h \
 	spoa/ledger_event.c \
 	spoa/ledger_event.h \
 	spoa/ledger_find.c \
