@@ -5,6 +5,7 @@
 #include "spoa/ledger.h"
 #include "spoa/ledger_anchor.h"
 #include "spoa/ledger_chain.h"
+#include "spoa/ledger_conf.h"
 #include "spoa/ledger_live.h"
 #include "spoa/ledger_redis.h"
 #include "spoa/ledger_retained.h"
@@ -820,52 +821,6 @@ static void *run(void *arg) {
 
 /* ---- opening and closing ---- */
 
-static bool copy_str(const char **s) { return *s == NULL || (*s = strdup(*s)) != NULL; }
-static void free_str(const char *s) { free((void *)(uintptr_t)s); }
-
-/* What slot's writer adds to a name; slot 0 nothing. */
-static bool slot_str(const char **s, const char *infix, unsigned slot) {
-    char *out = NULL;
-    if (slot == 0) return copy_str(s);
-    if (asprintf(&out, "%s%s%u", *s, infix, slot) < 0) out = NULL;
-    *s = out;
-    return out != NULL;
-}
-
-static bool conf_copy(struct led_conf *to, const struct led_conf *from, char *err, size_t errsize) {
-    *to = *from;
-    size_t n = from->node == NULL ? 0 : strlen(from->node);
-    if (n < 1 || n > 64 || strspn(from->node, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n) {
-        snprintf(err, errsize, "the node's name must be 1 to 64 of A-Z a-z 0-9 _ . -");
-        return false;
-    }
-    if ((from->redis_socket != NULL) + (from->redis_host != NULL) + (from->redis_sentinels != NULL) != 1) {
-        snprintf(err, errsize, "the ledger needs either Redis's socket, its host, or Sentinels");
-        return false;
-    }
-    const struct {
-        uint64_t *v, std;
-    } defaults[] = {{&to->segment_bytes, 64 << 20},
-                    {&to->retain_bytes, 1 << 30},
-                    {&to->max_unshipped, 4ull << 30},
-                    {&to->auth_max, 10000},
-                    {&to->timeout_ms, 2000}};
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-        if (*defaults[i].v == 0) *defaults[i].v = defaults[i].std;
-    if (from->slot >= LED_SLOTS) {
-        snprintf(err, errsize, "there is no journal slot %u", from->slot);
-        return false;
-    }
-    bool ok = slot_str(&to->dir, "/slot-", from->slot);
-    ok = slot_str(&to->node, "/", from->slot) && ok;
-    ok = copy_str(&to->redis_socket) && ok;
-    ok = copy_str(&to->redis_host) && ok;
-    ok = copy_str(&to->redis_user) && ok;
-    ok = copy_str(&to->redis_password) && ok;
-    if (!ok) snprintf(err, errsize, "out of memory");
-    return ok;
-}
-
 /* base: the folder of the node's first journal, which has its key. */
 static bool open_anchors(struct led *l, const char *base, char *err, size_t errsize) {
     l->anchor_at = l->say_at = UINT64_MAX;
@@ -911,9 +866,7 @@ static void destroy(struct led *l, uint64_t timeout_ms) {
     if (l->wake >= 0) close(l->wake);
     lev_free_all(l->mem);
     buf_free(&l->lines);
-    if (l->conf.redis_password != NULL) gh_wipe((void *)(uintptr_t)l->conf.redis_password, strlen(l->conf.redis_password));
-    const char *owned[] = {l->conf.dir, l->conf.node, l->conf.redis_socket, l->conf.redis_host, l->conf.redis_user, l->conf.redis_password};
-    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free_str(owned[i]);
+    led_conf_drop(&l->conf);
     pthread_mutex_destroy(&l->mu);
     pthread_mutex_destroy(&l->own);
     free(l);
@@ -939,7 +892,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     atomic_init(&l->journal_healthy, true);
     atomic_init(&l->todo, "");
     snprintf(err, errsize, "out of memory");
-    if (l->live == NULL || !conf_copy(&copy, conf, err, errsize)) {
+    if (l->live == NULL || !led_conf_copy(&copy, conf, err, errsize)) {
         destroy(l, 0); /* a copy that ran out of memory is not worth tracking down */
         return NULL;
     }

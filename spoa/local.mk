@@ -111,6 +111,8 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_anchor.h \
 	spoa/ledger_chain.c \
 	spoa/ledger_chain.h \
+	spoa/ledger_conf.c \
+	spoa/ledger_conf.h \
 	spoa/ledger_dial.c \
 	spoa/ledger_dial.h \
 	spoa/ledger_event.c \
