@@ -234,33 +234,6 @@ class Orders(unittest.TestCase):
             self.assertTrue(self.turned_away(s))
         redis("DEL", "saved")
 
-    def test_flooded_with_signed_duplicates(self):
-        """The stream full of one genuine order, tens of thousands of times: a new block still reaches everybody, a lifted one stays lifted, and no file grows."""
-        self.block("principal", self.principal)
-        stack.wait_until("the second knows", lambda: self.turned_away(self.two), 60)
-        self.ctl("unblock", "principal", self.principal)
-        stack.wait_until("the second knows", lambda: not self.turned_away(self.two), 60)
-        entries = [e for e in self.one.stream("gatehouse:orders") if self.principal in e["signed"]]
-        self.assertEqual(len(entries), 2)
-        files = [os.path.join(s.dir, "etc", "journal", "orders.log") for s in (self.one, self.two)]
-        size = lambda: [int(subprocess.run(stack.as_root("stat", "-c", "%s", f), check=True, stdout=subprocess.PIPE).stdout) for f in files]  # noqa: E731
-        before = size()
-        script = "for i = 1, 30000 do redis.call('XADD', KEYS[1], '*', 'node', ARGV[1], 'signed', ARGV[2], 'signature', ARGV[3]) end"
-        for e in entries:  # the block last is what comes first in the flood: of both there are as many
-            self.one.redis("EVAL", script, "1", "gatehouse:orders", e["node"], e["signed"], e["signature"])
-        other = "other-" + self.principal
-        self.one._minted["other"] = self.one.mint(other, ["askers"])
-        self.assertFalse(self.turned_away(who="other"))
-        self.block("principal", other)
-        self.assertTrue(self.turned_away(who="other"))
-        stack.wait_until("the second knows", lambda: self.turned_away(self.two, who="other"), 90)
-        for s in (self.one, self.two):
-            self.assertFalse(self.turned_away(s))
-        for was, now in zip(before, size()):
-            self.assertLess(now - was, 4096)
-        self.ctl("unblock", "principal", other)
-        stack.wait_until("the second knows", lambda: not self.turned_away(self.two, who="other"), 90)
-
     def test_file_edited_by_hand(self):
         path = os.path.join(self.one.dir, "etc", "journal", "orders.log")
         self.block("principal", self.principal)
