@@ -69,7 +69,7 @@ GH_CHECKED bool cur_cstr(struct cur *c, const char **s, size_t *len);
 struct buf {
     uint8_t *data; /* owned */
     size_t off, len, cap;
-    size_t max;  /* ceiling for live bytes; an append that would pass it fails */
+    size_t max;     /* ceiling for live bytes; an append that would pass it fails */
     bool failed;    /* sticky: an append failed (ceiling or memory) */
     bool no_memory; /* and it was for want of memory */
 };

@@ -67,7 +67,8 @@ bool pol_parse_pg(struct pol_parsed *out, const char *sql, size_t len, const str
     if (r.error != NULL && strcmp(text, "out of memory") != 0) {
         bool deep = strstr(text, "memory exhausted") != NULL; /* the grammar's own stack */
         fail_parse(err, deep ? POL_TOO_DEEP : POL_SYNTAX, r.error->cursorpos > 0 ? (uint32_t)r.error->cursorpos : 0, text);
-    } else if (r.error != NULL || r.parse_tree == NULL || (rc = jt_parse(&out->tree, r.parse_tree, strlen(r.parse_tree), 1u << 20)) == JT_NO_MEMORY) {
+    } else if (r.error != NULL || r.parse_tree == NULL ||
+               (rc = jt_parse(&out->tree, r.parse_tree, strlen(r.parse_tree), 1u << 20)) == JT_NO_MEMORY) {
         fail_parse(err, POL_NO_MEMORY, 0, "out of memory");
     } else if (rc == JT_DEEP) {
         fail_parse(err, POL_TOO_DEEP, 0, "the statement's tree is too deep or too large");

@@ -181,8 +181,7 @@ static bool scan_tokens(struct rw *x) {
     struct pg_scan scan;
     enum pg_scan_rc rc = pg_scan_tokens(x->sql, x->len, MAX_DEPTH, MAX_TOKENS, &scan, put_token, x);
     if (rc == PG_SCAN_NO_MEMORY) return rw_no_memory(x);
-    return rc == PG_SCAN_OK ||
-           rw_refuse(x, NULL, 0, "Write the statement in a plainer form.", "the statement's tokens are not understood");
+    return rc == PG_SCAN_OK || rw_refuse(x, NULL, 0, "Write the statement in a plainer form.", "the statement's tokens are not understood");
 }
 
 size_t rw_token_at(const struct rw *x, uint32_t start) {
