@@ -650,7 +650,7 @@ struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_
         if (x.out == NULL || x.out->arena == NULL || (x.meanings = pol_alloc_array(x.out->arena, x.t.nnodes, sizeof *x.meanings)) == NULL) {
             err->rc = POL_NO_MEMORY;
         } else if ((facts = fm_facts(&x.t, o, x.meanings, err)) != NULL) {
-            x.fm = (struct fm){.t = &x.t, .o = o, .arena = x.out->arena, .err = err};
+            x.fm = (struct fm){.t = &x.t, .o = o, .c.arena = x.out->arena, .c.err = err};
             all_statements(&x);
         }
     }
