@@ -41,7 +41,6 @@ SELECT concat(name, email) FROM customers
 !SELECT * FROM customers LOCK IN SHARE MODE
 SELECT id FROM customers FORCE INDEX (PRIMARY) WHERE id > 3
 SELECT id FROM customers USE INDEX FOR ORDER BY (email) ORDER BY id
-SELECT id FROM (customers) WHERE id > 3
 SELECT id FROM (customers c JOIN orders o USING (id))
 SELECT * FROM customers STRAIGHT_JOIN orders ON customers.id = orders.id
 SELECT SQL_CALC_FOUND_ROWS id FROM customers LIMIT 1
@@ -134,6 +133,7 @@ DO (SELECT count(*) FROM customers)
 !CREATE TABLE shop.x LIKE customers
 """
 MARIADB = """
+SELECT id FROM (customers) WHERE id > 3
 SELECT * FROM customers FOR SYSTEM_TIME AS OF TIMESTAMP'2030-01-01 00:00:00'
 SELECT id FROM customers OFFSET 1 ROW FETCH FIRST 2 ROWS ONLY
 SELECT id, email FROM customers EXCEPT SELECT 3, 'x'
