@@ -122,8 +122,8 @@ static void add_decisions(struct watch *w, const char *name, const json_t *list)
         const json_t *d = json_array_get(list, i);
         const char *reason = door_text(d, "reason");
         char *line = NULL;
-        if (asprintf(&line, "%s by %s at %s%s%s", strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied", door_text(d, "approver"),
-                     door_text(d, "time"), reason[0] != '\0' ? ": " : "", reason) >= 0)
+        if (asprintf(&line, "%s by %s at %s%s%s", strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied",
+                     door_text(d, "approver"), door_text(d, "time"), reason[0] != '\0' ? ": " : "", reason) >= 0)
             add(w, name, line);
         free(line);
     }
@@ -165,7 +165,8 @@ static void layout(struct watch *w) {
     add(w, "touches", door_text(o, "relations"));
     add_list(w, "functions", json_object_get(o, "functions"));
     add_asks(w);
-    add(w, door_text(o, "use_by")[0] != '\0' ? "use by" : "decide by", door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
+    add(w, door_text(o, "use_by")[0] != '\0' ? "use by" : "decide by",
+        door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
     if (json_is_true(json_object_get(o, "opaque")))
         screen_add(w->s, &w->lines, SCREEN_WARN, "", "What it does cannot be seen from its text.");
     if (json_is_true(json_object_get(o, "sql_not_ascii")))
@@ -274,8 +275,8 @@ static void draw_list(struct watch *w) {
         const json_t *o = json_array_get(w->all, k);
         char *line = NULL;
         if (o != NULL && asprintf(&line, "%c %-8.8s %.5s %-20.64s %-6.32s %s", k == at ? '>' : ' ', door_text(o, "status"),
-                                  strlen(door_text(o, "expires")) > 16 ? door_text(o, "expires") + 11 : "", door_text(o, "principal"), door_text(o, "database"),
-                                  door_text(o, "sql")) < 0)
+                                  strlen(door_text(o, "expires")) > 16 ? door_text(o, "expires") + 11 : "", door_text(o, "principal"),
+                                  door_text(o, "database"), door_text(o, "sql")) < 0)
             line = NULL;
         screen_row(w->s, 2 + i, k == at ? SCREEN_BOLD : SCREEN_PLAIN, line != NULL ? line : i == 0 && n == 0 ? "  Nothing waits." : "");
         free(line);
@@ -297,8 +298,8 @@ static void draw_one(struct watch *w) {
         else
             screen_row(w->s, 2 + i, SCREEN_PLAIN, "");
     }
-    snprintf(title, sizeof title, "Request %.40s, %.20s   lines %zu to %zu of %zu", door_text(w->one, "id"), door_text(w->one, "status"), w->top + 1,
-             w->top + shown < w->lines.n ? w->top + shown : w->lines.n, w->lines.n);
+    snprintf(title, sizeof title, "Request %.40s, %.20s   lines %zu to %zu of %zu", door_text(w->one, "id"), door_text(w->one, "status"),
+             w->top + 1, w->top + shown < w->lines.n ? w->top + shown : w->lines.n, w->lines.n);
     bar(w, title, " j k space PgUp PgDn Home End scroll   a approve   d deny   q back");
     if (w->view == REASON) {
         char line[REASON_MAX + 64];
