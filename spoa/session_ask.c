@@ -4,6 +4,7 @@
 #include "spoa/session_int.h"
 
 #include "policy/my_pin.h"
+#include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
 #include "policy/shape.h"
 #include "policy/text.h"
@@ -109,14 +110,34 @@ static void put_settings(struct buf *b, const struct session *s) {
     }
 }
 
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* By them the database's role, its row security policies and the masks and row filters of this one differ. In the order of their names, because a token has
+ * them in any. */
+static bool put_groups(struct buf *b, const struct jwt_identity *who) {
+    char **sorted = calloc(who->ngroups + 1, sizeof *sorted);
+    if (sorted == NULL) return false;
+    for (size_t i = 0; i < who->ngroups; i++) sorted[i] = who->groups[i];
+    qsort(sorted, who->ngroups, sizeof *sorted, by_name);
+    buf_be32(b, (uint32_t)who->ngroups);
+    for (size_t i = 0; i < who->ngroups; i++) put_text(b, sorted[i]);
+    free(sorted);
+    return true;
+}
+
 static bool fingerprint(const struct session *s, char out[65]) {
     const struct question *q = &s->q;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
-    put_text(&b, "gatehouse approval 1");
+    const struct rewrite *w = q->rewrite; /* what runs: with claims and groups of now */
+    char sha[65] = "";
+    put_text(&b, "gatehouse approval 2");
     put_text(&b, s->who->issuer);
     put_text(&b, s->who->principal);
     put_text(&b, s->db->name);
+    bool grouped = put_groups(&b, s->who);
     put(&b, q->text, q->len);
+    if (w != NULL && w->sql != NULL) rec_sha256(w->sql, w->len, sha);
+    put_text(&b, sha);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
     buf_be32(&b, (uint32_t)q->nparams);
@@ -125,9 +146,28 @@ static bool fingerprint(const struct session *s, char out[65]) {
         put(&b, q->params[i].data, q->params[i].data == NULL ? 0 : q->params[i].len);
     }
     put_settings(&b, s);
-    bool ok = !b.failed && nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out);
+    bool ok = grouped && !b.failed && nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out);
     buf_free(&b);
     return ok;
+}
+
+/* A constant in it is a value and no more: nothing takes it for a name, a file or a text that it runs. */
+static bool only_harmless_functions(const struct pol_stmt *t) {
+    for (size_t i = 0; i < t->nfunctions; i++) {
+        const struct pol_function *f = &t->functions[i];
+        if ((f->schema != NULL && strcmp(f->schema, "pg_catalog") != 0) || !pg_function_harmless(f->name)) return false;
+    }
+    return true;
+}
+
+/* nextval('s') is about s, which is a constant of the text. */
+static void put_relations(struct buf *b, const struct pol_stmt *t) {
+    buf_be32(b, (uint32_t)t->nrelations);
+    for (size_t i = 0; i < t->nrelations; i++) {
+        put_text(b, t->relations[i].schema != NULL ? t->relations[i].schema : "");
+        put_text(b, t->relations[i].name);
+        buf_be32(b, t->relations[i].access);
+    }
 }
 
 /* What it is but for its values: for agreements to a kind of statement. "" when it has none. */
@@ -138,20 +178,22 @@ static void kind_of(const struct session *s, char out[65]) {
     out[0] = '\0';
     for (size_t i = 0; i < f->nstmts; i++) /* a value of SET, or the text of a DO block, is what the statement does */
         plain = plain && !f->stmts[i].opaque && f->stmts[i].nsettings == 0 && f->stmts[i].uses_statement == NULL &&
-                f->stmts[i].uses_portal == NULL && f->stmts[i].kind <= POL_K_MERGE;
+                f->stmts[i].uses_portal == NULL && f->stmts[i].kind <= POL_K_MERGE && only_harmless_functions(&f->stmts[i]);
     char *shape = plain ? pol_shape_pg(q->text) : NULL;
     if (shape == NULL) return;
     struct buf b = BUF_INIT(APPR_SQL_MAX);
-    put_text(&b, "gatehouse kind 1");
+    put_text(&b, "gatehouse kind 2");
     put_text(&b, s->who->issuer);
     put_text(&b, s->who->principal);
     put_text(&b, s->db->name);
+    bool grouped = put_groups(&b, s->who);
     put_text(&b, shape);
+    for (size_t i = 0; i < f->nstmts; i++) put_relations(&b, &f->stmts[i]);
     put_settings(&b, s);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
     buf_be32(&b, (uint32_t)q->nparams);
-    if (b.failed || !nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out)) out[0] = '\0';
+    if (!grouped || b.failed || !nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out)) out[0] = '\0';
     buf_free(&b);
     free(shape);
 }
