@@ -229,6 +229,7 @@ bool pg_veil(char type, struct cur body, const struct pg_where *where, struct bu
         /* LOG, DEBUG and INFO show plans and whatever an operator has the server print. What code in the database says may hold anything. */
         bool known;
         condition(sqlstate, &known);
+        if (starts(n.field['M'] != NULL ? n.field['M'] : "", "duration: ")) return false; /* auto_explain.log_level = notice */
         if (from_code || (strcmp(severity, "NOTICE") != 0 && strcmp(severity, "WARNING") != 0)) return false;
         if (!of_text && !known && strcmp(sqlstate, "00000") != 0) return false;
         of_text = true; /* "table "t" does not exist, skipping": names */

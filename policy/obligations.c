@@ -215,7 +215,7 @@ static void apply_columns(struct mk *k, const struct pol_rule *rule) {
         for (size_t j = 0; j < rule->ncolumns; j++) {
             const struct pol_column_rule *c = &rule->columns[j];
             if (c->column != NULL ? !same_name(k->r->pins.mysql, c->column, name) : !has_tag(k, c->tag, name)) continue;
-            said = true;
+            said = k->columns[i].named = true;
             apply(k, i, c, rule->name);
         }
         if (!said) apply(k, i, &rule->others, rule->name);
@@ -296,7 +296,19 @@ static void apply_write(struct mk *k, const struct pol_rule *rule) {
     k->writes_said = true;
 }
 
+/* A generated column holds what it is made of. "*" is said of it before anybody knows of it, so where anything of the relation is kept back it must be named. */
+static void hide_generated(struct mk *k) {
+    const struct pol_cat_relation *rel = k->v->relation;
+    const struct pol_view_column *kept = NULL;
+    for (size_t i = 0; i < rel->ncolumns && kept == NULL; i++)
+        if (k->columns[i].visibility != POL_VISIBLE) kept = &k->columns[i];
+    for (size_t i = 0; i < rel->ncolumns && kept != NULL; i++)
+        if (rel->columns[i].generated && !k->columns[i].named && k->columns[i].visibility == POL_VISIBLE)
+            hide(k, &k->columns[i], &rel->columns[i], POL_HIDDEN, kept->rule);
+}
+
 static void finish(struct mk *k) {
+    hide_generated(k);
     for (size_t i = 0; i < k->v->relation->ncolumns; i++) {
         struct pol_view_column *c = &k->columns[i];
         if (!k->writes_said) c->writable = c->visibility == POL_VISIBLE;

@@ -18,6 +18,7 @@ struct pol_view_column {
     bool hash;        /* a keyed hash */
     bool writable;    /* INSERT, UPDATE and COPY may name it */
     bool filter;      /* the row filter reads it */
+    bool named;       /* a rule names it, itself or by a tag */
 };
 struct pol_view_row { /* filled when it is first needed; the role is used by one thread at a time */
     const char *text; /* its columns for a row called _gh; NULL: not yet */

@@ -8,6 +8,7 @@
 /* Names from pg_proc of PostgreSQL 15, judged one by one; sorted by their bytes. Not here, and so not allowed without a grant, are above all: query_to_xml,
  * table_to_xml, cursor_to_xml and their family, ts_stat and ts_rewrite (run SQL text); pg_read_file, pg_ls_dir, lo_* (files, large objects);
  * nextval, setval (facts make relations of them, and of currval, when the name is a constant); set_config, current_setting (facts make settings of them);
+ * current_query (the text that runs: what the policy puts in the place of hidden data);
  * pg_sleep, pg_advisory_lock, pg_terminate_backend, pg_notify, pg_export_snapshot (waiting, locks, other sessions, channels); pg_stat_*
  * (other people's data and statements); functions that only operators and index methods need. pg_advisory_unlock_all is here because drivers
  * reset a session with it. lastval, and currval of a name that the text does not hold (PDO's and DBI's last_insert_id), tell the session what it
@@ -21,7 +22,7 @@ static const char *const harmless[] = {
     "atand", "atanh", "avg", "bit", "bit_and", "bit_count", "bit_length", "bit_or", "bit_xor", "bool", "bool_and", "bool_or", "bound_box",
     "box", "bpchar", "broadcast", "btrim", "cardinality", "cash_words", "cbrt", "ceil", "ceiling", "center", "char", "char_length",
     "character_length", "chr", "cidr", "circle", "clock_timestamp", "concat", "concat_ws", "convert", "convert_from", "convert_to",
-    "corr", "cos", "cosd", "cosh", "cot", "cotd", "count", "covar_pop", "covar_samp", "cume_dist", "current_database", "current_query",
+    "corr", "cos", "cosd", "cosh", "cot", "cotd", "count", "covar_pop", "covar_samp", "cume_dist", "current_database",
     "current_schema", "current_schemas", "current_user", "currval", "date", "date_bin", "date_part", "date_trunc",
     "datemultirange", "daterange",
     "decode", "degrees", "dense_rank", "diagonal", "diameter", "div", "encode", "enum_first", "enum_last", "enum_range", "every", "exp",
@@ -156,7 +157,7 @@ static const char *const others[] = {
     "circle_out", "circle_overabove", "circle_overbelow", "circle_overlap", "circle_overleft", "circle_overright", "circle_recv",
     "circle_right", "circle_same", "circle_send", "circle_sub_pt", "close_ls", "close_lseg", "close_pb", "close_pl", "close_ps",
     "close_sb", "contjoinsel", "contsel", "cstring_in", "cstring_out", "cstring_recv", "cstring_send", "cume_dist_final",
-    "current_setting", "currtid2", "cursor_to_xml", "cursor_to_xmlschema", "database_to_xml", "database_to_xml_and_xmlschema",
+    "current_query", "current_setting", "currtid2", "cursor_to_xml", "cursor_to_xmlschema", "database_to_xml", "database_to_xml_and_xmlschema",
     "database_to_xmlschema", "date_cmp", "date_cmp_timestamp", "date_cmp_timestamptz", "date_eq", "date_eq_timestamp",
     "date_eq_timestamptz", "date_ge", "date_ge_timestamp", "date_ge_timestamptz", "date_gt", "date_gt_timestamp", "date_gt_timestamptz",
     "date_in", "date_larger", "date_le", "date_le_timestamp", "date_le_timestamptz", "date_lt", "date_lt_timestamp",

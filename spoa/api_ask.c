@@ -26,7 +26,7 @@ static const char *name_of(const struct api_ask *a) { return a->session->api[0] 
 static bool fingerprint(const struct api_ask *a, char out[65]) {
     const struct api_session *s = a->session;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
-    asking_begin(&b, "gatehouse approval over http 1", s->who, s->database);
+    asking_begin(&b, "gatehouse approval over http 2", s->who, s->database);
     asking_put_text(&b, name_of(a));
     asking_put_text(&b, a->call.method);
     asking_put_text(&b, a->call.tool);

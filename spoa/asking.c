@@ -23,11 +23,29 @@ void asking_put(struct buf *b, const void *data, size_t len) {
 
 void asking_put_text(struct buf *b, const char *s) { asking_put(b, s, strlen(s)); }
 
+static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* By them the database's role, its row security policies and the masks and row filters of this one differ. In the order of their names, because a token has
+ * them in any. */
+static void put_groups(struct buf *b, const struct jwt_identity *who) {
+    char **sorted = calloc(who->ngroups + 1, sizeof *sorted);
+    if (sorted == NULL) {
+        b->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < who->ngroups; i++) sorted[i] = who->groups[i];
+    qsort(sorted, who->ngroups, sizeof *sorted, by_name);
+    buf_be32(b, (uint32_t)who->ngroups);
+    for (size_t i = 0; i < who->ngroups; i++) asking_put_text(b, sorted[i]);
+    free(sorted);
+}
+
 void asking_begin(struct buf *b, const char *what, const struct jwt_identity *who, const char *database) {
     asking_put_text(b, what);
     asking_put_text(b, who->issuer);
     asking_put_text(b, who->principal);
     asking_put_text(b, database);
+    put_groups(b, who);
 }
 
 /* --- what people are told --- */

@@ -5,6 +5,7 @@
 #include "spoa/session_int.h"
 
 #include "policy/my_pin.h"
+#include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
 #include "policy/shape.h"
 #include "spoa/approval_desk.h"
@@ -99,8 +100,12 @@ static void put_settings(struct buf *b, const struct session *s) {
 static bool fingerprint(const struct session *s, char out[65]) {
     const struct question *q = &s->q;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
-    asking_begin(&b, "gatehouse approval 1", s->who, s->db->name);
+    const struct rewrite *w = q->rewrite; /* what runs: with claims and groups of now */
+    char sha[65] = "";
+    asking_begin(&b, "gatehouse approval 2", s->who, s->db->name);
     asking_put(&b, q->text, q->len);
+    if (w != NULL && w->sql != NULL) rec_sha256(w->sql, w->len, sha);
+    asking_put_text(&b, sha);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
     buf_be32(&b, (uint32_t)q->nparams);
@@ -114,6 +119,25 @@ static bool fingerprint(const struct session *s, char out[65]) {
     return ok;
 }
 
+/* A constant in it is a value and no more: nothing takes it for a name, a file or a text that it runs. */
+static bool only_harmless_functions(const struct pol_stmt *t) {
+    for (size_t i = 0; i < t->nfunctions; i++) {
+        const struct pol_function *f = &t->functions[i];
+        if ((f->schema != NULL && strcmp(f->schema, "pg_catalog") != 0) || !pg_function_harmless(f->name)) return false;
+    }
+    return true;
+}
+
+/* nextval('s') is about s, which is a constant of the text. */
+static void put_relations(struct buf *b, const struct pol_stmt *t) {
+    buf_be32(b, (uint32_t)t->nrelations);
+    for (size_t i = 0; i < t->nrelations; i++) {
+        asking_put_text(b, t->relations[i].schema != NULL ? t->relations[i].schema : "");
+        asking_put_text(b, t->relations[i].name);
+        buf_be32(b, t->relations[i].access);
+    }
+}
+
 /* What it is but for its values: for agreements to a kind of statement. "" when it has none. */
 static void kind_of(const struct session *s, char out[65]) {
     const struct question *q = &s->q;
@@ -122,12 +146,13 @@ static void kind_of(const struct session *s, char out[65]) {
     out[0] = '\0';
     for (size_t i = 0; i < f->nstmts; i++) /* a value of SET, or the text of a DO block, is what the statement does */
         plain = plain && !f->stmts[i].opaque && f->stmts[i].nsettings == 0 && f->stmts[i].uses_statement == NULL &&
-                f->stmts[i].uses_portal == NULL && f->stmts[i].kind <= POL_K_MERGE;
+                f->stmts[i].uses_portal == NULL && f->stmts[i].kind <= POL_K_MERGE && only_harmless_functions(&f->stmts[i]);
     char *shape = plain ? pol_shape_pg(q->text) : NULL;
     if (shape == NULL) return;
     struct buf b = BUF_INIT(APPR_SQL_MAX);
-    asking_begin(&b, "gatehouse kind 1", s->who, s->db->name);
+    asking_begin(&b, "gatehouse kind 2", s->who, s->db->name);
     asking_put_text(&b, shape);
+    for (size_t i = 0; i < f->nstmts; i++) put_relations(&b, &f->stmts[i]);
     put_settings(&b, s);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);

@@ -221,6 +221,20 @@ class Approvals(test_daemon.Daemon):
         self.assertEqual(self.rows(), 1)
         self.assertIsNotNone(self.raw(conn, insert, one))
 
+    def test_groups_count(self):
+        """By groups and claims the database, its role and the rules' filters make something else of the same text."""
+        groups = (["askers"], ["askers", "veiled"], ["veiled", "askers"], ["askers", "nobodies"])
+        ids = []
+        for n, some in enumerate(groups):
+            self.stack._minted[f"grouped{n}"] = self.stack.mint(self.principal, some)
+            ids.append(self.asked(self.connect(f"grouped{n}"), "INSERT INTO scratch.t (n) VALUES (7)"))
+        self.assertEqual(ids[1], ids[2])  # in any order
+        self.assertEqual(len(set(ids)), 3)
+        self.approve(ids[1])
+        self.asked(self.connect("grouped0"), "INSERT INTO scratch.t (n) VALUES (7)")
+        self.assertEqual(self.rows(), 0)
+        self.assertEqual(self.connect("grouped2").execute("INSERT INTO scratch.t (n) VALUES (7)").rowcount, 1)
+
     def raw(self, conn, sql, params, types=None, formats=None):
         """Parse, Bind, Execute; the request's id, or None when it ran."""
         result = conn.pgconn.exec_params(sql, params, types, formats)

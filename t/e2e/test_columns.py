@@ -271,6 +271,23 @@ class Columns(unittest.TestCase):
                 finally:
                     dba.execute("ALTER TABLE customers DROP COLUMN ssn")
 
+    def test_a_column_that_is_made_of_hidden_ones(self):
+        with self.agent() as c, self.stack.psycopg("dba", autocommit=True) as dba:
+            dba.execute("ALTER TABLE customers ADD COLUMN search text GENERATED ALWAYS AS (lower(name || email || card_number)) STORED")
+            try:
+                for sql in ("SELECT * FROM customers WHERE id = 3", "SELECT row_to_json(c) FROM customers c WHERE id = 3", "TABLE customers"):
+                    self.assertNotIn(CANARY, str(self.rows(c, sql)))
+                for sql in ("SELECT search FROM customers", "SELECT id FROM customers WHERE search LIKE 'a%'", "SELECT id FROM customers ORDER BY search"):
+                    self.refused(c, sql, "42501")
+            finally:
+                dba.execute("ALTER TABLE customers DROP COLUMN search")
+
+    def test_what_runs_is_not_shown(self):
+        with self.agent() as c:
+            for sql in ("SELECT current_query()", "SELECT pg_catalog.current_query() FROM customers", "SELECT query FROM pg_stat_activity",
+                        "SELECT statement FROM pg_prepared_statements", "SELECT statement FROM pg_cursors"):
+                self.refused(c, sql, "42501")
+
     def test_show_grants(self):
         with self.agent() as c:
             cur = c.execute("SHOW gatehouse.grants")

@@ -70,6 +70,7 @@ static const struct {
      "SNOTICE|VNOTICE|C42P07|Mrelation \"t\" already exists, skipping", true},
     {'N', "SNOTICE|VNOTICE|C00000|Mtable \"t\" does not exist, skipping", "SNOTICE|VNOTICE|C00000|Mtable \"t\" does not exist, skipping",
      true},
+    {'N', "SNOTICE|VNOTICE|C00000|Mduration: 0.1 ms  plan: secret", NULL, true},
     {'N', "SNOTICE|VNOTICE|C00000|Msecret|WPL/pgSQL function f() line 1 at RAISE", NULL, true},
     {'N', "SWARNING|VWARNING|C01000|Msecret", NULL, true},
     {'N', "SLOG|VLOG|C00000|Mplan: secret", NULL, true},

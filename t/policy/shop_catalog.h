@@ -39,7 +39,7 @@ static const char shop_catalog_text[] = "{\"gatehouse_catalog\":1,\"server\":150
                                        "false") CAT_REL("16385", "public", "customers", "r", CAT_CUSTOMERS, "1", "")
                 CAT_REL("16386", "public", "orders", "r", CAT_ORDERS, "1", "") CAT_REL("16387", "public", "mixed", "r", CAT_MIXED, "1", "")
                     CAT_REL("16388", "public", "parts", "p", CAT_CUSTOMERS, "", "")
-                        CAT_REL("16389", "archive", "parts_eu", "r", CAT_CUSTOMERS ",[\"extra\",8,25,\"text\",\"\"]", "", "16388") CAT_REL(
+                        CAT_REL("16389", "archive", "parts_eu", "r", CAT_CUSTOMERS ",[\"extra\",8,25,\"text\",\"g\"]", "", "16388") CAT_REL(
                             "16390", "public", "staff",
                             "r",
                             "[\"id\",1,23,\"integer\",\"n\"],[\"name\",2,25,\"text\",\"n\"],[\"salary\",3,1700,\"numeric(10,2)\",\"n\"]",

@@ -85,13 +85,22 @@ static const char shop[] = HEAD
                                                  "    rows: region = 'eu'\n" RULE(
                                                      "halves",
                                                      "halves") "    on: public.customers\n    columns: { email: { mask: { last: 4 } }, "
-                                                               "\"*\": visible }\n" RULE("parts",
-                                                                                         "parts") "    on: [public.parts]\n    columns: { "
-                                                                                                  "phone: hidden, \"*\": visible }\n    "
-                                                                                                  "rows: region = 'eu'\n"
-                                                                                                  "  - name: dbas\n    groups: dbas\n    "
-                                                                                                  "database: \"*\"\n    allow: all\n    "
-                                                                                                  "on: \"*.*\"\n";
+                                                               "\"*\": visible }\n" RULE(
+                                                                   "parts",
+                                                                   "parts") "    on: [public.parts]\n    columns: { "
+                                                                            "phone: hidden, \"*\": visible }\n    "
+                                                                            "rows: region = 'eu'\n"
+                                                                            "  - name: extras\n    groups: extras\n    "
+                                                                            "database: shop\n    allow: select\n    on: archive.parts_eu\n "
+                                                                            "   "
+                                                                            "columns: { phone: hidden, extra: visible, \"*\": visible }\n"
+                                                                            "  - name: rows\n    groups: rows\n    "
+                                                                            "database: shop\n    allow: select\n    on: archive.parts_eu\n "
+                                                                            "   "
+                                                                            "rows: region = 'eu'\n"
+                                                                            "  - name: dbas\n    groups: dbas\n    "
+                                                                            "database: \"*\"\n    allow: all\n    "
+                                                                            "on: \"*.*\"\n";
 
 static const struct {
     const char *groups, *schema, *relation, *want; /* NULL: not restricted */
@@ -117,6 +126,12 @@ static const struct {
     /* a partition takes over what is said of its parent, also when a rule of its own says nothing */
     {"parts,readers", "archive", "parts_eu",
      "id=visible+w; name=visible+w; email=visible+w; phone=hidden; card_number=visible+w; birth_date=visible+w; region=visible+f; "
+     "extra=hidden"}, /* generated, perhaps from phone */
+    {"extras", "archive", "parts_eu",
+     "id=visible+w; name=visible+w; email=visible+w; phone=hidden; card_number=visible+w; birth_date=visible+w; region=visible+w; "
+     "extra=visible+w"},
+    {"rows", "archive", "parts_eu",
+     "id=visible+w; name=visible+w; email=visible+w; phone=visible+w; card_number=visible+w; birth_date=visible+w; region=visible+f; "
      "extra=visible+w"},
     {"parts", "public", "customers", NULL},
     {"agents", "s2", "customers", NULL},
