@@ -97,10 +97,13 @@ static void put_settings(struct buf *b, const struct session *s) {
     }
 }
 
+/* In the text's place; NULL, or without a text: the text itself. */
+static const struct rewrite *what_runs(const struct question *q) { return q->prep != NULL ? q->prep->sent : q->rewrite; }
+
 static bool fingerprint(const struct session *s, char out[65]) {
     const struct question *q = &s->q;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
-    const struct rewrite *w = q->rewrite; /* what runs: with claims and groups of now */
+    const struct rewrite *w = what_runs(q); /* with claims and groups of now */
     char sha[65] = "";
     asking_begin(&b, "gatehouse approval 2", s->who, s->db->name);
     asking_put(&b, q->text, q->len);
@@ -306,9 +309,10 @@ static void run_approved(struct session *s, const struct ask *a) {
 /* What approvers are told besides, when it comes. */
 static void estimate(const struct session *s, const struct appr_reply *r) {
     const struct question *q = &s->q;
-    const struct rewrite *w = q->prep != NULL ? q->prep->sent : q->rewrite;
+    const struct rewrite *w = what_runs(q);
     if (r->rc != APPR_NEW || s->mysql || q->nparams > 0 || !estimate_possible(facts_of(q->facts), q->len)) return;
-    estimates_ask(s->ws->d->estimates, r->id, s->db->name, w != NULL ? w->sql : q->text, w != NULL ? w->len : q->len);
+    bool other = w != NULL && w->sql != NULL; /* NULL: it runs as it is */
+    estimates_ask(s->ws->d->estimates, r->id, s->db->name, other ? w->sql : q->text, other ? w->len : q->len);
 }
 
 static void on_answered(struct desk_ask *d) {
