@@ -65,7 +65,7 @@ mx_unpack() {
     suite=${found%% *}
     gh_say "$name: $package ${found#* } of $suite"
     rm -rf "$root" "$MX_CACHE"/apt/debs/archives/*.deb
-    mx_apt apt-get install -y -qq --download-only -t "$suite" "$package=${found#* }" "${more[@]/%/=${found#* }}" base-files bash coreutils dash libc-bin mount util-linux \
+    mx_apt apt-get install -y -qq --download-only -t "$suite" "$package=${found#* }" "${more[@]/%/=${found#* }}" base-files bash coreutils dash grep hostname libc-bin mawk mount sed util-linux \
         >"$MX_CACHE/apt/install.log" 2>&1 || gh_die "cannot fetch $package: see $MX_CACHE/apt/install.log"
     mkdir -p "$root"/usr/{bin,sbin,lib,lib64}
     for deb in bin sbin lib lib64; do ln -s "usr/$deb" "$root/$deb"; done

@@ -136,11 +136,10 @@ class MySQL(unittest.TestCase):
                 self.assertEqual([d[0] for d in cur.description], ["email", "upper(phone)", "born"])
                 self.assertEqual([[str(v) for v in r] for r in cur.fetchall()], [["a***@mail.example", "None", "1990-01-01"]])
             self.assertEqual(self.rows(c, "SELECT count(*) FROM people WHERE region = 'us'"), ((0,),))
-            for sql in ("SELECT * FROM names", "EXPLAIN SELECT * FROM people", "SHOW WARNINGS", "TABLE orders"):
+            for sql in ("SELECT * FROM names", "EXPLAIN SELECT * FROM people", "SHOW WARNINGS", "TABLE orders", "TABLE people"):
                 with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
                     self.rows(c, sql)
                 self.assertEqual(e.exception.args[0], 1142, sql)
-            self.assertEqual(self.rows(c, "TABLE people")[0][1], "a***@mail.example")
             self.assertIn("masked: email", [r[4] for r in self.rows(c, "SHOW gatehouse.grants")])
 
     def test_ways_to_log_in(self):
