@@ -8,6 +8,7 @@
 #include "spoa/ledger_conf.h"
 #include "spoa/ledger_live.h"
 #include "spoa/ledger_redis.h"
+#include "spoa/ledger_reqs.h"
 #include "spoa/ledger_retained.h"
 #include "spoa/log.h"
 #include "spoa/worker.h"
@@ -45,22 +46,6 @@
 #define FIRST_ANCHOR  1000  /* ms after a journal's first event: nothing vouches for a writer without an anchor */
 #define ANCHOR_MIN    500   /* ms for anchors to get out when a ledger is closed at once */
 #define JOURNAL_RETRY 500   /* ms between attempts to write to a journal that failed, when nobody else tries */
-
-/* An append: what to record, and who waits for it. */
-struct req {
-    struct req *next;
-    struct lev *ev;         /* owned; NULL: not taken, only the answer goes on */
-    enum led_status status; /* with ev NULL */
-    led_done_fn done;       /* NULL: nobody waits */
-    void *arg;
-    bool journal_does;
-    uint64_t deadline; /* strict; ms, CLOCK_MONOTONIC */
-    uint64_t seq;      /* once journalled */
-};
-
-struct reqs {
-    struct req *head, **tail;
-};
 
 /* The end of the journal: what the next event follows. */
 struct tail {
@@ -133,31 +118,6 @@ static uint64_t now_us(clockid_t clock) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 static uint64_t now_ms(clockid_t clock) { return now_us(clock) / 1000; }
-
-static void reqs_init(struct reqs *q) {
-    q->head = NULL;
-    q->tail = &q->head;
-}
-
-static void reqs_add(struct reqs *q, struct req *r) {
-    r->next = NULL;
-    *q->tail = r;
-    q->tail = &r->next;
-}
-
-static struct req *reqs_pop(struct reqs *q) {
-    struct req *r = q->head;
-    if (r != NULL && (q->head = r->next) == NULL) q->tail = &q->head;
-    return r;
-}
-
-static void answer(struct req *r, enum led_status status) {
-    if (r->done != NULL) r->done(r->arg, status);
-    lev_free_all(r->ev);
-    free(r);
-}
-
-static size_t req_bytes(const struct req *r) { return sizeof *r + (r->ev != NULL ? r->ev->bytes : 0); }
 
 /* ---- any thread ---- */
 

@@ -123,6 +123,7 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_live.h \
 	spoa/ledger_redis.c \
 	spoa/ledger_redis.h \
+	spoa/ledger_reqs.h \
 	spoa/ledger_retained.c \
 	spoa/ledger_retained.h \
 	spoa/ledger_slots.c \

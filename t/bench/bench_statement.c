@@ -165,15 +165,21 @@ int main(int argc, char **argv) {
     struct row rows[16];
     size_t n = 0;
     struct pol_role *ten = role_of(10);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        rows[n++] = (struct row){
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        rows[n] = (struct row){
             .what = "size", .unit = "byte", .n = sizes[i], .text = of_size(sizes[i]), .role = ten, .times = 1 + 1000000 / sizes[i]};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        rows[n++] = (struct row){
+        n++;
+    }
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        rows[n] = (struct row){
             .what = "tables", .unit = "table", .n = tables[i], .text = of_tables(tables[i]), .role = ten, .times = 1 + 10000 / tables[i]};
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        rows[n++] =
+        n++;
+    }
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        rows[n] =
             (struct row){.what = "rules", .unit = "rule", .n = rules[i], .text = of_size(100), .role = role_of(rules[i]), .times = 2000};
+        n++;
+    }
     for (size_t round = 0; round < ROUNDS; round++)
         for (size_t i = 0; i < n; i++) once(&rows[i].text, rows[i].role, rows[i].times, &rows[i].cost, round);
     if (json)
