@@ -291,6 +291,13 @@ class Watch(unittest.TestCase):
         t.keys("qq")
         self.assertEqual(t.end(), 0)
 
+    def connects(self):
+        try:
+            self.stack.psycopg("asker").close()
+            return True
+        except psycopg.OperationalError:
+            return False
+
     def test_many_and_trouble(self):
         idents = [self.ask(f"INSERT INTO scratch.t VALUES (6, 'many {i:02}')") for i in range(18)]
         t = self.watch(rows=12, columns=120)
@@ -313,6 +320,7 @@ class Watch(unittest.TestCase):
             t.until("many 17")
         finally:
             self.stack.start("gatehouse")
+            stack.wait_until("HAProxy has found it again", self.connects, 60)
         stack.wait_until("it is well again", lambda: t.read(0.2) and "old: no answer" not in t.text())
         os.kill(t.pid, signal.SIGTERM)
         self.assertEqual(t.end(), 0)
