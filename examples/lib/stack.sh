@@ -322,9 +322,27 @@ gh_start_redis() {
     gh_wait_for 60 redis redis-cli -p "$GH_REDIS_PORT" ping
 }
 
+# A HAProxy that runs already, and has seen that gatehouse was away, is given time to see that it is back: until then it closes what comes. A
+# gatehouse that it will never reach is no error here.
 gh_start_gatehouse() {
+    local end
     gh_spawn gatehouse root "$GH_BUILD/gatehouse" -c "$GH_CONFIG"
     gh_wait_for 60 gatehouse gh_root test -S "$GH_DIR/jail/gatehouse/payload.sock"
+    end=$((SECONDS + 15))
+    while gh_runs haproxy && gh_runs gatehouse && [ "$SECONDS" -lt "$end" ] && ! gh_haproxy_sees_it; do sleep 0.1; done
+}
+
+# gh_haproxy_sees_it: each of HAProxy's servers that is a door of gatehouse is UP.
+gh_haproxy_sees_it() {
+    gh_root /usr/bin/python3 - "$GH_DIR/haproxy-admin.sock" <<'PY'
+import csv, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(5)
+s.connect(sys.argv[1])
+s.sendall(b"show stat\n")
+rows = list(csv.DictReader(s.makefile(encoding="ascii", errors="replace")))
+sys.exit(not all(row["status"].startswith("UP") for row in rows if row["svname"] == "gatehouse"))
+PY
 }
 
 # A new gatehouse takes over from the one that runs, which goes on as "gatehouse-PID" until its last session ends. When the new one cannot, all

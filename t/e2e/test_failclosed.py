@@ -22,7 +22,7 @@ def hang_up(message, args):
 
 
 def slow(message, args):
-    time.sleep(3)  # "timeout processing" is 2 s
+    time.sleep(7)  # "timeout processing" is 5 s
     return ALLOW
 
 
@@ -60,7 +60,7 @@ def push(proxy, seconds):
 
 
 class FailClosed(unittest.TestCase):
-    def attempt(self, behaviour=None, edit=None, agent=True, hello=True, seconds=8):
+    def attempt(self, behaviour=None, edit=None, agent=True, hello=True, seconds=20):
         """Three clients against a behaviour: HAProxy, the payload door and what became of the clients."""
         proxy = haproxy.HAProxy(edit)
         self.addCleanup(proxy.stop)
@@ -115,7 +115,7 @@ class FailClosed(unittest.TestCase):
             self.assertEqual(door.wait_bytes(len(haproxy.STARTUP)), len(haproxy.STARTUP), proxy.log())
         agent.close()
         door.sessions.clear()
-        self.assertEqual(push(proxy, 8), "closed")
+        self.assertEqual(push(proxy, 20), "closed")
         self.assertEqual(door.sessions, [])
 
     def test_lua_error(self):

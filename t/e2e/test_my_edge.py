@@ -67,7 +67,7 @@ class Edge(unittest.TestCase):
         self.addCleanup(s.close)
         return s, s.recv(4096)
 
-    def push(self, proxy, seconds=6):
+    def push(self, proxy, seconds=20):
         """A client that goes on sending, more than any buffer holds, until it is cut off: what it read, and whether it was."""
         s = socket.create_connection(("127.0.0.1", proxy.my_port), 10)
         got, end = b"", time.monotonic() + seconds
