@@ -17,7 +17,7 @@ import sys
 import time
 
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$")
-SECOND_RUNS = 3
+SECOND_RUNS = 6
 
 
 def run(job):

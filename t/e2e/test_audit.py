@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import tempfile
@@ -507,7 +508,7 @@ class Life(Base):
             with s.psycopg(autocommit=True) as new:
                 new.execute("SELECT 6")
                 old.execute("SELECT 7")
-                time.sleep(1.5)
+                stack.wait_until("both are in Redis", lambda: {"SELECT 6", "SELECT 7"} <= {e.get("sql") for e in s.audit()})
                 report = self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
                 self.assertEqual({w["node"] for w in report["writers"]}, {"shop-1", "shop-1/1"})
         stack.wait_until("the old daemon ends", lambda: not s.runs(name))
@@ -516,12 +517,11 @@ class Life(Base):
         record.save()
         with s.psycopg(autocommit=True) as c:
             c.execute("SELECT 8")
-        time.sleep(0.8)
+        stack.wait_until("it is in Redis", lambda: "SELECT 8" in [e.get("sql") for e in s.audit()])
         before = [x[0::3] for x in record.all()]
         record.restore()
         stack.wait_until("Redis is filled again", lambda: self.one(s, "SELECT 9"))
-        time.sleep(0.8)
-        self.assertIn("SELECT 8", [e.get("sql") for e in s.audit()])
+        stack.wait_until("what it had lost too", lambda: {"SELECT 8", "SELECT 9"} <= {e.get("sql") for e in s.audit()})
         self.assertGreater(len(record.all()), len(before))
         self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
         for k in s.redis("KEYS", "saved:*").split():
@@ -529,9 +529,11 @@ class Life(Base):
         # what runs is followed
         tail = subprocess.Popen([s.env["GH_CTL"], "audit", "tail", "--type", "statement"], stdout=subprocess.PIPE, text=True)
         try:
-            time.sleep(0.5)
             with s.psycopg(autocommit=True) as c:
-                c.execute("SELECT 10 /* \x1b[31m */")
+                def followed():
+                    c.execute("SELECT 10 /* \x1b[31m */")
+                    return select.select([tail.stdout], [], [], 0.5)[0]
+                stack.wait_until("tail shows it", followed, 30)
                 self.assertIn("SELECT 10 /* <U+001B>[31m */", tail.stdout.readline())
         finally:
             tail.kill()
@@ -548,6 +550,13 @@ class Results(Base):
                             config=lambda t: t.replace("    engine: postgresql\n", "    engine: postgresql\n    record: { rows: 5, bytes: 4KiB }\n"))
         cls.addClassCleanup(cls.s.close)
 
+    def ended(self):
+        """Waits until the record has the end of every session."""
+        def all_ended():
+            opened, closed = ([e["session"] for e in self.s.stream(INDEX) if e["type"] == kind] for kind in ("session.open", "session.close"))
+            return opened and set(opened) == set(closed)
+        stack.wait_until("every session's end is in the record", all_ended)
+
     def data(self, who, *statements, prepare=None, binary=False):
         with self.s.psycopg(who, autocommit=True) as c:
             for sql, *params in statements:
@@ -555,7 +564,7 @@ class Results(Base):
                 got = cur.execute(sql, *params, prepare=prepare).fetchall()
             pid = c.info.backend_pid
         self.assertIsNotNone(pid)
-        time.sleep(0.1)
+        self.ended()
         session = [e for e in self.s.stream(INDEX) if e["type"] == "session.close"][-1]["session"]
         results = [e for e in self.s.audit() if e["session"] == session and e["type"] == "result"]
         return got, json.loads(results[-1].get("data", "null")), results[-1]
@@ -584,7 +593,7 @@ class Results(Base):
         with self.s.psycopg("dba", autocommit=True) as c:
             with c.cursor().copy("COPY (SELECT 1, 'two') TO STDOUT") as copy:
                 self.assertEqual(b"".join(copy), b"1\ttwo\n")
-        time.sleep(0.1)
+        self.ended()
         self.assertIn('["1\\ttwo\\n"]', [e.get("data") for e in self.s.audit() if e["type"] == "result"])
 
     def test_shown(self):

@@ -125,6 +125,12 @@ class Mistakes(unittest.TestCase):
             self.assertIsNotNone(self.connect())
         return self.one(event, *remedy, **want)
 
+    def connection(self):
+        try:
+            return self.stack.psycopg(autocommit=True)
+        except psycopg.OperationalError:
+            return None
+
     def connect(self, who="tester", sql="SELECT 1"):
         try:
             with self.stack.psycopg(who, autocommit=True) as conn:
@@ -311,8 +317,7 @@ class HAProxySide(Mistakes):
         self.assertRegex(line, r' reason="" gh_error=-$')
         self.edit("gatehouse.yaml", ("drain_timeout: 5s", "drain_timeout: 5s\nlimits: { sessions: 1 }"))
         self.restart_for_test("gatehouse")
-        stack.wait_until("it serves again", lambda: self.connect() is None)
-        with self.stack.psycopg(autocommit=True) as conn:
+        with stack.wait_until("it serves again, and the session before has ended", self.connection, 30) as conn:
             conn.execute("SELECT 1")
             before = set(self.stack.log("haproxy").splitlines())
             self.assertEqual(self.connect().sqlstate or "53300", "53300")
