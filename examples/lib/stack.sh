@@ -106,7 +106,7 @@ gh_wait_for() {
     shift 2
     end=$((SECONDS + seconds))
     until "$@" >/dev/null 2>&1; do
-        if [ "$SECONDS" -ge "$end" ] || { [ -s "$GH_DIR/run/$what.start" ] && ! gh_runs "$what"; }; then
+        if [ "$SECONDS" -ge "$end" ] || { [ -e "$GH_DIR/run/$what.start" ] && ! gh_runs "$what"; }; then
             tail -n 20 "$GH_DIR/log/$what.log" >&2 || true
             gh_die "$what did not come up; its log is $GH_DIR/log/$what.log"
         fi
@@ -114,16 +114,17 @@ gh_wait_for() {
     done
 }
 
-# When a process started, in clock ticks since boot: with its pid, its identity (proc(5), field 22).
-gh_start_time() { sed -e 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+# When a process started, in clock ticks since boot: with its pid, its identity (proc(5), field 22). Nothing for one that has ended and that nobody has
+# waited for yet: a zombie whose threads are gone too.
+gh_start_time() { sed -e 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" || $18 > 1 { print $20 }'; }
 
 gh_pid() { awk -v name="$1" '$1 == name { print $2 }' "$GH_DIR/pids" 2>/dev/null; }
 
 # gh_runs NAME: it is the process that we started.
 gh_runs() {
-    local pid
+    local pid start
     pid=$(gh_pid "$1")
-    [ -n "$pid" ] && [ "$(gh_start_time "$pid")" = "$(cat "$GH_DIR/run/$1.start" 2>/dev/null)" ]
+    [ -n "$pid" ] && start=$(gh_start_time "$pid") && [ -n "$start" ] && [ "$start" = "$(cat "$GH_DIR/run/$1.start" 2>/dev/null)" ]
 }
 
 # gh_spawn NAME USER COMMAND...: in the background, in a session of its own (so that neither this shell nor sudo's takes it along).
@@ -260,7 +261,7 @@ gh_init_postgresql() {
     gh_root install -d -o "$GH_USER_PG" -m 700 "$GH_DIR/pg"
     (umask 077 && printf '%s\n' "$GH_PASSWORD_SUPER" >"$GH_DIR/run/superuser")
     gh_root chown "$GH_USER_PG" "$GH_DIR/run/superuser"
-    GH_SUITE=${GH_SUITE_PG:-} gh_as "$GH_USER_PG" env -C / "$GH_PG_BIN/initdb" -D "$GH_DIR/pg" -U postgres -E UTF8 --locale=C.UTF-8 -A scram-sha-256 \
+    GH_SUITE=${GH_SUITE_PG:-} gh_as "$GH_USER_PG" env -C / "$GH_PG_BIN/initdb" --no-sync -D "$GH_DIR/pg" -U postgres -E UTF8 --locale=C.UTF-8 -A scram-sha-256 \
         --pwfile="$GH_DIR/run/superuser" >/dev/null
     gh_root rm "$GH_DIR/run/superuser"
     gh_tls "$GH_DIR/pgtls" server

@@ -143,7 +143,13 @@ class Stack:
         return done[0]
 
     def runs(self, name):
-        return os.path.exists(f"/proc/{self.pid(name)}")
+        """False for a zombie too."""
+        try:
+            with open(f"/proc/{self.pid(name)}/stat") as f:
+                state = f.read().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state[0] != "Z" or int(state[17]) > 1
 
     def kill(self, name):
         self.stop(name, "KILL")

@@ -112,7 +112,7 @@ class Life(Daemon):
         stack.wait_until("new sessions are refused", self.is_refused)
         thread.join(60)
         self.assertEqual(result, [(30000000,)])  # what ran could end
-        stack.wait_until("the daemon is gone", lambda: not os.path.exists(f"/proc/{self.stack.pid('gatehouse')}"), 30)
+        stack.wait_until("the daemon is gone", lambda: not self.stack.runs("gatehouse"), 30)
         with self.assertRaises(psycopg.Error):
             idle.execute("SELECT 1")
 
