@@ -5,21 +5,12 @@
 #include "filters/bytes.h"
 #include "spoa/api_read.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 static const char *const also[] = {"format", "options.timeout", "query.lang"};
 static const struct api_place flat = {NULL, "sql", also, 2}, deep = {NULL, "query.text", also, 3};

@@ -8,22 +8,13 @@
 #include "policy/pg_scan.h"
 #include "policy/policy.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 #include "t/policy/columns_text.h"
 
 #include <pg_query.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 #define TEXT_MAX 4096
 /* What a main thread's 8 MiB hold with AddressSanitizer (policy/facts_pg.c says how much a level needs). */

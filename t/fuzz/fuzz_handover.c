@@ -1,10 +1,9 @@
 /* The handover's messages: no crash; what is read is written back alike; no beginning of a message is one, but where its rest is free text. */
 #include "spoa/handover_msg.h"
+#include "t/fuzz/target.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool ends_in_free_text(enum ho_type type) { return type == HO_REFUSE || type == HO_SPOP || type == HO_CANCEL; }
 

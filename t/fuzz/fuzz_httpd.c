@@ -1,10 +1,9 @@
 /* Requests to /metrics and /healthz: no crash; what was said of a prefix holds for the whole; the path lies inside the input. */
 #include "spoa/httpd.h"
+#include "t/fuzz/target.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct httpd_request r = {0}, again = {0};

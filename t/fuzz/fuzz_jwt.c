@@ -12,6 +12,7 @@
 #include "spoa/keydoc.h"
 #include "t/fuzz/jwt_good.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -21,16 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 #define NOW      1700000000
 #define SIZE_CAP 6000

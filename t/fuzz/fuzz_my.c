@@ -1,58 +1,23 @@
-/* The whole MySQL filter, both directions, with an owner that refuses some statements. Input: records of side (1 byte), length (2 bytes), bytes.
- *
- * Checked besides memory errors: what goes to the server is a sequence of whole packets with the right numbers; its commands are those that the filter passes,
- * every text among them was allowed or is one of the filter's own; and cutting the input into single bytes changes neither output nor events. */
-#define _GNU_SOURCE /* memmem */
-#include "filters/filter.h"
+/* The whole MySQL filter (see filter_run.h). What goes to the server is a sequence of whole packets with the right numbers; its commands are those that the
+ * filter passes, and every text among them was allowed or is one of the filter's own. */
 #include "filters/my_wire.h"
+#include "t/fuzz/filter_run.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
-
-struct run {
-    struct flt *f;
-    bool closed;           /* it said so */
-    struct buf out[2];     /* everything that came out */
-    struct buf pending[2]; /* fed and not taken */
-    struct buf allowed;    /* texts that were allowed, each behind its length */
-    uint64_t events;       /* a hash of all events */
-    size_t server_left;    /* of the server's packet at hand */
-    unsigned opened, odd;  /* connections to the server; which of them begin with SSLRequest */
-    unsigned lost;         /* logins there that failed */
-};
-
-/* The target's own allocations are no part of what a sweep lets fail. */
-static void keep(struct buf *b, const void *data, size_t len) {
-    nomem_pause();
-    buf_put(b, data, len);
-    nomem_resume();
-}
-
-static void mix(struct run *r, const void *data, size_t len) {
-    for (size_t i = 0; i < len; i++) r->events = (r->events ^ ((const uint8_t *)data)[i]) * 1099511628211u;
-}
-
-static bool refused(const char *text, size_t len) {
-    unsigned sum = 0;
-    for (size_t i = 0; i < len; i++) sum += (uint8_t)text[i];
-    return sum % 3 == 1;
+static struct flt *create(void) {
+    struct flt_conf conf = {.limits = {.statement = 2000, .reply = 3000, .statements = 5, .params = 40, .token = 200}, .ctx_free = free};
+    return my_filter_new(&conf);
 }
 
 static void open_upstream(struct run *r) {
     static const struct flt_kv params[] = {{"time_zone", "UTC"}, {"default_transaction_read_only", "on"}};
-    CHECK(r->opened < 64);
+    if (r->opened == 60) {
+        flt_upstream_failed(r->f, "08001", "none", NULL, false);
+        return;
+    }
     flt_upstream_open(r->f, &(struct flt_upstream){.user = "u",
                                                    .password = "p",
                                                    .database = "d",
@@ -63,19 +28,9 @@ static void open_upstream(struct run *r) {
     r->opened++;
 }
 
-static void allow(struct run *r, const char *text, size_t len) {
-    nomem_pause();
-    buf_be32(&r->allowed, (uint32_t)len);
-    buf_put(&r->allowed, text, len);
-    nomem_resume();
-}
-
-static void on_statement(struct run *r, const struct flt_event *ev) {
-    struct flt_answer a = {.allow = !refused(ev->stmt.text, ev->stmt.len), .sqlstate = "42501", .message = "refused"};
+static void statement(struct run *r, const struct flt_event *ev) {
+    struct flt_answer a = {.allow = !run_refused(ev->stmt.text, ev->stmt.len), .sqlstate = "42501", .message = "refused"};
     CHECK(ev->stmt.text[ev->stmt.len] == '\0');
-    mix(r, ev->stmt.text, ev->stmt.len);
-    for (size_t i = 0; i < ev->stmt.nparams; i++)
-        if (ev->stmt.params[i].data != NULL) mix(r, ev->stmt.params[i].data, ev->stmt.params[i].kept);
     a.copy_in = strncmp(ev->stmt.text, "load", 4) == 0;
     a.veil = ev->stmt.len % 5 == 0 || ev->stmt.len % 11 == 4;
     a.veil_rows = ev->stmt.len % 2 == 0;
@@ -91,129 +46,41 @@ static void on_statement(struct run *r, const struct flt_event *ev) {
         if (ev->stmt.kind == FLT_STMT_PREPARE) a.ctx = strdup("ctx");
         nomem_resume();
         if (ev->stmt.kind == FLT_STMT_EXECUTE) CHECK(strcmp(ev->stmt.ctx, "ctx") == 0);
-        allow(r, a.rewritten != NULL ? a.rewritten : ev->stmt.text, a.rewritten != NULL ? a.rewritten_len : ev->stmt.len);
+        run_allow(r, a.rewritten != NULL ? a.rewritten : ev->stmt.text, a.rewritten != NULL ? a.rewritten_len : ev->stmt.len);
     }
     flt_answer(r->f, ev->stmt.id, &a);
 }
 
-static void on_event(struct run *r, const struct flt_event *ev) {
-    mix(r, &ev->kind, sizeof ev->kind);
-    switch (ev->kind) {
-    case FLT_EV_HELLO: flt_login_ask(r->f, strlen(ev->login.user) % 8 == 7 ? FLT_ASK_NOTHING : FLT_ASK_PASSWORD, NULL); break;
-    case FLT_EV_LOGIN:
-        mix(r, ev->login.token, ev->login.token_len);
-        if (ev->login.too_long || ev->login.token_len == 3)
-            flt_login_refuse(r->f, "28P01", "no", NULL, NULL);
-        else
-            flt_login_accept(r->f, &(struct flt_login_ok){0});
-        break;
-    case FLT_EV_STATEMENT: on_statement(r, ev); break;
-    case FLT_EV_UPSTREAM:
-        if (r->opened == 60)
-            flt_upstream_failed(r->f, "08001", "none", NULL, false);
-        else
-            open_upstream(r);
-        break;
-    case FLT_EV_UPSTREAM_TLS: flt_upstream_secured(r->f, &(struct flt_secured){0}); break;
-    case FLT_EV_OVER: flt_over(r->f); break;
-    case FLT_EV_RESULT: /* field by field: padding has any value */
-        mix(r, &ev->result.id, sizeof ev->result.id);
-        mix(r, &ev->result.rows, sizeof ev->result.rows);
-        mix(r, &ev->result.bytes, sizeof ev->result.bytes);
-        mix(r, ev->result.sqlstate, sizeof ev->result.sqlstate);
-        mix(r, &ev->result.skipped, sizeof ev->result.skipped);
-        break;
-    case FLT_EV_UPSTREAM_LOST: /* that connection is closed: nothing more of it is read */
-        r->lost++;
-        buf_reset(&r->pending[FLT_SERVER]);
-        r->server_left = 0;
-        if (r->opened % 3 == 1)
-            open_upstream(r); /* once more */
-        else
-            flt_upstream_failed(r->f, "08006", "lost", NULL, false);
-        break;
-    case FLT_EV_CLOSE:
-        CHECK(!r->closed);
-        r->closed = true;
-        break;
-    default: break;
-    }
+static void hello(struct run *r, const struct flt_event *ev) {
+    flt_login_ask(r->f, strlen(ev->login.user) % 8 == 7 ? FLT_ASK_NOTHING : FLT_ASK_PASSWORD, NULL);
 }
 
-/* How much of the server's n pending bytes belongs to the packet at hand. */
-static size_t one_packet(struct run *r, size_t n) {
-    if (r->server_left == 0) {
-        struct cur c = cur_of(buf_at(&r->pending[FLT_SERVER]), n);
-        uint32_t len = 0;
-        r->server_left = cur_le24(&c, &len) ? MY_HEADER + (size_t)len : n;
-    }
-    return n < r->server_left ? n : r->server_left;
+static void login(struct run *r, const struct flt_event *ev) {
+    run_mix(r, ev->login.token, ev->login.token_len);
+    if (ev->login.too_long || ev->login.token_len == 3)
+        flt_login_refuse(r->f, "28P01", "no", NULL, NULL);
+    else
+        flt_login_accept(r->f, &(struct flt_login_ok){0});
 }
 
-static void move(struct run *r, size_t chop) {
-    for (bool moved = true; moved;) {
-        struct flt_event ev;
-        moved = false;
-        while (flt_next(r->f, &ev)) {
-            on_event(r, &ev);
-            moved = true;
-        }
-        for (int side = 0; side < 2; side++) {
-            struct buf *o = flt_out(r->f, (enum flt_side)side), *p = &r->pending[side];
-            keep(&r->out[side], buf_at(o), buf_used(o));
-            buf_drain(o, buf_used(o));
-            size_t n = buf_used(p);
-            if (n == 0) continue;
-            if (side == FLT_SERVER) {
-                if (moved) continue; /* a server answers when all that was sent has reached it */
-                n = one_packet(r, n);
-            }
-            if (chop > 0 && n > chop) n = chop;
-            size_t took = flt_feed(r->f, (enum flt_side)side, buf_at(p), n);
-            CHECK(took <= n);
-            buf_drain(p, took);
-            if (side == FLT_SERVER) r->server_left -= took < r->server_left ? took : r->server_left;
-            moved = moved || took > 0;
-        }
-    }
-    for (int side = 0; side < 2; side++) CHECK(r->closed || !flt_out(r->f, (enum flt_side)side)->failed);
-}
+static void secured(struct run *r) { flt_upstream_secured(r->f, &(struct flt_secured){0}); }
 
-static void run(struct run *r, const uint8_t *data, size_t size, size_t chop) {
-    struct flt_conf conf = {.limits = {.statement = 2000, .reply = 3000, .statements = 5, .params = 40, .token = 200}, .ctx_free = free};
-    struct cur c = cur_of(data, size);
-    memset(r, 0, sizeof *r);
-    r->odd = size > 0 && (data[0] & 2) != 0 ? 0 : 1;
-    r->out[0] = r->out[1] = r->pending[0] = r->pending[1] = r->allowed = BUF_INIT(64u << 20);
-    r->f = my_filter_new(&conf);
-    if (r->f == NULL) return;
-    uint8_t side;
-    uint16_t n;
-    while (cur_u8(&c, &side) && cur_be16(&c, &n)) {
-        const uint8_t *at;
-        size_t len = n < cur_left(&c) ? n : cur_left(&c);
-        if (!cur_take(&c, len, &at)) break;
-        keep(&r->pending[side & 1], at, len);
-        move(r, chop);
-    }
-    flt_eof(r->f, (enum flt_side)(size & 1));
-    move(r, chop);
+static size_t message(struct run *r, const uint8_t *p, size_t n) {
+    (void)r;
+    struct cur c = cur_of(p, n);
+    uint32_t len = 0;
+    return cur_le24(&c, &len) ? MY_HEADER + (size_t)len : n;
 }
 
 static bool was_allowed(const struct run *r, const uint8_t *text, size_t len) {
     static const char *const ours[] = {"SET SESSION character_set_client = ", "SELECT @@version, "};
     for (size_t i = 0; i < 2; i++)
         if (len > strlen(ours[i]) && memcmp(text, ours[i], strlen(ours[i])) == 0) return true;
-    struct cur c = cur_of(buf_at(&r->allowed), buf_used(&r->allowed));
-    uint32_t n;
-    const uint8_t *at;
-    while (cur_be32(&c, &n) && cur_take(&c, n, &at))
-        if (n == len && memcmp(at, text, len) == 0) return true;
-    return false;
+    return run_was_allowed(r, text, len);
 }
 
-/* cut: memory was out, so the last packet may be unfinished. With small limits no packet is split. Numbers above 0 belong to a login, or to the data of a file. */
-static void check_server_stream(const struct run *r, bool cut) {
+/* With small limits no packet is split. Numbers above 0 belong to a login, or to the data of a file. */
+static void check(const struct run *r, bool cut) {
     static const uint8_t passed[] = {
         MY_COM_INIT_DB,      MY_COM_QUERY,      MY_COM_FIELD_LIST,   MY_COM_STATISTICS,      MY_COM_PROCESS_INFO,
         MY_COM_PROCESS_KILL, MY_COM_PING,       MY_COM_STMT_PREPARE, MY_COM_STMT_EXECUTE,    MY_COM_STMT_SEND_LONG_DATA,
@@ -232,68 +99,12 @@ static void check_server_stream(const struct run *r, bool cut) {
     }
 }
 
-static void end(struct run *r) {
-    flt_free(r->f);
-    for (int i = 0; i < 2; i++) {
-        buf_free(&r->out[i]);
-        buf_free(&r->pending[i]);
-    }
-    buf_free(&r->allowed);
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct run whole, bytes;
-    run(&whole, data, size, 0);
-    check_server_stream(&whole, false);
-    run(&bytes, data, size, 1);
-    CHECK(whole.events == bytes.events);
-    for (int i = 0; i < 2; i++) {
-        CHECK(buf_used(&whole.out[i]) == buf_used(&bytes.out[i]));
-        CHECK(buf_used(&whole.out[i]) == 0 || memcmp(buf_at(&whole.out[i]), buf_at(&bytes.out[i]), buf_used(&whole.out[i])) == 0);
-    }
-    end(&whole);
-    end(&bytes);
-    return 0;
-}
-
-#ifdef FUZZ_SWEEP
-struct sweeping {
-    const uint8_t *data;
-    size_t size;
-    struct run full;
-};
-
-/* An error says so, or that the server was lost: OpenSSL had no memory for its login. */
-static bool is_no_memory(const uint8_t *p, size_t n) {
-    return memmem(p, n, "out of memory", 13) != NULL || memmem(p, n, "lost", 4) != NULL;
-}
-
-/* What goes to the server is the beginning of what goes there with all memory, unless a login was lost and tried again; what the client gets too, but for an
- * error at its end. */
-static void faulty(void *arg) {
-    struct sweeping *s = arg;
-    struct run r;
-    run(&r, s->data, s->size, 0);
-    nomem_pause();
-    if (r.f != NULL) check_server_stream(&r, nomem_hit());
-    for (int i = 0; i < 2; i++) {
-        size_t n = buf_used(&r.out[i]), most = buf_used(&s->full.out[i]), same = 0;
-        const uint8_t *now = buf_at(&r.out[i]), *then = buf_at(&s->full.out[i]);
-        while (same < n && same < most && now[same] == then[same]) same++;
-        CHECK(r.f == NULL || r.closed || r.lost > 0 || (n == most && same == n && r.events == s->full.events));
-        bool fine = same == n || (i == FLT_CLIENT ? is_no_memory(now, n) : r.lost > 0);
-        if (!fine) sweep_show("now", now, n);
-        if (!fine) sweep_show("with all memory", then, most);
-        CHECK(fine);
-    }
-    end(&r);
-    nomem_resume();
-}
-
-void fuzz_sweep(const uint8_t *data, size_t size) {
-    struct sweeping s = {.data = data, .size = size};
-    run(&s.full, data, size, 0);
-    sweep(faulty, &s);
-    end(&s.full);
-}
-#endif
+const struct run_protocol run_protocol = {.create = create,
+                                          .open = open_upstream,
+                                          .hello = hello,
+                                          .login = login,
+                                          .statement = statement,
+                                          .secured = secured,
+                                          .message = message,
+                                          .check = check,
+                                          .no_memory = "out of memory"};

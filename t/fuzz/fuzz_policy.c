@@ -3,20 +3,11 @@
 #include "filters/bytes.h"
 #include "policy/policy.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 /* The first is harmless for everybody, the last one changes what is pinned: nobody may. */
 static const char *const texts[] = {

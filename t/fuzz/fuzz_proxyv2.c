@@ -1,10 +1,9 @@
 /* PROXY v2: no crash; what was said of a prefix holds for the whole; a header that is taken is as long as it says. */
 #include "filters/proxyv2.h"
+#include "t/fuzz/target.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct pp2_header h, again;

@@ -6,21 +6,12 @@
 #include "spoa/journal.h"
 #include "spoa/order_int.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 static void check_line(const char *line, size_t len) {
     uint64_t seq;

@@ -7,19 +7,10 @@
 #include "policy/rewrite.h"
 #include "policy/rewrite_int.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 #include "t/policy/shop_catalog.h"
 
 #include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(cond)                                                                                                                        \
-    do {                                                                                                                                   \
-        if (!(cond)) {                                                                                                                     \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                     \
-            abort();                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
 
 #define TEXT_MAX  4096
 #define DEPTH_MAX 2000

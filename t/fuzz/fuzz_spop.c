@@ -1,11 +1,10 @@
 /* SPOP: no crash; any chopping of the bytes gives the same events and the same output; a varint that is read is written back alike. */
 #include "spoa/spop.h"
 #include "t/fuzz/sweep.h"
+#include "t/fuzz/target.h"
 #include "t/lib/spop_dump.h"
 
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static size_t whole(void *arg) {
     (void)arg;

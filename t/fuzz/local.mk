@@ -31,46 +31,46 @@ noinst_PROGRAMS += \
 	t/fuzz/fuzz_records \
 	t/fuzz/fuzz_rewrite \
 	t/fuzz/fuzz_spop
-t_fuzz_fuzz_api_SOURCES = t/fuzz/fuzz_api.c t/fuzz/sweep.h
+t_fuzz_fuzz_api_SOURCES = t/fuzz/fuzz_api.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_api_LDADD = $(T_LIBS)
 t_fuzz_fuzz_api_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_catalog_SOURCES = t/fuzz/fuzz_catalog.c t/fuzz/sweep.h
+t_fuzz_fuzz_catalog_SOURCES = t/fuzz/fuzz_catalog.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_catalog_LDADD = $(T_LIBS)
 t_fuzz_fuzz_catalog_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/sweep.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/sweep.h t/fuzz/target.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_fuzz_facts_LDADD = $(T_LIBS)
 t_fuzz_fuzz_facts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_handover_SOURCES = t/fuzz/fuzz_handover.c
+t_fuzz_fuzz_handover_SOURCES = t/fuzz/fuzz_handover.c t/fuzz/target.h
 t_fuzz_fuzz_handover_LDADD = $(T_LIBS)
 t_fuzz_fuzz_handover_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_httpd_SOURCES = t/fuzz/fuzz_httpd.c
+t_fuzz_fuzz_httpd_SOURCES = t/fuzz/fuzz_httpd.c t/fuzz/target.h
 t_fuzz_fuzz_httpd_LDADD = $(T_LIBS)
 t_fuzz_fuzz_httpd_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/sweep.h
+t_fuzz_fuzz_jwt_SOURCES = t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_jwt_LDADD = $(T_LIBS)
 t_fuzz_fuzz_jwt_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_my_SOURCES = t/fuzz/fuzz_my.c t/fuzz/sweep.h
+t_fuzz_fuzz_my_SOURCES = t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_my.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_my_LDADD = $(T_LIBS)
 t_fuzz_fuzz_my_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_my_parse_SOURCES = t/fuzz/fuzz_my_parse.c t/fuzz/sweep.h
+t_fuzz_fuzz_my_parse_SOURCES = t/fuzz/fuzz_my_parse.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_my_parse_LDADD = $(T_LIBS)
 t_fuzz_fuzz_my_parse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_pg_SOURCES = t/fuzz/fuzz_pg.c t/fuzz/sweep.h
+t_fuzz_fuzz_pg_SOURCES = t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_pg.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_pg_LDADD = $(T_LIBS)
 t_fuzz_fuzz_pg_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_policy_SOURCES = t/fuzz/fuzz_policy.c t/fuzz/sweep.h
+t_fuzz_fuzz_policy_SOURCES = t/fuzz/fuzz_policy.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_policy_LDADD = $(T_LIBS)
 t_fuzz_fuzz_policy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c
+t_fuzz_fuzz_proxyv2_SOURCES = t/fuzz/fuzz_proxyv2.c t/fuzz/target.h
 t_fuzz_fuzz_proxyv2_LDADD = $(T_LIBS)
 t_fuzz_fuzz_proxyv2_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_records_SOURCES = t/fuzz/fuzz_records.c t/fuzz/sweep.h
+t_fuzz_fuzz_records_SOURCES = t/fuzz/fuzz_records.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_records_LDADD = $(T_LIBS)
 t_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/fuzz/sweep.h t/policy/shop_catalog.h
+t_fuzz_fuzz_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_catalog.h
 t_fuzz_fuzz_rewrite_LDADD = $(T_LIBS)
 t_fuzz_fuzz_rewrite_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_spop_SOURCES = t/fuzz/fuzz_spop.c t/fuzz/sweep.h
+t_fuzz_fuzz_spop_SOURCES = t/fuzz/fuzz_spop.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_spop_LDADD = $(T_LIBS)
 t_fuzz_fuzz_spop_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 else
@@ -100,75 +100,75 @@ check_PROGRAMS += \
 	t/fuzz/sweep_records \
 	t/fuzz/sweep_rewrite \
 	t/fuzz/sweep_spop
-t_fuzz_replay_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_api_LDADD = $(T_LIBS)
-t_fuzz_replay_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_catalog_LDADD = $(T_LIBS)
-t_fuzz_replay_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/replay.c t/fuzz/sweep.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_replay_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_replay_facts_LDADD = $(T_LIBS)
-t_fuzz_replay_handover_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_handover.c t/fuzz/replay.c
+t_fuzz_replay_handover_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_handover.c t/fuzz/replay.c t/fuzz/target.h
 t_fuzz_replay_handover_LDADD = $(T_LIBS)
-t_fuzz_replay_httpd_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_httpd.c t/fuzz/replay.c
+t_fuzz_replay_httpd_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_httpd.c t/fuzz/replay.c t/fuzz/target.h
 t_fuzz_replay_httpd_LDADD = $(T_LIBS)
-t_fuzz_replay_jwt_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_jwt_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_jwt_LDADD = $(T_LIBS)
-t_fuzz_replay_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_my.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_my_LDADD = $(T_LIBS)
-t_fuzz_replay_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_my_parse_LDADD = $(T_LIBS)
-t_fuzz_replay_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_pg.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_pg.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_pg_LDADD = $(T_LIBS)
-t_fuzz_replay_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_policy_LDADD = $(T_LIBS)
-t_fuzz_replay_proxyv2_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_proxyv2.c t/fuzz/replay.c
+t_fuzz_replay_proxyv2_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_proxyv2.c t/fuzz/replay.c t/fuzz/target.h
 t_fuzz_replay_proxyv2_LDADD = $(T_LIBS)
-t_fuzz_replay_records_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_records.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_records_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_records.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_records_LDADD = $(T_LIBS)
-t_fuzz_replay_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/replay.c t/fuzz/sweep.h t/policy/shop_catalog.h
+t_fuzz_replay_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_catalog.h
 t_fuzz_replay_rewrite_LDADD = $(T_LIBS)
-t_fuzz_replay_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/replay.c t/fuzz/sweep.h
+t_fuzz_replay_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_spop_LDADD = $(T_LIBS)
-t_fuzz_sweep_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_api_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_api_LDADD = $(T_LIBS)
 t_fuzz_sweep_api_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_catalog_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_catalog_LDADD = $(T_LIBS)
 t_fuzz_sweep_catalog_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_sweep_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_sweep_facts_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_facts_LDADD = $(T_LIBS)
 t_fuzz_sweep_facts_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_jwt_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_jwt_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_jwt.c t/fuzz/jwt_good.h t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_jwt_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_jwt_LDADD = $(T_LIBS)
 t_fuzz_sweep_jwt_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_my.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_my_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_my_LDADD = $(T_LIBS)
 t_fuzz_sweep_my_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_my_parse_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_my_parse.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_my_parse_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_my_parse_LDADD = $(T_LIBS)
 t_fuzz_sweep_my_parse_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_pg.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_pg_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/filter_run.c t/fuzz/filter_run.h t/fuzz/fuzz_pg.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_pg_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_pg_LDADD = $(T_LIBS)
 t_fuzz_sweep_pg_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_policy_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_policy.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_policy_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_policy_LDADD = $(T_LIBS)
 t_fuzz_sweep_policy_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_records_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_records.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_records_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_records.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_records_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_records_LDADD = $(T_LIBS)
 t_fuzz_sweep_records_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h t/policy/shop_catalog.h
+t_fuzz_sweep_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h t/policy/shop_catalog.h
 t_fuzz_sweep_rewrite_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_rewrite_LDADD = $(T_LIBS)
 t_fuzz_sweep_rewrite_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/sweep.c t/fuzz/sweep.h t/lib/nomem.c t/lib/nomem.h
+t_fuzz_sweep_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_spop_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_spop_LDADD = $(T_LIBS)
 t_fuzz_sweep_spop_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
