@@ -1,6 +1,7 @@
 """What is measured: one PostgreSQL and one Redis, and the ways to that PostgreSQL.
 
     strict, journal   HAProxy's two hops (plaintext edge, TLS) and a gatehouse with that audit.mode; the quickstart's configuration and policy
+    strict-fsync      the same with audit.durability: fsync, and a Redis of its own that writes to its disk before it answers
     pgbouncer         the same two hops with pgbouncer in Gatehouse's place: session pooling, a password as long as a token
     pgbouncer-new     the same, but no server connection is used twice, as with Gatehouse
     hops              the same two hops, and PostgreSQL itself behind them
@@ -33,17 +34,28 @@ BENCH_RULE = """
     database: shop
     allow: [select, insert, update, delete]
     on: [public.pgbench_*, public.bulk, public.bulk_in]
+  - name: bench-masked
+    groups: benchmarks
+    database: shop
+    allow: select
+    on: public.bulk_masked
+    columns:
+      id: visible
+      filler: { mask: { expression: "@mask@" } }
   - name: bench-mysql
     groups: benchmarks
     database: shop_my
     allow: all
     on: shop.sbtest*
 """
+# What bulk_masked's filler is for those whose rule masks it; the peers' statements say it themselves.
+MASK = "left(filler, 80) || '**********'"
 # Nobody speaks TLS to PostgreSQL here: what stands on its machine need not, and the peers' way would be another one.
 PLAIN = ("tls: { ca_file: shop-ca.pem }", "tls: off")
 PLAIN_MY = ("tls: { ca_file: shop-my-ca.pem }", "tls: off")
 MANY = "limits: { sessions: 12000, sessions_per_principal: 12000 }\n"
 GATES = ("strict", "journal")
+DURABLE = ("strict-fsync",)
 PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
 MY = ("my-strict", "my-hops", "my-direct")
 
@@ -108,7 +120,7 @@ class World:
         self.started = []  # (directory, process)
         self.directories = []
         self.stack = None
-        wanted = [w for w in GATES + PEERS + MY if only is None or w in only]
+        wanted = [w for w in GATES + DURABLE + PEERS + MY if only is None or w in only]
         self.mysql = any(w in MY for w in wanted)
         try:
             self._base()
@@ -130,15 +142,16 @@ class World:
     # --- the database ---
 
     def _base(self):
-        self.metrics = {name: free_port() for name in GATES}
+        self.metrics = {name: free_port() for name in GATES + DURABLE}
         with tempfile.NamedTemporaryFile("w", prefix="gh-bench.", suffix=".yaml") as policy:
             with open(SHOP_POLICY) as f:
-                policy.write(f.read() + BENCH_RULE)
+                policy.write(f.read() + BENCH_RULE.replace("@mask@", MASK))
             policy.flush()
             plain = (PLAIN, PLAIN_MY) if self.mysql else (PLAIN,)
             self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + MANY + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         self.shop_password = read_as_root(os.path.join(self.stack.dir, "etc", "shop.password"))
+        self.redis_ports = [self.stack.env["GH_REDIS_PORT"]]
         self.direct_port = int(self.stack.env["GH_PG_PORT_DIRECT"])
         # As a server in production: it logs no statement. The disk is not what is measured.
         for setting in ("log_statement = 'none'", "synchronous_commit = off", "autovacuum = off", "max_wal_size = '8GB'",
@@ -167,15 +180,17 @@ class World:
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.sql(f"""SET ROLE shop_owner; CREATE UNLOGGED TABLE public.bulk AS
                      SELECT i + 1000000 AS id, repeat('x', 90) AS filler FROM generate_series(1, {bulk_bytes // 112}) AS i;
+                     CREATE UNLOGGED TABLE public.bulk_masked AS TABLE public.bulk;
                      CREATE UNLOGGED TABLE public.bulk_in (id bigint, filler text)""")
-        self.sql("VACUUM ANALYZE public.bulk")
+        self.sql("VACUUM ANALYZE public.bulk, public.bulk_masked")
 
     def rest(self):
         """Between two measurements: the record of the last one is shipped and away, so that nobody pays for another's."""
         for way in self.ways.values():
             way.settle()
         script = """for _, key in ipairs(redis.call('KEYS', 'gatehouse:audit:*')) do redis.call('UNLINK', key) end"""
-        self.stack.redis("EVAL", script, "0")
+        for port in self.redis_ports:
+            subprocess.run(["redis-cli", "-p", port, "EVAL", script, "0"], check=True, stdout=subprocess.DEVNULL)
 
     def compact(self):
         """Between two benchmarks: Redis' file would grow without end."""
@@ -233,14 +248,24 @@ class World:
         return self._gate("strict", self.stack.port, self.stack.env["GH_CA"], self.stack.pid("gatehouse"))
 
     def _journal(self):
-        """A second daemon and HAProxy; PostgreSQL, Redis, keys and policy are the first one's."""
+        return self._another("journal", ("mode: strict", "mode: journal"))
+
+    def _strict_fsync(self):
+        directory, port = self._directory(), str(free_port())
+        self._start(directory, "redis", 'gh_root install -d -o "$GH_USER_REDIS" -m 700 "$GH_DIR/redis"; gh_start_redis', GH_REDIS_PORT=port)
+        subprocess.run(["redis-cli", "-p", port, "CONFIG", "SET", "appendfsync", "always"], check=True, stdout=subprocess.DEVNULL)
+        own = f"port: {self.redis_ports[0]}"
+        self.redis_ports.append(port)
+        return self._another("strict-fsync", ("mode: strict", "mode: strict\n  durability: fsync"), (own, f"port: {port}"))
+
+    def _another(self, name, *changes):
+        """A daemon and HAProxy of its own; PostgreSQL, keys and policy are the first one's, and Redis if the changes of the configuration do not say otherwise."""
         directory, port = self._directory(), free_port()
         own = self.stack.dir
-        for name in ("jwks.json", "policy.yaml", "shop.password"):
-            subprocess.run(stack.as_root("cp", "-p", f"{own}/etc/{name}", f"{directory}/etc/"), check=True)
+        for file in ("jwks.json", "policy.yaml", "shop.password"):
+            subprocess.run(stack.as_root("cp", "-p", f"{own}/etc/{file}", f"{directory}/etc/"), check=True)
         with open(self.stack.env["GH_CONFIG"]) as f:
-            text = edit(f.read(), (own, directory), ("mode: strict", "mode: journal"), ("node: shop-1", "node: shop-2"),
-                        (str(self.metrics["strict"]), str(self.metrics["journal"])))
+            text = edit(f.read(), (own, directory), ("node: shop-1", f"node: shop-{name}"), (str(self.metrics["strict"]), str(self.metrics[name])), *changes)
         config = f"{directory}/etc/gatehouse.yaml"
         with open(config, "w") as f:
             f.write(text)
@@ -249,7 +274,7 @@ class World:
                          'gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/jail/gatehouse"')
         pid = self._start(directory, "gatehouse", "gh_start_gatehouse", GH_CONFIG=config)
         self._haproxy(directory, port)
-        return self._gate("journal", port, f"{directory}/tls/ca.pem", pid)
+        return self._gate(name, port, f"{directory}/tls/ca.pem", pid)
 
     def _gate(self, name, port, ca, pid):
         way = Way(name, port, "bench", self.token, ca, pid)
