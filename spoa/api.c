@@ -137,8 +137,32 @@ static bool is_blocked(const struct api_ask *a, struct ord_block *block) {
     return ord_blocked(a->ws->d->orders, &s, block);
 }
 
+/* What may have changed while the record was under way, as session_still_may() has it; NULL: nothing, else a word for the record, and a verdict. */
+static const char *over(struct api_ask *a) {
+    struct pol_verdict now;
+    const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
+    struct pol_role *role;
+    if (!api_still_served(a)) return "no longer served";
+    if (a->grant[0] != '\0' && !ord_grant_counts(a->ws->d->orders, a->grant)) {
+        stmt_deny(&a->verdict, "42501", "the time in which it could run without being asked about has ended in this moment",
+                  "Nothing of this statement was executed. Send it again: it is asked about then.");
+        return "the grant has ended";
+    }
+    role = a->session->role;
+    pol_role_keep_pins(role);
+    pol_role_at(role, clock_seconds());
+    if (a->call.sql == NULL || pol_role_observes(role)) return NULL;
+    stmt_judge(role, f, &a->err, &now);
+    bool same = a->session->epoch == a->epoch;
+    if (f != NULL && !a->observed && (a->approval[0] != '\0' ? same && now.effect != POL_DENY : now.effect == POL_ALLOW) &&
+        (same || (!now.rewrite && a->rewrite == NULL)))
+        return NULL;
+    stmt_deny(&a->verdict, "42501", "the policy has changed in this moment", "Nothing of this statement was executed. Send it again.");
+    return "the policy has changed";
+}
+
 static void run_recorded(struct worker *w, struct wmsg *m) {
-    struct ord_block block;
+    const char *why;
     struct api_ask *a = (struct api_ask *)(void *)((char *)m - offsetof(struct api_ask, msg));
     (void)w;
     if (a->conn == NULL) {
@@ -151,11 +175,9 @@ static void run_recorded(struct worker *w, struct wmsg *m) {
         a->observed = false;
         stmt_deny(&a->verdict, "57P03", "the audit ledger is unavailable; retry later",
                   "Nothing of this statement was executed. No statement runs before it is recorded.");
-    } else if (is_blocked(a, &block)) {
-        stmt_record_withheld(a->ws->d->led, a->session->id, a->id, "blocked");
+    } else if ((why = over(a)) != NULL) {
+        stmt_record_withheld(a->ws->d->led, a->session->id, a->id, why);
         a->observed = false;
-        stmt_deny(&a->verdict, "28000", log_fmt("this %s is blocked: %.400s", ord_what_name(block.what), block.reason),
-                  "Nothing of this statement was executed.");
     }
     finish(a);
 }
@@ -169,6 +191,7 @@ static void on_recorded(void *arg, enum led_status status) { /* the ledger's thr
 /* Durable before it is on its way. */
 void api_allow(struct api_ask *a) {
     a->msg.run = run_recorded;
+    a->epoch = a->session->epoch;
     record(a, on_recorded);
 }
 

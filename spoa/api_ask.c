@@ -9,6 +9,7 @@
 #include "spoa/approval_desk.h"
 #include "spoa/asking.h"
 #include "spoa/estimate.h"
+#include "spoa/starved.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,7 @@ static void on_answered(struct desk_ask *d) {
 void api_ask_approval(struct api_ask *a) {
     const struct conf_limits *l = &a->session->snap->conf->limits;
     if (!may_ask(a)) return;
+    bool begun = starved_begin(); /* what approvers see, and who may decide, is whole or nothing */
     struct ask *k = calloc(1, sizeof *k);
     if (k != NULL) {
         k->d.principal = strdup(a->session->who->principal);
@@ -132,7 +134,8 @@ void api_ask_approval(struct api_ask *a) {
                                         .max = (size_t)l->approvals,
                                         .max_principal = (size_t)l->approvals_per_principal};
     }
-    if (k == NULL || k->d.principal == NULL || k->d.asks == NULL || k->d.q.detail == NULL || !fingerprint(a, k->d.fingerprint)) {
+    bool whole = k != NULL && fingerprint(a, k->d.fingerprint);
+    if (starved_end(begun) || !whole || k->d.principal == NULL || k->d.asks == NULL || k->d.q.detail == NULL) {
         if (k != NULL) desk_ask_clear(&k->d);
         free(k);
         refuse(a, "53200", "out of memory", "Try again later.");

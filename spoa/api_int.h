@@ -53,6 +53,7 @@ struct api_ask {
     char approval[APPR_ID_SIZE], approved_by[512], grant[ORD_ID_SIZE]; /* of what was asked for; "": nothing was */
     bool waits;                                                        /* for a decision, until expires_ms since 1970 */
     uint64_t expires_ms;
+    uint64_t epoch;  /* of the session, when it was judged */
     struct wmsg msg; /* from the ledger */
     enum led_status status;
 };

@@ -7,6 +7,7 @@
 #include "spoa/clock.h"
 #include "spoa/log.h"
 #include "spoa/person.h"
+#include "spoa/starved.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -24,7 +25,11 @@
 
 /* --- the file --- */
 
-static void on_record(void *arg, const char *json, size_t len) { appr_apply(arg, json, len); }
+static bool on_record(void *arg, const char *json, size_t len) {
+    starved_reset();
+    appr_apply(arg, json, len);
+    return !starved();
+}
 static void on_forget(void *arg) { appr_forget(arg); }
 
 /* Takes both locks and reads what others wrote. False and a sentence: nothing is held. */
@@ -59,7 +64,15 @@ static bool commit(struct appr *a, char *line, char *err, size_t size) {
     bool ok = line != NULL;
     if (ok) {
         alog_line(&b, line, strlen(line));
-        ok = alog_append(a->log, &b, err, size) && appr_apply(a, line, strlen(line));
+        ok = alog_append(a->log, &b, err, size);
+    }
+    if (ok) {
+        starved_reset();
+        ok = appr_apply(a, line, strlen(line)) && !starved();
+        if (starved()) alog_again(a->log);
+        if (!ok)
+            snprintf(err, size, "%s",
+                     starved() ? "out of memory: it is written, and counts as soon as it can be read" : "it makes no sense");
     }
     buf_free(&b);
     free(line);
@@ -317,9 +330,11 @@ static enum appr_decided make_grant(struct appr *a, struct appr_req *r, uint64_t
     char id[ORD_ID_SIZE], sql[201], err[300];
     json_t *approvers = json_array();
     uint64_t ms = appr_granted_ms(r->decisions, &scope);
+    bool all = true;
     for (size_t i = 0; i < json_array_size(r->decisions); i++)
-        json_array_append(approvers, json_object_get(json_array_get(r->decisions, i), "approver"));
+        all = json_array_append(approvers, json_object_get(json_array_get(r->decisions, i), "approver")) == 0 && all;
     cut_sql(r, sql);
+    snprintf(why, size, "out of memory");
     const struct ord_grant g = {.request = r->id,
                                 .principal = r->principal,
                                 .issuer = json_string_value(json_object_get(r->detail, "issuer")),
@@ -332,7 +347,7 @@ static enum appr_decided make_grant(struct appr *a, struct appr_req *r, uint64_t
                                 .approvers = approvers,
                                 .sql = sql,
                                 .until_ms = r->approved_ms + ms};
-    bool ok = g.issuer != NULL && g.database != NULL && g.key != NULL && ord_grant(a->orders, &g, id, why, size);
+    bool ok = all && g.issuer != NULL && g.database != NULL && g.key != NULL && ord_grant(a->orders, &g, id, why, size);
     json_decref(approvers);
     /* Whatever came of it, it is no approval for once. */
     if (!over(a, r, now, ok ? "granted" : "replaced", NULL, err, sizeof err) && ok)
@@ -424,7 +439,7 @@ void appr_sweep(struct appr *a) {
 
 /* groups: groups_json(who), NULL for nobody. */
 static bool may_see(const struct appr_req *r, const struct jwt_identity *who, const json_t *groups) {
-    return who == NULL || person_same(r->principal, who->principal) || appr_may_decide(r->asks, groups);
+    return who == NULL || person_surely_same(r->principal, who->principal) || appr_may_decide(r->asks, groups);
 }
 
 json_t *appr_show(struct appr *a, const char *id, const struct jwt_identity *who, struct appr_may *out) {
@@ -460,7 +475,8 @@ json_t *appr_list(struct appr *a, const struct appr_view *v, bool *more) {
     uint64_t now = a->now();
     json_t *groups = v->who == NULL ? NULL : groups_json(v->who);
     size_t bytes = 0;
-    for (size_t i = 0; out != NULL && i < a->n && !*more; i++) {
+    bool whole = out != NULL;
+    for (size_t i = 0; whole && i < a->n && !*more; i++) {
         const struct appr_req *r = a->list[i];
         if (strcmp(r->id, v->after) <= 0 || (!v->over && (r->over_ms != 0 || appr_state(r, now) > APPR_S_APPROVED)) ||
             !may_see(r, v->who, groups))
@@ -469,11 +485,13 @@ json_t *appr_list(struct appr *a, const struct appr_view *v, bool *more) {
         if (json_array_size(out) == v->max || (bytes > LIST_BYTES && json_array_size(out) > 0))
             *more = true;
         else
-            json_array_append_new(out, appr_json(a, r, now, false));
+            whole = json_array_append_new(out, appr_json(a, r, now, false)) == 0;
     }
     json_decref(groups);
     leave(a);
-    return out;
+    if (whole) return out;
+    json_decref(out);
+    return NULL;
 }
 
 void appr_count(struct appr *a, struct appr_counts *c) {

@@ -70,14 +70,14 @@ char *appr_line_mark(const char *type, const char *id, uint64_t at, const char *
 char *appr_line_estimate(const char *id, uint64_t rows);
 /* The text that is signed; the caller frees. NULL without memory. */
 char *appr_signed(const struct appr *a, const struct appr_req *r, const struct appr_decision *d, uint64_t now);
-/* Applies a record to the store; false when it makes no sense. Sets *touched to the request, or NULL. */
+/* Applies a record to the store; false when it makes no sense, and when there is no memory for it (starved()): then it is to be applied again, which does no harm. */
 bool appr_apply(struct appr *a, const char *json, size_t len);
 void appr_forget(struct appr *a);
 struct appr_req *appr_find(const struct appr *a, const char *id);
 struct appr_req **appr_bucket(struct appr *a, const char *fingerprint);
 /* Takes it out of the store and frees it. */
 void appr_drop(struct appr *a, size_t at);
-/* As shown to people: everything, or a line of a list. */
+/* As shown to people: everything, or a line of a list. NULL without memory. */
 json_t *appr_json(const struct appr *a, const struct appr_req *r, uint64_t now, bool whole);
 void appr_time(uint64_t ms, char out[32]);
 

@@ -122,19 +122,25 @@ static bool line_good(const uint8_t *p, size_t len) {
     return memcmp(p, want, HEAD) == 0;
 }
 
-/* False at a line that is damaged. */
-static bool take_lines(struct alog *l, const struct alog_reader *r) {
+enum taken { TAKEN, DAMAGED, NO_MEMORY };
+
+static enum taken take_lines(struct alog *l, const struct alog_reader *r) {
     for (size_t n; (n = line_of(&l->in)) > 0; buf_drain(&l->in, n)) {
         const uint8_t *p = buf_at(&l->in);
         bool good = line_good(p, n);
-        if (!good && !l->keep) return false;
-        l->read += (off_t)n;
-        if (good)
-            r->record(r->arg, (const char *)p + HEAD, n - HEAD - 1);
-        else
+        if (!good && !l->keep) return DAMAGED;
+        if (!good)
             r->damaged(r->arg);
+        else if (!r->record(r->arg, (const char *)p + HEAD, n - HEAD - 1))
+            return NO_MEMORY;
+        l->read += (off_t)n;
     }
-    return buf_used(&l->in) < ALOG_LINE_MAX;
+    return buf_used(&l->in) < ALOG_LINE_MAX ? TAKEN : DAMAGED;
+}
+
+static bool no_memory(const struct alog *l, char *err, size_t size) {
+    snprintf(err, size, "out of memory: %s could not be read to its end", l->path);
+    return false;
 }
 
 static bool set_aside(struct alog *l, const struct alog_reader *r, bool *damaged, char *err, size_t size) {
@@ -144,27 +150,36 @@ static bool set_aside(struct alog *l, const struct alog_reader *r, bool *damaged
     return rename(l->path, l->damaged) == 0 || fail(l, "move aside", err, size);
 }
 
-bool alog_read(struct alog *l, const struct alog_reader *r, bool *damaged, char *err, size_t size) {
+static bool read_on(struct alog *l, const struct alog_reader *r, bool *damaged, char *err, size_t size) {
     bool again;
     *damaged = false;
     if (!attach(l, &again, err, size)) return false;
     if (again) r->forget(r->arg);
     for (;;) {
         uint8_t *room = buf_reserve(&l->in, 65536);
-        ssize_t n = room == NULL ? -1 : pread(l->fd, room, 65536, l->read + (off_t)buf_used(&l->in));
-        if (n < 0 && room != NULL && errno == EINTR) continue;
+        if (room == NULL) return no_memory(l, err, size);
+        ssize_t n = pread(l->fd, room, 65536, l->read + (off_t)buf_used(&l->in));
+        if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail(l, "read", err, size);
         if (n == 0) break;
         buf_commit(&l->in, (size_t)n);
-        if (take_lines(l, r)) continue;
+        enum taken t = take_lines(l, r);
+        if (t == TAKEN) continue;
+        if (t == NO_MEMORY) return no_memory(l, err, size);
         if (!l->keep) return set_aside(l, r, damaged, err, size) && attach(l, &again, err, size);
         snprintf(err, size, "%s has a line that is longer than any that gatehouse writes: look at it, and remove that line", l->path);
         return false;
     }
-    size_t torn = buf_used(&l->in);
-    buf_reset(&l->in);
-    return torn == 0 || ftruncate(l->fd, l->read) == 0 || fail(l, "cut", err, size);
+    return buf_used(&l->in) == 0 || ftruncate(l->fd, l->read) == 0 || fail(l, "cut", err, size);
 }
+
+bool alog_read(struct alog *l, const struct alog_reader *r, bool *damaged, char *err, size_t size) {
+    bool ok = read_on(l, r, damaged, err, size);
+    buf_reset(&l->in); /* what was not taken is read again, and must not pass for a torn line */
+    return ok;
+}
+
+void alog_again(struct alog *l) { drop_fd(l); }
 
 void alog_line(struct buf *b, const char *json, size_t len) {
     char head[HEAD + 1];
@@ -187,9 +202,10 @@ static bool write_all(int fd, const uint8_t *p, size_t len) {
 
 bool alog_append(struct alog *l, const struct buf *lines, char *err, size_t size) {
     if (lines->failed) {
-        snprintf(err, size, "a record for %s is too long", l->path);
+        snprintf(err, size, lines->no_memory ? "out of memory for %s" : "a record for %s is too long", l->path);
         return false;
     }
+    if (l->fd < 0) return no_memory(l, err, size);
     bool ok = write_all(l->fd, buf_at(lines), buf_used(lines)) || fail(l, "write to", err, size);
     if (ok)
         l->read += (off_t)buf_used(lines);
@@ -204,6 +220,7 @@ bool alog_replace(struct alog *l, const struct buf *lines, char *err, size_t siz
         snprintf(err, size, "out of memory for %s", l->path);
         return false;
     }
+    if (l->fd < 0) return no_memory(l, err, size); /* a line of it is not known */
     unlink(l->fresh);
     int fd = open(l->fresh, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool ok = fd >= 0 && write_all(fd, buf_at(lines), buf_used(lines)) && fstat(fd, &st) == 0 && rename(l->fresh, l->path) == 0 &&

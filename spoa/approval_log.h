@@ -21,12 +21,14 @@ void alog_unlock(struct alog *l);
 
 /* What the reader gets: a record, or forget: everything that it knows is void or comes again. */
 struct alog_reader {
-    void (*record)(void *arg, const char *json, size_t len);
+    /* False: it could not be taken for want of memory. It comes again with the next reading, and nothing behind it before it. */
+    bool (*record)(void *arg, const char *json, size_t len);
     void (*forget)(void *arg);
     void (*damaged)(void *arg); /* a line that is to be kept is not; may be NULL where none is */
     void *arg;
 };
-/* Locked: hands over what was written since the last time, by whomever. *damaged: the file was moved aside. */
+/* Locked: hands over what was written since the last time, by whomever. *damaged: the file was moved aside. False and a sentence: not all of it is known, and
+ * nothing may be decided by what is. */
 GH_CHECKED bool alog_read(struct alog *l, const struct alog_reader *r, bool *damaged, char *err, size_t size);
 /* A line for the following. */
 void alog_line(struct buf *b, const char *json, size_t len);
@@ -35,6 +37,8 @@ void alog_line(struct buf *b, const char *json, size_t len);
 GH_CHECKED bool alog_append(struct alog *l, const struct buf *lines, char *err, size_t size);
 /* Locked: the file holds these lines from now on. */
 GH_CHECKED bool alog_replace(struct alog *l, const struct buf *lines, char *err, size_t size);
+/* A line was appended that its writer could not take: the next reading begins anew, and nothing is written before it. */
+void alog_again(struct alog *l);
 uint64_t alog_bytes(const struct alog *l);
 
 #endif

@@ -5,6 +5,7 @@
 #include "spoa/json_read.h"
 #include "spoa/log.h"
 #include "spoa/person.h"
+#include "spoa/starved.h"
 #include "spoa/visible.h"
 
 #include <stdio.h>
@@ -123,8 +124,11 @@ char *appr_line_estimate(const char *id, uint64_t rows) {
 
 static json_t *groups_of(const struct jwt_identity *who) {
     json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < who->ngroups; i++) json_array_append_new(list, json_string(who->groups[i]));
-    return list;
+    bool all = list != NULL;
+    for (size_t i = 0; all && i < who->ngroups; i++) all = json_array_append_new(list, json_string(who->groups[i])) == 0;
+    if (all) return list;
+    json_decref(list);
+    return NULL;
 }
 
 char *appr_signed(const struct appr *a, const struct appr_req *r, const struct appr_decision *d, uint64_t now) {
@@ -194,7 +198,10 @@ static bool room(struct appr *a) {
     if (a->n < a->cap) return true;
     size_t cap = a->cap == 0 ? 64 : a->cap * 2;
     struct appr_req **list = reallocarray(a->list, cap, sizeof *list);
-    if (list == NULL) return false;
+    if (list == NULL) {
+        starved_note();
+        return false;
+    }
     a->list = list;
     a->cap = cap;
     return true;
@@ -212,12 +219,16 @@ static bool apply_request(struct appr *a, json_t *o, size_t len) {
         expires < 0 || window < 0 || appr_find(a, id) != NULL || !room(a))
         return false;
     struct appr_req *r = calloc(1, sizeof *r);
-    if (r == NULL) return false;
+    if (r == NULL) {
+        starved_note();
+        return false;
+    }
     memcpy(r->id, id, APPR_ID_SIZE);
     memcpy(r->fingerprint, fingerprint, sizeof r->fingerprint);
     const char *kind = json_string_value(json_object_get(o, "kind"));
     r->principal = strdup(principal);
-    r->kind = kind != NULL && is_hex(kind) ? strdup(kind) : NULL;
+    bool has_kind = kind != NULL && is_hex(kind);
+    r->kind = has_kind ? strdup(kind) : NULL;
     r->decisions = json_array();
     r->detail = json_incref(detail);
     r->asks = json_incref(asks);
@@ -225,7 +236,8 @@ static bool apply_request(struct appr *a, json_t *o, size_t len) {
     r->expires_ms = (uint64_t)expires;
     r->window_ms = (uint64_t)window;
     r->bytes = len;
-    if (r->principal == NULL || r->decisions == NULL) {
+    if (r->principal == NULL || r->decisions == NULL || (has_kind && r->kind == NULL)) {
+        starved_note();
         req_free(r);
         return false;
     }
@@ -256,6 +268,7 @@ static bool apply_decision(struct appr *a, const json_t *o) {
     json_int_t at, window;
     json_t *groups;
     if (signed_text == NULL || signature == NULL || !nodekey_verify(a->key, signed_text, strlen(signed_text), signature)) {
+        if (starved()) return false;
         log_event(LOG_ERROR, "approval.forged", "request", json_string_value(json_object_get(o, "id")), "reason",
                   "a decision in approvals.log does not have this node's signature", "do",
                   "find out who writes to the journal's folder; the decision does not count", NULL);
@@ -271,9 +284,9 @@ static bool apply_decision(struct appr *a, const json_t *o) {
          strcmp(r->fingerprint, fingerprint) == 0 && r->used_ms == 0 && r->denied_ms == 0 &&
          (strcmp(verdict, "approve") != 0 || !has_approved(r, approver)); /* who agreed may change their mind, as long as it was not used */
     if (ok) {
-        json_object_set_new(said, "signed", json_string(signed_text));
-        json_object_set_new(said, "signature", json_string(signature));
-        ok = json_array_append(r->decisions, said) == 0;
+        ok = json_object_set_new(said, "signed", json_string(signed_text)) == 0 &&
+             json_object_set_new(said, "signature", json_string(signature)) == 0 && !starved() &&
+             json_array_append(r->decisions, said) == 0;
     }
     json_decref(said);
     if (!ok) return false;
@@ -341,6 +354,7 @@ static json_t *made_visible(const json_t *o) {
         struct buf b = BUF_INIT((size_t)4 << 20);
         visible_line(&b, json_string_value(o), json_string_length(o), b.max);
         json_t *s = json_stringn((const char *)buf_at(&b), buf_used(&b));
+        if (b.no_memory) starved_note();
         buf_free(&b);
         return s;
     }
@@ -370,6 +384,7 @@ static void put_sql(json_t *out, const struct appr_req *r, bool whole) {
     json_object_set_new(out, "sql_cut", json_integer((json_int_t)(len - shown)));
     json_object_set_new(out, "sql_not_ascii", json_boolean(!ascii));
     if (whole) json_object_set(out, "sql_exact", (json_t *)(uintptr_t)sql);
+    if (b.no_memory) starved_note();
     buf_free(&b);
 }
 
@@ -411,7 +426,7 @@ static json_t *earlier(const struct appr *a, const struct appr_req *r, uint64_t 
     return list;
 }
 
-json_t *appr_json(const struct appr *a, const struct appr_req *r, uint64_t now, bool whole) {
+static json_t *shown(const struct appr *a, const struct appr_req *r, uint64_t now, bool whole) {
     json_t *out = json_object(), *decisions = json_array();
     const char *key;
     json_t *value;
@@ -435,4 +450,13 @@ json_t *appr_json(const struct appr *a, const struct appr_req *r, uint64_t now, 
     json_object_set_new(out, "decisions", decisions);
     if (whole) json_object_set_new(out, "earlier", earlier(a, r, now));
     return out;
+}
+
+/* Nobody decides on what is shown in parts. */
+json_t *appr_json(const struct appr *a, const struct appr_req *r, uint64_t now, bool whole) {
+    bool begun = starved_begin();
+    json_t *out = shown(a, r, now, whole);
+    if (!starved_end(begun)) return out;
+    json_decref(out);
+    return NULL;
 }

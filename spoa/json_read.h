@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* As json_loadb(); NULL, with the text "out of memory", when any of its allocations failed, and when there is a NUL byte. e may be NULL. */
+/* As json_loadb(); NULL, with the text "out of memory", when any of its allocations failed (starved() says so too), and when there is a NUL byte. e may be NULL. */
 json_t *json_read(const char *text, size_t len, size_t flags, json_error_t *e);
 
 #endif

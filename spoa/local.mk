@@ -217,6 +217,8 @@ libghspoa_a_SOURCES = \
 	spoa/spop_arg.h \
 	spoa/startup.c \
 	spoa/startup.h \
+	spoa/starved.c \
+	spoa/starved.h \
 	spoa/statement.c \
 	spoa/statement.h \
 	spoa/status.c \

@@ -4,6 +4,7 @@
 
 #include "filters/bytes.h"
 #include "spoa/base64url.h"
+#include "spoa/starved.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,6 +106,7 @@ static bool publish(const struct nodekey *k, const char *dir, char *err, size_t 
     }
     ok = ok && write_file(fresh, 0644, k->pkey, false, err, size);
     if (ok && rename(fresh, path) != 0) ok = say(err, size, path, strerror(errno));
+    if (!ok && fresh != NULL) unlink(fresh);
     free(path);
     free(fresh);
     return ok;
@@ -119,14 +121,16 @@ struct nodekey *nodekey_open(const char *dir, char *err, size_t size) {
         say(err, size, dir, "out of memory");
         return NULL;
     }
-    bool ok = access(path, F_OK) == 0 || make(path, err, size);
+    bool ok = access(path, F_OK) == 0 || make(path, err, size), begun = starved_begin();
     if (ok) f = open_private(path, err, size);
     if (f != NULL) {
         k->pkey = PEM_read_PrivateKey(f, NULL, NULL, NULL);
         fclose(f);
     }
-    if (f != NULL && (k->pkey == NULL || !EVP_PKEY_is_a(k->pkey, "ED25519") || !derive(k))) {
-        say(err, size, path, "is no Ed25519 key in PEM: move it away, and a new one is made");
+    bool good = k->pkey != NULL && EVP_PKEY_is_a(k->pkey, "ED25519") && derive(k), starving = starved_end(begun);
+    if (f != NULL && !good) {
+        say(err, size, path,
+            starving ? "could not be read: out of memory" : "is no Ed25519 key in PEM: move it away, and a new one is made");
         f = NULL;
     }
     ok = f != NULL && publish(k, dir, err, size);

@@ -18,6 +18,7 @@ void nodekey_free(struct nodekey *k); /* NULL is fine */
 const char *nodekey_public(const struct nodekey *k);
 /* False when OpenSSL fails. */
 bool nodekey_sign(const struct nodekey *k, const void *data, size_t len, char out[NODEKEY_SIGNATURE_SIZE]);
+/* False also when OpenSSL had no memory: starved() tells. */
 bool nodekey_verify(const struct nodekey *k, const void *data, size_t len, const char *signature);
 /* The same with another node's public key, as nodekey_public() gives it. */
 bool nodekey_verify_by(const char *public_text, const void *data, size_t len, const char *signature);

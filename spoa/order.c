@@ -6,6 +6,7 @@
 #include "spoa/log.h"
 #include "spoa/mask.h"
 #include "spoa/person.h"
+#include "spoa/starved.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +19,13 @@
 
 /* --- the file --- */
 
-static void on_record(void *arg, const char *json, size_t len) {
+static bool on_record(void *arg, const char *json, size_t len) {
     struct ord *o = arg;
+    starved_reset();
     pthread_mutex_lock(&o->mu);
     ord_apply_line(o, json, len);
     pthread_mutex_unlock(&o->mu);
+    return !starved();
 }
 
 /* The file comes again from its beginning. What is known is not forgotten: nobody lifts a block by taking it out of the file. */
@@ -147,11 +150,13 @@ static const struct ord_entry *issue(struct ord *o, json_t *said, char *why, siz
         ord_entry_free(e);
         return NULL;
     }
+    starved_reset();
     pthread_mutex_lock(&o->mu);
     bool ok = ord_add(o, own, e);
     pthread_mutex_unlock(&o->mu);
+    if (starved()) alog_again(o->log);
     if (atomic_load(&o->epoch) != epoch && o->changed != NULL) o->changed(o->arg);
-    if (!ok) snprintf(why, size, "out of memory");
+    if (!ok) snprintf(why, size, "out of memory: it is written, and counts as soon as it can be read");
     return ok ? o->list[o->n - 1] : NULL;
 }
 
@@ -187,7 +192,7 @@ static bool same_value(const struct ord_entry *e, enum ord_what what, const char
     if (e->what != what) return false;
     if (what == ORD_ADDRESS) return memcmp(&e->net, net, sizeof *net) == 0;
     const char *mine = ord_said(e, "value");
-    return what == ORD_PRINCIPAL ? person_same(mine, value) : strcmp(mine, value) == 0;
+    return what == ORD_PRINCIPAL ? person_surely_same(mine, value) : strcmp(mine, value) == 0;
 }
 
 enum ord_rc ord_block(struct ord *o, const struct ord_wish *w, char id[ORD_ID_SIZE], char *why, size_t size) {
@@ -440,9 +445,14 @@ static enum ord_taken take(struct ord *o, const struct ord_text *t, struct ord_e
     if (n == NULL || (!known && !append(o, e, err, sizeof err)))
         ord_entry_free(e);
     else { /* one that has the number of another is reported there, and not written */
+        starved_reset();
         pthread_mutex_lock(&o->mu);
         rc = ord_add(o, n, e) ? ORD_TAKEN : ORD_KNOWN;
         pthread_mutex_unlock(&o->mu);
+        if (starved()) {
+            alog_again(o->log);
+            rc = ORD_NOT_NOW;
+        }
     }
     if (atomic_load(&o->epoch) != epoch && o->changed != NULL) o->changed(o->arg);
     leave(o);
@@ -453,8 +463,9 @@ enum ord_taken ord_take(struct ord *o, const struct ord_text *t, const char *key
     const char *said;
     bool own = strcmp(t->node, o->name) == 0, old, room;
     if (!own && key == NULL) return ORD_STRANGER;
+    starved_reset();
     struct ord_entry *e = t->text_len > ORD_LINE_MAX ? NULL : ord_parse(t->text, t->text_len, t->signature, &said);
-    if (e == NULL) return ORD_FORGED;
+    if (e == NULL) return starved() ? ORD_NOT_NOW : ORD_FORGED;
     enum ord_taken rc = ORD_FORGED;
     bool known = strcmp(said, t->node) == 0 && is_known(o, t, e, &old, &room);
     bool good = known || (strcmp(said, t->node) == 0 && (own ? nodekey_verify(o->key, t->text, t->text_len, t->signature)
@@ -463,7 +474,10 @@ enum ord_taken ord_take(struct ord *o, const struct ord_text *t, const char *key
         if (!own) memccpy(e->key, key, '\0', sizeof e->key - 1);
         return take(o, t, e);
     }
-    if (good) rc = known || old ? ORD_KNOWN : ORD_NOT_NOW;
+    if (good)
+        rc = known || old ? ORD_KNOWN : ORD_NOT_NOW;
+    else if (starved())
+        rc = ORD_NOT_NOW;
     ord_entry_free(e);
     return rc;
 }

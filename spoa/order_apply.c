@@ -5,6 +5,7 @@
 #include "spoa/order_int.h"
 
 #include "spoa/log.h"
+#include "spoa/starved.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +23,12 @@ bool ord_counts(const struct ord *o, const struct ord_entry *e, uint64_t now) {
 struct ord_node *ord_node(struct ord *o, const char *name) {
     for (size_t i = 0; i < o->nnodes; i++)
         if (strcmp(o->nodes[i]->name, name) == 0) return o->nodes[i];
-    struct ord_node *n = o->nnodes == ORD_NODES || strlen(name) >= sizeof n->name ? NULL : calloc(1, sizeof *n);
-    if (n == NULL) return NULL;
+    if (o->nnodes == ORD_NODES || strlen(name) >= sizeof o->nodes[0]->name) return NULL;
+    struct ord_node *n = calloc(1, sizeof *n);
+    if (n == NULL) {
+        starved_note();
+        return NULL;
+    }
     memccpy(n->name, name, '\0', sizeof n->name - 1);
     n->own = strcmp(name, o->name) == 0;
     return o->nodes[o->nnodes++] = n;
@@ -70,7 +75,10 @@ static bool room(struct ord *o) {
     if (o->n < o->cap) return true;
     size_t cap = o->cap == 0 ? 64 : o->cap * 2;
     struct ord_entry **list = reallocarray(o->list, cap, sizeof *list);
-    if (list == NULL) return false;
+    if (list == NULL) {
+        starved_note();
+        return false;
+    }
     o->list = list;
     o->cap = cap;
     return true;
@@ -157,6 +165,7 @@ static void apply_order(struct ord *o, const json_t *line) {
         return;
     }
     ord_entry_free(e);
+    if (starved()) return; /* it comes again */
     ord_doubt(o);
     log_event(LOG_ERROR, "order.forged", "reason", "a line of orders.log does not have its node's signature: it does not count", "do",
               "find out who writes to the journal's folder", NULL);

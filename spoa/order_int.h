@@ -68,7 +68,7 @@ struct ord {
 
 /* order_record.c */
 char *ord_line(const struct ord_entry *e);
-/* The entry that a text says; node is not filled in. NULL when it is none. */
+/* The entry that a text says; node is not filled in. NULL when it is none, and without memory (starved()). */
 struct ord_entry *ord_parse(const char *text, size_t len, const char *signature, const char **node);
 void ord_entry_free(struct ord_entry *e);
 bool ord_net_parse(const char *text, struct ord_net *out);
@@ -87,6 +87,7 @@ struct ord_entry *ord_find(const struct ord *o, const char *node, uint64_t seq);
 struct ord_entry *ord_find_id(const struct ord *o, const char *id);
 /* Takes e over: true when it is new and counts from now on; else it is freed. */
 bool ord_add(struct ord *o, struct ord_node *n, struct ord_entry *e);
+/* Without memory (starved()) it is to be applied again, which does no harm. */
 void ord_apply_line(struct ord *o, const char *json, size_t len);
 /* A line is damaged, or not by whom it says: what it may have revoked is void. */
 void ord_doubt(struct ord *o);

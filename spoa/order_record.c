@@ -6,6 +6,7 @@
 
 #include "spoa/log.h"
 #include "spoa/record.h"
+#include "spoa/starved.h"
 #include "spoa/visible.h"
 
 #include <arpa/inet.h>
@@ -145,10 +146,14 @@ static bool read_entry(struct ord_entry *e, const char **node) {
 
 struct ord_entry *ord_parse(const char *text, size_t len, const char *signature, const char **node) {
     struct ord_entry *e = calloc(1, sizeof *e);
-    if (e == NULL) return NULL;
+    if (e == NULL) {
+        starved_note();
+        return NULL;
+    }
     e->said = json_read(text, len, JSON_REJECT_DUPLICATES, NULL);
     e->text = strndup(text, len);
     e->signature = strdup(signature);
+    if (e->text == NULL || e->signature == NULL) starved_note();
     if (len <= ORD_LINE_MAX && e->said != NULL && e->text != NULL && e->signature != NULL && read_entry(e, node)) return e;
     ord_entry_free(e);
     return NULL;

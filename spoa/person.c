@@ -3,8 +3,10 @@
 #include "spoa/person.h"
 
 #include "filters/bytes.h"
+#include "spoa/starved.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <iconv.h>
 #include <locale.h>
 #include <pthread.h>
@@ -60,18 +62,24 @@ static bool fold(const char *s, struct buf *out) {
         n = char_len(s);
         fold_char(to, s, n, out);
     }
+    if ((!ok && errno == ENOMEM) || out->no_memory) starved_note();
     if (ok) iconv_close(to);
     uselocale(was);
     return ok && !out->failed;
 }
 
-bool person_same(const char *a, const char *b) {
+/* unsure: what to say where it cannot be told. */
+static bool same(const char *a, const char *b, bool unsure) {
     if (strcasecmp(a, b) == 0) return true;
     if (ascii(a) && ascii(b)) return false;
     struct buf x = BUF_INIT(FOLDED), y = BUF_INIT(FOLDED);
-    bool same = !fold(a, &x) || !fold(b, &y);
-    if (!same && buf_used(&x) == buf_used(&y)) same = buf_used(&x) == 0 || memcmp(buf_at(&x), buf_at(&y), buf_used(&x)) == 0;
+    bool yes = unsure;
+    if (fold(a, &x) && fold(b, &y))
+        yes = buf_used(&x) == buf_used(&y) && (buf_used(&x) == 0 || memcmp(buf_at(&x), buf_at(&y), buf_used(&x)) == 0);
     buf_free(&x);
     buf_free(&y);
-    return same;
+    return yes;
 }
+
+bool person_same(const char *a, const char *b) { return same(a, b, true); }
+bool person_surely_same(const char *a, const char *b) { return same(a, b, false); }

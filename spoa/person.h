@@ -5,7 +5,9 @@
 #include <stdbool.h>
 
 /* True for names that differ at most by case, accents, width and the like (the letters that Unicode calls compatible). Where it errs it says yes:
- * for use where that refuses. Any thread. */
+ * for use where that refuses. Without memory too, and starved() tells. Any thread. */
 bool person_same(const char *a, const char *b);
+/* The same, for use where a yes allows: where it cannot tell, for want of memory (starved()) or because a name is too long, it says no. */
+bool person_surely_same(const char *a, const char *b);
 
 #endif

@@ -3,6 +3,7 @@
 #include "spoa/digest.h"
 #include "spoa/mask.h"
 #include "spoa/secret_sql.h"
+#include "spoa/starved.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -90,7 +91,10 @@ void rec_kinds(const struct pol_facts *f, char *out, size_t size) {
 
 char *rec_copy(const char *text, size_t len) {
     char *copy = malloc(len + 1);
-    if (copy == NULL) return NULL;
+    if (copy == NULL) {
+        starved_note();
+        return NULL;
+    }
     memcpy(copy, text, len);
     copy[len] = '\0';
     return copy;
@@ -108,7 +112,10 @@ static void put_hex(char *out, const uint8_t *data, size_t len) {
 
 static json_t *hex_of(const struct flt_param *p) {
     char *hex = malloc(2 * (size_t)p->kept + 1);
-    if (hex == NULL) return NULL;
+    if (hex == NULL) {
+        starved_note();
+        return NULL;
+    }
     put_hex(hex, p->data, p->kept);
     json_t *text = json_stringn(hex, 2 * (size_t)p->kept);
     free(hex);
@@ -139,8 +146,9 @@ static json_t *param_of(const struct flt_param *p, bool conninfo) {
 char *rec_params(const struct flt_param *params, size_t n, bool conninfo) {
     if (n == 0) return NULL;
     json_t *list = json_array();
-    for (size_t i = 0; list != NULL && i < n; i++) json_array_append_new(list, param_of(&params[i], conninfo));
-    char *text = list == NULL ? NULL : json_dumps(list, JSON_COMPACT | JSON_ENCODE_ANY);
+    bool all = list != NULL;
+    for (size_t i = 0; all && i < n; i++) all = json_array_append_new(list, param_of(&params[i], conninfo)) == 0;
+    char *text = !all ? NULL : json_dumps(list, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(list);
     return text;
 }

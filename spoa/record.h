@@ -25,7 +25,7 @@ void rec_relations(const struct pol_facts *f, char *out, size_t size);
 void rec_kinds(const struct pol_facts *f, char *out, size_t size);
 /* Parameters as a JSON array: text as a string, NULL as null, binary as {"hex": ...}; {"cut": length} closes what was not kept whole. conninfo: they may
  * be connection strings, whose passwords are hidden. The caller
- * frees; NULL when there are none or memory is out. */
+ * frees; NULL when there are none, and when not all of them can be written down. */
 char *rec_params(const struct flt_param *params, size_t n, bool conninfo);
 /* A copy with a NUL behind it; NULL when out of memory. */
 char *rec_copy(const char *text, size_t len);

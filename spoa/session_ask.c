@@ -16,6 +16,7 @@
 #include "spoa/record.h"
 #include "spoa/renewal.h"
 #include "spoa/secret_sql.h"
+#include "spoa/starved.h"
 #include "spoa/statement.h"
 
 #include <stdio.h>
@@ -171,7 +172,7 @@ static json_t *params_json(const struct question *q) {
     char *text = rec_params(q->params, q->nparams, secret_sql_may(facts_of(q->facts)));
     json_t *list = text == NULL ? NULL : json_read(text, strlen(text), 0, NULL);
     free(text);
-    return list != NULL ? list : json_array();
+    return q->nparams > 0 ? list : json_array();
 }
 
 static json_t *types_json(const struct question *q) {
@@ -245,6 +246,7 @@ void session_ask(struct session *s) {
     struct ask *a;
     q->hold_epoch = appr_epoch(s->ws->d->approvals); /* before: a decision meanwhile is looked at again */
     if (!may_ask(s)) return;
+    bool begun = starved_begin(); /* what approvers see, and who may decide, is whole or nothing */
     a = calloc(1, sizeof *a);
     if (a != NULL) {
         a->d.principal = strdup(s->who->principal);
@@ -255,7 +257,8 @@ void session_ask(struct session *s) {
                                         .max = (size_t)l->approvals,
                                         .max_principal = (size_t)l->approvals_per_principal};
     }
-    if (a == NULL || a->d.principal == NULL || a->d.asks == NULL || a->d.q.detail == NULL || !fingerprint(s, a->d.fingerprint)) {
+    bool whole = a != NULL && fingerprint(s, a->d.fingerprint);
+    if (starved_end(begun) || !whole || a->d.principal == NULL || a->d.asks == NULL || a->d.q.detail == NULL) {
         if (a != NULL) desk_ask_clear(&a->d);
         free(a);
         refuse(s, "53200", "out of memory", "Try again later.");

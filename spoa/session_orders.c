@@ -1,8 +1,10 @@
-/* What orders mean to a session: one that is blocked ends, and what a grant allowed leaves only while the grant counts. */
+/* What orders mean to a session: one that is blocked ends, and what a grant allowed leaves only while the grant counts. And what else may have changed while a
+ * statement's record was under way. */
 #include <config.h>
 
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
 #include "spoa/log.h"
 #include "spoa/statement.h"
 
@@ -49,10 +51,50 @@ bool session_blocked(struct session *s) {
     return true;
 }
 
+static bool limited(const struct pol_limits *l) { return l->rows != 0 || l->bytes != 0 || l->ms != 0; }
+
+/* It runs what another statement said, which may be as old as the policy was. */
+static bool names_others(const struct pol_facts *f) {
+    bool yes = false;
+    for (size_t i = 0; i < f->nstmts; i++) yes = yes || f->stmts[i].uses_statement != NULL || f->stmts[i].uses_portal != NULL;
+    return yes;
+}
+
+/* Another policy, or the end of a rule's hours: what leaves now is what that allows, as it is. */
+static bool policy_still_may(struct session *s) {
+    struct question *q = &s->q;
+    struct pol_verdict now;
+    uint64_t epoch = s->epoch;
+    bool ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants; /* the server gets nothing of the client's */
+    if (wstate_snap(s->ws)->policy_generation != s->snap->policy_generation) {
+        snprintf(q->rule, sizeof q->rule, "%s", q->verdict.rule);
+        q->verdict.rule = q->rule;
+        session_renew(s);
+    }
+    session_clock(s);
+    if (s->epoch == epoch || ours) return true;
+    if (s->role == NULL || q->approval[0] != '\0' || q->glass) return false;
+    if (pol_role_observes(s->role)) return true;
+    const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
+    if (f == NULL || q->observed || names_others(f) || (s->unpinned && !pol_role_everything(s->role))) return false;
+    stmt_judge(s->role, f, &q->err, &now);
+    return now.effect == POL_ALLOW && !now.rewrite && !q->verdict.rewrite && !limited(&now.limits) && !limited(&q->limits);
+}
+
 bool session_still_may(struct session *s) {
     struct question *q = &s->q;
     if (session_blocked(s)) {
         stmt_record_withheld(s->ws->d->led, s->id, q->id, "blocked");
+        return false;
+    }
+    const char *over = !q->renews && clock_seconds() >= s->who->valid_until ? "the token has expired"
+                       : !policy_still_may(s)                               ? "the policy has changed"
+                                                                            : NULL;
+    if (over != NULL) {
+        stmt_record_withheld(s->ws->d->led, s->id, q->id, over);
+        stmt_deny(&q->verdict, over[4] == 't' ? "28000" : "42501", log_fmt("%s in this moment", over),
+                  "Nothing of this statement was executed. Send it again.");
+        session_refuse_recorded(s);
         return false;
     }
     bool granted = q->grant[0] == '\0' || ord_grant_counts(s->ws->d->orders, q->grant);

@@ -2,6 +2,7 @@
 
 #include "spoa/mask.h"
 #include "spoa/secret_sql.h"
+#include "spoa/starved.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ void stmt_count(struct mblock *m, const char *database, const struct pol_verdict
 char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen) {
     bool failed = false;
     char *hidden = secret_sql_may(facts) ? secret_sql_hide(text, len, facts, outlen, &failed) : NULL;
+    if (failed) starved_note();
     if (failed && (hidden = rec_copy("***", 3)) != NULL) *outlen = 3;
     if (hidden == NULL && mask_needed(text, len, false)) {
         hidden = rec_copy(text, len);
@@ -105,7 +107,7 @@ void stmt_record(struct led *l, const char *session, const struct stmt_record *s
     rec_str(&r, "sha256", sha);
     rec_str(&r, "name", st->name);
     rec_str(&r, "params", params);
-    if (st->params_cut) rec_str(&r, "params_cut", "1");
+    if (st->params_cut || (params == NULL && st->nparams > 0)) rec_str(&r, "params_cut", "1");
     rec_str(&r, "principal", st->principal);
     rec_str(&r, "database", st->database);
     if (st->facts != NULL) {

@@ -43,7 +43,7 @@ struct stmt_record {
     size_t rewritten_len;
 };
 /* The text as it may be recorded and shown: without passwords and tokens. NULL when there is nothing to hide; else the caller frees, *outlen without
- * its NUL. facts may be NULL. */
+ * its NUL. NULL also without memory: starved() tells. facts may be NULL. */
 char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen);
 /* Appends it to the session's stream with passwords hidden; more, which may be NULL: fields of the caller's behind its own. */
 void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg);

@@ -2,9 +2,11 @@
 principal, and never a second time, whoever sends it again and how often at once."""
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import psycopg
@@ -57,7 +59,8 @@ class Asked(unittest.TestCase):
             policy.write(f.read() + RULES)
             policy.flush()
             os.chmod(policy.name, 0o644)
-            cls.s = stack.Stack(config=lambda text: text + httpgate.APIS + "limits: { approvals_per_principal: 1000 }\n", policy=policy.name)
+            cls.s = stack.Stack(config=lambda text: text.replace("  journal: journal\n", "  journal: journal\n  timeout: 20s\n") +
+                                httpgate.APIS + "limits: { approvals_per_principal: 1000 }\n", policy=policy.name)
         cls.addClassCleanup(cls.s.close)
         cls.app = httpgate.Application(cls.s)
         cls.addClassCleanup(cls.app.close)
@@ -259,6 +262,48 @@ class Asked(unittest.TestCase):
         status, body, _ = self.post("SELECT n FROM scratch.t", who="hidden")
         self.assertEqual(body["verdict"], "deny", body)
         self.assertNotIn("approval", body)
+
+    def test_what_changes_while_its_record_waits(self):
+        """A grant that is revoked, a token that expires, a policy that is replaced: what Redis acknowledges only then does not run, and the record says so."""
+        withheld = lambda: [e["reason"] for e in self.s.audit() if e["type"] == "result" and e.get("reason") and e["skipped"] == "1"]  # noqa: E731
+        before = len(withheld())
+
+        def waits(sql, change, sqlstate, who="clerk"):
+            journal = lambda: subprocess.run(stack.as_root("sh", "-c", f"cat {self.s.dir}/etc/journal/journal-*"), stdout=subprocess.PIPE, check=True).stdout  # noqa: E731
+            known, answers = journal().count(sql.encode()), []
+            self.s.signal("redis", signal.SIGSTOP)
+            try:
+                thread = threading.Thread(target=lambda: answers.append(self.post(sql, who=who)))
+                thread.start()
+                stack.wait_until("it is in the journal", lambda: journal().count(sql.encode()) > known)
+                change()
+            finally:
+                self.s.signal("redis", signal.SIGCONT)
+            thread.join()
+            status, body, _ = answers[0]
+            self.assertEqual((body["verdict"], body["sqlstate"]), ("deny", sqlstate), body)
+            stack.wait_until("Redis is back", lambda: self.post("SELECT 1 FROM scratch.t", who="dba")[0] == 200)
+        sql = "INSERT INTO scratch.t VALUES (14, 'granted')"
+        self.approve(self.asked(sql), "--for", "10m", "--scope", "rule")
+        self.assertEqual((self.post(sql)[0], self.rows()), (200, 1))
+        grant = next(g["id"] for g in json.loads(subprocess.run([self.s.env["GH_CTL"], "grants", "--json"], check=True, stdout=subprocess.PIPE).stdout)
+                     if g["principal"] == self.principal)
+        waits(sql, lambda: subprocess.run([self.s.env["GH_CTL"], "grants", "revoke", grant], check=True, stdout=subprocess.DEVNULL), "42501")
+        end = int(time.time()) + 3
+        self.s._minted["short"] = self.s.mint("short@shop.example", ["clerks"], "--claim", f"exp={end}")
+        waits("SELECT 14 FROM scratch.t", lambda: stack.wait_until("it expires", lambda: time.time() > end + 0.1), "28P01", who="short")
+        with open(self.s.env["GH_POLICY"]) as f:
+            text = f.read()
+
+        def put(policy):
+            with open(self.s.env["GH_POLICY"], "w") as f:
+                f.write(policy)
+            self.s.reload()
+        self.addCleanup(put, text)
+        waits("SELECT 15 FROM scratch.t", lambda: put(text.replace("groups: clerks\n    database: shop\n    allow: select", "groups: nobody\n    database: shop\n    allow: select")), "42501")
+        put(text)
+        self.assertEqual(self.rows(), 1)
+        self.assertEqual(sorted(withheld()[before:]), ["no longer served", "the grant has ended", "the policy has changed"])
 
     def test_redis_away(self):
         """An approval is not used up while the statement could not be recorded."""

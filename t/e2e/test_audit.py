@@ -602,5 +602,112 @@ class Results(Base):
         self.assertIn('> ["r\\u001B[2J","2"]', self.audit("show", session, expect=0))
 
 
+RECORD_RULES = """
+  - name: recorded-with-rows
+    groups: recorders
+    database: shop
+    allow: select
+    on: scratch.kept
+    record: results
+  - name: recorded-without
+    groups: recorders
+    database: shop
+    allow: select
+    on: scratch.numbers
+    record: statements
+  - name: recorded-as-the-database-says
+    groups: recorders
+    database: shop
+    allow: select
+    on: scratch.plain
+  - name: recorded-when-approved
+    groups: recorders
+    database: shop
+    ask: select
+    on: scratch.asked
+    approvers: dbas
+    record: results
+"""
+
+
+class PerRule(Base):
+    """record in a rule: what of the results is in the journal and in Redis, whatever the database's record says; and what is not is nowhere."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = stack.Stack()
+        cls.addClassCleanup(cls.s.close)
+        with open(cls.s.env["GH_POLICY"], "a") as f:
+            f.write(RECORD_RULES)
+        cls.s.scratch("".join(f"CREATE TABLE scratch.{t} (n int, s text); INSERT INTO scratch.{t} SELECT g, '{t}-' || 'value-' || g FROM generate_series(1, 8) g; "
+                              for t in ("kept", "numbers", "plain", "asked")))
+        cls.s._minted["recorder"] = cls.s.mint("recorder@shop.example", ["recorders"])
+        cls.s.reload()
+
+    def records(self, conn, sql, prepare=None):
+        """The event of the result, as Redis has it."""
+        known = {(e["session"], e["id"]) for e in self.s.audit()}
+        got = conn.execute(sql, prepare=prepare).fetchall()
+        event = stack.wait_until("its result is recorded", lambda: [e for e in self.s.audit() if e["type"] == "result" and (e["session"], e["id"]) not in known])
+        self.assertEqual((len(event), event[0]["rows"]), (1, str(len(got))))
+        return event[0]
+
+    def rows(self, event):
+        return [row for row in json.loads(event.get("data", "[]")) if not isinstance(row, dict)]
+
+    def check(self, conn, sql, want, cut, prepare=None):
+        with self.subTest(sql=sql, prepare=prepare):
+            event = self.records(conn, sql, prepare)
+            self.assertEqual((self.rows(event), event.get("data_cut")), (want, cut))
+            if not want:
+                self.assertNotIn("data", event)
+
+    def value(self, table, n):
+        return [[str(i), f"{table}-value-{i}"] for i in range(1, n + 1)]
+
+    def journal(self):
+        return subprocess.run(stack.as_root("sh", "-c", f"cat {journal_dir(self.s)}/journal-*"), stdout=subprocess.PIPE, check=True).stdout
+
+    def everything(self, most, cut, plain, plain_cut):
+        with self.s.psycopg("recorder", autocommit=True, prepare_threshold=None) as c:
+            for prepare in (None, True, True):  # the last two by one prepared statement
+                self.check(c, "SELECT n, s FROM scratch.kept ORDER BY n", self.value("kept", most), cut, prepare)
+                self.check(c, "SELECT n, s FROM scratch.numbers ORDER BY n", [], None, prepare)
+                self.check(c, "SELECT n, s FROM scratch.plain ORDER BY n", self.value("plain", plain), plain_cut, prepare)
+            # where rules differ, results counts
+            self.check(c, "SELECT p.n, p.s FROM scratch.plain p JOIN scratch.kept USING (n) ORDER BY p.n", self.value("plain", most), cut)
+            self.check(c, "SELECT n.n, p.s FROM scratch.numbers n JOIN scratch.plain p USING (n) ORDER BY n.n", [], None)
+            sql = "SELECT n, s FROM scratch.asked ORDER BY n"
+            with self.assertRaises(psycopg.errors.InsufficientPrivilege) as caught:
+                c.execute(sql)
+            ident = str(caught.exception).split("decision on request ")[1].split()[0]
+            subprocess.run([self.s.env["GH_CTL"], "approve", ident, "--token-file", "-"], input=self.s.token("dba"), text=True, check=True, stdout=subprocess.DEVNULL)
+            self.check(c, sql, self.value("asked", most), cut)
+
+    def test_per_rule(self):
+        self.everything(8, None, 0, None)  # the database says nothing: numbers alone
+        self.s.configure("    engine: postgresql\n", "    engine: postgresql\n    record: { rows: 3, bytes: 4KiB }\n")
+        self.s.reload()
+        self.everything(3, "1", 3, "1")
+        kept, record = self.journal(), json.dumps(self.s.audit())
+        for place in (kept.decode(errors="replace"), record):
+            self.assertIn("kept-value-1", place)
+            self.assertIn("kept-value-8", place)
+            self.assertIn("asked-value-8", place)
+            self.assertNotIn("numbers-value-", place)
+        self.whole("--journal", journal_dir(self.s))
+
+    def test_what_a_rule_may_say(self):
+        with open(self.s.env["GH_POLICY"]) as f:
+            good = f.read()
+        for word in ("none", "all", "rows: 5"):
+            with open(self.s.env["GH_POLICY"], "w") as f:
+                f.write(good.replace("record: statements", f"record: {word}" if ":" not in word else f"record: {{ {word} }}"))
+            self.s.reload(ok=False)
+        with open(self.s.env["GH_POLICY"], "w") as f:
+            f.write(good)
+        self.s.reload()
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -234,6 +234,63 @@ class Orders(unittest.TestCase):
             self.assertTrue(self.turned_away(s))
         redis("DEL", "saved")
 
+    def test_redis_flooded_with_duplicates(self):
+        """Signed orders, repeated tens of thousands of times by somebody who writes to Redis: sessions go on, new orders arrive, and nothing is done twice."""
+        self.block("principal", self.principal)
+        self.ctl("unblock", "principal", self.principal)
+        self.block("principal", self.principal)
+        both = (self.one, self.two)
+        for s in both:
+            stack.wait_until("it knows", lambda: self.turned_away(s))  # noqa: B023
+        entries = [e for e in self.one.stream("gatehouse:orders") if "signed" in e and self.principal in e["signed"]]
+        self.assertGreaterEqual(len(entries), 3)
+
+        def lines(s):
+            return subprocess.run(stack.as_root("cat", os.path.join(s.dir, "etc", "journal", "orders.log")), stdout=subprocess.PIPE, check=True).stdout.splitlines()
+
+        def events():
+            return sorted(e["order"] for e in self.one.stream("gatehouse:sessions") if e["type"] in ("block", "unblock"))
+        stack.wait_until("the record", lambda: len([e for e in events()]) >= 3)
+        before, recorded, taken = [lines(s) for s in both], events(), [s.log("gatehouse").count("event=order.taken") for s in both]
+        memory = [s.rss_kib("gatehouse") for s in both]
+        conns = [self.connect("agent", s=s) for s in both]
+        pour = """for i = 1, ARGV[1] do
+                      local k = (i % ((#ARGV - 1) / 3)) * 3 + 2
+                      redis.call('XADD', KEYS[1], '*', 'node', ARGV[k], 'signed', ARGV[k + 1], 'signature', ARGV[k + 2])
+                  end"""
+        words = [w for e in entries for w in (e["node"], e["signed"], e["signature"])]
+        slowest = 0
+        for _ in range(15):
+            self.one.redis("EVAL", pour, "1", "gatehouse:orders", "2000", *words)
+            for c in conns:
+                start = time.monotonic()
+                c.execute("SELECT 1")
+                slowest = max(slowest, time.monotonic() - start)
+        self.assertGreater(int(self.one.redis("XLEN", "gatehouse:orders")), 30000)
+        self.assertLess(slowest, 5)
+        self.one._minted["next"] = self.one.mint("next-" + self.principal, ["askers"])
+        self.block("principal", "next-" + self.principal)
+        stack.wait_until("a new order reaches the other node", lambda: self.turned_away(self.two, "next"), 60)
+        for s, old, count, rss in zip(both, before, taken, memory, strict=True):
+            now = lines(s)
+            self.assertEqual(now[:len(old)], old)
+            self.assertEqual(len(now), len(old) + 1)
+            self.assertEqual(s.log("gatehouse").count("event=order.taken") - count, int(s is self.two))
+            self.assertLess(s.rss_kib("gatehouse") - rss, 64 << 10)
+            self.assertEqual(sorted(b["value"] for b in self.listed("blocks", s=s)), ["next-" + self.principal, self.principal])
+        self.assertEqual(len(events()), len(recorded) + 1)
+        self.ctl("unblock", "principal", self.principal)  # the block that was repeated is lifted for good
+        self.ctl("unblock", "principal", "next-" + self.principal)
+        for s in both:
+            stack.wait_until("it lets in", lambda: not self.turned_away(s) and not self.turned_away(s, "next"), 60)  # noqa: B023
+        self.one.redis("EVAL", pour, "1", "gatehouse:orders", "2000", *words)
+        for c in conns:
+            c.execute("SELECT 1")
+        self.one.redis("DEL", "gatehouse:orders")
+        stack.wait_until("what is ours is written again, once", lambda: 0 < int(self.one.redis("XLEN", "gatehouse:orders")) < 2000, 60)
+        for s in both:
+            self.assertFalse(self.turned_away(s))
+
     def test_file_edited_by_hand(self):
         path = os.path.join(self.one.dir, "etc", "journal", "orders.log")
         self.block("principal", self.principal)

@@ -11,6 +11,7 @@ import urllib.request
 
 import psycopg
 
+import httpgate
 import pagegate
 import stack
 
@@ -18,6 +19,10 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;"
 
 
 class Page(pagegate.Case):
+    @classmethod
+    def configured(cls, text):
+        return super().configured(text) + httpgate.APIS
+
     # --- as it should be ---
 
     def test_approve(self):
@@ -56,6 +61,43 @@ class Page(pagegate.Case):
         self.assertEqual((signed_in[-1]["principal"], signed_in[-1]["src"]), ("dba@shop.example", "127.0.0.1"))
         events = stack.wait_until("the decision", lambda: [e for e in self.stack.stream("gatehouse:approval:" + ident) if e["type"] == "approval.decision"])
         self.assertEqual((events[0]["approver"], events[0]["issuer"], events[0]["reason"]), ("dba@shop.example", self.realm.issuer, "go on"))
+
+    def test_asked_over_http(self):
+        """Which API and tool, and what was beside the SQL: shown to who decides, as text; and the request runs as it was shown."""
+        app = httpgate.Application(self.stack)
+        self.addCleanup(app.close)
+        gate = httpgate.Gate(app.server_port, app.server_port, self.stack.dir + "/jail")
+        gate.start()
+        self.addCleanup(gate.stop)
+        sql = "INSERT INTO scratch.t VALUES (31, 'over http')"
+
+        def call(limit):
+            _, body, _ = gate.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+                "name": "execute_sql", "arguments": {"sql": sql, "limit": limit}}}, self.stack.token("asker"))
+            return body["result"]
+        ident, other = (call(limit)["content"][0]["text"].split("decision on request ")[1].split()[0] for limit in (EVIL, 5))
+        self.assertNotEqual(ident, other)
+        b = self.signed_in()
+        page = b.get(f"/requests/{other}").text
+        for name, value in (("over HTTP", "assistants"), ("tool", "execute_sql"), ("beside it", "{&quot;limit&quot;:5}")):
+            self.assertIn(f"<dt>{name}</dt><dd>{value}</dd>", page)
+        page = b.get(f"/requests/{ident}").text
+        self.assertIn("&lt;script&gt;alert(1)&lt;/script&gt;", page.partition("<dt>beside it</dt><dd>")[2].partition("</dd>")[0])
+        self.assertNotIn("<script>alert", page)
+        self.assertIn("31, &#39;over http&#39;", b.get("/").text)
+        status, plain, _ = gate.post("/query", {"sql": sql}, self.stack.token("asker"))
+        self.assertEqual(status, 403)
+        page = b.get(f"/requests/{plain['approval']}").text
+        self.assertIn("<dt>over HTTP</dt><dd>reports</dd>", page)
+        for name in ("tool", "beside it"):
+            self.assertNotIn(f"<dt>{name}</dt>", page)
+        self.assertNotIn("<dt>over HTTP</dt>", b.get(f"/requests/{self.ask(sql)}").text)
+        self.assertEqual(self.decide(b, other, "approve").status, 303)
+        self.assertTrue(call(EVIL)["isError"])
+        self.assertFalse(call(5)["isError"])
+        self.assertEqual((self.state(other), self.state(ident)), ("used", "pending"))
+        self.assertEqual([ran for ran, *_ in app.ran], [sql])
+        self.assertEqual(self.stack.direct("SELECT count(*) FROM scratch.t WHERE n = 31"), [(1,)])
 
     def test_counted(self):
         def samples(name):

@@ -129,3 +129,6 @@ t_spoa_test_rewrites_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_json_read
 t_spoa_test_json_read_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_json_read.c
 t_spoa_test_json_read_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_starved
+t_spoa_test_starved_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_starved.c
+t_spoa_test_starved_LDADD = $(T_LIBS)

@@ -325,6 +325,30 @@ START_TEST(edited) {
 }
 END_TEST
 
+/* A line that is no line: nothing of the file is cut, however often it is read. */
+START_TEST(endless_line) {
+    struct ord *o = open_store(0);
+    struct stat before, after;
+    ck_assert_int_eq(block(o, "principal", "agent", 0), ORD_DONE);
+    size_t n = ((size_t)8 << 20) + 10;
+    char *line = malloc(n);
+    ck_assert_ptr_nonnull(line);
+    memset(line, 'x', n);
+    int fd = open(path_of(0, "orders.log"), O_WRONLY | O_APPEND);
+    ck_assert_int_eq(write(fd, line, n), (ssize_t)n);
+    ck_assert_int_eq(fstat(fd, &before), 0);
+    for (int i = 0; i < 3; i++) ck_assert_int_eq(block(o, "principal", "another", 0), ORD_FAILED);
+    ck_assert_int_eq(fstat(fd, &after), 0);
+    ck_assert_int_eq(after.st_size, before.st_size);
+    ck_assert(principal(o, "agent"));
+    ck_assert_int_eq(ftruncate(fd, before.st_size - (off_t)n), 0); /* as the log says to do */
+    close(fd);
+    free(line);
+    ck_assert_int_eq(block(o, "principal", "another", 0), ORD_DONE);
+    ord_close(o);
+}
+END_TEST
+
 START_TEST(two_processes) {
     struct ord *o = open_store(0), *other = open_store(0);
     ck_assert_int_eq(block(o, "principal", "a", 0), ORD_DONE);
@@ -561,6 +585,7 @@ int main(void) {
     tcase_add_test(tc, two_nodes);
     tcase_add_test(tc, forged);
     tcase_add_test(tc, edited);
+    tcase_add_test(tc, endless_line);
     tcase_add_test(tc, two_processes);
     tcase_add_test(tc, grants);
     tcase_add_test(tc, revoked_for_good);
