@@ -136,14 +136,10 @@ void session_renew(struct session *s) {
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
-    session_forget_judged(s);
-    pol_role_free(s->role);
-    s->role = NULL;
     const struct conf_database *db = conf_database(now->conf, s->db->name);
-    if (db == NULL) return; /* no longer offered */
-    s->lacking = db->require != s->require && s->require != CONF_BOTH;
-    s->role = identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog);
-    if (s->my.key != NULL && s->role != NULL) pol_role_my_mode(s->role, s->my.mode);
+    if (db != NULL) s->lacking = db->require != s->require && s->require != CONF_BOTH;
+    /* No role: the database is no longer offered. */
+    session_take_role(s, db == NULL ? NULL : identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog));
 }
 
 static const char *end_text(const struct session *s) {

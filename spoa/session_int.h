@@ -288,14 +288,18 @@ void session_prep_free(void *ctx);
 
 /* The verdict on the open question, and what follows from it. */
 void session_judge(struct session *s);
-void session_clock(struct session *s); /* rules with times: what the clock says now; an earlier verdict may count no more */
 
 /* session_judged.c */
+/* Rules with times: what the clock says now; an earlier verdict may count no more. */
+void session_clock(struct session *s);
+/* This role, which is taken over (NULL: none), in the place of the session's. The caller has counted the epoch for all that he knows to have changed; what the clock has
+ * changed since the last statement, and a session without a role, are counted here. */
+void session_take_role(struct session *s, struct pol_role *role);
 /* The open question's facts were allowed before, and still are: true, and v says so. */
 bool session_judged(struct session *s, struct pol_verdict *v);
 /* The open question has just been judged. */
 void session_keep_judged(struct session *s);
-/* Before the role is replaced. */
+/* The session ends. */
 void session_forget_judged(struct session *s);
 
 /* session_glass.c */

@@ -2,11 +2,29 @@
  * the very facts that it was about. */
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
+
 #include <string.h>
 
 void session_forget_judged(struct session *s) {
     for (size_t i = 0; i < SESSION_JUDGED; i++) facts_ref_put(s->judged.of[i].facts);
     memset(&s->judged, 0, sizeof s->judged);
+}
+
+void session_clock(struct session *s) {
+    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
+}
+
+/* The new role knows nothing of the moment in which the last verdict was given, so the old one is told what the clock says first. */
+void session_take_role(struct session *s, struct pol_role *role) {
+    int64_t now = clock_seconds();
+    if (s->role == NULL || pol_role_at(s->role, now)) s->epoch++;
+    session_forget_judged(s);
+    pol_role_free(s->role);
+    s->role = role;
+    if (role == NULL) return;
+    pol_role_at(role, now);
+    if (s->my.key != NULL) pol_role_my_mode(role, s->my.mode);
 }
 
 bool session_judged(struct session *s, struct pol_verdict *v) {

@@ -459,10 +459,6 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
     q->fatal = true;
 }
 
-void session_clock(struct session *s) {
-    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
-}
-
 void session_judge(struct session *s) {
     struct question *q = &s->q;
     session_clock(s);

@@ -174,12 +174,9 @@ void session_token_renewed(struct session *s) {
     *from = NULL;
     if (!jwt_identity_same(who, s->who)) s->epoch++;
     jwt_identity_free(s->who);
-    session_forget_judged(s);
-    pol_role_free(s->role);
+    session_take_role(s, role);
     free(s->groups);
     s->who = who;
-    s->role = role;
-    if (s->my.key != NULL) pol_role_my_mode(s->role, s->my.mode);
     s->catalog = use;
     s->groups = groups;
     identity_record_renewed(s->ws->d->led, s->id, s->db->name, s->who, s->groups);
