@@ -162,7 +162,7 @@ struct session {
     } keys;
 
     /* statements */
-    struct question q;
+    struct question *q; /* the open one; else an empty one that is nobody's, to be read only */
     struct {
         struct wmsg msg;
         struct session *s;
@@ -182,17 +182,17 @@ struct session {
         unsigned next;
         struct judged of[SESSION_JUDGED];
     } judged;
-    struct rewrites rewrites; /* of this epoch: */
+    struct rewrites *rewrites; /* NULL: none yet. Of this epoch: */
     uint64_t rewrites_epoch;
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
-    char reason[APPR_REASON + 1];   /* SET gatehouse.reason; "": none */
+    char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
     uint64_t statements, refused, rows, bytes;
     struct roster_entry *entry;           /* while it is open */
     const char *why;                      /* of the close; static */
-    char glass[APPR_REASON + 1];          /* SET gatehouse.breakglass: why; "": not broken */
+    char *glass;                          /* SET gatehouse.breakglass: why; NULL: not broken */
     uint64_t glass_at_ms, glass_until_ms; /* worker_now_ms() */
     uint64_t orders;                      /* ord_epoch() when it was last found not to be blocked */
 
@@ -283,6 +283,8 @@ void session_forward(struct session *s);
 void session_refuse_statement(struct session *s);
 void session_refuse_recorded(struct session *s);
 void session_drop_question(struct session *s);
+/* Before anything else is done with s->q. */
+void session_no_question(struct session *s);
 void session_drop_running(struct session *s);
 void session_prep_free(void *ctx);
 

@@ -31,7 +31,7 @@ bool session_judged(struct session *s, struct pol_verdict *v) {
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     for (size_t i = 0; i < SESSION_JUDGED && s->judged.of[i].facts != NULL; i++) {
         const struct judged *j = &s->judged.of[i];
-        if (j->facts != s->q.facts) continue;
+        if (j->facts != s->q->facts) continue;
         *v = (struct pol_verdict){.effect = POL_ALLOW, .rule = j->rule, .rewrite = j->rewrite, .limits = j->limits, .unpins = j->unpins};
         return true;
     }
@@ -39,12 +39,12 @@ bool session_judged(struct session *s, struct pol_verdict *v) {
 }
 
 void session_keep_judged(struct session *s) {
-    const struct pol_verdict *v = &s->q.verdict;
-    if (v->effect != POL_ALLOW || s->q.facts == NULL || s->mysql || pol_role_observes(s->role)) return;
+    const struct pol_verdict *v = &s->q->verdict;
+    if (v->effect != POL_ALLOW || s->q->facts == NULL || s->mysql || pol_role_observes(s->role)) return;
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     s->judged.epoch = s->epoch;
     struct judged *j = &s->judged.of[s->judged.next++ % SESSION_JUDGED];
     facts_ref_put(j->facts);
     *j = (struct judged){
-        .facts = facts_ref_get(s->q.facts), .rule = v->rule, .rewrite = v->rewrite, .limits = v->limits, .unpins = v->unpins};
+        .facts = facts_ref_get(s->q->facts), .rule = v->rule, .rewrite = v->rewrite, .limits = v->limits, .unpins = v->unpins};
 }
