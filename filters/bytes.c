@@ -115,6 +115,10 @@ void buf_free(struct buf *b) {
     *b = BUF_INIT(b->max);
 }
 
+void buf_spare(struct buf *b) {
+    if (buf_used(b) == 0 && !b->failed) buf_free(b);
+}
+
 void buf_reset(struct buf *b) {
     b->off = b->len = 0;
     b->failed = b->no_memory = false;

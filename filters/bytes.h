@@ -81,6 +81,8 @@ static inline const uint8_t *buf_at(const struct buf *b) {
     static const uint8_t none[1];
     return b->data == NULL ? none : b->data + b->off;
 }
+/* One that is empty, and has not failed, gives its memory back. */
+void buf_spare(struct buf *b);
 void buf_free(struct buf *b);  /* releases the memory; b is empty and usable again */
 void buf_reset(struct buf *b); /* forgets the bytes and the failure, keeps the memory */
 /* Drops n live bytes from the front; n <= buf_used(b). */

@@ -120,4 +120,13 @@ void flt_over(struct flt *f) { CALL(f, over(f)); }
 bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
 bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
 bool flt_may_hold(const struct flt *f) { return !f->closed && f->ops->may_hold != NULL && f->ops->may_hold(f); }
+void flt_spare(struct flt *f) {
+    if (f->closed || f->ev_head != f->ev_tail) return;
+    for (int i = 0; i < 2; i++) buf_spare(&f->out[i]);
+    free(f->events);
+    f->events = NULL;
+    f->ev_head = f->ev_tail = f->ev_cap = 0;
+    f->ops->spare(f);
+}
+
 bool flt_idle(const struct flt *f) { return f->closed || f->ops->idle(f); }

@@ -262,6 +262,8 @@ bool flt_may_hold(const struct flt *f);
 bool flt_server_key(const struct flt *f, uint32_t *pid, uint32_t *secret);
 /* True when no statement is running and none is open in a transaction: a draining owner may end the session here. */
 bool flt_idle(const struct flt *f);
+/* Nothing has moved for a while, and no question is open: buffers that are empty give their memory back. Not while an event is looked at. */
+void flt_spare(struct flt *f);
 
 /* PostgreSQL's frontend/backend protocol 3.0 (PostgreSQL documentation, chapter "Frontend/Backend Protocol"). NULL when out of memory. */
 struct flt *pg_filter_new(const struct flt_conf *conf);

@@ -18,6 +18,7 @@ struct flt_ops {
     void (*terminate)(struct flt *f, const char *sqlstate, const char *message, const char *hint);
     bool (*server_key)(const struct flt *f, uint32_t *pid, uint32_t *secret);
     bool (*idle)(const struct flt *f);
+    void (*spare)(struct flt *f);
     void (*over)(struct flt *f);
     bool (*overrun)(struct flt *f);
     bool (*in_transaction)(const struct flt *f);

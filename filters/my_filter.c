@@ -122,6 +122,12 @@ static bool server_key(const struct flt *base, uint32_t *pid, uint32_t *secret) 
     return f->up == MY_UP_READY;
 }
 
+static void spare(struct flt *base) {
+    struct my_filter *f = (struct my_filter *)base;
+    if (f->asked_id == 0) buf_spare(&f->msg);
+    buf_spare(&f->reply);
+}
+
 static bool idle(const struct flt *base) {
     const struct my_filter *f = (const struct my_filter *)base;
     return f->phase == MY_READY && f->step == MY_STEP_IDLE && !f->in.body && f->in.head_len == 0 && buf_used(&f->msg) == 0 &&
@@ -194,6 +200,7 @@ struct flt *my_filter_new(const struct flt_conf *conf) {
                                        .terminate = terminate,
                                        .server_key = server_key,
                                        .idle = idle,
+                                       .spare = spare,
                                        .over = over,
                                        .overrun = overrun,
                                        .in_transaction = in_transaction};

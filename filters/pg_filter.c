@@ -287,6 +287,13 @@ static bool server_key(const struct flt *base, uint32_t *pid, uint32_t *secret) 
     return f->up == PG_UP_READY && f->server_has_key;
 }
 
+/* The message at hand is wiped already where it held a secret. */
+static void spare(struct flt *base) {
+    struct pg_filter *f = (struct pg_filter *)base;
+    if (f->asked_id == 0) buf_spare(&f->msg);
+    buf_spare(&f->reply);
+}
+
 static bool idle(const struct flt *base) {
     const struct pg_filter *f = (const struct pg_filter *)base;
     return f->phase == PG_READY && f->q_len == 0 && buf_used(&f->msg) == 0 && f->stream_left == 0 && !f->skip &&
@@ -376,6 +383,7 @@ struct flt *pg_filter_new(const struct flt_conf *conf) {
                                        .terminate = terminate,
                                        .server_key = server_key,
                                        .idle = idle,
+                                       .spare = spare,
                                        .over = over,
                                        .overrun = overrun,
                                        .in_transaction = in_transaction,

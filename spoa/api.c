@@ -251,7 +251,7 @@ static void judge(struct api_ask *a) {
     struct pol_role *role = a->session->role;
     const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
     pol_role_keep_pins(role); /* where the statement runs is not ours to end */
-    pol_role_at(role, clock_seconds());
+    api_session_clock(a->session);
     a->observed = stmt_judge(role, f, &a->err, &a->verdict);
     snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
     /* Nobody is asked about what could not run here anyway. */

@@ -91,7 +91,9 @@ static void run_approved(struct api_ask *a, const struct ask *k) {
     const struct appr_reply *r = &k->d.reply;
     snprintf(a->approved_by, sizeof a->approved_by, "%s", r->by);
     snprintf(a->grant, sizeof a->grant, "%s", r->grant);
-    if (!api_still_served(a))
+    bool served = api_still_served(a);
+    if (served) api_session_clock(a->session);
+    if (!served)
         api_refuse(a);
     else if (a->session->epoch != k->epoch) /* what was asked about then is not what counts now */
         refuse(a, "42501", "the policy has changed in this moment", "Send it again.");

@@ -74,6 +74,8 @@ struct api_session *api_session_find(struct wstate *ws, struct snap *snap, const
                                      struct jwt_identity **who, struct pol_verdict *why);
 /* Takes a newer snapshot when there is one. */
 void api_session_renew(struct api_session *s);
+/* It has a role: what the clock says now of rules with times; what was asked about before may count no more. */
+void api_session_clock(struct api_session *s);
 void api_session_unref(struct api_session *s);
 
 /* api_pooled.c */

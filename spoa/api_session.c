@@ -2,6 +2,8 @@
 
 #include "spoa/api_int.h"
 
+#include "spoa/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +58,10 @@ void api_session_renew(struct api_session *s) {
     if (s->db == NULL || s->db->engine == CONF_MYSQL || (s->api[0] != '\0' && (api == NULL || strcmp(api->database, s->database) != 0)))
         return;
     s->role = identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog);
+}
+
+void api_session_clock(struct api_session *s) {
+    if (pol_role_at(s->role, clock_seconds())) s->epoch++;
 }
 
 static bool is_for(const struct api_session *s, const char *api, const char *database, const struct jwt_identity *who) {

@@ -36,7 +36,8 @@
 #define FLUSH_BYTES   ((size_t)256 << 10) /* what a worker writes to the journal itself; more is for the ledger's thread ... */
 #define FLUSH_SLOW_US 2000 /* ... and all of it for FLUSH_REST_MS, when a write took longer: other sessions of that worker wait for it */
 #define FLUSH_REST_MS 1000
-#define SHIP_WAIT_MS  20  /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
+/* Before the shipped key says what the last transaction brought, when none follows. LED_JOURNAL, where nobody waits for Redis: events are gathered ... */
+#define SHIP_WAIT_MS  20
 #define SHIP_ENOUGH   256 /* ... until there are so many */
 #define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
 #define BACKOFF_MAX   2000
@@ -513,18 +514,19 @@ static bool resume(struct led *l, char *why, size_t size) {
             has, l->conf.node, l->conf.dir, last);
         return false;
     }
-    if (has + 1 == l->next_ship) return true;
-    bool back = has + 1 < l->next_ship;
-    l->next_ship = has + 1 < first ? first : has + 1;
-    mem_clear(l);
-    if (!jnl_seek(l->j, l->next_ship, why, size)) return false;
-    l->unshipped = jnl_unread_bytes(l->j);
-    if (back) {
+    bool back = has < jnl_shipped_hint(l->j);
+    lrd_careful(l->r, last);
+    if (has + 1 != l->next_ship) {
+        l->next_ship = has + 1 < first ? first : has + 1;
+        mem_clear(l);
+        if (!jnl_seek(l->j, l->next_ship, why, size)) return false;
+        l->unshipped = jnl_unread_bytes(l->j);
+    }
+    if (back)
         log_event(LOG_ERROR, "ledger.redis_lost_events", "redis_has", log_fmt("%" PRIu64, has), "filling_from",
                   log_fmt("%" PRIu64, l->next_ship), "to", log_fmt("%" PRIu64, last), "gone", log_fmt("%" PRIu64, l->next_ship - has - 1),
                   NULL);
-        jnl_shipped(l->j, l->next_ship - 1, false);
-    }
+    jnl_shipped(l->j, l->next_ship - 1, false);
     return true;
 }
 
@@ -543,7 +545,7 @@ static void shipped(struct led *l) {
         mem_drop_head(l);
     }
     if (l->next_ship > jnl_last_seq(l->j)) l->unshipped = 0;
-    jnl_shipped(l->j, l->next_ship - 1, false);
+    jnl_shipped(l->j, lrd_shipped(l->r), false); /* what a later connection need not look for */
     while (l->waiting.head != NULL && l->waiting.head->seq < l->next_ship) answer(reqs_pop(&l->waiting), LED_OK);
     if (!led_healthy(l)) update_health(l);
 }
@@ -585,7 +587,7 @@ static void ship(struct led *l, uint64_t now, bool closing) {
         return;
     }
     if (l->mem_next > jnl_last_seq(l->j) && (l->away || l->backoff != 0)) caught_up(l);
-    if (l->mem == NULL) return;
+    if (l->mem == NULL && (!lrd_unclaimed(l->r) || (now < l->ship_at && !closing))) return;
     size_t n = 0, bytes = 0;
     for (const struct lev *e = l->mem; e != NULL && n < SHIP_EVENTS && (n == 0 || e->bytes <= SHIP_BYTES - bytes); e = e->next) {
         n++;
@@ -649,7 +651,7 @@ static uint64_t next_at(const struct led *l) {
     if (l->journal_failed && l->journal_retry < at) at = l->journal_retry;
     if (l->conf.retain_ms != 0 && l->retain_at < at) at = l->retain_at;
     if (unanchored(l) && !l->journal_failed && !too_much(l) && l->anchor_at < at) at = l->anchor_at;
-    if (lrd_state(l->r) == LRD_READY && l->mem != NULL && l->ship_at < at) at = l->ship_at;
+    if (lrd_state(l->r) == LRD_READY && (l->mem != NULL || lrd_unclaimed(l->r)) && l->ship_at < at) at = l->ship_at;
     return at;
 }
 
@@ -678,13 +680,15 @@ static bool take(struct led *l, uint64_t now, uint64_t *until) {
     l->dozing = l->sleeping && now < l->doze_until;
     l->wakes_at = 0; /* sleep_ms() has not said it yet */
     pthread_mutex_unlock(&l->mu);
-    bool more = l->next_ship <= jnl_last_seq(l->j) || (unanchored(l) && !l->last_anchor && !l->journal_failed && !too_much(l));
+    bool more = l->next_ship <= jnl_last_seq(l->j) || lrd_unclaimed(l->r) ||
+                (unanchored(l) && !l->last_anchor && !l->journal_failed && !too_much(l));
     return !closing || l->pending.head != NULL || (now < *until && more);
 }
 
 static void settle(struct led *l) {
     pthread_mutex_lock(&l->mu);
-    atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && l->next_ship > jnl_last_seq(l->j) && l->queue.head == NULL);
+    atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && !lrd_unclaimed(l->r) && l->next_ship > jnl_last_seq(l->j) &&
+                                  l->queue.head == NULL);
     pthread_mutex_unlock(&l->mu);
 }
 
@@ -753,7 +757,7 @@ static void *run(void *arg) {
         if (anchor_due(l, now, until != UINT64_MAX)) anchor(l);
         bool look = l->conf.retain_ms != 0 && now >= l->retain_at;
         if (look) {
-            jnl_shipped(l->j, l->next_ship - 1, true);
+            jnl_shipped(l->j, jnl_shipped_hint(l->j), true);
             l->retain_at = now + RETAIN_EACH;
         }
         retain(l, look);
@@ -774,7 +778,7 @@ static void *run(void *arg) {
     }
     record_gap(l);
     while (l->waiting.head != NULL) answer(reqs_pop(&l->waiting), LED_UNAVAILABLE);
-    jnl_shipped(l->j, l->next_ship - 1, true);
+    jnl_shipped(l->j, jnl_shipped_hint(l->j), true);
     pthread_mutex_unlock(&l->own);
     return NULL;
 }

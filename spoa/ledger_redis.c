@@ -52,7 +52,8 @@ static const char script[] =
 
 /* ARGV: the shipped key, then the other keys that we use. Tries every right and every kind of key before anything depends on them, so that what
  * is missing is named at once, and not at the first event. SET ... XX writes what is there already, or nothing, yet is refused like any
- * write by a replica or a Redis without memory. The answer is Redis's clock in milliseconds, or '' when TIME is not allowed. */
+ * write by a replica or a Redis without memory. The answer is Redis's clock in milliseconds, or '' when TIME is not allowed; and 1 when
+ * transactions are. */
 static const char probe_script[] =
     "local function may(...)\n"
     "  return not redis.acl_check_cmd or redis.acl_check_cmd(...)\n"
@@ -79,9 +80,10 @@ static const char probe_script[] =
     "local set\n"
     "set, err = try('SET', ARGV[1], was or '', 'XX')\n"
     "if err then return err end\n"
-    "if not redis.acl_check_cmd or not redis.acl_check_cmd('TIME') then return '' end\n"
+    "local all = may('WATCH', ARGV[1]) and may('UNWATCH') and may('MULTI') and may('EXEC')\n"
+    "if not redis.acl_check_cmd or not redis.acl_check_cmd('TIME') then return {'', all and 1 or 0} end\n"
     "local t = redis.call('TIME')\n"
-    "return string.format('%d%03d', t[1], t[2] / 1000)\n";
+    "return {string.format('%d%03d', t[1], t[2] / 1000), all and 1 or 0}\n";
 
 /* A call of the script: events of at most 1 MiB together, or one of 16 MiB, with a few bytes for each value. */
 #define CALL_BYTES ((size_t)64 << 20)
@@ -99,6 +101,11 @@ enum step {
     ST_FLOOR_SESSIONS,
     ST_FLOOR_AUTH,
     ST_SHIP,
+    ST_QUEUED,
+    ST_EXEC,
+    ST_UNWATCH,
+    ST_WATCH,
+    ST_GUARD,
     ST_WAIT
 };
 
@@ -112,9 +119,15 @@ struct lrd {
     struct led_find *find;
     struct led_place moved; /* of Redis Cluster: where our slot is; port 0: not told */
     uint64_t deadline;
-    uint64_t shipped, sending;
-    uint64_t clock;   /* of Redis, milliseconds since 1970, when the rights were tried; 0: not told */
-    bool has_shipped; /* the key exists */
+    uint64_t shipped; /* what the shipped key says */
+    uint64_t sent;    /* the last event that Redis has acknowledged: the key says so with the next transaction */
+    uint64_t sending;
+    uint64_t claiming;   /* what the shipped key says when the reply comes */
+    uint64_t careful_to; /* events up to this one may be in Redis already: only the script sees that */
+    size_t queued;       /* replies that come before EXEC's */
+    bool transactions;   /* its user may use them */
+    uint64_t clock;      /* of Redis, milliseconds since 1970, when the rights were tried; 0: not told */
+    bool has_shipped;    /* the key exists */
     /* The newest event of this node in the two streams whose ids Redis chooses; looked up when the shipped key is gone, so that
      * filling again does not add them twice. Indexed by enum led_stream. */
     uint64_t floor[LED_APPROVAL + 1];
@@ -162,6 +175,8 @@ void lrd_free(struct lrd *r) {
 
 enum lrd_state lrd_state(const struct lrd *r) { return r->state; }
 uint64_t lrd_shipped(const struct lrd *r) { return r->shipped; }
+void lrd_careful(struct lrd *r, uint64_t seq) { r->careful_to = seq; }
+bool lrd_unclaimed(const struct lrd *r) { return r->state >= LRD_READY && r->sent > r->shipped; }
 const char *lrd_error(const struct lrd *r) { return r->error; }
 bool lrd_refused(const struct lrd *r) { return r->refused; }
 
@@ -250,6 +265,13 @@ static uint64_t floor_of(const struct lrd *r, const redisReply *p) {
     return 0;
 }
 
+static enum lrd_news up(struct lrd *r) {
+    r->sent = r->shipped;
+    r->careful_to = UINT64_MAX;
+    r->state = LRD_READY;
+    return LRD_UP;
+}
+
 static enum lrd_news got_shipped(struct lrd *r, const redisReply *p) {
     r->has_shipped = p->type != REDIS_REPLY_NIL;
     r->shipped = 0;
@@ -261,8 +283,7 @@ static enum lrd_news got_shipped(struct lrd *r, const redisReply *p) {
         return LRD_NOTHING;
     }
     if (!to_number(p, &r->shipped)) return lost(r, true, "%s in Redis is not a number: somebody else wrote there", r->shipped_key);
-    r->state = LRD_READY;
-    return LRD_UP;
+    return up(r);
 }
 
 /* ---- how durable ---- */
@@ -300,6 +321,39 @@ static enum step after_probe(const struct lrd *r) {
     return r->conf->redis_fsync ? ST_FSYNC : r->conf->replicas > 0 ? ST_REPLICAS : ST_SHIPPED;
 }
 
+#define OTHER_NUMBER                                                                                                                       \
+    "GHSHIPPED the number in %s is not %" PRIu64 " any more: Redis lost what it had, or another daemon uses this node's name"
+
+/* What EXEC did: every event has its entry. */
+static bool all_done(struct lrd *r, const redisReply *p) {
+    if (p->type != REDIS_REPLY_ARRAY) {
+        lost(r, true, OTHER_NUMBER, r->shipped_key, r->shipped);
+        return false;
+    }
+    for (size_t i = 0; i < p->elements; i++) {
+        const redisReply *x = p->element[i];
+        if (x->type == REDIS_REPLY_STRING || x->type == REDIS_REPLY_STATUS) continue;
+        lost(r, true, "Redis refused an event: %s",
+             x->type == REDIS_REPLY_ERROR ? x->str : "it answered XADD with something else than an id");
+        return false;
+    }
+    return true;
+}
+
+static enum lrd_news done(struct lrd *r) {
+    r->shipped = r->claiming;
+    r->sent = r->sending;
+    r->has_shipped = true;
+    r->state = LRD_READY;
+    return LRD_SHIPPED;
+}
+
+static enum lrd_news after_write(struct lrd *r) {
+    if (r->conf->replicas == 0) return done(r);
+    r->step = ST_WAIT;
+    return LRD_NOTHING;
+}
+
 static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
     static const char *const doing[] = {"the login",
                                         "to say which node of the cluster it is",
@@ -312,7 +366,13 @@ static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
                                         "reading gatehouse:sessions",
                                         "reading gatehouse:auth",
                                         "the events",
+                                        "an event",
+                                        "the events",
+                                        "to let go of a key",
+                                        "to watch a key",
+                                        "reading what was shipped",
                                         "to wait for replicas (audit.durability)"};
+    uint64_t number;
     if (r->state != LRD_CONNECTING && r->state != LRD_BUSY) return lost(r, true, "Redis sent a reply that nobody asked for");
     if (p->type == REDIS_REPLY_ERROR && led_find_moved(r->conf, p->str, &r->moved))
         return lost(r, false, "our keys are on another node of the cluster: %s", p->str);
@@ -337,7 +397,10 @@ static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
         r->step = ST_PROBE;
         return LRD_NOTHING;
     case ST_PROBE:
-        if (!to_number(p, &r->clock)) r->clock = 0;
+        if (p->type != REDIS_REPLY_ARRAY || p->elements != 2)
+            return lost(r, true, "Redis answered a script with something else than it said");
+        if (!to_number(p->element[0], &r->clock)) r->clock = 0;
+        r->transactions = p->element[1]->type == REDIS_REPLY_INTEGER && p->element[1]->integer == 1;
         r->step = after_probe(r);
         return LRD_NOTHING;
     case ST_FSYNC:
@@ -356,23 +419,31 @@ static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
         r->floor[LED_SESSIONS] = floor_of(r, p);
         r->step = ST_FLOOR_AUTH;
         return LRD_NOTHING;
-    case ST_FLOOR_AUTH:
-        r->floor[LED_AUTH] = floor_of(r, p);
-        r->state = LRD_READY;
-        return LRD_UP;
+    case ST_FLOOR_AUTH: r->floor[LED_AUTH] = floor_of(r, p); return up(r);
     case ST_SHIP:
         if (p->type != REDIS_REPLY_STATUS) return lost(r, true, "Redis answered the script with something else than OK");
-        if (r->conf->replicas == 0) break;
-        r->step = ST_WAIT;
+        if (r->transactions) {
+            r->step = ST_UNWATCH;
+            return LRD_NOTHING;
+        }
+        return after_write(r);
+    case ST_QUEUED:
+        if (--r->queued == 0) r->step = ST_EXEC;
         return LRD_NOTHING;
+    case ST_EXEC:
+        if (!all_done(r, p)) return LRD_LOST;
+        r->step = ST_WATCH;
+        return LRD_NOTHING;
+    case ST_UNWATCH: r->step = ST_WATCH; return LRD_NOTHING;
+    case ST_WATCH: r->step = ST_GUARD; return LRD_NOTHING;
+    case ST_GUARD:
+        if (!to_number(p, &number) || number != r->claiming) return lost(r, true, OTHER_NUMBER, r->shipped_key, r->claiming);
+        return after_write(r);
     case ST_WAIT:
         if (!enough_replicas(r, p)) return LRD_LOST;
-        break;
+        return done(r);
     }
-    r->shipped = r->sending;
-    r->has_shipped = true;
-    r->state = LRD_READY;
-    return LRD_SHIPPED;
+    return LRD_NOTHING;
 }
 
 static enum lrd_news check_find(struct lrd *r) {
@@ -452,10 +523,17 @@ static void arg_key(struct buf *out, const struct lrd *r, const char *key) {
         arg(out, text, (size_t)snprintf(text, sizeof text, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1));
 }
 
-static void event_args(struct buf *out, const struct lev *e) {
-    arg_str(out, e->stream == LED_SESSION ? e->id : "*");
-    arg_str(out, e->stream == LED_AUTH ? "1" : "0");
-    arg_u64(out, e->nparts);
+static void put_str(struct buf *out, const char *s) { buf_put(out, s, strlen(s)); }
+
+/* A command's beginning. */
+static void head(struct buf *out, size_t args) {
+    char text[GH_U64_TEXT];
+    buf_u8(out, '*');
+    buf_put(out, text, gh_u64_text(text, args));
+    put_str(out, "\r\n");
+}
+
+static void parts(struct buf *out, const struct lev *e) {
     size_t need = 0;
     for (size_t k = 0; k < e->nparts; k++) {
         if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
@@ -467,19 +545,21 @@ static void event_args(struct buf *out, const struct lev *e) {
     buf_commit(out, (size_t)(at - start));
 }
 
+static void event_args(struct buf *out, const struct lev *e) {
+    arg_str(out, e->stream == LED_SESSION ? e->id : "*");
+    arg_str(out, e->stream == LED_AUTH ? "1" : "0");
+    arg_u64(out, e->nparts);
+    parts(out, e);
+}
+
 /* The script's call for the n events from e on, without those that Redis has (floor). */
 static void format_call(struct lrd *r, const struct lev *e, size_t n) {
     struct buf *out = &r->call;
     size_t events = 0, args = 8;
     const struct lev *x = e;
-    for (size_t i = 0; i < n; i++, x = x->next) {
-        r->sending = x->seq;
+    for (size_t i = 0; i < n; i++, x = x->next)
         if (x->seq > r->floor[x->stream]) events++, args += 4 + x->nparts;
-    }
-    char head[GH_U64_TEXT];
-    buf_u8(out, '*');
-    buf_put(out, head, gh_u64_text(head, args));
-    buf_put(out, "\r\n", 2);
+    head(out, args);
     arg_str(out, "EVALSHA");
     arg_str(out, r->sha);
     arg_u64(out, events + 1);
@@ -497,13 +577,61 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
     x = e;
     for (size_t i = 0; i < n; i++, x = x->next)
         if (x->seq > r->floor[x->stream]) event_args(out, x);
+    r->step = ST_SHIP;
+    r->claiming = r->sending;
+    if (r->transactions) put_str(out, "*1\r\n$7\r\nUNWATCH\r\n");
+}
+
+/* The same as a transaction, which costs Redis half: it parses what it gets once. It is for events whose ids are ours and that cannot be there yet. WATCH and
+ * GET, behind the transaction before, are the guard: EXEC does nothing when the shipped key was written since. An event that fails in
+ * the middle leaves the others, so the key does not say that any of these are there before EXEC's answer has: they are behind what it says, and the script
+ * will recognise them. */
+static void format_transaction(struct lrd *r, const struct lev *e, size_t n) {
+    struct buf *out = &r->call;
+    bool claim = r->sent > r->shipped;
+    put_str(out, "*1\r\n$5\r\nMULTI\r\n");
+    if (claim) {
+        put_str(out, "*3\r\n$3\r\nSET\r\n");
+        arg_str(out, r->shipped_key);
+        arg_u64(out, r->sent);
+    }
+    for (size_t i = 0; i < n; i++, e = e->next) {
+        head(out, 3 + e->nparts);
+        put_str(out, "$4\r\nXADD\r\n");
+        arg_key(out, r, e->key);
+        arg_str(out, e->id);
+        parts(out, e);
+    }
+    put_str(out, "*1\r\n$4\r\nEXEC\r\n");
+    r->step = ST_QUEUED;
+    r->queued = 1 + (claim ? 1 : 0) + n;
+    r->claiming = r->sent;
+}
+
+static void watch(struct lrd *r) {
+    struct buf *out = &r->call;
+    put_str(out, "*2\r\n$5\r\nWATCH\r\n");
+    arg_str(out, r->shipped_key);
+    put_str(out, "*2\r\n$3\r\nGET\r\n");
+    arg_str(out, r->shipped_key);
+}
+
+static bool simple(const struct lrd *r, const struct lev *e, size_t n) {
+    if (!r->transactions || !r->has_shipped || (n > 0 && e->seq <= r->careful_to)) return false;
+    for (size_t i = 0; i < n; i++, e = e->next)
+        if (e->stream != LED_SESSION) return false;
+    return true;
 }
 
 void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now) {
     r->state = LRD_BUSY;
-    r->step = ST_SHIP;
     r->deadline = now + r->conf->timeout_ms;
-    format_call(r, e, n);
+    r->sending = n > 0 ? e->seq + n - 1 : r->sent;
+    if (simple(r, e, n))
+        format_transaction(r, e, n);
+    else
+        format_call(r, e, n);
+    if (r->transactions) watch(r);
     bool ok = !r->call.failed;
     if (ok && redisAppendFormattedCommand(r->c, (const char *)buf_at(&r->call), buf_used(&r->call)) == REDIS_OK) r->unsent = true;
     if (ok && r->conf->replicas > 0) wait_for_replicas(r);

@@ -1,8 +1,10 @@
-/* The ledger's connection to Redis: non-blocking, one transaction at a time, all or nothing.
+/* The ledger's connection to Redis: non-blocking, one transaction at a time.
  *
- * A transaction is one script call: it goes on only when gatehouse:shipped:NODE is what we think it is, so that a transaction that
- * an earlier connection left in a hanging Redis cannot be applied a second time; it looks at every stream before it writes; and the
- * new gatehouse:shipped:NODE is its last write, so that it never claims what is not there. (MULTI would run on after an error.) */
+ * A transaction goes on only when gatehouse:shipped:NODE is what we think it is, so that one that an earlier connection left in a hanging Redis
+ * cannot be applied a second time. It is either a script call, which looks at every stream before it writes, recognises what is there already, and sets the new
+ * gatehouse:shipped:NODE last; or, where all events are of sessions and can be there only by mistake, MULTI, which costs Redis half. MULTI runs on after an
+ * error, so gatehouse:shipped:NODE says that its events are there with the transaction behind it, once EXEC has answered (lrd_unclaimed()). What the journal has when
+ * a connection begins goes through the script. */
 #ifndef GH_SPOA_LEDGER_REDIS_H
 #define GH_SPOA_LEDGER_REDIS_H
 
@@ -33,10 +35,14 @@ struct pollfd lrd_poll(const struct lrd *r);
 uint64_t lrd_deadline(const struct lrd *r);
 /* Call after poll(), with revents 0 when only time passed. */
 enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now);
-/* LRD_READY only: ships n events, of consecutive numbers, from e on. They are not needed after the call. */
+/* LRD_READY only: ships n events (0: has the shipped key say what is there), of consecutive numbers, from e on. They are not needed after the call. */
 void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now);
-/* The number that Redis has; 0 when it has none. */
+/* The number in the shipped key; 0 when there is none. */
 uint64_t lrd_shipped(const struct lrd *r);
+/* After LRD_UP: events up to this one may be in Redis already, whatever the shipped key says. Without it, any may be. */
+void lrd_careful(struct lrd *r, uint64_t seq);
+/* Redis has events that the shipped key says nothing of yet. */
+bool lrd_unclaimed(const struct lrd *r);
 const char *lrd_error(const struct lrd *r);
 /* Redis's clock when the connection was made, milliseconds since 1970; false when Redis does not tell (TIME is not among its user's rights). */
 bool lrd_time(const struct lrd *r, int64_t *ms);

@@ -13,6 +13,8 @@
 
 /* --- life --- */
 
+#define SPARE_MS 1000u /* idle for so long, a session keeps no buffers */
+
 void session_ref(struct session *s) { s->refs++; }
 
 static void drop_head(struct session *s) {
@@ -33,7 +35,10 @@ static void session_free(struct session *s) {
     session_drop_running(s);
     session_forget_judged(s);
     roster_leave(s->ws->d->roster, s->entry);
-    rewrites_clear(&s->rewrites);
+    if (s->rewrites != NULL) rewrites_clear(s->rewrites);
+    free(s->rewrites);
+    free(s->reason);
+    free(s->glass);
     names_clear(&s->prepared);
     names_clear(&s->cursors);
     flt_free(s->filter);
@@ -136,14 +141,10 @@ void session_renew(struct session *s) {
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
-    session_forget_judged(s);
-    pol_role_free(s->role);
-    s->role = NULL;
     const struct conf_database *db = conf_database(now->conf, s->db->name);
-    if (db == NULL) return; /* no longer offered */
-    s->lacking = db->require != s->require && s->require != CONF_BOTH;
-    s->role = identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog);
-    if (s->my.key != NULL && s->role != NULL) pol_role_my_mode(s->role, s->my.mode);
+    if (db != NULL) s->lacking = db->require != s->require && s->require != CONF_BOTH;
+    /* No role: the database is no longer offered. */
+    session_take_role(s, db == NULL ? NULL : identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog));
 }
 
 static const char *end_text(const struct session *s) {
@@ -152,7 +153,7 @@ static const char *end_text(const struct session *s) {
 }
 
 void session_idle_check(struct session *s) {
-    if (!s->draining || s->filter == NULL || s->pump.closing || s->q.open) return;
+    if (!s->draining || s->filter == NULL || s->pump.closing || s->q->open) return;
     if (s->state == SESSION_OPEN && !flt_idle(s->filter)) return;
     s->why = "drained";
     session_close(s, "57P01", end_text(s), "Connect again.");
@@ -310,6 +311,7 @@ void session_accept(struct wstate *ws, int fd) {
     s->snap = snap_ref(wstate_snap(ws));
     s->serial = ++ws->next_serial;
     s->refs = 1;
+    session_no_question(s);
     s->epoch = 1;
     s->catalog.rewrites = true;
     s->fd = fd;
@@ -327,10 +329,10 @@ void session_accept(struct wstate *ws, int fd) {
 /* --- time and the end --- */
 
 static void tell_roster(struct session *s) {
-    enum roster_state state = s->q.open && s->q.hold_until_ms != 0 ? ROSTER_WAITS
-                              : s->q.open                          ? ROSTER_JUDGED
-                              : s->run_count > 0                   ? ROSTER_RUNNING
-                                                                   : ROSTER_IDLE;
+    enum roster_state state = s->q->open && s->q->hold_until_ms != 0 ? ROSTER_WAITS
+                              : s->q->open                           ? ROSTER_JUDGED
+                              : s->run_count > 0                     ? ROSTER_RUNNING
+                                                                     : ROSTER_IDLE;
     roster_tell(s->entry, state, s->statements, s->refused, s->rows);
 }
 
@@ -357,13 +359,14 @@ static void tick(struct session *s, uint64_t now) {
     } else if (l->stall_ms != 0 && pump_stalled(&s->pump, now) > l->stall_ms) {
         s->why = "a peer takes no bytes";
         pump_abort(&s->pump);
-    } else if (l->idle_ms != 0 && s->state == SESSION_OPEN && !s->q.open && s->run_count == 0 && now - s->pump.active_ms > l->idle_ms) {
+    } else if (l->idle_ms != 0 && s->state == SESSION_OPEN && !s->q->open && s->run_count == 0 && now - s->pump.active_ms > l->idle_ms) {
         s->why = "idle for too long";
         session_close(s, "57P05", "terminating connection because it was idle for too long", "Connect again.");
         pump_run(&s->pump);
     }
+    if (s->state == SESSION_OPEN && !s->q->open && s->run_count == 0 && now - s->pump.active_ms > SPARE_MS) flt_spare(s->filter);
     if (session_blocked(s)) pump_run(&s->pump);
-    if (s->glass[0] != '\0' && s->state == SESSION_OPEN && now >= s->glass_until_ms) session_glass_over(s);
+    if (s->glass != NULL && s->state == SESSION_OPEN && now >= s->glass_until_ms) session_glass_over(s);
     tell_roster(s);
     session_ask_tick(s, now);
     session_schema_tick(s);

@@ -34,7 +34,7 @@ struct ask {
 /* --- reasons --- */
 
 bool session_on_reason(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     const char *reason;
     size_t len;
     if (!reason_set(q->text, q->len, APPR_REASON, &reason, &len)) return false;
@@ -53,9 +53,9 @@ bool session_on_reason(struct session *s) {
 void session_take_reason(struct session *s) {
     const char *reason;
     size_t len;
-    if (!reason_set(s->q.text, s->q.len, APPR_REASON, &reason, &len)) return;
-    memcpy(s->reason, reason, len);
-    s->reason[len] = '\0';
+    if (!reason_set(s->q->text, s->q->len, APPR_REASON, &reason, &len)) return;
+    free(s->reason);
+    s->reason = rec_copy(reason, len); /* without memory: none, and who needs one is told so */
 }
 
 /* --- settings --- */
@@ -102,7 +102,7 @@ static void put_settings(struct buf *b, const struct session *s) {
 static const struct rewrite *what_runs(const struct question *q) { return q->prep != NULL ? q->prep->sent : q->rewrite; }
 
 static bool fingerprint(const struct session *s, char out[65]) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
     const struct rewrite *w = what_runs(q); /* with claims and groups of now */
     char sha[65] = "";
@@ -144,7 +144,7 @@ static void put_relations(struct buf *b, const struct pol_stmt *t) {
 
 /* What it is but for its values: for agreements to a kind of statement. "" when it has none. */
 static void kind_of(const struct session *s, char out[65]) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     const struct pol_facts *f = facts_of(q->facts);
     bool plain = !s->mysql && q->len <= STMT_INLINE_BYTES;
     out[0] = '\0';
@@ -182,7 +182,7 @@ static json_t *types_json(const struct question *q) {
 }
 
 static json_t *detail_json(const struct session *s) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     return asking_detail(&(struct asking){.who = s->who,
                                           .database = s->db->name,
                                           .session = s->id,
@@ -193,18 +193,18 @@ static json_t *detail_json(const struct session *s) {
                                           .facts = facts_of(q->facts),
                                           .params = params_json(q),
                                           .types = types_json(q),
-                                          .reason = s->reason});
+                                          .reason = s->reason != NULL ? s->reason : ""});
 }
 
 /* --- what the client is told --- */
 
 static void tell(struct session *s, const struct appr_reply *r) {
-    snprintf(s->q.approval, sizeof s->q.approval, "%s", r->id);
-    asking_tell(&s->q.verdict, facts_of(s->q.facts), r);
+    snprintf(s->q->approval, sizeof s->q->approval, "%s", r->id);
+    asking_tell(&s->q->verdict, facts_of(s->q->facts), r);
 }
 
 static void refuse(struct session *s, const char *sqlstate, const char *why, const char *hint) {
-    asking_refuse(&s->q.verdict, facts_of(s->q.facts), sqlstate, why, hint);
+    asking_refuse(&s->q->verdict, facts_of(s->q->facts), sqlstate, why, hint);
     session_refuse_statement(s);
 }
 
@@ -212,7 +212,7 @@ static void refuse(struct session *s, const char *sqlstate, const char *why, con
 
 /* False, and refused: nobody could agree to this, or what they agreed to would not be what runs. */
 static bool may_ask(struct session *s) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     size_t len;
     const char *why;
     bool cut = q->params_cut;
@@ -228,7 +228,7 @@ static bool may_ask(struct session *s) {
         refuse(s, "54000", "its parameters are longer than can be shown", "Send fewer or shorter ones, or have limits.params raised.");
     else if (q->len > APPR_SQL_MAX)
         refuse(s, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
-    else if (q->verdict.ask.justify && asking_reason(q->text, q->len, s->reason, &len) == NULL)
+    else if (q->verdict.ask.justify && asking_reason(q->text, q->len, s->reason != NULL ? s->reason : "", &len) == NULL)
         refuse(s, "42501", "a reason must be given",
                "Begin the statement with a comment, /* reason: why this is needed */, or send SET gatehouse.reason = 'why' before it.");
     else if (!led_healthy(s->ws->d->led)) /* an approval must not be used up for a statement that then cannot be recorded */
@@ -242,7 +242,7 @@ static void on_answered(struct desk_ask *d);
 
 void session_ask(struct session *s) {
     const struct conf_limits *l = &s->snap->conf->limits;
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct ask *a;
     q->hold_epoch = appr_epoch(s->ws->d->approvals); /* before: a decision meanwhile is looked at again */
     if (!may_ask(s)) return;
@@ -279,7 +279,7 @@ void session_ask(struct session *s) {
 
 /* Held, if the rule says so and nobody is in its way. */
 static bool hold(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     uint64_t now = worker_now_ms();
     if (q->verdict.ask.wait_ms == 0 || !q->alone || s->draining) return false;
     if (q->hold_until_ms == 0) q->hold_until_ms = now + q->verdict.ask.wait_ms;
@@ -287,13 +287,13 @@ static bool hold(struct session *s) {
 }
 
 static void expired(struct session *s) {
-    stmt_deny(&s->q.verdict, "28000", "the token has expired", "Reconnect with a fresh token as the password.");
+    stmt_deny(&s->q->verdict, "28000", "the token has expired", "Reconnect with a fresh token as the password.");
     session_refuse_statement(s);
 }
 
 /* Approved and used up: it runs now, if it still may. */
 static void run_approved(struct session *s, const struct ask *a) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     snprintf(q->approval, sizeof q->approval, "%s", a->d.reply.id);
     snprintf(q->approved_by, sizeof q->approved_by, "%s", a->d.reply.by);
     snprintf(q->grant, sizeof q->grant, "%s", a->d.reply.grant);
@@ -311,7 +311,7 @@ static void run_approved(struct session *s, const struct ask *a) {
 
 /* What approvers are told besides, when it comes. */
 static void estimate(const struct session *s, const struct appr_reply *r) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     const struct rewrite *w = what_runs(q);
     if (r->rc != APPR_NEW || s->mysql || q->nparams > 0 || !estimate_possible(facts_of(q->facts), q->len)) return;
     bool other = w != NULL && w->sql != NULL; /* NULL: it runs as it is */
@@ -322,8 +322,8 @@ static void on_answered(struct desk_ask *d) {
     struct ask *a = (struct ask *)(void *)d;
     struct session *s = a->s;
     const struct appr_reply *r = &d->reply;
-    if (s->q.open && s->q.id == a->id && s->q.asking) {
-        s->q.asking = false;
+    if (s->q->open && s->q->id == a->id && s->q->asking) {
+        s->q->asking = false;
         estimate(s, r);
         if (clock_seconds() >= s->who->valid_until)
             expired(s);
@@ -333,7 +333,7 @@ static void on_answered(struct desk_ask *d) {
             tell(s, r);
             session_refuse_statement(s);
         } else
-            s->q.reply = *r;
+            s->q->reply = *r;
         pump_run(&s->pump);
     } else if (r->rc == APPR_RUN)
         stmt_record_withheld(s->ws->d->led, s->id, a->id, "session ended");
@@ -343,7 +343,7 @@ static void on_answered(struct desk_ask *d) {
 }
 
 void session_ask_tick(struct session *s, uint64_t now_ms) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (!q->open || q->asking || q->rewriting || q->hold_until_ms == 0 || q->verdict.effect != POL_ASK) return;
     if (pump_client_left(&s->pump)) { /* what it wanted is not run for nobody */
         s->why = "client left while its statement waited for approval";

@@ -6,7 +6,7 @@
 static void run_looked(struct worker *w, struct wmsg *m) {
     struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, looking.wait.msg));
     (void)w;
-    if (s->q.open && s->q.id == s->looking.id) {
+    if (s->q->open && s->q->id == s->looking.id) {
         s->looking.then(s);
         pump_run(&s->pump);
     }
@@ -15,7 +15,7 @@ static void run_looked(struct worker *w, struct wmsg *m) {
 
 static void wait_for(struct session *s, struct catalog *c, void (*then)(struct session *s)) {
     s->looking.then = then;
-    s->looking.id = s->q.id;
+    s->looking.id = s->q->id;
     s->looking.wait.msg.run = run_looked;
     s->looking.wait.worker = s->ws->w;
     session_ref(s);

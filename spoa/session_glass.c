@@ -20,16 +20,16 @@ static void tell(struct session *s, const char *event, const char *text) {
     rec_str(&r, "groups", s->groups);
     rec_str(&r, "database", s->db->name);
     rec_str(&r, "reason", s->glass);
-    rec_str(&r, "rule", s->q.open ? s->q.verdict.rule : NULL);
+    rec_str(&r, "rule", s->q->open ? s->q->verdict.rule : NULL);
     rec_append(s->ws->d->led, &r, LED_SESSION, s->id, event, NULL, NULL);
     rec_append(s->ws->d->led, &r, LED_SESSIONS, NULL, event, NULL, NULL);
     log_event(LOG_WARN, event, "session", s->id, "principal", s->who->principal, "database", s->db->name, "src", s->src, "reason", s->glass,
-              "rule", s->q.open ? s->q.verdict.rule : NULL, "do", text, NULL);
+              "rule", s->q->open ? s->q->verdict.rule : NULL, "do", text, NULL);
     session_tell(s, event, NULL);
 }
 
 bool session_on_glass(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     const char *reason;
     size_t len;
     if (!reason_glass(q->text, q->len, APPR_REASON, &reason, &len)) return false;
@@ -55,13 +55,14 @@ void session_take_glass(struct session *s) {
     const char *reason;
     size_t len;
     uint64_t ms = s->role == NULL ? 0 : pol_role_glass_ms(s->role);
-    if (!reason_glass(s->q.text, s->q.len, APPR_REASON, &reason, &len)) return;
+    if (!reason_glass(s->q->text, s->q->len, APPR_REASON, &reason, &len)) return;
     if (len == 0 || ms == 0) {
         session_glass_over(s);
         return;
     }
-    memcpy(s->glass, reason, len);
-    s->glass[len] = '\0';
+    free(s->glass);
+    s->glass = rec_copy(reason, len);
+    if (s->glass == NULL) return; /* it stays whole, and what needs approval is asked about */
     s->glass_at_ms = worker_now_ms();
     s->glass_until_ms = s->glass_at_ms + ms;
     m_add(s->ws->m, M_BREAKGLASS, 1);
@@ -69,20 +70,21 @@ void session_take_glass(struct session *s) {
 }
 
 void session_glass_over(struct session *s) {
-    if (s->glass[0] == '\0') return;
+    if (s->glass == NULL) return;
     tell(s, "breakglass.over", "read what was done: its statements have the field breakglass");
-    s->glass[0] = '\0';
+    free(s->glass);
+    s->glass = NULL;
 }
 
-static bool broken(const struct session *s) { return s->glass[0] != '\0' && worker_now_ms() < s->glass_until_ms; }
+static bool broken(const struct session *s) { return s->glass != NULL && worker_now_ms() < s->glass_until_ms; }
 
 bool session_glass_without_redis(const struct session *s) {
-    bool may = s->q.breaks || (broken(s) && s->role != NULL && pol_role_glass_ms(s->role) > 0);
+    bool may = s->q->breaks || (broken(s) && s->role != NULL && pol_role_glass_ms(s->role) > 0);
     return may && !led_healthy(s->ws->d->led) && led_journal_healthy(s->ws->d->led);
 }
 
 bool session_glass_passes(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     uint64_t now = worker_now_ms();
     if (!broken(s) || q->verdict.effect != POL_ASK) return false;
     for (size_t i = 0; i < q->verdict.ask.n; i++)
@@ -96,4 +98,4 @@ bool session_glass_passes(struct session *s) {
     return true;
 }
 
-bool session_glass_holds(const struct session *s) { return !s->q.glass || broken(s); }
+bool session_glass_holds(const struct session *s) { return !s->q->glass || broken(s); }

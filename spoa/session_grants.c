@@ -115,7 +115,7 @@ static struct rewrite *write_rows(const struct pol_role *role, bool mysql, struc
 
 /* Also for who is not restricted, and has no catalog otherwise. */
 static void answer(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     uint64_t generation;
     struct catalog *c = catalogs_find(s->ws->d->catalogs, s->db->name);
     struct pol_catalog *now = c == NULL ? NULL : catalog_get(c, &generation);
@@ -139,7 +139,7 @@ static void answer(struct session *s) {
 }
 
 void session_show_grants(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     q->grants = true;
     if (q->prep == NULL) {
         if (!session_want_catalog(s, answer)) answer(s);

@@ -162,7 +162,7 @@ struct session {
     } keys;
 
     /* statements */
-    struct question q;
+    struct question *q; /* the open one; else an empty one that is nobody's, to be read only */
     struct {
         struct wmsg msg;
         struct session *s;
@@ -182,17 +182,17 @@ struct session {
         unsigned next;
         struct judged of[SESSION_JUDGED];
     } judged;
-    struct rewrites rewrites; /* of this epoch: */
+    struct rewrites *rewrites; /* NULL: none yet. Of this epoch: */
     uint64_t rewrites_epoch;
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
-    char reason[APPR_REASON + 1];   /* SET gatehouse.reason; "": none */
+    char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
     uint64_t statements, refused, rows, bytes;
     struct roster_entry *entry;           /* while it is open */
     const char *why;                      /* of the close; static */
-    char glass[APPR_REASON + 1];          /* SET gatehouse.breakglass: why; "": not broken */
+    char *glass;                          /* SET gatehouse.breakglass: why; NULL: not broken */
     uint64_t glass_at_ms, glass_until_ms; /* worker_now_ms() */
     uint64_t orders;                      /* ord_epoch() when it was last found not to be blocked */
 
@@ -283,19 +283,25 @@ void session_forward(struct session *s);
 void session_refuse_statement(struct session *s);
 void session_refuse_recorded(struct session *s);
 void session_drop_question(struct session *s);
+/* Before anything else is done with s->q. */
+void session_no_question(struct session *s);
 void session_drop_running(struct session *s);
 void session_prep_free(void *ctx);
 
 /* The verdict on the open question, and what follows from it. */
 void session_judge(struct session *s);
-void session_clock(struct session *s); /* rules with times: what the clock says now; an earlier verdict may count no more */
 
 /* session_judged.c */
+/* Rules with times: what the clock says now; an earlier verdict may count no more. */
+void session_clock(struct session *s);
+/* This role, which is taken over (NULL: none), in the place of the session's. The caller has counted the epoch for all that he knows to have changed; what the clock has
+ * changed since the last statement, and a session without a role, are counted here. */
+void session_take_role(struct session *s, struct pol_role *role);
 /* The open question's facts were allowed before, and still are: true, and v says so. */
 bool session_judged(struct session *s, struct pol_verdict *v);
 /* The open question has just been judged. */
 void session_keep_judged(struct session *s);
-/* Before the role is replaced. */
+/* The session ends. */
 void session_forget_judged(struct session *s);
 
 /* session_glass.c */

@@ -2,6 +2,8 @@
  * the very facts that it was about. */
 #include "spoa/session_int.h"
 
+#include "spoa/clock.h"
+
 #include <string.h>
 
 void session_forget_judged(struct session *s) {
@@ -9,11 +11,27 @@ void session_forget_judged(struct session *s) {
     memset(&s->judged, 0, sizeof s->judged);
 }
 
+void session_clock(struct session *s) {
+    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
+}
+
+/* The new role knows nothing of the moment in which the last verdict was given, so the old one is told what the clock says first. */
+void session_take_role(struct session *s, struct pol_role *role) {
+    int64_t now = clock_seconds();
+    if (s->role == NULL || pol_role_at(s->role, now)) s->epoch++;
+    session_forget_judged(s);
+    pol_role_free(s->role);
+    s->role = role;
+    if (role == NULL) return;
+    pol_role_at(role, now);
+    if (s->my.key != NULL) pol_role_my_mode(role, s->my.mode);
+}
+
 bool session_judged(struct session *s, struct pol_verdict *v) {
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     for (size_t i = 0; i < SESSION_JUDGED && s->judged.of[i].facts != NULL; i++) {
         const struct judged *j = &s->judged.of[i];
-        if (j->facts != s->q.facts) continue;
+        if (j->facts != s->q->facts) continue;
         *v = (struct pol_verdict){.effect = POL_ALLOW, .rule = j->rule, .rewrite = j->rewrite, .limits = j->limits, .unpins = j->unpins};
         return true;
     }
@@ -21,12 +39,12 @@ bool session_judged(struct session *s, struct pol_verdict *v) {
 }
 
 void session_keep_judged(struct session *s) {
-    const struct pol_verdict *v = &s->q.verdict;
-    if (v->effect != POL_ALLOW || s->q.facts == NULL || s->mysql || pol_role_observes(s->role)) return;
+    const struct pol_verdict *v = &s->q->verdict;
+    if (v->effect != POL_ALLOW || s->q->facts == NULL || s->mysql || pol_role_observes(s->role)) return;
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     s->judged.epoch = s->epoch;
     struct judged *j = &s->judged.of[s->judged.next++ % SESSION_JUDGED];
     facts_ref_put(j->facts);
     *j = (struct judged){
-        .facts = facts_ref_get(s->q.facts), .rule = v->rule, .rewrite = v->rewrite, .limits = v->limits, .unpins = v->unpins};
+        .facts = facts_ref_get(s->q->facts), .rule = v->rule, .rewrite = v->rewrite, .limits = v->limits, .unpins = v->unpins};
 }

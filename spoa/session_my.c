@@ -148,7 +148,7 @@ static bool uses_own(const struct session *s, const char *text, size_t len) {
 }
 
 static void on_kill(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct registry_target target;
     char owner[1200];
     owner_of(s, owner, sizeof owner);
@@ -167,7 +167,7 @@ static void on_kill(struct session *s) {
 }
 
 bool session_my_own(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (q->kind != FLT_STMT_QUERY) return false;
     if (s->role != NULL && read_kill(q->text, q->len, &q->kill, &q->kill_session)) {
         on_kill(s);
@@ -184,7 +184,7 @@ void session_my_kill(struct session *s) {
     struct registry_target target;
     char owner[1200];
     owner_of(s, owner, sizeof owner);
-    if (registry_key_owned(s->ws->d->registry, s->q.kill, owner, &target)) session_cancel_target(&target, s->src, s->q.kill_session);
+    if (registry_key_owned(s->ws->d->registry, s->q->kill, owner, &target)) session_cancel_target(&target, s->src, s->q->kill_session);
 }
 
 /* --- KILL QUERY at the server, over a connection of our own --- */
@@ -262,13 +262,13 @@ struct my_options session_my_options(const struct session *s) {
                            .mode = s->my.mode,
                            .default_db = s->db->database,
                            .fold_names = s->my.fold,
-                           .multi = s->q.multi};
+                           .multi = s->q->multi};
     return o;
 }
 
 /* In the cache behind everything that they depend on. */
 struct facts_ref *session_my_facts(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
     struct my_options o = session_my_options(s);
     if (s->my.key == NULL) { /* the session is ending: its server is none that we know */
@@ -298,7 +298,7 @@ struct facts_ref *session_my_facts(struct session *s) {
 const char *session_my_unaskable(const struct session *s) {
     static const char *const left[] = {"last_insert_id", "found_rows", "row_count", NULL};
     const struct my_options o = session_my_options(s);
-    const struct pol_facts *f = facts_of(s->q.facts);
+    const struct pol_facts *f = facts_of(s->q->facts);
     struct pol_parse_error err;
     struct my_tokens tokens;
     const char *why = NULL;
@@ -307,9 +307,9 @@ const char *session_my_unaskable(const struct session *s) {
             for (const char *const *n = left; *n != NULL; n++)
                 if (strcmp(f->stmts[i].functions[k].name, *n) == 0)
                     why = "it uses what an earlier statement of the session has left behind";
-    if (memchr(s->q.text, '\0', s->q.len) != NULL || !gh_utf8_valid(s->q.text, s->q.len))
+    if (memchr(s->q->text, '\0', s->q->len) != NULL || !gh_utf8_valid(s->q->text, s->q->len))
         return "it holds bytes that its approvers could not read";
-    if (!my_lex(s->q.text, s->q.len, &o, &tokens, &err)) return "it cannot be read again";
+    if (!my_lex(s->q->text, s->q->len, &o, &tokens, &err)) return "it cannot be read again";
     for (uint32_t i = 0; i < tokens.n; i++)
         if (tokens.t[i].kind == MY_T_USERVAR || tokens.t[i].kind == MY_T_SYSVAR) why = "it uses variables, whose values are the session's";
     free(tokens.t);
@@ -339,7 +339,7 @@ bool session_my_returns(const struct session *s, const struct pol_facts *f) {
     bool writes = false, found = false;
     for (size_t i = 0; i < f->nstmts; i++) writes = writes || !f->stmts[i].reads_only;
     if (!writes) return false;
-    if (!my_lex(s->q.text, s->q.len, &o, &tokens, &err)) return true;
+    if (!my_lex(s->q->text, s->q->len, &o, &tokens, &err)) return true;
     for (uint32_t i = 0; i < tokens.n; i++) found = found || (tokens.t[i].kind == MY_T_WORD && tokens.t[i].word == W_RETURNING);
     free(tokens.t);
     return found;

@@ -29,7 +29,7 @@ void session_tell(const struct session *s, const char *event, const struct pol_v
         json_object_set_new(o, "sqlstate", json_string(v->sqlstate));
         json_object_set_new(o, "message", json_string(v->message));
     }
-    if (o != NULL && s->glass[0] != '\0') json_object_set_new(o, "reason", json_string(s->glass));
+    if (o != NULL && s->glass != NULL) json_object_set_new(o, "reason", json_string(s->glass));
     hooks_tell(s->ws->d->hooks, event, o);
     json_decref(o);
 }
@@ -82,7 +82,7 @@ static bool policy_still_may(struct session *s) {
 }
 
 bool session_still_may(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (session_blocked(s)) {
         stmt_record_withheld(s->ws->d->led, s->id, q->id, "blocked");
         return false;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static bool deny(struct session *s, const char *sqlstate, const char *message, const char *hint) {
-    stmt_deny(&s->q.verdict, sqlstate, message, hint);
+    stmt_deny(&s->q->verdict, sqlstate, message, hint);
     return false;
 }
 
@@ -26,7 +26,7 @@ static bool any(const struct pol_limits *l) { return (l->rows | l->bytes | l->ms
 
 /* EXECUTE and FETCH name no relation: of what they run, the least limit that any PREPARE or DECLARE of this session had counts. */
 static bool limits(struct session *s, const struct pol_facts *f) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     q->limits = q->prep != NULL && q->prep->epoch == s->epoch ? q->prep->limits : q->verdict.limits;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
@@ -68,7 +68,7 @@ static bool changed(struct session *s) {
 
 /* The rewritten text is known: r, which is taken over, or NULL when the verdict says why there is none. */
 static bool take(struct session *s, struct rewrite *r) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (r == NULL) {
         m_count(s->ws->m, M_REWRITES, s->db->name, "refused", NULL);
         return false;
@@ -83,13 +83,13 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
     (void)w;
-    if (s->q.open && s->q.id == job->id) {
+    if (s->q->open && s->q->id == job->id) {
         struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
         if (r == NULL)
-            s->q.verdict = *job->why;
+            s->q->verdict = *job->why;
         else
             m_count(s->ws->m, M_REWRITES, s->db->name, "made", NULL);
-        s->q.rewriting = false;
+        s->q->rewriting = false;
         session_rewritten(s, take(s, r));
         pump_run(&s->pump);
     } else if (job->rc == POL_REWRITE_DONE)
@@ -100,7 +100,7 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
 
 /* Long texts are parsed again on the pool's threads: the role goes there with the text, and nobody touches it meanwhile, because the question is open. */
 static bool in_pool(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_rewritten);
     const struct my_options my = session_my_options(s);
     if (job != NULL && parse_job_rewrites(job, s->role) && (!s->mysql || parse_job_mysql(job, &my))) {
@@ -119,12 +119,12 @@ static bool in_pool(struct session *s) {
 
 /* What a prepared statement of another epoch runs at the server was settled by its Parse. */
 static bool stale(const struct session *s) {
-    const struct prep *p = s->q.prep;
+    const struct prep *p = s->q->prep;
     return p != NULL && p->epoch != s->epoch && p->sent != NULL && p->sent->sql != NULL;
 }
 
 bool session_rewrite(struct session *s, const struct pol_facts *f) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (!limits(s, f)) return false;
     bool restricts = pol_role_restricts(s->role);
     if (stale(s) && (!restricts || !q->verdict.rewrite)) return changed(s);
@@ -136,12 +136,14 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     if (q->len > STMT_INLINE_BYTES) return in_pool(s);
     bool cached;
     struct pol_verdict why;
-    if (s->rewrites_epoch != s->epoch) rewrites_clear(&s->rewrites);
+    if (s->rewrites == NULL && (s->rewrites = calloc(1, sizeof *s->rewrites)) == NULL)
+        return deny(s, "53200", "out of memory", "Try again later.");
+    if (s->rewrites_epoch != s->epoch) rewrites_clear(s->rewrites);
     s->rewrites_epoch = s->epoch;
     const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
     struct my_options my = session_my_options(s);
     my.limits = &limits;
-    struct rewrite *r = rewrites_get(&s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, s->role, &cached, &why);
+    struct rewrite *r = rewrites_get(s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, s->role, &cached, &why);
     if (r == NULL)
         q->verdict = why;
     else
@@ -150,7 +152,7 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
 }
 
 void session_oblige(const struct session *s, struct flt_answer *a) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     if (s->role == NULL || (pol_role_observes(s->role) && !q->grants)) return;
     if (q->prep == NULL && q->rewrite != NULL && q->rewrite->sql != NULL) {
         a->rewritten = q->rewrite->sql;

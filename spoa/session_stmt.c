@@ -26,11 +26,28 @@ void session_prep_free(void *ctx) {
     free(p);
 }
 
+/* Most sessions are idle, and a question has room for all that may be said about it: so it lives no longer than it is open. */
+void session_no_question(struct session *s) {
+    static const struct question none;
+    s->q = (struct question *)(uintptr_t)&none;
+}
+
+/* The session's question is none of it any more: the caller's, to be freed. */
+static struct question *take_question(struct session *s) {
+    struct question *q = s->q;
+    session_no_question(s);
+    return q;
+}
+
+static void free_question(struct question *q) {
+    facts_ref_put(q->facts);
+    rewrite_unref(q->rewrite);
+    jwt_identity_free(q->fresh);
+    free(q);
+}
+
 void session_drop_question(struct session *s) {
-    facts_ref_put(s->q.facts);
-    rewrite_unref(s->q.rewrite);
-    jwt_identity_free(s->q.fresh);
-    s->q = (struct question){0};
+    if (s->q->open) free_question(take_question(s));
 }
 
 /* --- what is under way at the server --- */
@@ -128,7 +145,7 @@ static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_
 /* --- the record --- */
 
 static void record_statement(struct session *s, led_done_fn done, void *arg) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     const struct rewrite *rewritten = q->verdict.effect != POL_ALLOW || q->grants ? NULL : q->prep != NULL ? q->prep->sent : q->rewrite;
     bool by_id = q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL;
     if (q->kind != FLT_STMT_PREPARE || (q->verdict.effect == POL_DENY && !q->observed)) /* else its Execute counts */
@@ -155,7 +172,7 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
     if (q->approved_by[0] != '\0') rec_str(&more, "approved_by", q->approved_by);
     if (q->grant[0] != '\0') rec_str(&more, "grant", q->grant);
     more.journal_does = q->verdict.effect == POL_ALLOW && session_glass_without_redis(s);
-    if (q->glass || more.journal_does) rec_str(&more, "breakglass", s->glass[0] != '\0' ? s->glass : "begins");
+    if (q->glass || more.journal_does) rec_str(&more, "breakglass", s->glass != NULL ? s->glass : "begins");
     stmt_record(s->ws->d->led, s->id, &st, &more, done, arg);
 }
 
@@ -190,33 +207,33 @@ static void record_result(struct session *s, const struct flt_event *ev, uint64_
 /* --- the answer --- */
 
 static void answer_refusal(struct session *s) {
-    struct pol_verdict kept = s->q.verdict; /* the question is dropped before the filter may ask the next one */
-    mask_string(kept.message, true);        /* a syntax error quotes */
-    mask_string(kept.detail, true);
+    struct question *q = take_question(s); /* before the filter may ask the next one */
+    struct pol_verdict *v = &q->verdict;
+    mask_string(v->message, true); /* a syntax error quotes */
+    mask_string(v->detail, true);
     const struct flt_answer a = {.allow = false,
-                                 .secret = s->q.renews,
-                                 .sqlstate = kept.sqlstate,
-                                 .message = kept.message,
-                                 .detail = kept.detail[0] != '\0' ? kept.detail : NULL,
-                                 .hint = kept.hint[0] != '\0' ? kept.hint : NULL,
-                                 .position = kept.position,
-                                 .fatal = s->q.fatal};
-    uint64_t id = s->q.id;
-    char reason[sizeof kept.message];
-    memcpy(reason, kept.message, sizeof reason);
-    if (s->q.facts == NULL) secret_message(reason);
+                                 .secret = q->renews,
+                                 .sqlstate = v->sqlstate,
+                                 .message = v->message,
+                                 .detail = v->detail[0] != '\0' ? v->detail : NULL,
+                                 .hint = v->hint[0] != '\0' ? v->hint : NULL,
+                                 .position = v->position,
+                                 .fatal = q->fatal};
+    char reason[sizeof v->message];
+    memcpy(reason, v->message, sizeof reason);
+    if (q->facts == NULL) secret_message(reason);
     s->refused++;
-    m_count(s->ws->m, M_REFUSALS, kept.sqlstate, NULL, NULL);
-    if (!s->q.quiet)
+    m_count(s->ws->m, M_REFUSALS, v->sqlstate, NULL, NULL);
+    if (!q->quiet)
         log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate",
-                  kept.sqlstate, "rule", kept.rule, "reason", reason, NULL);
-    if (!s->q.quiet && hooks_want(s->ws->d->hooks, HOOK_REFUSAL)) {
-        struct pol_verdict told = kept;
+                  v->sqlstate, "rule", v->rule, "reason", reason, NULL);
+    if (!q->quiet && hooks_want(s->ws->d->hooks, HOOK_REFUSAL)) {
+        struct pol_verdict told = *v;
         memcpy(told.message, reason, sizeof told.message);
         session_tell(s, "refusal", &told);
     }
-    session_drop_question(s);
-    flt_answer(s->filter, id, &a);
+    flt_answer(s->filter, q->id, &a);
+    free_question(q);
 }
 
 void session_refuse_recorded(struct session *s) { answer_refusal(s); }
@@ -227,7 +244,7 @@ void session_refuse_statement(struct session *s) {
 }
 
 static struct prep *make_prep(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct prep *p = calloc(1, sizeof *p);
     if (p == NULL) return NULL;
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
@@ -273,7 +290,7 @@ static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const 
 }
 
 static void answer_allow(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct flt_answer a = {.allow = true};
     const char *nothing = s->mysql ? SESSION_MY_NOTHING : RENEWAL_INSTEAD;
     if (q->renews) {
@@ -337,12 +354,10 @@ static void answer_allow(struct session *s) {
         running_push(s, &r);
         m_observe(s->ws->m, M_GATE_SECONDS, r.started_us - q->asked_us);
     }
-    struct question done = *q; /* the names in a belong to these facts */
-    *q = (struct question){0};
-    flt_answer(s->filter, done.id, &a);
+    take_question(s); /* the names in a belong to its facts */
+    flt_answer(s->filter, q->id, &a);
     free(lists);
-    rewrite_unref(done.rewrite);
-    facts_ref_put(done.facts);
+    free_question(q);
 }
 
 /* --- durable before it is on its way --- */
@@ -371,10 +386,10 @@ static void record_late(evutil_socket_t fd, short what, void *arg) {
 static void forward_unrecorded(struct session *s) {
     struct timeval later = {0, 20000};
     struct late *l = calloc(1, sizeof *l);
-    if (l == NULL || (l->text = strndup(s->q.text, s->q.len)) == NULL) abort();
+    if (l == NULL || (l->text = strndup(s->q->text, s->q->len)) == NULL) abort();
     l->s = s;
-    l->len = s->q.len;
-    l->id = s->q.id;
+    l->len = s->q->len;
+    l->id = s->q->id;
     session_ref(s);
     answer_allow(s);
     event_base_once(s->ws->base, -1, EV_TIMEOUT, record_late, l, &later);
@@ -389,12 +404,12 @@ static void on_recorded(void *arg, enum led_status status) { /* the ledger's thr
 static void run_recorded(struct worker *w, struct wmsg *m) {
     struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
     (void)w;
-    if (s->q.open && s->q.id == s->wait.id) {
+    if (s->q->open && s->q->id == s->wait.id) {
         if (s->wait.status == LED_OK) {
             if (session_still_may(s)) answer_allow(s);
         } else {
-            stmt_record_withheld(s->ws->d->led, s->id, s->q.id, "ledger");
-            stmt_deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later",
+            stmt_record_withheld(s->ws->d->led, s->id, s->q->id, "ledger");
+            stmt_deny(&s->q->verdict, "57P03", "the audit ledger is unavailable; retry later",
                       "Nothing of this statement was executed. No statement runs before it is recorded.");
             answer_refusal(s);
         }
@@ -406,18 +421,18 @@ static void run_recorded(struct worker *w, struct wmsg *m) {
 #endif
 
 void session_forward(struct session *s) {
-    const struct question *q = &s->q;
+    const struct question *q = s->q;
     if (q->verdict.rewrite && q->rewrite == NULL && !q->observed &&
         !pol_role_observes(s->role)) { /* whatever way led here: never as it was sent */
-        stmt_deny(&s->q.verdict, "42501", "this statement touches what is hidden from you, and was not rewritten", "Send it again.");
+        stmt_deny(&s->q->verdict, "42501", "this statement touches what is hidden from you, and was not rewritten", "Send it again.");
         session_refuse_statement(s);
         return;
     }
-    if (s->q.kind == FLT_STMT_PREPARE) {
+    if (s->q->kind == FLT_STMT_PREPARE) {
         /* It runs nothing yet. The record of its Execute comes after this one in the same stream and is waited for. */
         if (!led_healthy(s->ws->d->led) && !session_glass_without_redis(s)) {
-            stmt_deny(&s->q.verdict, "57P03", "the audit ledger is unavailable; retry later", "No statement runs before it is recorded.");
-            s->q.observed = false;
+            stmt_deny(&s->q->verdict, "57P03", "the audit ledger is unavailable; retry later", "No statement runs before it is recorded.");
+            s->q->observed = false;
             session_refuse_statement(s);
             return;
         }
@@ -430,7 +445,7 @@ void session_forward(struct session *s) {
 #else
     s->wait.msg.run = run_recorded;
     s->wait.s = s;
-    s->wait.id = s->q.id;
+    s->wait.id = s->q->id;
     session_ref(s);
     record_statement(s, on_recorded, s);
 #endif
@@ -443,7 +458,7 @@ static bool is_plain_query(const struct pol_facts *f) { return f != NULL && f->n
 
 /* What holds back a statement that the policy lets pass. */
 static void judge_session(struct session *s, const struct pol_facts *f) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (pol_role_observes(s->role) || q->verdict.effect == POL_DENY) return;
     if (f != NULL && stale_name(s, f, &q->verdict)) return;
     if (q->by_name && !is_plain_query(f)) {
@@ -459,12 +474,8 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
     q->fatal = true;
 }
 
-void session_clock(struct session *s) {
-    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
-}
-
 void session_judge(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     session_clock(s);
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     struct prep *p = q->prep;
@@ -497,7 +508,7 @@ void session_judge(struct session *s) {
 }
 
 void session_rewritten(struct session *s, bool ok) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct prep *p = q->prep;
     if (!ok && pol_role_observes(s->role)) q->observed = true;
     if (p != NULL && q->verdict.effect == POL_ALLOW) {
@@ -525,7 +536,7 @@ void session_rewritten(struct session *s, bool ok) {
 static void run_parsed(struct worker *w, struct wmsg *m);
 
 static void parse_in_pool(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_parsed);
     const struct my_options my = session_my_options(s);
     if (job != NULL && (!s->mysql || parse_job_mysql(job, &my))) {
@@ -546,11 +557,11 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
     (void)w;
-    if (s->q.open && s->q.id == job->id) {
-        s->q.err = job->err;
+    if (s->q->open && s->q->id == job->id) {
+        s->q->err = job->err;
         session_renew(s);
-        s->q.facts = stmt_facts_of(job->facts, &s->q.err); /* not cached: a long text would push hundreds of short ones out */
-        if (s->q.facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
+        s->q->facts = stmt_facts_of(job->facts, &s->q->err); /* not cached: a long text would push hundreds of short ones out */
+        if (s->q->facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
         session_judge(s);
         pump_run(&s->pump);
     } else
@@ -561,7 +572,7 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
 
 /* Statements that its principal has no room for in the record are refused, and recorded as a number. A text that an Execute repeats is in it again. */
 static bool over_quota(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     uint64_t rate = s->snap->conf->limits.audit_rate, bytes = 2 * QUOTA_EVENT, refused = 0;
     if (rate == 0) return false;
     if (q->kind != FLT_STMT_EXECUTE || q->len <= EXECUTE_SQL) bytes += q->len;
@@ -577,7 +588,7 @@ static bool over_quota(struct session *s) {
 
 /* The question's facts, by now in a catalog that is as new as it can be. */
 static void look(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     if (session_blocked(s)) return;
     session_renew(s);
     if (s->lacking) {
@@ -610,7 +621,14 @@ static void look(struct session *s) {
 }
 
 void session_on_statement(struct session *s, const struct flt_event *ev) {
-    struct question *q = &s->q;
+    struct question *q = malloc(sizeof *q);
+    session_drop_question(s);
+    if (q == NULL) {
+        s->why = "out of memory";
+        session_close(s, "53200", "out of memory", "Try again later.");
+        return;
+    }
+    s->q = q;
     *q = (struct question){.open = true,
                            .id = ev->stmt.id,
                            .kind = ev->stmt.kind,

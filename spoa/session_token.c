@@ -14,7 +14,7 @@
 
 /* One text for every cause, as at login. */
 static void deny_token(struct session *s) {
-    stmt_deny(&s->q.verdict, "28P01", "the token is not accepted: the session goes on with the one that it has",
+    stmt_deny(&s->q->verdict, "28P01", "the token is not accepted: the session goes on with the one that it has",
               "Get a fresh token of the same user from your identity provider, and send SET gatehouse.token = 'TOKEN' again.");
 }
 
@@ -35,18 +35,18 @@ static void bad_token(struct session *s, const char *reason) {
 /* False, and refused: with this identity the session could not have been opened. */
 static bool may_stay(struct session *s, const struct jwt_identity *who) {
     if (s->role == NULL) { /* the database is no longer configured */
-        stmt_deny(&s->q.verdict, "42501", "this database is no longer offered here", "Ask who keeps the configuration of this gate.");
+        stmt_deny(&s->q->verdict, "42501", "this database is no longer offered here", "Ask who keeps the configuration of this gate.");
         session_refuse_statement(s);
         return false;
     }
     struct pol_role *role = identity_role(NULL, s->snap, who, s->db, NULL);
     bool any = role != NULL && pol_role_any(role);
     if (role == NULL)
-        stmt_deny(&s->q.verdict, "53200", "out of memory", "Try again later.");
+        stmt_deny(&s->q->verdict, "53200", "out of memory", "Try again later.");
     else if (!any) {
-        stmt_deny(&s->q.verdict, "28000", "with this token's groups the policy gives you no access to this database",
+        stmt_deny(&s->q->verdict, "28000", "with this token's groups the policy gives you no access to this database",
                   "The session goes on with the token that it has. Ask who keeps the policy for access.");
-        identity_no_rule(who, s->db->name, s->q.verdict.detail, sizeof s->q.verdict.detail);
+        identity_no_rule(who, s->db->name, s->q->verdict.detail, sizeof s->q->verdict.detail);
     }
     pol_role_free(role);
     if (!any) session_refuse_statement(s);
@@ -58,7 +58,7 @@ static void verify_token(struct session *s);
 static void run_keys(struct worker *w, struct wmsg *m) {
     struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, keys.wait.msg));
     (void)w;
-    if (s->q.open && s->q.id == s->keys.question) {
+    if (s->q->open && s->q->id == s->keys.question) {
         verify_token(s);
         pump_run(&s->pump);
     }
@@ -77,7 +77,7 @@ static bool wait_for_keys(struct session *s, struct keysource *source) {
 }
 
 static void verify_token(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct jwt_identity *who = NULL;
     struct keysource *source = NULL;
     session_renew(s);
@@ -100,7 +100,7 @@ static void verify_token(struct session *s) {
 }
 
 static void take_token(struct session *s, const char *token, size_t len) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     q->renews = true;
     q->text = RENEWAL_SHOWN;
     q->len = sizeof RENEWAL_SHOWN - 1;
@@ -114,7 +114,7 @@ static void take_token(struct session *s, const char *token, size_t len) {
 
 /* The Parse of it was allowed; by now its token may be of no use. */
 static void execute_token(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     const struct jwt_identity *fresh = q->prep->fresh;
     q->renews = true;
     q->text = RENEWAL_SHOWN;
@@ -131,7 +131,7 @@ static void execute_token(struct session *s) {
 }
 
 bool session_on_token(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     const char *token;
     size_t len;
     if (q->prep != NULL) {
@@ -149,7 +149,7 @@ bool session_on_token(struct session *s) {
 }
 
 void session_deny_token_name(struct session *s) {
-    stmt_deny(&s->q.verdict, "42501", "gatehouse.token can only be set, by a statement of its own",
+    stmt_deny(&s->q->verdict, "42501", "gatehouse.token can only be set, by a statement of its own",
               "Send SET gatehouse.token = 'TOKEN', and nothing else in the same text.");
     session_refuse_statement(s);
 }
@@ -162,7 +162,7 @@ bool session_names_token(const struct pol_facts *f) {
 }
 
 void session_token_renewed(struct session *s) {
-    struct jwt_identity **from = s->q.kind == FLT_STMT_EXECUTE ? &s->q.prep->fresh : &s->q.fresh, *who = *from;
+    struct jwt_identity **from = s->q->kind == FLT_STMT_EXECUTE ? &s->q->prep->fresh : &s->q->fresh, *who = *from;
     if (who == NULL) return; /* executed once more */
     struct catalog_use use = {.rewrites = true};
     char *groups = identity_groups(who);
@@ -174,12 +174,9 @@ void session_token_renewed(struct session *s) {
     *from = NULL;
     if (!jwt_identity_same(who, s->who)) s->epoch++;
     jwt_identity_free(s->who);
-    session_forget_judged(s);
-    pol_role_free(s->role);
+    session_take_role(s, role);
     free(s->groups);
     s->who = who;
-    s->role = role;
-    if (s->my.key != NULL) pol_role_my_mode(s->role, s->my.mode);
     s->catalog = use;
     s->groups = groups;
     identity_record_renewed(s->ws->d->led, s->id, s->db->name, s->who, s->groups);

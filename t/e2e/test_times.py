@@ -70,10 +70,13 @@ class Times(unittest.TestCase):
         path = os.path.join(self.stack.dir, "etc", "policy.yaml")
         with open(path, "w") as f:
             f.write(POLICY.replace("WINDOW", text))
+        self.read_again()
+        return end
+
+    def read_again(self):
         mark = len(self.stack.log("gatehouse"))
         self.stack.signal("gatehouse")
         stack.wait_until("the policy is read again", lambda: "event=reload " in self.stack.log("gatehouse")[mark:])
-        return end
 
     def test_a_window_ends_in_an_open_session(self):
         stack_ = self.stack
@@ -113,3 +116,34 @@ class Times(unittest.TestCase):
             self.assertGreater(a.execute("SELECT count(*) FROM orders").fetchone()[0], 0)
             self.reload(3600)
             self.assertEqual(c.execute(prepared, (3,), prepare=True).fetchall(), [(3,)])
+
+    def test_a_window_ends_before_the_configuration_is_read_again(self):
+        """The same policy, so what was allowed before a reload still is; but not what the clock has ended meanwhile, of which the new role saw nothing."""
+        prepared = "SELECT id FROM customers WHERE id = %s"
+        with self.stack.psycopg("agent", autocommit=True) as c, self.stack.psycopg("analyst", autocommit=True) as a:
+            end = self.reload(LASTS)
+            self.assertEqual(c.execute(prepared, (3,), prepare=True).fetchall(), [(3,)])
+            c.execute("PREPARE named AS SELECT id FROM customers WHERE id = 3")
+            self.refused(a.execute, "SELECT count(*) FROM orders")
+            self.assertLess(time.time(), end, "this machine is too slow for the test's window")
+            self.read_again()
+            stack.wait_until("the window's end", lambda: time.time() > end + 1, 30)
+            self.refused(lambda sql: c.execute(sql, (3,), prepare=True), prepared)
+            self.refused(c.execute, "EXECUTE named")
+            self.assertGreater(a.execute("SELECT count(*) FROM orders").fetchone()[0], 0)
+
+    def test_a_window_begins_before_the_configuration_is_read_again(self):
+        """As above, for a rule that denies: what was prepared when it did not."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        begin = (now + datetime.timedelta(seconds=LASTS)).replace(microsecond=0)
+        text = f'{{ from: "{begin:%H:%M:%S}", to: "{begin + datetime.timedelta(hours=1):%H:%M:%S}", zone: UTC }}'
+        with open(os.path.join(self.stack.dir, "etc", "policy.yaml"), "w") as f:
+            f.write(POLICY.replace("WINDOW", text))
+        self.read_again()
+        with self.stack.psycopg("analyst", autocommit=True) as a:
+            prepared = "SELECT count(*) FROM orders WHERE id > %s"
+            self.assertGreater(a.execute(prepared, (0,), prepare=True).fetchone()[0], 0)
+            self.assertLess(time.time(), begin.timestamp(), "this machine is too slow for the test's window")
+            self.read_again()
+            stack.wait_until("the window's beginning", lambda: time.time() > begin.timestamp() + 1, 30)
+            self.assertIn("It is closed", self.refused(lambda sql: a.execute(sql, (0,), prepare=True), prepared))

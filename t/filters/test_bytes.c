@@ -46,6 +46,25 @@ START_TEST(little_and_big) {
 }
 END_TEST
 
+START_TEST(buffer_gives_its_memory_back) {
+    struct buf b = BUF_INIT(8);
+    buf_put(&b, "1234", 4);
+    buf_drain(&b, 3);
+    buf_spare(&b);
+    ck_assert(b.data != NULL && *(const char *)buf_at(&b) == '4');
+    buf_drain(&b, 1);
+    buf_spare(&b);
+    ck_assert_ptr_null(b.data);
+    buf_put(&b, "12345678", 8);
+    ck_assert_uint_eq(buf_used(&b), 8);
+    buf_put(&b, "9", 1);
+    buf_drain(&b, buf_used(&b));
+    buf_spare(&b);
+    ck_assert(b.failed); /* still: whoever asks later must hear of it */
+    buf_free(&b);
+}
+END_TEST
+
 START_TEST(buffer_has_a_ceiling) {
     struct buf b = BUF_INIT(1000);
     for (int i = 0; i < 100; i++) buf_put(&b, "0123456789", 10);
@@ -126,6 +145,7 @@ int main(void) {
     tcase_add_test(t, getters_stay_inside);
     tcase_add_test(t, little_and_big);
     tcase_add_test(t, buffer_has_a_ceiling);
+    tcase_add_test(t, buffer_gives_its_memory_back);
     tcase_add_test(t, utf8);
     tcase_add_test(t, utf8_everywhere);
     tcase_add_test(t, decimals);

@@ -1,141 +1,15 @@
 /* The ledger with a real Redis: what was answered LED_OK is there, everything once, in order, whatever died meanwhile. */
-#include "spoa/ledger.h"
-#include "spoa/log.h"
+#include "t/spoa/ledger_fixture.h"
+
 #include "spoa/worker.h"
-#include "t/lib/guard.h"
-#include "t/lib/redis.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-static struct redis rds;
-static char dir[96], err[600];
-static struct led_conf conf;
-static struct led *led;
-static bool lazy; /* what nobody waits for can wait */
-
-static void setup(void) {
-    lazy = false;
-    log_init(LOG_ERROR);
-    log_set_level((enum log_level) - 1); /* the failures here are wanted */
-    redis_init(&rds);
-    redis_start(&rds, 0);
-    snprintf(dir, sizeof dir, "%s/journal", rds.dir);
-    conf = (struct led_conf){.dir = dir, .node = "n1", .mode = LED_STRICT, .redis_socket = rds.sock, .timeout_ms = 2000};
-    led = NULL;
-}
-
-static void teardown(void) {
-    if (led != NULL) led_close(led, 100);
-    redis_free(&rds);
-}
-
-static void open_ledger(void) {
-    led = led_open(&conf, err, sizeof err);
-    ck_assert_msg(led != NULL, "%s", err);
-}
-static void close_ledger(uint64_t ms) {
-    led_close(led, ms);
-    led = NULL;
-}
-
-struct call {
-    sem_t sem;
-    enum led_status status;
-};
-static void on_done(void *arg, enum led_status status) {
-    struct call *c = arg;
-    c->status = status;
-    sem_post(&c->sem);
-}
-
-static void append(const char *session, uint64_t n, struct call *c) {
-    char text[24];
-    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n)};
-    struct led_event ev = {.stream = session != NULL ? LED_SESSION : LED_SESSIONS,
-                           .session = session,
-                           .type = "statement",
-                           .fields = &f,
-                           .nfields = 1,
-                           .can_wait = lazy};
-    if (c != NULL) sem_init(&c->sem, 0, 0);
-    led_append(led, &ev, c != NULL ? on_done : NULL, c);
-}
-static enum led_status wait_for(struct call *c) {
-    while (sem_wait(&c->sem) < 0) continue;
-    sem_destroy(&c->sem);
-    return c->status;
-}
-static enum led_status append_wait(const char *session, uint64_t n) {
-    struct call c;
-    append(session, n, &c);
-    return wait_for(&c);
-}
-
-static uint64_t ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-static void nap(long millis) { nanosleep(&(struct timespec){millis / 1000, millis % 1000 * 1000000}, NULL); }
-static void wait_healthy(bool healthy) {
-    for (uint64_t end = ms() + 10000; led_healthy(led) != healthy;) {
-        led_why(led, err, sizeof err);
-        ck_assert_msg(ms() < end, "still %s: %s", healthy ? "not healthy" : "healthy", err);
-        nap(5);
-    }
-}
-
-static const char *field(const redisReply *entry, const char *name) {
-    const redisReply *f = entry->element[1];
-    for (size_t i = 0; i < f->elements; i += 2)
-        if (strcmp(f->element[i]->str, name) == 0) return f->element[i + 1]->str;
-    return NULL;
-}
-
-/* The stream's events of this type, n = first to last, each once and in order; other types are passed over. */
-static void expect(const char *key, const char *type, uint64_t first, uint64_t last) {
-    redisReply *p = redis_do(&rds, "XRANGE %s - +", key);
-    uint64_t n = first, seq = 0;
-    for (size_t i = 0; i < p->elements; i++) {
-        const redisReply *e = p->element[i];
-        if (strcmp(field(e, "type"), type) != 0) continue;
-        ck_assert_msg(strtoull(field(e, "n"), NULL, 10) == n, "%s: found %s where %" PRIu64 " should be", key, field(e, "n"), n);
-        n++;
-        ck_assert_uint_gt(strtoull(field(e, "seq"), NULL, 10), seq);
-        seq = strtoull(field(e, "seq"), NULL, 10);
-    }
-    ck_assert_uint_eq(n, last + 1);
-    freeReplyObject(p);
-}
-
-static uint64_t shipped(const char *node) {
-    redisReply *p = redis_do(&rds, "GET gatehouse:shipped:%s", node);
-    uint64_t n = p->type == REDIS_REPLY_STRING ? strtoull(p->str, NULL, 10) : 0;
-    freeReplyObject(p);
-    return n;
-}
-static void wait_shipped(uint64_t n) {
-    for (uint64_t end = ms() + 10000; shipped("n1") < n; nap(5))
-        ck_assert_msg(ms() < end, "shipped %" PRIu64 " of %" PRIu64, shipped("n1"), n);
-}
-static void fill(const char *session, uint64_t from, uint64_t to) {
-    for (uint64_t n = from; n < to; n++) append(session, n, NULL);
-    ck_assert_int_eq(append_wait(session, to), LED_OK);
-}
 
 /* ---- what is written ---- */
 
@@ -273,6 +147,7 @@ START_TEST(two_nodes) {
     led_close(first, 1000);
     expect("gatehouse:sessions", "statement", 1, 50);
     expect("gatehouse:audit:x", "statement", 1, 50);
+    ck_assert(led_wait(led, 10000));
     ck_assert_uint_eq(shipped("n2"), 50);
 }
 END_TEST
@@ -497,7 +372,8 @@ END_TEST
 START_TEST(acl_user) {
     redis_run(&rds, "ACL SETUSER gatehouse on >s3cret resetkeys ~gatehouse:audit:* ~gatehouse:approval:* ~gatehouse:sessions "
                     "~gatehouse:auth ~gatehouse:shipped:n1 "
-                    "~gatehouse:shipped:n1/* resetchannels -@all +script|load +evalsha +get +set +xadd +xrange +xrevrange +time");
+                    "~gatehouse:shipped:n1/* resetchannels -@all +script|load +evalsha +get +set +xadd +xrange +xrevrange +time "
+                    "+multi +exec +watch +unwatch");
     redis_run(&rds, "ACL SETUSER default resetpass >other");
     conf.redis_user = "gatehouse";
     conf.redis_password = "s3cret";
