@@ -344,6 +344,17 @@ static bool table_query(struct ry *x, uint32_t node) {
     return ry_replace(x, ry_node(x, node)->tok, ry_node(x, t)->tok, "SELECT * FROM");
 }
 
+/* FROM (t), FROM ((t)): MySQL has no subselect alone in such parentheses. */
+static bool from(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    if (!ry_children(x, node)) return false;
+    enum ry_mark only = n->first != 0 && ry_node(x, n->first)->next == 0 ? (enum ry_mark)x->marks[n->first] : RY_SAME;
+    bool around = n->first != 0 && ry_node(x, n->first)->tok > n->tok && ry_node(x, n->first)->end < n->end;
+    if (!around || !is_op(x, n->tok, '(') || (only != RY_TABLE && only != RY_BARE)) return true;
+    x->marks[node] = RY_BARE;
+    return ry_replace(x, n->tok, n->tok + 1, "") && ry_replace(x, n->end - 1, n->end, "");
+}
+
 /* --- names --- */
 
 static bool collect_item(struct ry *x, uint32_t node, struct ry_item *out) {
@@ -498,6 +509,7 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_SUBQUERY: return subquery(x, node);
     case MN_TABLE: return table(x, node);
     case MN_TABLE_Q: return table_query(x, node);
+    case MN_FROM: return from(x, node);
     case MN_ITEMS: return ry_items(x, node);
     case MN_SELECT: return one_select(x, node);
     case MN_COLUMN: return column(x, node);
@@ -668,6 +680,8 @@ static bool prepare(struct ry *x) {
         return ry_no_memory(x);
     for (uint32_t i = 1; i < n; i++)
         if (ry_node(x, i)->type == MN_TABLE) x->explicit[i] = ry_node(x, i)->word;
+    for (uint32_t i = 1; i < n; i++)
+        if (ry_node(x, i)->type == MN_TABLE_Q) x->explicit[ry_node(x, i)->first] = 0; /* TABLE t is a query of it */
     if ((x->facts = fm_facts(&x->tree, x->o, x->meanings, &x->err)) == NULL) return ry_not_understood(x);
     for (uint32_t i = 1; i < n; i++)
         if (ry_node(x, i)->type == MN_STMT && !ry_find_targets(x, i)) return false;

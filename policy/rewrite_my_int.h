@@ -29,6 +29,7 @@ enum ry_mark {
     RY_SAME,
     RY_TABLE,   /* a table became our subselect */
     RY_TABLE_Q, /* TABLE t became SELECT * FROM one */
+    RY_BARE,    /* (t) lost its parentheses */
     RY_LABEL,   /* an item got its label */
     RY_NAME,    /* a name lost its database */
     RY_MASK,    /* a column became its mask, in parentheses */
