@@ -124,20 +124,24 @@ static void pass_body(struct my_filter *f, struct cur body) {
     my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, body.p, cur_left(&body));
 }
 
-/* The same, with a count of warnings in it. */
-static void pass_counted(struct my_filter *f, struct cur body, size_t warnings) {
+/* The same, with a count of warnings in it, and behind that perhaps the status. */
+static void pass_counted(struct my_filter *f, struct cur body, size_t warnings, bool status) {
     uint8_t copy[16];
     size_t len = cur_left(&body);
-    if (!f->veil || len > sizeof copy || len < warnings + 2) {
+    if (!f->veil || len > sizeof copy || len < warnings + (status ? 4 : 2)) {
         pass_body(f, body);
         return;
     }
     memcpy(copy, body.p, len);
     copy[warnings] = copy[warnings + 1] = 0;
+    if (status) {
+        copy[warnings + 2] &= (uint8_t) ~(MY_STATUS_PLAN & 0xFFu);
+        copy[warnings + 3] &= (uint8_t) ~(MY_STATUS_PLAN >> 8);
+    }
     my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, copy, len);
 }
 
-static void pass_eof(struct my_filter *f, struct cur body) { pass_counted(f, body, 1); }
+static void pass_eof(struct my_filter *f, struct cur body) { pass_counted(f, body, 1, true); }
 
 /* --- the end --- */
 
@@ -294,7 +298,7 @@ static void on_prepared(struct my_filter *f, struct cur body) {
                  "too many prepared statements");
         return;
     }
-    pass_counted(f, body, 10);
+    pass_counted(f, body, 10, false);
     f->preparing->id = id;
     f->preparing->nparams = params;
     f->prep_cols = columns;

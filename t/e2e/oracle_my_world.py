@@ -36,7 +36,7 @@ def policy():
     out = "version: 1\ndatabases: { shop: {}, shop_my: {}, " + ", ".join(f"{n}: {{}}" for n in DATABASES) + " }\nrules:"
     for name in DATABASES:
         for rule in shop + own:
-            rule = re.sub(r"\n *#.*", "", rule.rstrip()).replace("public.copies]", "public.copies, public.made]").replace("    functions: [public.touch]", "").replace("code ~~ 'v%'", "code LIKE 'v%'")
+            rule = re.sub(r"\n *#.*", "", rule.rstrip()).replace("    functions: [public.touch]", "").replace("code ~~ 'v%'", "code LIKE 'v%'")
             rule = re.sub(r"\b(?:public|shop)\.(?=\w)", name + ".", rule).replace("database: shop_my", "database: shop")
             rule = re.sub(r"database: shop$", "database: " + name, rule, flags=re.M)
             out += "\n" + re.sub(r"- name: (\S+)", rf"- name: \1-{name}", rule, count=1)

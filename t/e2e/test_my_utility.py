@@ -1,7 +1,9 @@
 """What may be seen can be used in MySQL's dialect: as test_utility.py for PostgreSQL, on MariaDB, through PyMySQL, SQLAlchemy with it, and Django with mysqlclient."""
+import struct
 import unittest
 
 import pymysql
+from pymysql.protocol import FieldDescriptorPacket
 
 import test_utility
 import utility_sql
@@ -9,14 +11,44 @@ import utility_world
 from test_utility import GROUPS
 
 
-def rows(connection, database, steps):
-    """Labels and types of columns, and rows, of the last step; the database's name is left out."""
-    def plain(value):
-        return value.replace(database, "raw") if isinstance(value, str) and value in (database, f"Tables_in_{database}", f"Tables_in_{database} (s%)") else value
+PREPARE, EXECUTE, CLOSE = 0x16, 0x17, 0x19
+# A mask of a TEXT column is a VARCHAR: nothing makes a TEXT of an expression. To clients both are text.
+TEXTS = (252, 253, 254)
+
+
+def plain(value, database):
+    """Without the database's name."""
+    return value.replace(database, "raw") if isinstance(value, str) and (value == database or value.startswith("Tables_in_")) else value
+
+
+def label(name, type_code, database):
+    return plain(name, database), "text" if type_code in TEXTS else type_code
+
+
+def rows(connection, database, sql):
+    """Labels and types of columns, and rows."""
     with connection.cursor() as c:
-        for sql in steps:
-            c.execute(sql.replace("raw", database))
-        return [(plain(d[0]), d[1]) for d in c.description], [tuple(map(plain, r)) for r in c.fetchall()]
+        c.execute(sql.replace("raw", database))
+        return [label(*d[:2], database) for d in c.description], [tuple(plain(v, database) for v in r) for r in c.fetchall()]
+
+
+def prepared(c, database, sql):
+    """The same by COM_STMT_PREPARE and COM_STMT_EXECUTE, rows as bytes of the binary protocol."""
+    c._execute_command(PREPARE, sql.replace("raw", database))
+    ident, columns, _ = struct.unpack_from("<IHH", c._read_packet().get_all_data(), 1)
+    for _ in range(columns + 1 if columns else 0):
+        c._read_packet()
+    c._execute_command(EXECUTE, struct.pack("<IBI", ident, 0, 1))
+    columns, out = c._read_packet().get_all_data()[0], []
+    labels = [label(f.name, f.type_code, database) for f in (c._read_packet(FieldDescriptorPacket) for _ in range(columns))]
+    c._read_packet()
+    while True:
+        packet = c._read_packet()
+        if packet.is_eof_packet():
+            break
+        out.append(packet.get_all_data().replace(bytes([len(database)]) + database.encode(), b"\3raw"))
+    c._execute_command(CLOSE, struct.pack("<I", ident))
+    return labels, out
 
 
 class Utility(test_utility.Same, unittest.TestCase):
@@ -24,7 +56,8 @@ class Utility(test_utility.Same, unittest.TestCase):
 
     @staticmethod
     def django(to):
-        return {"HOST": to["host"], "PORT": str(to["port"]), "USER": to["user"], "PASSWORD": to["password"], "NAME": to["database"], "OPTIONS": {k: to[k] for k in ("ssl",) if k in to}}
+        # The client's library takes "localhost" for a socket.
+        return {"HOST": to["host"].replace("localhost", "127.0.0.1"), "PORT": str(to["port"]), "USER": to["user"], "PASSWORD": to["password"], "NAME": to["database"], "OPTIONS": {k: to[k] for k in ("ssl",) if k in to}}
 
     def test_statements(self):
         """As a text, and prepared."""
@@ -32,9 +65,8 @@ class Utility(test_utility.Same, unittest.TestCase):
             n = 0
             with pymysql.connect(**self.world.gate(group)) as gate, pymysql.connect(**self.world.direct(group)) as direct:
                 for sql in self.statements:
-                    prepared = ["PREPARE p FROM '" + sql.replace("\\", "\\\\").replace("'", "''") + "'", "EXECUTE p"]
-                    for steps in ([sql], prepared):
-                        n += self.same(f"{group}: {steps[0]}", lambda: rows(gate, "raw", steps), lambda: rows(direct, group, steps))
+                    n += self.same(f"{group}: {sql}", lambda: rows(gate, "raw", sql), lambda: rows(direct, group, sql))
+                    self.same(f"{group}, prepared: {sql}", lambda: prepared(gate, "raw", sql), lambda: prepared(direct, group, sql))
             print(f"{group}: {n} statements", flush=True)
 
 

@@ -89,7 +89,7 @@ def plain(value):
 
 
 # What the dialect has not, or says in words of its own.
-NOT_MYSQL = {"SQLAlchemy": {"distinct on", "filter", "rollup", "lateral", "values", "any array", "json", "string_agg"}, "Django": {"distinct on"}}
+NOT_MYSQL = {"SQLAlchemy": {"distinct on", "filter", "rollup", "lateral", "values", "any array", "json", "string_agg"}, "Django": {"distinct on", "difference", "intersection"}}
 
 
 def possible(orm_name, dialect, queries):

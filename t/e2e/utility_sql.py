@@ -421,8 +421,6 @@ SELECT * FROM (SELECT 1 AS store_id, 'one' AS word UNION SELECT 2, 'two') AS v J
 
 VALUES (1, 'a'), (2, 'b')
 
-TABLE stores ORDER BY store_id
-
 SHOW COLUMNS FROM clients
 
 SHOW FULL COLUMNS FROM shoppers LIKE '%a%'
@@ -452,7 +450,7 @@ SELECT column_name FROM information_schema.key_column_usage WHERE table_schema =
 
 # Not in MariaDB 10.11, or not in this form: MYSQL has what stands for them.
 ANOTHERS = re.compile(r"FILTER \(|\bCUBE\b|GROUPING SETS|ROLLUP|LATERAL|WITHIN GROUP|ARRAY|unnest|jsonb?_|row_to_json|generate_series|DISTINCT ON|split_part|string_agg|width_bucket|corr\(|FULL JOIN|NULLS|"
-                      r"date_trunc|isodow|age\(|ILIKE|SYMMETRIC|public\.|decade|VALUES|TABLE|c_orders \(|\|\||::date|grouping\(|date '[^']*' \+ [0-9]")
+                      r"date_trunc|isodow|age\(|ILIKE|SYMMETRIC|public\.|decade|VALUES|TABLE|c_orders \(|\|\||::date|grouping\(|lag\(k|date '[^']*' \+ [0-9]")
 
 
 def statements(text):
