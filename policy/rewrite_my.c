@@ -434,23 +434,56 @@ static const char *label(struct ry *x, uint32_t node) {
     return ry_keep(x, &b);
 }
 
+/* A column of a table in FROM that becomes a subselect, in other letters than its definition's: the server would call it by those, and of a table itself by the
+ * statement's. table: NULL for a name without one. */
+static bool is_respelt(struct ry *x, uint32_t from, const char *table, const char *name) {
+    for (uint32_t c = ry_node(x, from)->first; c != 0; c = ry_node(x, c)->next) {
+        enum my_node_type type = (enum my_node_type)ry_node(x, c)->type;
+        const struct pol_view *v = NULL;
+        if (type == MN_FROM && is_respelt(x, c, table, name)) return true;
+        if (!ry_work(x, 16) || (type == MN_TABLE && !ry_view(x, c, &v))) return false;
+        if (v == NULL || x->explicit[c] != 0 || x->is_target[c]) continue;
+        const char *called = ry_called(x, c);
+        const struct pol_cat_column *column = pol_find_column(v->relation, name, true);
+        if (called == NULL || !ry_work(x, v->relation->ncolumns)) return false;
+        if (column != NULL && (table == NULL || ry_may_be(x, called, table)) && strcmp(column->name, name) != 0) return true;
+    }
+    return false;
+}
+
+/* What a column without an alias is called: its last part, when it became its mask or would be called otherwise. *name NULL: nothing is to be said. */
+static bool column_label(struct ry *x, uint32_t node, const char **name) {
+    const struct my_node *n = ry_node(x, node);
+    uint32_t select = x->scopes != NULL ? x->scopes->select : 0, from = select != 0 ? ry_child(x, select, MN_FROM) : 0;
+    *name = NULL;
+    if (x->marks[node] != RY_MASK && (from == 0 || x->in_returning)) return true;
+    const char *own = fm_part(&x->fm, n->tok, n->flags - 1u, false);
+    const char *table = n->flags > 1 ? fm_part(&x->fm, n->tok, n->flags - 2u, false) : NULL;
+    if (own == NULL || (n->flags > 1 && table == NULL)) return ry_not_understood(x);
+    if (x->marks[node] == RY_MASK || is_respelt(x, from, table, own)) *name = own;
+    return !x->refused;
+}
+
 bool ry_items(struct ry *x, uint32_t list) {
     for (uint32_t c = ry_node(x, list)->first; c != 0; c = ry_node(x, c)->next) {
         const struct my_node *n = ry_node(x, c);
         size_t before = x->nedits;
         if (!ry_walk(x, c)) return false;
-        bool named = n->next != 0 && ry_node(x, n->next)->type == MN_ALIAS;
-        if (x->nedits == before || named || n->type == MN_ALIAS || n->type == MN_STAR || (n->type == MN_COLUMN && x->marks[c] != RY_MASK))
-            continue;
-        const char *text = n->type == MN_COLUMN ? NULL : label(x, c);
-        if (n->type == MN_COLUMN) { /* one that became its mask: called by its last part */
-            const char *name = fm_part(&x->fm, n->tok, n->flags - 1u, false), *quoted = name != NULL ? ry_quoted(x, name) : NULL;
+        if ((n->next != 0 && ry_node(x, n->next)->type == MN_ALIAS) || n->type == MN_ALIAS || n->type == MN_STAR) continue;
+        const char *text;
+        if (n->type == MN_COLUMN) {
+            const char *name, *quoted;
+            if (!column_label(x, c, &name)) return false;
+            if (name == NULL) continue;
             struct buf b = BUF_INIT(4096);
-            if (quoted == NULL) return ry_not_understood(x);
+            if ((quoted = ry_quoted(x, name)) == NULL) return false;
             buf_str(&b, " AS ");
             buf_str(&b, quoted);
             buf_u8(&b, ' ');
             text = ry_keep(x, &b);
+        } else {
+            if (x->nedits == before) continue;
+            text = label(x, c);
         }
         if (text == NULL || !ry_put_behind(x, n->end, text)) return false;
         x->more[c] = 1;
