@@ -12,8 +12,10 @@ from test_utility import GROUPS
 
 
 PREPARE, EXECUTE, CLOSE = 0x16, 0x17, 0x19
-# A mask of a TEXT column is a VARCHAR: nothing makes a TEXT of an expression. To clients both are text.
-TEXTS = (252, 253, 254)
+# Nothing makes a TEXT of an expression, or an INT: a masked TEXT column is a VARCHAR of its length, a masked INT a BIGINT. To clients these are texts and whole numbers.
+KINDS = {253: 252, 254: 252, 249: 252, 250: 252, 251: 252, 1: 3, 2: 3, 8: 3, 9: 3}
+WHOLE = {1: "<b", 2: "<h", 3: "<i", 8: "<q", 9: "<i"}
+FIXED = {13: 2, 4: 4, 5: 8}
 
 
 def plain(value, database):
@@ -22,7 +24,7 @@ def plain(value, database):
 
 
 def label(name, type_code, database):
-    return plain(name, database), "text" if type_code in TEXTS else type_code
+    return plain(name, database), KINDS.get(type_code, type_code)
 
 
 def rows(connection, database, sql):
@@ -32,23 +34,44 @@ def rows(connection, database, sql):
         return [label(*d[:2], database) for d in c.description], [tuple(plain(v, database) for v in r) for r in c.fetchall()]
 
 
+def values(packet, types):
+    """Of a row of the binary protocol: None, whole numbers, bytes."""
+    nulls, at, out = packet[1:], 1 + (len(types) + 9) // 8, []
+    for i, t in enumerate(types):
+        if nulls[(i + 2) // 8] >> (i + 2) % 8 & 1:
+            out.append(None)
+        elif t in WHOLE:
+            out.append(struct.unpack_from(WHOLE[t], packet, at)[0])
+            at += struct.calcsize(WHOLE[t])
+        else:
+            n = FIXED.get(t, packet[at])
+            start = at + (t not in FIXED)
+            if t not in FIXED and n >= 0xfc:
+                size = {0xfc: 2, 0xfd: 3, 0xfe: 8}[n]
+                n, start = int.from_bytes(packet[start:start + size], "little"), start + size
+            out.append(packet[start:start + n])
+            at = start + n
+    return out
+
+
 def prepared(c, database, sql):
-    """The same by COM_STMT_PREPARE and COM_STMT_EXECUTE, rows as bytes of the binary protocol."""
+    """The same by COM_STMT_PREPARE and COM_STMT_EXECUTE."""
     c._execute_command(PREPARE, sql.replace("raw", database))
     ident, columns, _ = struct.unpack_from("<IHH", c._read_packet().get_all_data(), 1)
     for _ in range(columns + 1 if columns else 0):
         c._read_packet()
     c._execute_command(EXECUTE, struct.pack("<IBI", ident, 0, 1))
-    columns, out = c._read_packet().get_all_data()[0], []
-    labels = [label(f.name, f.type_code, database) for f in (c._read_packet(FieldDescriptorPacket) for _ in range(columns))]
+    fields = [c._read_packet(FieldDescriptorPacket) for _ in range(c._read_packet().get_all_data()[0])]
     c._read_packet()
+    out = []
     while True:
         packet = c._read_packet()
         if packet.is_eof_packet():
             break
-        out.append(packet.get_all_data().replace(bytes([len(database)]) + database.encode(), b"\3raw"))
+        row = values(packet.get_all_data(), [f.type_code for f in fields])
+        out.append([b"raw" if v == database.encode() else v for v in row])
     c._execute_command(CLOSE, struct.pack("<I", ident))
-    return labels, out
+    return [label(f.name, f.type_code, database) for f in fields], out
 
 
 class Utility(test_utility.Same, unittest.TestCase):

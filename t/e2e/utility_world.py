@@ -232,4 +232,6 @@ class MyWorld(World):
         return {"host": env["GH_MY_HOST"], "port": int(env["GH_MY_PORT"]), "user": group, "password": self.tokens[group], "database": "raw", "ssl": {"ca": env["GH_CA"]}, "connect_timeout": 20, **more}
 
     def direct(self, name):
-        return {**self.root(), "database": name}
+        """As the login that the gate has, which sees the same privileges."""
+        with open(self.stack.dir + "/etc/shop.password", encoding="utf-8") as f:
+            return {**self.root(), "user": "shop_owner", "password": f.read().rstrip("\n"), "database": name, "ssl": {"ca": self.stack.dir + "/etc/shop-my-ca.pem"}}
