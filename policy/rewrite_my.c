@@ -177,9 +177,23 @@ bool ry_view(struct ry *x, uint32_t node, const struct pol_view **view) {
     return true;
 }
 
-void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted) {
+/* Whether a name in the text may be this column's. */
+static bool may_be_named(struct ry *x, const char *name) {
+    size_t n = strlen(name);
+    if (!ry_work(x, x->tree.tokens.n)) return true;
+    for (uint32_t i = 0; i < x->tree.tokens.n; i++) {
+        const struct my_token *t = ry_token(x, i);
+        size_t len = t->end - t->at;
+        if ((len == n || len == n + 2) && strncasecmp(x->tree.sql + t->at + (len - n) / 2, name, n) == 0) return true;
+    }
+    return false;
+}
+
+uint32_t ry_put_row(struct ry *x, struct buf *b, const struct pol_view *v, const char *quoted, bool star) {
+    uint32_t n = 0;
     for (size_t i = 0; i < v->relation->ncolumns; i++) {
-        if (i > 0) buf_str(b, ", ");
+        if (v->relation->columns[i].invisible && (star || !may_be_named(x, v->relation->columns[i].name))) continue;
+        if (n++ > 0) buf_str(b, ", ");
         if (v->columns[i].visibility == POL_VISIBLE) {
             buf_str(b, quoted);
             buf_u8(b, '.');
@@ -189,6 +203,7 @@ void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted) {
         }
         my_put_ident(b, v->relation->columns[i].name);
     }
+    return n;
 }
 
 static void put_relation(struct buf *b, const struct pol_cat_relation *rel) {
@@ -275,7 +290,7 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
     const char *quoted = ry_quoted(x, called);
     if (quoted == NULL) return NULL;
     buf_str(&b, " (SELECT ");
-    ry_put_row(&b, v, quoted);
+    ry_put_row(x, &b, v, quoted, false);
     buf_str(&b, " FROM ");
     put_relation(&b, v->relation);
     ry_put_tokens(x, &b, p->name_end, p->alias_from);

@@ -14,6 +14,8 @@ static const char policy_text[] =
     "    columns: { email: { mask: 'null' }, '\"Phone\"': hidden, card_number: hidden, birth_date: hidden, '*': visible }\n"
     "  - name: f\n    groups: f\n    database: shop\n    allow: [select, insert, update, delete]\n    on: [shop.customers, '*.customers']\n"
     "    rows: region = 'eu'\n"
+    "  - name: odd\n    groups: m\n    database: shop\n    allow: [select, update, delete]\n    on: shop.odd\n"
+    "    columns: { seen: { mask: 'null' }, '*': visible }\n"
     "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\", "
     "\"pg_data.*\"]\n";
 
@@ -200,6 +202,13 @@ static const struct {
      "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN ((SELECT 1 FROM orders)) IS TRUE ELSE FALSE END "},
     {"f", "DELETE FROM customers WHERE ((SELECT c.id FROM customers c LIMIT 1))",
      "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (((SELECT c.id FROM {F:c} LIMIT 1))) IS TRUE ELSE FALSE END "},
+    /* columns that are invisible to "*" */
+    {"m", "SELECT * FROM odd", "SELECT * FROM  (SELECT `odd`.`id`, (CAST(NULL AS SIGNED)) AS `seen` FROM `shop`.`odd`) AS `odd` "},
+    {"m", "SELECT id, o.`unSeen` FROM odd o",
+     "SELECT id, o.`unSeen` AS `unSeen`  FROM  (SELECT `o`.`id`, (CAST(NULL AS SIGNED)) AS `seen`, `o`.`Unseen` FROM `shop`.`odd` AS `o`) "
+     "AS `o` "},
+    {"m", "DELETE FROM odd WHERE unseen = 1 RETURNING *",
+     "DELETE FROM odd WHERE unseen = 1 RETURNING  `odd`.`id`, (CAST(NULL AS SIGNED)) AS `seen` "},
     /* TABLE */
     {"m9", "TABLE customers ORDER BY id LIMIT 2", "SELECT * FROM {M} ORDER BY id LIMIT 2"},
     {"m9", "TABLE shop.customers ORDER BY shop.customers.id", "SELECT * FROM {M} ORDER BY `customers`.id"},
