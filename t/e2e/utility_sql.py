@@ -255,6 +255,10 @@ SELECT * FROM clients ORDER BY client_id
 
 SELECT * FROM shoppers h WHERE h.shopper_id BETWEEN 5 AND 9 ORDER BY h.shopper_id
 
+SELECT * FROM vendors ORDER BY vendor_id
+
+SELECT vendor_id, LEGACY + 1, v.phone FROM vendors v ORDER BY vendor_id
+
 SELECT c.*, n.country FROM clients AS c INNER JOIN countries AS n USING (country_id) WHERE n.country = 'SPAIN' ORDER BY c.client_id
 
 SELECT raw.clients.email, `raw`.`clients`.`name` FROM raw.clients WHERE raw.clients.client_id IN (3, 5, 11) ORDER BY raw.clients.client_id

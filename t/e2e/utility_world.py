@@ -217,6 +217,7 @@ class MyWorld(World):
             for sql in SCHEMA.replace("jsonb", "json").replace("timestamptz", "datetime").replace(" lines ", " `lines` ").split(";\n"):
                 if sql.strip():
                     c.execute(sql)
+            c.execute("ALTER TABLE vendors ADD COLUMN legacy int INVISIBLE DEFAULT 7")
             for table, rows in tables.items():
                 values = [[v.replace(tzinfo=None) if isinstance(v, datetime.datetime) else v for v in r.values()] for r in rows]
                 c.executemany(f"INSERT INTO `{table}` VALUES ({', '.join(['%s'] * len(values[0]))})", values)
