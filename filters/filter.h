@@ -143,6 +143,8 @@ struct flt_answer {
     bool veil;
     bool
         veil_rows; /* MySQL, with veil: how many rows it changed would tell what was there (ON DUPLICATE KEY UPDATE, REPLACE): those that it was given are told */
+    bool
+        retrack; /* MySQL, QUERY (of one statement) and EXECUTE: it sets what the server reports of its session, which is set again, and the session looked at, before its client is answered */
     /* QUERY (of one statement) and EXECUTE: how much of a result the client gets; 0: all. limited: nothing else is sent to the server before it has
      * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */
     bool limited;

@@ -54,7 +54,7 @@ static size_t next_mode(const uint8_t **at, const uint8_t *end, const uint8_t **
     return 0;
 }
 
-static bool same_reading(const uint8_t *text, size_t len, const char *mode) {
+bool my_same_reading(const uint8_t *text, size_t len, const char *mode) {
     const uint8_t *a = text, *b = (const uint8_t *)mode, *aend = text + len, *bend = b + strlen(mode), *x = a, *y = b;
     for (;;) {
         size_t n = next_mode(&a, aend, &x), m = next_mode(&b, bend, &y);
@@ -84,7 +84,7 @@ static bool tracked_ok(struct my_filter *f, const struct my_ok *ok, const char *
             while (cur_left(&one) > 0) {
                 if (!my_lenenc_str(&one, &name, &nlen) || !my_lenenc_str(&one, &value, &vlen)) return false;
                 *why = "sql_mode or the character set was changed in the database, which decide how statements are read";
-                if (same(name, nlen, "sql_mode", true) && !same_reading(value, vlen, f->mode)) return false;
+                if (same(name, nlen, "sql_mode", true) && !my_same_reading(value, vlen, f->mode)) return false;
                 if (same(name, nlen, "character_set_client", true) && !follow_charset(f, value, vlen)) return false;
             }
         } else if (type == 1) {
@@ -121,23 +121,32 @@ static void say_ok(struct my_filter *f, uint8_t head, const struct my_ok *ok) {
 }
 
 static void pass_body(struct my_filter *f, struct cur body) {
+    if (f->retrack) {
+        buf_reset(&f->told);
+        buf_put(&f->told, body.p, cur_left(&body));
+        return;
+    }
     my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, body.p, cur_left(&body));
 }
 
-/* The same, with a count of warnings in it. */
-static void pass_counted(struct my_filter *f, struct cur body, size_t warnings) {
+/* The same, with a count of warnings in it, and behind that perhaps the status. */
+static void pass_counted(struct my_filter *f, struct cur body, size_t warnings, bool status) {
     uint8_t copy[16];
     size_t len = cur_left(&body);
-    if (!f->veil || len > sizeof copy || len < warnings + 2) {
+    if (!f->veil || len > sizeof copy || len < warnings + (status ? 4 : 2)) {
         pass_body(f, body);
         return;
     }
     memcpy(copy, body.p, len);
     copy[warnings] = copy[warnings + 1] = 0;
+    if (status) {
+        copy[warnings + 2] &= (uint8_t) ~(MY_STATUS_PLAN & 0xFFu);
+        copy[warnings + 3] &= (uint8_t) ~(MY_STATUS_PLAN >> 8);
+    }
     my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, copy, len);
 }
 
-static void pass_eof(struct my_filter *f, struct cur body) { pass_counted(f, body, 1); }
+static void pass_eof(struct my_filter *f, struct cur body) { pass_counted(f, body, 1, true); }
 
 /* --- the end --- */
 
@@ -148,7 +157,10 @@ static void finish(struct my_filter *f, const char *sqlstate) {
         sqlstate = "53400";
     }
     if (f->run_id != 0) my_post_result(f, sqlstate, false);
-    my_done(f);
+    if (f->retrack)
+        my_track_again(f);
+    else
+        my_done(f);
 }
 
 /* One result of the statement has ended well. */
@@ -220,7 +232,7 @@ static void on_result(struct my_filter *f, struct cur body) {
         if (f->late && !f->has_rows) f->over = false; /* it is done, and nobody is told anything else */
         if (!f->over && !f->file_denied) say_ok(f, 0, &ok);
         ended(f);
-    } else if (!my_lenenc(&body, &n) || n == 0 || n > 65535 || cur_left(&body) != 0) {
+    } else if (f->retrack || !my_lenenc(&body, &n) || n == 0 || n > 65535 || cur_left(&body) != 0) { /* SET has no rows */
         broken(f, "a result of the server cannot be read");
     } else {
         if (!f->over) my_put_packet(&f->base.out[FLT_CLIENT], &f->out_seq, body.start, (size_t)(body.end - body.start));
@@ -294,7 +306,7 @@ static void on_prepared(struct my_filter *f, struct cur body) {
                  "too many prepared statements");
         return;
     }
-    pass_counted(f, body, 10);
+    pass_counted(f, body, 10, false);
     f->preparing->id = id;
     f->preparing->nparams = params;
     f->prep_cols = columns;

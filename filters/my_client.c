@@ -434,6 +434,7 @@ void my_client_answer(struct flt *base, uint64_t id, const struct flt_answer *a)
         return;
     }
     f->file_ok = a->copy_in;
+    f->retrack = a->retrack;
     if (f->rewritten != NULL && (command == MY_COM_FIELD_LIST || command == MY_COM_STATISTICS)) {
         my_client_refuse_held(f, "0A000", "this command cannot run: the policy changes the statement that does the same",
                               "Send that statement.");

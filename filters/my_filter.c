@@ -11,6 +11,11 @@
 /* --- to the client --- */
 
 void my_say(struct my_filter *f, const struct buf *payload) {
+    if (f->retrack && !payload->failed) {
+        buf_reset(&f->told);
+        buf_put(&f->told, buf_at(payload), buf_used(payload));
+        return;
+    }
     if (payload->failed)
         f->base.out[FLT_CLIENT].failed = true;
     else
@@ -39,6 +44,7 @@ void my_over(struct my_filter *f, enum gh_rc rc, const char *reason) {
 
 void my_fatal(struct my_filter *f, enum gh_rc rc, const char *sqlstate, const char *message, const char *hint, const char *reason) {
     if (f->base.closed) return;
+    f->retrack = false;
     if (strncmp(sqlstate, "08", 2) == 0 && strcmp(sqlstate, "08P01") != 0)
         sqlstate = "57P01";                                              /* by 08S01 drivers and pools know that it is over */
     if (f->phase == MY_READY && f->step == MY_STEP_IDLE) f->out_seq = 1; /* read as the answer to the next command */
@@ -182,6 +188,7 @@ static void destroy(struct flt *base) {
     buf_free(&f->said);
     buf_free(&f->hello);
     buf_free(&f->reply);
+    buf_free(&f->told);
     flt_release(base);
     free(f);
 }
@@ -212,6 +219,7 @@ struct flt *my_filter_new(const struct flt_conf *conf) {
     f->hello = BUF_INIT(HELLO_MAX);
     f->token = BUF_INIT(f->base.conf.limits.token + 1);
     f->reply = BUF_INIT(f->base.conf.limits.reply + 16);
+    f->told = BUF_INIT(f->base.conf.limits.reply + 64);
     f->pins = f->attrs = BUF_INIT(64u << 10);
     f->stmts.ctx_free = conf->ctx_free;
     f->in.seq = 2; /* the greeting had 0, SSLRequest 1 */

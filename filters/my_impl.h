@@ -116,6 +116,8 @@ struct my_filter {
     bool over, over_told, over_hold; /* over its limit: dropped; FLT_EV_OVER was posted; flt_over() is due */
     bool late, has_rows;             /* over its limit of time; a result with columns has begun */
     bool veil;
+    bool retrack;              /* the answer under way waits in told until the server reports again what it has to */
+    struct buf told;           /* the payload of one packet */
     bool file_ok, file_denied; /* LOAD DATA LOCAL: allowed; the server asked all the same */
     struct my_stmt *preparing; /* owned until the server has answered */
     uint16_t prep_cols;
@@ -193,6 +195,10 @@ void my_upstream_packet(struct my_filter *f, struct cur body); /* before MY_UP_R
 void my_upstream_lost(struct my_filter *f, const char *sqlstate, const char *text);
 void my_upstream_wipe(struct my_filter *f);
 void my_pin_again(struct my_filter *f);
+/* What the server reports of its session is set again, and the session looked at, before the client gets what is in told. */
+void my_track_again(struct my_filter *f);
+/* Whether a text means the same in sql_mode text as in mode. */
+bool my_same_reading(const uint8_t *text, size_t len, const char *mode);
 
 /* my_answer.c */
 /* A packet of the answer under way that was held whole. */

@@ -14,6 +14,9 @@
 #define NEEDED     (MY_CAP_PROTOCOL_41 | MY_CAP_SECURE_CONNECTION | MY_CAP_PLUGIN_AUTH | MY_CAP_SESSION_TRACK | MY_CAP_LENENC_AUTH)
 #define ASK_PINS   "SELECT @@version, @@SESSION.sql_mode, @@lower_case_table_names, @@SESSION.character_set_client, DATABASE()"
 #define PIN_VALUES 5
+#define TRACKED                                                                                                                            \
+    ", SESSION session_track_schema = 1, SESSION session_track_system_variables = 'autocommit,character_set_client,"                       \
+    "character_set_connection,character_set_results,sql_mode,time_zone'"
 
 static void forget(struct my_filter *f) {
     char **all[] = {&f->up_user, &f->up_database, &f->version, &f->mode, &f->fold};
@@ -97,8 +100,7 @@ static bool keep_settings(struct my_filter *f, const struct flt_upstream *up) {
     f->read_only = false;
     buf_reset(&f->pins);
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) buf_str(&f->pins, pieces[i]);
-    buf_str(&f->pins, ", SESSION session_track_schema = 1, SESSION session_track_system_variables = 'autocommit,character_set_client,"
-                      "character_set_connection,character_set_results,sql_mode,time_zone'");
+    buf_str(&f->pins, TRACKED);
     for (size_t i = 0; i < up->nparams; i++)
         if (!keep_setting(f, &up->params[i])) return false;
     return !f->pins.failed;
@@ -132,6 +134,21 @@ void my_pin_again(struct my_filter *f) {
     my_stmts_clear(&f->stmts); /* the server has dropped them */
     f->step = MY_STEP_PINNING;
     set_pins(f);
+}
+
+void my_track_again(struct my_filter *f) {
+    struct buf b = BUF_INIT(1024);
+    buf_str(&b, "SET SESSION character_set_client = ");
+    buf_str(&b, f->charset);
+    buf_str(&b, TRACKED);
+    f->retrack = false;
+    f->step = MY_STEP_PINNING;
+    f->pin = MY_PIN_SET;
+    if (b.failed)
+        my_no_memory(f);
+    else
+        query(f, buf_at(&b), buf_used(&b));
+    buf_free(&b);
 }
 
 /* --- opening --- */
@@ -329,8 +346,8 @@ static bool take_values(struct my_filter *f, struct cur c) {
         ok = v[i] != NULL;
     }
     ok = ok && cur_left(&c) == 0 && strcmp(v[3], f->charset) == 0 && strcmp(v[4], f->up_database) == 0;
-    /* prepared again after a reset: what the facts of earlier statements leaned on must be as it was */
-    ok = ok && (f->mode == NULL || (strcmp(f->mode, v[1]) == 0 && strcmp(f->fold, v[2]) == 0));
+    /* asked again: what the facts of earlier statements leaned on must be as it was */
+    ok = ok && (f->mode == NULL || (my_same_reading((const uint8_t *)v[1], strlen(v[1]), f->mode) && strcmp(f->fold, v[2]) == 0));
     if (ok) {
         free(f->version);
         free(f->mode);
@@ -347,7 +364,11 @@ static bool take_values(struct my_filter *f, struct cur c) {
 static void ready(struct my_filter *f) {
     if (f->step == MY_STEP_PINNING) {
         f->ascii = f->ascii_first;
-        my_say_ok(f);
+        if (f->told.failed || buf_used(&f->told) > 0)
+            my_say(f, &f->told);
+        else
+            my_say_ok(f);
+        buf_reset(&f->told);
         my_done(f);
         return;
     }

@@ -70,6 +70,7 @@ void my_veil_ok(struct my_ok *ok, bool given, char info[MY_VEIL_INFO]) {
     else if (given) /* "Records: 3  Duplicates: 1  Warnings: 0" (ER_INSERT_INFO); of one row there is no text */
         ok->rows = number_behind(ok, "Records: ", &rows) ? rows : 1;
     ok->warnings = 0;
+    ok->status &= (uint16_t)~MY_STATUS_PLAN;
     ok->info_len = 0;
     if (!update) return;
     ok->info = (const uint8_t *)info;
@@ -84,6 +85,16 @@ static bool is_numbered(const uint8_t *name, size_t len) {
     return ok;
 }
 
+/* What stands behind the names: their length, character set, length, type, flags, decimals. */
+static void put_form(struct buf *out, const uint8_t *at, size_t len) {
+    enum { TYPE = 7, DECIMALS = 10 };
+    bool text = len > DECIMALS && (at[TYPE] == 15 || (at[TYPE] >= 245 && at[TYPE] <= 254 && at[TYPE] != 246));
+    buf_put(out, at, text ? DECIMALS : len);
+    if (!text) return;
+    buf_u8(out, 0); /* 39 of an expression, 0 when it went through a table of the plan's */
+    buf_put(out, at + DECIMALS + 1, len - DECIMALS - 1);
+}
+
 bool my_veil_column(struct cur body, struct buf *out) {
     enum { CATALOG, SCHEMA, TABLE, ORG_TABLE, NAME, ORG_NAME, NAMES };
     const uint8_t *at, *rest;
@@ -96,6 +107,6 @@ bool my_veil_column(struct cur body, struct buf *out) {
     }
     len = cur_left(&body);
     if (!cur_take(&body, len, &rest)) return false;
-    buf_put(out, rest, len);
+    put_form(out, rest, len);
     return true;
 }

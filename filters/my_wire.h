@@ -54,6 +54,8 @@
 #define MY_STATUS_MORE_RESULTS  0x0008u
 #define MY_STATUS_CURSOR_EXISTS 0x0040u
 #define MY_STATUS_STATE_CHANGED 0x4000u
+/* NO_GOOD_INDEX_USED, NO_INDEX_USED, QUERY_WAS_SLOW: of the plan, which follows from all rows. */
+#define MY_STATUS_PLAN 0x0830u
 
 enum my_command {
     MY_COM_SLEEP = 0,

@@ -1,5 +1,6 @@
 #include "policy/lint.h"
 
+#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define ROWS      (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
 #define MAX_READS 256 /* relations behind one view */
@@ -15,6 +17,7 @@ struct lint {
     const struct pol_policy *p;
     const struct pol_catalog *cat;
     const char *database;
+    bool mysql; /* the catalog's dialect */
     void (*tell)(void *arg, const char *text);
     void *arg;
 };
@@ -109,12 +112,18 @@ static void compare_rules(const struct lint *l, size_t i) {
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
 
-static bool can_be_read(const struct pol_cat_relation *r) { return strchr("rpvmf", r->kind) != NULL && !pol_system_schema(r->schema); }
+static bool is_system(const struct lint *l, const char *schema) {
+    return l->mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
+}
+
+static bool can_be_read(const struct lint *l, const struct pol_cat_relation *r) {
+    return strchr("rpvmf", r->kind) != NULL && !is_system(l, r->schema);
+}
 
 static void check_patterns(const struct lint *l, const struct pol_rule *r) {
     for (size_t i = 0; i < r->non; i++) {
         const struct pol_pattern *p = &r->on[i];
-        bool found = strcmp(p->schema, "*") == 0 || pol_system_schema(p->schema);
+        bool found = strcmp(p->schema, "*") == 0 || is_system(l, p->schema);
         for (size_t k = 0; k < pol_catalog_relations(l->cat) && !found; k++) {
             const struct pol_cat_relation *rel = pol_catalog_relation_at(l->cat, k);
             found = pol_glob(p->schema, rel->schema) && pol_glob(p->name, rel->name);
@@ -180,16 +189,19 @@ static bool tagged(const struct lint *l, const char *tag, const struct pol_cat_r
     return false;
 }
 
+/* MySQL's names of columns are the same in any case. */
+static bool same_column(const struct lint *l, const char *a, const char *b) { return l->mysql ? strcasecmp(a, b) == 0 : strcmp(a, b) == 0; }
+
 static bool mentions(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r, const char *column) {
     if (rule->has_columns && rule->others.visibility != POL_VISIBLE) return true;
     for (size_t i = 0; i < rule->ncolumns; i++)
-        if (rule->columns[i].column != NULL ? strcmp(rule->columns[i].column, column) == 0 : tagged(l, rule->columns[i].tag, r, column))
+        if (rule->columns[i].column != NULL ? same_column(l, rule->columns[i].column, column) : tagged(l, rule->columns[i].tag, r, column))
             return true;
     return false;
 }
 
 static bool reads(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r) {
-    return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, false, r->schema, r->name);
+    return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, l->mysql, r->schema, r->name);
 }
 
 /* One sentence for each rule and relation. Who may do everything sees everything: that is said nowhere. */
@@ -230,7 +242,7 @@ static void check_view(const struct lint *l, const struct pol_rule *rule, const 
         for (size_t k = 0; k < l->p->nrules; k++) {
             const struct pol_rule *other = &l->p->rules[k];
             if (!is_here(l, other) || !share_people(rule, other)) continue;
-            bool hides = pol_rule_restricts(other) && pol_rule_is_about(other, false, all[i]->schema, all[i]->name);
+            bool hides = pol_rule_restricts(other) && pol_rule_is_about(other, l->mysql, all[i]->schema, all[i]->name);
             bool denies = other->deny && (other->actions & POL_SELECT) != 0;
             for (size_t o = 0; denies && !hides && o < other->non; o++)
                 hides = pol_glob(other->on[o].schema, all[i]->schema) && pol_glob(other->on[o].name, all[i]->name);
@@ -245,7 +257,7 @@ static void check_view(const struct lint *l, const struct pol_rule *rule, const 
 
 void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, const char *database,
                      void (*tell)(void *arg, const char *text), void *arg) {
-    struct lint l = {p, cat, database, tell, arg};
+    struct lint l = {p, cat, database, cat != NULL && pol_catalog_engine(cat) != POL_CAT_POSTGRESQL, tell, arg};
     for (size_t i = 0; i < p->nrules; i++) {
         if (p->rules[i].unpin)
             say(&l,
@@ -265,7 +277,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
         check_patterns(&l, &p->rules[i]);
         for (size_t k = 0; k < pol_catalog_relations(cat); k++) {
             const struct pol_cat_relation *r = pol_catalog_relation_at(cat, k);
-            if (!can_be_read(r)) continue;
+            if (!can_be_read(&l, r)) continue;
             check_sensitive(&l, &p->rules[i], r);
             check_view(&l, &p->rules[i], r);
         }

@@ -52,6 +52,7 @@ bool my_setting_inert(const char *name) {
                                         "max_statement_time",
                                         "net_read_timeout",
                                         "net_write_timeout",
+                                        "session_track_system_variables",
                                         "sql_notes",
                                         "sql_warnings",
                                         "transaction",

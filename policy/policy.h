@@ -123,11 +123,12 @@ struct pol_verdict {
     bool rewrite;             /* allowed, but only as pol_rewrite_pg() writes it */
     struct pol_limits limits; /* the least of all rules about what the text touches */
     bool unpins;              /* allowed, and behind it names may mean something else than the pins say: see pol_role_everything() */
-    char sqlstate[6];         /* 42501; 25006, 0A000, ... where they fit better */
-    char message[512];        /* one sentence: what was refused and why */
-    char detail[768];         /* which rule or pin, what tripped it */
-    char hint[768];           /* what would be allowed, or what to do */
-    struct pol_ask ask;       /* POL_ASK */
+    bool retracks;      /* MySQL: allowed, and what the server reports of its session has to be set again behind it (flt_answer.retrack) */
+    char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */
+    char message[512];  /* one sentence: what was refused and why */
+    char detail[768];   /* which rule or pin, what tripped it */
+    char hint[768];     /* what would be allowed, or what to do */
+    struct pol_ask ask; /* POL_ASK */
 };
 /* Pure: no I/O, no allocation that outlives the call. Judges all statements of the text; the first refused one decides. */
 void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_verdict *out);

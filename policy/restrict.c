@@ -40,13 +40,17 @@ static bool no_catalog(const struct pol_role *r, const struct pol_relation *rel,
     return false;
 }
 
-static bool unknown(const struct pol_relation *rel, struct pol_verdict *v) {
+static bool unknown(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
     refuse(v, "42P01", NULL);
     say(v->message, sizeof v->message, "relation \"%.64s%s%.64s\" does not exist, as far as the gate has read the catalog",
         rel->schema != NULL ? rel->schema : "", rel->schema != NULL ? "." : "", rel->name);
     say(v->detail, sizeof v->detail,
         "Rules hide columns or rows from you, and what is hidden of a relation is known only when it is in the catalog that was read.");
-    say(v->hint, sizeof v->hint, "If it was made just now, try again in a moment. A temporary table is written pg_temp.%.64s.", rel->name);
+    static const char again[] = "If it was made just now, try again in a moment.";
+    if (r->pins.mysql)
+        say(v->hint, sizeof v->hint, "%s Temporary tables are not possible for you.", again);
+    else
+        say(v->hint, sizeof v->hint, "%s A temporary table is written pg_temp.%.64s.", again, rel->name);
     return false;
 }
 
@@ -161,7 +165,7 @@ bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *r
         if (cat != NULL && !check_relation(r, cat, rel, v)) return false;
         if (cat == NULL && r->pins.mysql && system && names_system(r, rel)) return not_read(rel, v);
     }
-    return found || (rel->access & ~(unsigned)POL_CREATE) == 0 || unknown(rel, v);
+    return found || (rel->access & ~(unsigned)POL_CREATE) == 0 || unknown(r, rel, v);
 }
 
 /* A file or program of the server's can hold, or read, whatever the database does. */

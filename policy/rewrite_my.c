@@ -177,9 +177,23 @@ bool ry_view(struct ry *x, uint32_t node, const struct pol_view **view) {
     return true;
 }
 
-void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted) {
+/* Whether a name in the text may be this column's. */
+static bool may_be_named(struct ry *x, const char *name) {
+    size_t n = strlen(name);
+    if (!ry_work(x, x->tree.tokens.n)) return true;
+    for (uint32_t i = 0; i < x->tree.tokens.n; i++) {
+        const struct my_token *t = ry_token(x, i);
+        size_t len = t->end - t->at;
+        if ((len == n || len == n + 2) && strncasecmp(x->tree.sql + t->at + (len - n) / 2, name, n) == 0) return true;
+    }
+    return false;
+}
+
+uint32_t ry_put_row(struct ry *x, struct buf *b, const struct pol_view *v, const char *quoted, bool star) {
+    uint32_t n = 0;
     for (size_t i = 0; i < v->relation->ncolumns; i++) {
-        if (i > 0) buf_str(b, ", ");
+        if (v->relation->columns[i].invisible && (star || !may_be_named(x, v->relation->columns[i].name))) continue;
+        if (n++ > 0) buf_str(b, ", ");
         if (v->columns[i].visibility == POL_VISIBLE) {
             buf_str(b, quoted);
             buf_u8(b, '.');
@@ -189,6 +203,7 @@ void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted) {
         }
         my_put_ident(b, v->relation->columns[i].name);
     }
+    return n;
 }
 
 static void put_relation(struct buf *b, const struct pol_cat_relation *rel) {
@@ -275,7 +290,7 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
     const char *quoted = ry_quoted(x, called);
     if (quoted == NULL) return NULL;
     buf_str(&b, " (SELECT ");
-    ry_put_row(&b, v, quoted);
+    ry_put_row(x, &b, v, quoted, false);
     buf_str(&b, " FROM ");
     put_relation(&b, v->relation);
     ry_put_tokens(x, &b, p->name_end, p->alias_from);
@@ -342,6 +357,17 @@ static bool table_query(struct ry *x, uint32_t node) {
     if (x->nedits == before) return true;
     x->marks[node] = RY_TABLE_Q;
     return ry_replace(x, ry_node(x, node)->tok, ry_node(x, t)->tok, "SELECT * FROM");
+}
+
+/* FROM (t), FROM ((t)): MySQL has no subselect alone in such parentheses. */
+static bool from(struct ry *x, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    if (!ry_children(x, node)) return false;
+    enum ry_mark only = n->first != 0 && ry_node(x, n->first)->next == 0 ? (enum ry_mark)x->marks[n->first] : RY_SAME;
+    bool around = n->first != 0 && ry_node(x, n->first)->tok > n->tok && ry_node(x, n->first)->end < n->end;
+    if (!around || !is_op(x, n->tok, '(') || (only != RY_TABLE && only != RY_BARE)) return true;
+    x->marks[node] = RY_BARE;
+    return ry_replace(x, n->tok, n->tok + 1, "") && ry_replace(x, n->end - 1, n->end, "");
 }
 
 /* --- names --- */
@@ -423,23 +449,56 @@ static const char *label(struct ry *x, uint32_t node) {
     return ry_keep(x, &b);
 }
 
+/* A column of a table in FROM that becomes a subselect, in other letters than its definition's: the server would call it by those, and of a table itself by the
+ * statement's. table: NULL for a name without one. */
+static bool is_respelt(struct ry *x, uint32_t from, const char *table, const char *name) {
+    for (uint32_t c = ry_node(x, from)->first; c != 0; c = ry_node(x, c)->next) {
+        enum my_node_type type = (enum my_node_type)ry_node(x, c)->type;
+        const struct pol_view *v = NULL;
+        if (type == MN_FROM && is_respelt(x, c, table, name)) return true;
+        if (!ry_work(x, 16) || (type == MN_TABLE && !ry_view(x, c, &v))) return false;
+        if (v == NULL || x->explicit[c] != 0 || x->is_target[c]) continue;
+        const char *called = ry_called(x, c);
+        const struct pol_cat_column *column = pol_find_column(v->relation, name, true);
+        if (called == NULL || !ry_work(x, v->relation->ncolumns)) return false;
+        if (column != NULL && (table == NULL || ry_may_be(x, called, table)) && strcmp(column->name, name) != 0) return true;
+    }
+    return false;
+}
+
+/* What a column without an alias is called: its last part, when it became its mask or would be called otherwise. *name NULL: nothing is to be said. */
+static bool column_label(struct ry *x, uint32_t node, const char **name) {
+    const struct my_node *n = ry_node(x, node);
+    uint32_t select = x->scopes != NULL ? x->scopes->select : 0, from = select != 0 ? ry_child(x, select, MN_FROM) : 0;
+    *name = NULL;
+    if (x->marks[node] != RY_MASK && (from == 0 || x->in_returning)) return true;
+    const char *own = fm_part(&x->fm, n->tok, n->flags - 1u, false);
+    const char *table = n->flags > 1 ? fm_part(&x->fm, n->tok, n->flags - 2u, false) : NULL;
+    if (own == NULL || (n->flags > 1 && table == NULL)) return ry_not_understood(x);
+    if (x->marks[node] == RY_MASK || is_respelt(x, from, table, own)) *name = own;
+    return !x->refused;
+}
+
 bool ry_items(struct ry *x, uint32_t list) {
     for (uint32_t c = ry_node(x, list)->first; c != 0; c = ry_node(x, c)->next) {
         const struct my_node *n = ry_node(x, c);
         size_t before = x->nedits;
         if (!ry_walk(x, c)) return false;
-        bool named = n->next != 0 && ry_node(x, n->next)->type == MN_ALIAS;
-        if (x->nedits == before || named || n->type == MN_ALIAS || n->type == MN_STAR || (n->type == MN_COLUMN && x->marks[c] != RY_MASK))
-            continue;
-        const char *text = n->type == MN_COLUMN ? NULL : label(x, c);
-        if (n->type == MN_COLUMN) { /* one that became its mask: called by its last part */
-            const char *name = fm_part(&x->fm, n->tok, n->flags - 1u, false), *quoted = name != NULL ? ry_quoted(x, name) : NULL;
+        if ((n->next != 0 && ry_node(x, n->next)->type == MN_ALIAS) || n->type == MN_ALIAS || n->type == MN_STAR) continue;
+        const char *text;
+        if (n->type == MN_COLUMN) {
+            const char *name, *quoted;
+            if (!column_label(x, c, &name)) return false;
+            if (name == NULL) continue;
             struct buf b = BUF_INIT(4096);
-            if (quoted == NULL) return ry_not_understood(x);
+            if ((quoted = ry_quoted(x, name)) == NULL) return false;
             buf_str(&b, " AS ");
             buf_str(&b, quoted);
             buf_u8(&b, ' ');
             text = ry_keep(x, &b);
+        } else {
+            if (x->nedits == before) continue;
+            text = label(x, c);
         }
         if (text == NULL || !ry_put_behind(x, n->end, text)) return false;
         x->more[c] = 1;
@@ -498,6 +557,7 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_SUBQUERY: return subquery(x, node);
     case MN_TABLE: return table(x, node);
     case MN_TABLE_Q: return table_query(x, node);
+    case MN_FROM: return from(x, node);
     case MN_ITEMS: return ry_items(x, node);
     case MN_SELECT: return one_select(x, node);
     case MN_COLUMN: return column(x, node);
@@ -668,6 +728,8 @@ static bool prepare(struct ry *x) {
         return ry_no_memory(x);
     for (uint32_t i = 1; i < n; i++)
         if (ry_node(x, i)->type == MN_TABLE) x->explicit[i] = ry_node(x, i)->word;
+    for (uint32_t i = 1; i < n; i++)
+        if (ry_node(x, i)->type == MN_TABLE_Q) x->explicit[ry_node(x, i)->first] = 0; /* TABLE t is a query of it */
     if ((x->facts = fm_facts(&x->tree, x->o, x->meanings, &x->err)) == NULL) return ry_not_understood(x);
     for (uint32_t i = 1; i < n; i++)
         if (ry_node(x, i)->type == MN_STMT && !ry_find_targets(x, i)) return false;

@@ -99,7 +99,7 @@ static bool same_table(const struct cmp *c, uint32_t b) {
     return alias != 0 && new (c, alias)->type == MN_ALIAS &&new (c, alias)->next == 0;
 }
 
-/* WHERE (filter) AND (E), or WHERE CASE WHEN (filter) THEN (E) IS TRUE ELSE FALSE END: the E, or 0. */
+/* WHERE (filter) AND (E), or WHERE CASE WHEN (filter) THEN (E) IS TRUE ELSE FALSE END: the E, or 0. Of an E that is a query in parentheses, two pairs are one. */
 static uint32_t behind_filter(const struct cmp *c, uint32_t where) {
     uint32_t cond = new (c, where)->first, first = cond != 0 ? new (c, cond)->first : 0, second = first != 0 ? new (c, first)->next : 0;
     uint32_t row = second;
@@ -108,7 +108,9 @@ static uint32_t behind_filter(const struct cmp *c, uint32_t where) {
         row = new (c, second)->type == MN_OP ? new (c, second)->first : 0;
     else if (new (c, cond)->type != MN_OP || new (c, second)->next != 0)
         return 0;
-    return row != 0 && new (c, row)->type == MN_ROW ? new (c, row)->first : 0;
+    if (row != 0 && new (c, row)->type == MN_SUBQUERY) return row;
+    uint32_t e = row != 0 && new (c, row)->type == MN_ROW ? new (c, row)->first : 0;
+    return e != 0 && new (c, e)->next == 0 ? e : 0;
 }
 
 static bool same(const struct cmp *c, uint32_t a, uint32_t b) {
@@ -116,11 +118,12 @@ static bool same(const struct cmp *c, uint32_t a, uint32_t b) {
     switch ((enum ry_mark)c->x->marks[a]) {
     case RY_TABLE: return same_table(c, b);
     case RY_TABLE_Q: return q->type == MN_SELECT;
+    case RY_BARE: return same(c, p->first, b);
     case RY_NAME: return q->type == p->type && q->flags + 1 == p->flags && q->first == 0;
     case RY_MASK: return q->type == MN_ROW && q->first != 0 && new (c, q->first)->next == 0;
     case RY_WHERE: {
         uint32_t e = q->type == MN_WHERE ? behind_filter(c, b) : 0;
-        return e != 0 && new (c, e)->next == 0 && same(c, p->first, e);
+        return e != 0 && same(c, p->first, e);
     }
     default: break;
     }

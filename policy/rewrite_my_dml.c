@@ -290,11 +290,11 @@ static bool returning_star(struct ry *x, const struct ry_target *t, uint32_t nod
     const struct my_node *n = ry_node(x, node);
     struct buf b = BUF_INIT(RY_MAX_TEXT);
     buf_u8(&b, ' ');
-    ry_put_row(&b, t->view, t->quoted);
+    uint32_t columns = ry_put_row(x, &b, t->view, t->quoted, true);
     buf_u8(&b, ' ');
     const char *text = ry_keep(x, &b);
     x->marks[node] = RY_STAR;
-    x->more[node] = (uint32_t)t->view->relation->ncolumns;
+    x->more[node] = columns;
     return text != NULL && ry_replace(x, n->tok, n->end, text);
 }
 

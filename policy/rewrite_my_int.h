@@ -29,6 +29,7 @@ enum ry_mark {
     RY_SAME,
     RY_TABLE,   /* a table became our subselect */
     RY_TABLE_Q, /* TABLE t became SELECT * FROM one */
+    RY_BARE,    /* (t) lost its parentheses */
     RY_LABEL,   /* an item got its label */
     RY_NAME,    /* a name lost its database */
     RY_MASK,    /* a column became its mask, in parentheses */
@@ -112,8 +113,8 @@ void ry_put_tokens(const struct ry *x, struct buf *b, uint32_t from, uint32_t to
 
 /* What a table of a FROM clause is. False when memory is out or it is refused; *view NULL: nothing to do. */
 bool ry_view(struct ry *x, uint32_t node, const struct pol_view **view);
-/* Appends the columns of a row called alias (quoted already): value AS `name`, ... */
-void ry_put_row(struct buf *b, const struct pol_view *v, const char *quoted);
+/* Appends the columns of a row called quoted: value AS `name`, ...; gives how many. What is invisible to "*" is among them where the text names it, not for a star. */
+uint32_t ry_put_row(struct ry *x, struct buf *b, const struct pol_view *v, const char *quoted, bool star);
 const char *ry_quoted(struct ry *x, const char *name);
 bool ry_walk(struct ry *x, uint32_t node);
 bool ry_children(struct ry *x, uint32_t node);

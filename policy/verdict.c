@@ -15,6 +15,7 @@ struct judge {
     const struct pol_role *r;
     const struct pol_stmt *s;
     struct pol_verdict *v;
+    bool alone;                   /* it is all of the text */
     const struct pol_rule *lacks; /* a rule that would have a WHERE here */
     const struct pol_rule *off;   /* one that would grant some of it at another time */
     bool asked;                   /* a rule asks about this statement */
@@ -384,6 +385,9 @@ static bool judge_set(struct judge *j, const struct pol_setting *s, bool may_unp
     if (s->show) {
         if (may_set || (j->r->pins.mysql ? my_setting_showable(s->name) : pg_setting_showable(s->name))) return true;
     } else if (j->r->pins.mysql) {
+        /* What the server then leaves out of its reports the filter makes good before anything else runs. */
+        if (j->alone && strcmp(s->name, "session_track_system_variables") == 0 && strcmp(j->s->tag, "SET") == 0)
+            return j->v->retracks = true;
         enum pg_pin pin = my_setting_pin(&j->r->pins, s->name, s->value, &wanted);
         if (pin == PG_PIN_OTHER) return refuse_pin(j, s, wanted);
         if (pin == PG_PIN_SAME || my_setting_harmless(s->name)) return true;
@@ -618,7 +622,7 @@ void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_v
     size_t first = f->nstmts;
     allow(out);
     for (size_t i = 0; i < f->nstmts; i++) {
-        struct judge j = {.r = r, .s = &f->stmts[i], .v = out};
+        struct judge j = {.r = r, .s = &f->stmts[i], .v = out, .alone = f->nstmts == 1};
         out->stmt = i;
         if (!judge_statement(&j) || (j.asked && !can_ask(&j))) return;
         if (j.asked && first == f->nstmts) first = i;

@@ -153,6 +153,7 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
 
 void session_oblige(const struct session *s, struct flt_answer *a) {
     const struct question *q = s->q;
+    a->retrack = s->mysql && q->verdict.retracks && q->kind != FLT_STMT_PREPARE;
     if (s->role == NULL || (pol_role_observes(s->role) && !q->grants)) return;
     if (q->prep == NULL && q->rewrite != NULL && q->rewrite->sql != NULL) {
         a->rewritten = q->rewrite->sql;

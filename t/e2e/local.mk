@@ -51,6 +51,7 @@ EXTRA_DIST += \
 	t/e2e/test_my_columns.py \
 	t/e2e/test_my_edge.py \
 	t/e2e/test_my_noninterference.py \
+	t/e2e/test_my_utility.py \
 	t/e2e/test_mysql.py \
 	t/e2e/test_nodes.py \
 	t/e2e/test_noninterference.py \

@@ -261,7 +261,7 @@ def sent(r, s, way):
                                      "SHOW STATUS LIKE 'Handler_read%'", "SHOW SESSION STATUS LIKE 'Last_query_cost'", "SELECT LAST_INSERT_ID()", "SHOW PROFILES")))]
     else:
         assert way == "change", way
-        steps = [q("BEGIN"), q(sql), *PROBE, q("ROLLBACK"), q("UNLOCK TABLES"), q("DROP TEMPORARY TABLE IF EXISTS made")]
+        steps = [q("BEGIN"), q(sql), *PROBE, q("ROLLBACK")] + [q(undo) for word, undo in (("LOCK", "UNLOCK TABLES"), ("CREATE", "DROP TEMPORARY TABLE IF EXISTS made")) if sql.startswith(word)]
     return Conversation(way, steps, [sql, *map(str, s.parameters)], s.ordered)
 
 

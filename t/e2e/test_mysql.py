@@ -429,6 +429,33 @@ class TestProtocol(unittest.TestCase):
         self.c.select_db("shop")
         self.assertEqual(rows(self.c, "SELECT DATABASE()"), (("shop",),))
 
+    def test_what_the_server_reports_is_set_again(self):
+        """MariaDB Connector/J takes sql_mode from the reports when it connects; the gate needs it there."""
+        reported = "autocommit,character_set_client,character_set_connection,character_set_results,sql_mode,time_zone"
+        agent = connect("agent")
+        self.addCleanup(agent.close)
+        for sql in ("set autocommit=1, session_track_schema=1, session_track_system_variables='auto_increment_increment'",
+                    "set sql_mode=CONCAT(@@sql_mode,',STRICT_TRANS_TABLES'),session_track_system_variables = CONCAT(@@global.session_track_system_variables,',tx_isolation')",
+                    "SET SESSION session_track_system_variables = DEFAULT", "SET @@session_track_system_variables = ''"):
+            with self.subTest(sql):
+                rows(agent, sql)
+                self.assertEqual(set(rows(agent, "SELECT @@session_track_system_variables")[0][0].split(",")), set(reported.split(",")))
+                self.assertEqual(rows(agent, "SELECT count(*) > 0 FROM orders"), ((1,),))
+        with self.assertRaises(pymysql.MySQLError) as e:
+            rows(agent, "SET session_track_system_variables = 'no_such_variable', autocommit = 7")
+        self.assertNotEqual(e.exception.args[0], 1142)
+        self.assertIn("sql_mode", rows(agent, "SELECT @@session_track_system_variables")[0][0])
+        for sql in ("SET STATEMENT session_track_system_variables = '' FOR SELECT 1", "PREPARE s FROM 'SET session_track_system_variables = \'\''", "EXECUTE IMMEDIATE 'SET session_track_system_variables = \'\''"):
+            with self.subTest(sql), self.assertRaises(pymysql.MySQLError) as e:
+                rows(agent, sql)
+            self.assertIn(e.exception.args[0], (1142, 1235))
+        raw = Raw("shop", "agent", 0x10000 | 0x20000)
+        self.addCleanup(raw.close)
+        self.assertIn(b"may not be changed", raw.query("SET session_track_system_variables = ''; SELECT 1"))
+        ident = raw.ask(b"\x16SET session_track_system_variables = ''")[1:5]
+        self.assertEqual(raw.ask(b"\x17" + ident + b"\0\1\0\0\0")[:1], b"\0")
+        self.assertEqual(rows(agent, "SELECT 1"), ((1,),))
+
     def test_reset_connection(self):
         raw = Raw()
         self.assertEqual(raw.query("SET @x = 5")[:1], b"\0")

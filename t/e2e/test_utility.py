@@ -14,19 +14,16 @@ import utility_world
 GROUPS = ("agent", "regional")
 
 
-def rows(cursor):
-    return [(d.name, d.type_code) for d in cursor.description], [tuple(json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) and not any(isinstance(i, decimal.Decimal) for i in v) else v for v in r)
-                                                               for r in cursor.fetchall()]
+class Same:
+    """What a test of one dialect has of its own are a world, statements, drivers."""
+    world, dialect, alchemy, statements, enough = None, None, None, (), 0
 
-
-class Utility(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.world = utility_world.World()
+        cls.world = cls.make()
         cls.addClassCleanup(cls.world.close)
-        as_django = {f"{g}_gate": cls.world.gate(g) for g in GROUPS} | {f"{g}_direct": cls.world.direct(g) for g in GROUPS}
-        keys = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
-        utility_orm.configure({k: {to: str(v.get(name, "")) for to, name in keys.items()} | {"OPTIONS": {o: v[o] for o in ("sslmode", "sslrootcert") if o in v}} for k, v in {**as_django, "default": {}}.items()})
+        places = {f"{g}_gate": cls.world.gate(g) for g in GROUPS} | {f"{g}_direct": cls.world.direct(g) for g in GROUPS}
+        utility_orm.configure(cls.dialect, {k: cls.django(to) for k, to in places.items()} | {"default": {}})
         cls.models = utility_orm.models()
 
     def same(self, name, through, direct):
@@ -39,27 +36,17 @@ class Utility(unittest.TestCase):
             self.assertEqual(through(), want)
         return bool(want)
 
-    def test_statements(self):
-        for group in GROUPS:
-            n = 0
-            with psycopg.connect(**self.world.gate(group), autocommit=True) as gate, psycopg.connect(**self.world.direct(group), autocommit=True) as direct:
-                for sql in utility_sql.ALL:
-                    n += self.same(f"{group}: {sql}", lambda: rows(gate.execute(sql)), lambda: rows(direct.execute(sql)))
-                    with gate.cursor(binary=True) as a, direct.cursor(binary=True) as b:
-                        self.same(f"{group}, binary: {sql}", lambda: rows(a.execute(sql, prepare=True)), lambda: rows(b.execute(sql, prepare=True)))
-            print(f"{group}: {n} statements", flush=True)
-
     def test_sqlalchemy(self):
         n = 0
         for group in GROUPS:
-            gate, direct = (sqlalchemy.create_engine("postgresql+psycopg2://", connect_args=to) for to in (self.world.gate(group), self.world.direct(group)))
+            gate, direct = (sqlalchemy.create_engine(self.alchemy, connect_args=to) for to in (self.world.gate(group), self.world.direct(group)))
 
             def run(engine, what):
                 with orm.Session(engine) as session:
                     if callable(what):
                         return utility_orm.plain(what(session))
                     return [utility_orm.plain(tuple(r)) for r in session.execute(what)]
-            for name, what in utility_orm.alchemy():
+            for name, what in utility_orm.alchemy(self.dialect):
                 n += 1
                 self.same(f"{group}, SQLAlchemy: {name}", lambda: run(gate, what), lambda: run(direct, what))
             gate.dispose()
@@ -70,14 +57,38 @@ class Utility(unittest.TestCase):
         from django.db import connections
         n = 0
         for group in GROUPS:
-            for name, what in utility_orm.django_queries(self.models):
+            for name, what in utility_orm.django_queries(self.dialect, self.models):
                 n += 1
                 self.same(f"{group}, Django: {name}", lambda: what(f"{group}_gate"), lambda: what(f"{group}_direct"))
         connections.close_all()
         print(f"Django: {n // len(GROUPS)} queries", flush=True)
 
     def test_enough(self):
-        self.assertGreaterEqual(len(utility_sql.ALL) + len(list(utility_orm.alchemy())) + len(list(utility_orm.django_queries(self.models))), 200)
+        self.assertGreaterEqual(len(self.statements) + len(list(utility_orm.alchemy(self.dialect))) + len(list(utility_orm.django_queries(self.dialect, self.models))), self.enough)
+
+
+def rows(cursor):
+    return [(d.name, d.type_code) for d in cursor.description], [tuple(json.dumps(v, sort_keys=True) if isinstance(v, (dict, list)) and not any(isinstance(i, decimal.Decimal) for i in v) else v for v in r)
+                                                               for r in cursor.fetchall()]
+
+
+class Utility(Same, unittest.TestCase):
+    make, dialect, alchemy, statements, enough = utility_world.World, "postgresql", "postgresql+psycopg2://", utility_sql.ALL, 200
+
+    @staticmethod
+    def django(to):
+        keys = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password", "NAME": "dbname"}
+        return {name: str(to.get(key, "")) for name, key in keys.items()} | {"OPTIONS": {o: to[o] for o in ("sslmode", "sslrootcert") if o in to}}
+
+    def test_statements(self):
+        for group in GROUPS:
+            n = 0
+            with psycopg.connect(**self.world.gate(group), autocommit=True) as gate, psycopg.connect(**self.world.direct(group), autocommit=True) as direct:
+                for sql in self.statements:
+                    n += self.same(f"{group}: {sql}", lambda: rows(gate.execute(sql)), lambda: rows(direct.execute(sql)))
+                    with gate.cursor(binary=True) as a, direct.cursor(binary=True) as b:
+                        self.same(f"{group}, binary: {sql}", lambda: rows(a.execute(sql, prepare=True)), lambda: rows(b.execute(sql, prepare=True)))
+            print(f"{group}: {n} statements", flush=True)
 
 
 if __name__ == "__main__":

@@ -88,8 +88,20 @@ def plain(value):
     return value
 
 
-def alchemy():
+# What the dialect has not, or says in words of its own.
+NOT_MYSQL = {"SQLAlchemy": {"distinct on", "filter", "rollup", "lateral", "values", "any array", "json", "string_agg"}, "Django": {"distinct on", "difference", "intersection"}}
+
+
+def possible(orm_name, dialect, queries):
+    return ((name, what) for name, what in queries if dialect != "mysql" or name not in NOT_MYSQL[orm_name])
+
+
+def alchemy(dialect):
     """Queries, by a name: a select, or a function of a session."""
+    return possible("SQLAlchemy", dialect, alchemy_queries())
+
+
+def alchemy_queries():
     f, s, a = sa.func, sa.select, orm.aliased
     c, u, h, x, t, n = Client, Purchase, Shopper, Sale, Store, Country
     other = a(h)
@@ -178,9 +190,9 @@ def alchemy():
 
 # --- Django ---
 
-def configure(databases):
+def configure(dialect, databases):
     """Aliases and what Django needs to connect; once in a process."""
-    settings.configure(DATABASES={k: dict(ENGINE="django.db.backends.postgresql", **v) for k, v in databases.items()}, USE_TZ=True, TIME_ZONE="UTC", INSTALLED_APPS=[__name__], DEFAULT_AUTO_FIELD="django.db.models.AutoField")
+    settings.configure(DATABASES={k: dict(ENGINE="django.db.backends." + dialect, **v) for k, v in databases.items()}, USE_TZ=True, TIME_ZONE="UTC", INSTALLED_APPS=[__name__], DEFAULT_AUTO_FIELD="django.db.models.AutoField")
     django.setup()
 
 
@@ -213,8 +225,12 @@ def models():
     return DClient, DPurchase, DShopper, DSale, DStore
 
 
-def django_queries(m):
+def django_queries(dialect, m):
     """Functions of an alias, by a name."""
+    return possible("Django", dialect, all_django_queries(m))
+
+
+def all_django_queries(m):
     from django.db.models import Avg, Case, Count, Exists, F, FilteredRelation, Max, Min, OuterRef, Prefetch, Q, StdDev, Subquery, Sum, TextField, Value, When, Window
     from django.db.models.functions import Coalesce, Concat, ExtractYear, Length, Lower, Rank, RowNumber, Substr, TruncMonth, Upper
     client, purchase, shopper, sale, store = m

@@ -1,4 +1,5 @@
 """Statements of analysts for test_utility.py, each on its own paragraph: decision support over a wholesaler's orders, and over a shop's star of sales (see utility_world.py)."""
+import re
 
 ORDERS = """
 SELECT returned, state, sum(quantity) AS pieces, sum(price) AS gross, sum(price * (1 - discount)) AS net, sum(price * (1 - discount) * (1 + tax)) AS charged, round(avg(quantity), 4) AS mean, count(*) AS n
@@ -248,8 +249,224 @@ SELECT max(c.balance) FILTER (WHERE c.segment = 'AUTO'), min(c.born), count(DIST
 """
 
 
+# What MySQL and MariaDB have beside, or say otherwise.
+MYSQL = """
+SELECT * FROM clients ORDER BY client_id
+
+SELECT * FROM shoppers h WHERE h.shopper_id BETWEEN 5 AND 9 ORDER BY h.shopper_id
+
+SELECT * FROM vendors ORDER BY vendor_id
+
+SELECT vendor_id, LEGACY + 1, v.phone FROM vendors v ORDER BY vendor_id
+
+SELECT c.*, n.country FROM clients AS c INNER JOIN countries AS n USING (country_id) WHERE n.country = 'SPAIN' ORDER BY c.client_id
+
+SELECT raw.clients.email, `raw`.`clients`.`name` FROM raw.clients WHERE raw.clients.client_id IN (3, 5, 11) ORDER BY raw.clients.client_id
+
+SELECT email, name FROM `clients` WHERE client_id = 7
+
+select Client_ID, EMAIL from clients where Email like 'a%' order by CLIENT_ID
+
+SELECT concat(upper(h.last), ', ', h.first) AS who, char_length(h.email) AS n, substring_index(h.email, '@', -1) AS domain FROM shoppers h WHERE h.email LIKE '%@web1.example' AND h.last LIKE 'o%' ORDER BY h.shopper_id
+
+SELECT substring_index(email, '@', -1) AS domain, count(*), count(DISTINCT left(last, 1)) FROM shoppers GROUP BY domain HAVING count(*) > 2 ORDER BY domain
+
+SELECT city, group_concat(DISTINCT last ORDER BY last SEPARATOR '; ') AS names FROM shoppers GROUP BY city ORDER BY city
+
+SELECT json_object('id', h.shopper_id, 'mail', h.email, 'born', h.born) AS j FROM shoppers h WHERE h.city = 'Riga' ORDER BY h.shopper_id
+
+SELECT h.city, json_arrayagg(h.email ORDER BY h.shopper_id) AS mails FROM shoppers h GROUP BY h.city ORDER BY h.city
+
+SELECT h.city, json_objectagg(h.shopper_id, h.income) AS incomes FROM shoppers h WHERE h.shopper_id < 9 GROUP BY h.city ORDER BY h.city
+
+SELECT json_unquote(json_extract(json_object('a', email), '$.a')) AS a, json_valid(email), json_length(json_array(first, last)) FROM shoppers ORDER BY shopper_id LIMIT 8
+
+SELECT j.n, h.first FROM shoppers h JOIN json_table('[1, 4, 9, 77]', '$[*]' COLUMNS (n int PATH '$')) AS j ON j.n = h.shopper_id ORDER BY j.n
+
+SELECT date_format(s.at, '%Y-%m') AS month, t.city, sum(s.price) FROM sales s JOIN stores t USING (store_id) GROUP BY 1, 2 ORDER BY 1, 2
+
+SELECT dayofweek(s.at) AS dow, hour(s.at) AS h, count(*) FROM sales s GROUP BY 1, 2 HAVING count(*) > 3 ORDER BY 3 DESC, 1, 2
+
+SELECT timestampdiff(YEAR, h.born, date '2026-01-01') AS age, date_add(h.born, INTERVAL 18 YEAR) AS adult, datediff('2026-01-01', h.born) AS days, date_format(h.born, '%d.%m.%Y') AS de FROM shoppers h ORDER BY h.shopper_id LIMIT 20
+
+SELECT quarter(day) AS q, year(day) AS y, week(day, 3) AS w, count(*) FROM purchases GROUP BY y, q, w ORDER BY y, q, w
+
+SELECT last_day(day) AS month_end, sum(total) FROM purchases WHERE day BETWEEN '2025-01-01' AND '2025-06-30' GROUP BY last_day(day) ORDER BY 1
+
+SELECT extract(YEAR_MONTH FROM day) AS ym, count(*) FROM purchases GROUP BY ym ORDER BY ym
+
+SELECT unix_timestamp(at) DIV 86400 AS d, from_unixtime(unix_timestamp(at)) AS same FROM sales ORDER BY sale_id LIMIT 10
+
+SELECT str_to_date('01,5,2025', '%d,%m,%Y') AS d, makedate(2025, 100), maketime(12, 15, 30), to_days('2025-01-01'), sec_to_time(3700)
+
+SELECT h.city, h.children, count(*) FROM shoppers h GROUP BY h.city, h.children WITH ROLLUP
+
+SELECT g.category, g.class, sum(s.price) AS total FROM sales s JOIN goods g USING (good_id) GROUP BY g.category, g.class WITH ROLLUP HAVING total > 100
+
+SELECT good_id, sum(IF(d.month < 4, on_hand, 0)) AS first_half, sum(CASE WHEN d.month >= 4 THEN on_hand END) AS second_half FROM stock JOIN days d USING (day_id) GROUP BY good_id ORDER BY good_id
+
+SELECT IF(c.balance < 0, 'owes', IF(c.balance > 5000, 'rich', 'fine')) AS k, count(*), ifnull(max(c.phone), 'none') FROM clients c GROUP BY k ORDER BY k
+
+SELECT c.client_id, ifnull(c.phone, c.email) AS reach, nullif(c.segment, 'AUTO'), coalesce(c.phone, 'none'), isnull(c.phone), c.phone <=> NULL FROM clients c ORDER BY c.client_id
+
+SELECT c.client_id, greatest(c.balance, 0), least(c.balance, 100), round(c.balance, -2), truncate(c.balance, 0), floor(c.balance / 3), c.balance DIV 7, c.balance MOD 7 FROM clients c ORDER BY c.client_id
+
+SELECT cast(c.client_id AS char), convert(c.balance, signed), cast(c.born AS datetime), cast(c.balance AS decimal(20, 4)), c.born + 0 FROM clients c ORDER BY c.client_id LIMIT 12
+
+SELECT find_in_set('b', 'a,b,c'), field(city, 'Oslo', 'Riga'), elt(1 + children, 'a', 'b', 'c', 'd'), lpad(shopper_id, 5, '0'), reverse(first), locate('@', email), insert(first, 1, 1, '*') FROM shoppers ORDER BY shopper_id
+
+SELECT * FROM clients WHERE email REGEXP '^[a-c].*@mail1' ORDER BY client_id LIMIT 20
+
+SELECT client_id FROM clients WHERE email RLIKE 'mail[02]' AND name NOT REGEXP '0$' ORDER BY 1
+
+SELECT regexp_replace(email, '[a-z]+$', 'test') AS e, regexp_substr(name, '[0-9]+') AS n FROM clients ORDER BY client_id LIMIT 10
+
+SELECT client_id, name FROM clients ORDER BY FIELD(segment, 'AUTO', 'RETAIL'), name LIMIT 5, 10
+
+SELECT client_id FROM clients ORDER BY balance DESC, client_id LIMIT 10 OFFSET 20
+
+SELECT SQL_NO_CACHE count(*) FROM shoppers
+
+SELECT STRAIGHT_JOIN c.name, u.total FROM clients c JOIN purchases u ON u.client_id = c.client_id WHERE u.total > 4000 ORDER BY u.purchase_id
+
+SELECT c.name, u.total FROM clients c USE INDEX (PRIMARY) JOIN purchases u FORCE INDEX (PRIMARY) ON u.client_id = c.client_id WHERE u.total > 4500 ORDER BY u.purchase_id
+
+SELECT /*+ NO_RANGE_OPTIMIZATION(c) */ c.name FROM clients c WHERE c.client_id < 5 ORDER BY c.client_id
+
+SELECT /* the report's */ c.name -- a comment
+FROM clients c # another
+WHERE c.client_id < 5 ORDER BY c.client_id
+
+SELECT c.name FROM (clients c, countries n) WHERE c.country_id = n.country_id AND n.country = 'ITALY' ORDER BY c.client_id
+
+SELECT c.name, n.country FROM clients c LEFT JOIN (countries n JOIN areas a ON a.area_id = n.area_id) ON n.country_id = c.country_id ORDER BY c.client_id
+
+SELECT s.name FROM (clients AS s) WHERE s.client_id < 4 ORDER BY 1
+
+SELECT client_id FROM (clients) WHERE client_id < 4 ORDER BY 1
+
+SELECT name FROM clients NATURAL JOIN countries WHERE country = 'DENMARK' ORDER BY name
+
+SELECT c.name, u.purchase_id FROM clients c RIGHT JOIN purchases u ON c.client_id = u.client_id AND c.balance > 100 ORDER BY u.purchase_id LIMIT 30
+
+SELECT c.client_id FROM clients c WHERE (c.country_id, c.segment) IN ((1, 'AUTO'), (2, 'RETAIL'), (5, 'BUILDING')) ORDER BY 1
+
+SELECT c.client_id, c.email FROM clients c WHERE c.client_id = (SELECT u.client_id FROM purchases u WHERE u.status = 'F' ORDER BY u.total DESC, u.purchase_id LIMIT 1)
+
+SELECT c.client_id FROM clients c WHERE c.balance >= ALL (SELECT b.balance FROM clients b WHERE b.country_id = c.country_id) ORDER BY 1
+
+SELECT c.client_id FROM clients c WHERE EXISTS (SELECT 1 FROM clients b WHERE b.email = c.email AND b.client_id <> c.client_id) ORDER BY 1
+
+SELECT c.email, count(*) AS n, group_concat(c.client_id ORDER BY c.client_id) AS ids FROM clients c GROUP BY c.email HAVING n > 1 ORDER BY n DESC, c.email
+
+SELECT c.segment, avg(c.balance) AS mean, stddev_pop(c.balance) AS dev, variance(c.balance), bit_or(c.client_id), min(c.email), max(c.born) FROM clients c GROUP BY c.segment ORDER BY c.segment
+
+WITH RECURSIVE months (m) AS (SELECT cast('2025-01-01' AS date) UNION ALL SELECT m + INTERVAL 1 MONTH FROM months WHERE m < '2025-12-01')
+SELECT m, count(s.sale_id), coalesce(sum(s.price), 0) FROM months LEFT JOIN sales s ON s.at >= m AND s.at < m + INTERVAL 1 MONTH GROUP BY m ORDER BY m
+
+WITH RECURSIVE chain (shopper_id, depth, path) AS (SELECT shopper_id, 1, cast(shopper_id AS char(100)) FROM shoppers WHERE shopper_id = 1 UNION ALL SELECT h.shopper_id, c.depth + 1, concat(c.path, '/', h.shopper_id)
+FROM chain c JOIN shoppers h ON h.shopper_id = c.shopper_id * 2 WHERE c.depth < 6) SELECT c.depth, c.path, h.email FROM chain c JOIN shoppers h USING (shopper_id) ORDER BY c.depth
+
+WITH top AS (SELECT client_id, sum(total) AS t FROM purchases GROUP BY client_id ORDER BY t DESC, client_id LIMIT 5), named AS (SELECT c.email, top.t FROM top JOIN clients c USING (client_id)) SELECT * FROM named ORDER BY t DESC, email
+
+WITH clients AS (SELECT client_id, email FROM raw.clients WHERE client_id < 10) SELECT * FROM clients ORDER BY client_id
+
+SELECT h.shopper_id, row_number() OVER (PARTITION BY h.city ORDER BY h.income DESC, h.shopper_id) AS n, ntile(3) OVER (ORDER BY h.shopper_id) AS third, lead(h.email) OVER (ORDER BY h.shopper_id) AS next FROM shoppers h ORDER BY h.shopper_id
+
+SELECT s.sale_id, sum(s.price) OVER (ORDER BY s.sale_id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS three, avg(s.price) OVER w AS mean FROM sales s WHERE s.store_id = 1 WINDOW w AS (PARTITION BY s.good_id) ORDER BY s.sale_id
+
+SELECT x.week, x.total, x.place FROM (SELECT d.week, sum(s.price) AS total, rank() OVER (ORDER BY sum(s.price) DESC) AS place FROM sales s JOIN days d USING (day_id) GROUP BY d.week) x WHERE x.place <= 5 ORDER BY x.place, x.week
+
+(SELECT client_id AS id, email FROM clients ORDER BY client_id LIMIT 3) UNION ALL (SELECT shopper_id, email FROM shoppers ORDER BY shopper_id LIMIT 3) ORDER BY email, id
+
+SELECT city FROM stores UNION SELECT city FROM shoppers ORDER BY city
+
+SELECT 'c' AS kind, count(*) AS n FROM clients UNION ALL SELECT 's', count(*) FROM shoppers UNION ALL SELECT 'p', count(*) FROM purchases
+
+SELECT n.country, (SELECT count(*) FROM clients c WHERE c.country_id = n.country_id) AS clients, (SELECT max(c.email) FROM clients c WHERE c.country_id = n.country_id) AS last FROM countries n ORDER BY n.country_id
+
+SELECT (SELECT email FROM clients WHERE client_id = 1) AS e, (SELECT count(*) FROM shoppers) AS n, 1 + 1 AS two, 'x' 'y' AS xy, 0x41 AS a, b'101' + 0 AS five
+
+SELECT @n := 5 AS n
+
+SELECT DISTINCT segment, email LIKE '%mail1%' AS one FROM clients ORDER BY 1, 2
+
+SELECT DISTINCTROW city FROM shoppers ORDER BY city
+
+SELECT ALL city FROM shoppers ORDER BY shopper_id LIMIT 3
+
+SELECT client_id, card, length(card), card LIKE '***%' FROM clients WHERE card IS NOT NULL AND balance % 200 = 0 ORDER BY client_id
+
+SELECT max(IF(c.segment = 'AUTO', c.balance, NULL)) AS m, min(c.born), count(DISTINCT c.email), count(c.phone), count(DISTINCT c.segment, c.country_id) FROM clients c
+
+SELECT floor(year(c.born) / 10) * 10 AS decade, c.segment, count(*), sum(c.balance) FROM clients c GROUP BY 1, 2 ORDER BY 1, 2
+
+SELECT v.vendor, c.name FROM vendors v CROSS JOIN clients c WHERE v.vendor_id = c.client_id ORDER BY v.vendor_id
+
+SELECT CASE c.segment WHEN 'AUTO' THEN 1 WHEN 'RETAIL' THEN 2 ELSE 3 END AS s, c.email FROM clients c ORDER BY s, c.client_id LIMIT 10
+
+SELECT md5(email), sha1(email), sha2(email, 256), crc32(email), hex(left(email, 2)), to_base64(first) FROM shoppers ORDER BY shopper_id LIMIT 5
+
+SELECT c.name COLLATE utf8mb4_bin AS n, c.email = 'X' COLLATE utf8mb4_bin, _utf8mb4'x', N'y', BINARY 'z' FROM clients c ORDER BY n LIMIT 5
+
+SELECT c.name FROM clients c WHERE c.name = 'CLIENT 007' AND NOT c.balance IS NULL AND c.born IS NOT NULL XOR c.client_id = 8 ORDER BY c.client_id
+
+SELECT c.client_id, c.client_id << 2 | 1 AS bits, ~c.client_id & 255, c.client_id ^ 3, -c.balance, !c.client_id FROM clients c ORDER BY c.client_id LIMIT 4
+
+SELECT p.product, p.price * (1 + 0.19) AS gross FROM products AS p ORDER BY p.product_id
+
+SELECT * FROM goods g LEFT JOIN (SELECT good_id, count(*) AS n FROM web_sales GROUP BY good_id) w USING (good_id) LEFT JOIN (SELECT good_id, count(*) AS m FROM sales GROUP BY good_id) s USING (good_id) ORDER BY good_id
+
+SELECT now() > '2020-01-01', curdate() > '2020-01-01', database(), schema(), connection_id() > 0, version() IS NOT NULL
+
+SELECT 1
+
+SELECT * FROM (SELECT 1 AS store_id, 'one' AS word UNION SELECT 2, 'two') AS v JOIN stores USING (store_id) ORDER BY store_id
+
+VALUES (1, 'a'), (2, 'b')
+
+SHOW COLUMNS FROM clients
+
+SHOW FULL COLUMNS FROM shoppers LIKE '%a%'
+
+DESCRIBE stores
+
+DESC vendors phone
+
+EXPLAIN shoppers
+
+SHOW FULL TABLES
+
+SHOW TABLES LIKE 's%'
+
+SHOW VARIABLES LIKE 'lower_case_table_names'
+
+SHOW COLLATION LIKE 'utf8mb4_b%'
+
+SHOW CHARACTER SET LIKE 'utf8%'
+
+SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = database() ORDER BY table_name
+
+SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = schema() AND table_name IN ('clients', 'shoppers') ORDER BY table_name, ordinal_position
+
+SELECT column_name FROM information_schema.key_column_usage WHERE table_schema = database() AND table_name = 'offers' AND constraint_name = 'PRIMARY' ORDER BY ordinal_position
+"""
+
+# Not in MariaDB 10.11, or not in this form: MYSQL has what stands for them.
+ANOTHERS = re.compile(r"FILTER \(|\bCUBE\b|GROUPING SETS|ROLLUP|LATERAL|WITHIN GROUP|ARRAY|unnest|jsonb?_|row_to_json|generate_series|DISTINCT ON|split_part|string_agg|width_bucket|corr\(|FULL JOIN|NULLS|"
+                      r"date_trunc|isodow|age\(|ILIKE|SYMMETRIC|public\.|decade|VALUES|TABLE|c_orders \(|\|\||::date|grouping\(|lag\(k|date '[^']*' \+ [0-9]")
+
+
 def statements(text):
     return [s for s in text.strip().split("\n\n")]
 
 
+def for_mysql(sql):
+    sql = re.sub(r"\blines\b", "`lines`", sql)
+    sql = re.sub(r"(?i)interval '([0-9]+)'? ?(day|month|year)s?'?", lambda m: f"INTERVAL {m[1]} {m[2].upper()}", sql)
+    sql = re.sub(r"(\w+\((?:[^()]|\([^()]*\))*\)(?: OVER \([^()]*\))?)::numeric\((.*?)\)", r"cast(\1 AS decimal(\2))", sql)
+    return re.sub(r"\bAS (change)\b", r"AS `\1`", sql)
+
+
 ALL = statements(ORDERS) + statements(SALES)
+ALL_MYSQL = [for_mysql(s) for s in ALL if not ANOTHERS.search(s)] + statements(MYSQL)

@@ -4,6 +4,7 @@ import os
 import re
 
 import psycopg
+import pymysql
 
 import stack
 
@@ -144,42 +145,94 @@ def masked(t, regional):
     return t
 
 
-def config(text):
-    """One more database behind the gate."""
-    shop = re.search(r"^  shop:\n(?:    .*\n|\n)+", text, re.M).group(0)
-    return text.replace(shop, shop.rstrip("\n") + "\n" + shop.replace("  shop:", "  raw:", 1).replace("database: shop", "database: raw"))
+def config(text, like):
+    """One more database behind the gate, in the server of the one that is named."""
+    shop = re.search(rf"^  {like}:\n(?:    .*\n|\n)+", text, re.M).group(0)
+    return text.replace(shop, shop.rstrip("\n") + "\n" + shop.replace(f"  {like}:", "  raw:", 1).replace("database: shop", "database: raw"))
 
 
 class World:
+    """In PostgreSQL. A subclass has what another server needs."""
+    like, databases, more = "shop", "shop: {}, raw: {}", {}
+
     def __init__(self):
         path = f"/tmp/gh-utility.{os.getpid()}.yaml"
         with open(path, "w", encoding="utf-8") as f:
-            f.write("version: 1\ndatabases: { shop: {}, raw: {} }\nrules:\n" + RULES.replace("database: shop", "database: raw"))
+            f.write(f"version: 1\ndatabases: {{ {self.databases} }}\nrules:\n" + self.rules(RULES.replace("database: shop", "database: raw")))
         os.chmod(path, 0o644)
         try:
-            self.stack = stack.Stack(policy=path, config=config)
+            self.stack = stack.Stack(policy=path, config=lambda text: config(text, self.like), **self.more)
         finally:
             os.unlink(path)
-        self.url = self.stack.env["GH_PG_DIRECT_URL"]
         self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g]) for g in ("agent", "regional")}
         everything = data()
-        with psycopg.connect(self.url, autocommit=True) as admin:
-            for name in DATABASES:
-                admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-                with psycopg.connect(self.url, dbname=name, autocommit=True) as c:
-                    c.execute(SCHEMA + "GRANT SELECT ON ALL TABLES IN SCHEMA public TO shop_owner")
-                    for table, rows in (everything if name == "raw" else masked(everything, name == "regional")).items():
-                        with c.cursor().copy(f"COPY {table} FROM STDIN") as copy:
-                            for r in rows:
-                                copy.write_row(list(r.values()))
-                    c.execute("ANALYZE")
+        for name in DATABASES:
+            self.fill(name, everything if name == "raw" else masked(everything, name == "regional"))
+
+    def rules(self, text):
+        return text
+
+    def fill(self, name, tables):
+        url = self.stack.env["GH_PG_DIRECT_URL"]
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        with psycopg.connect(url, dbname=name, autocommit=True) as c:
+            c.execute(SCHEMA + "GRANT SELECT ON ALL TABLES IN SCHEMA public TO shop_owner")
+            for table, rows in tables.items():
+                with c.cursor().copy(f"COPY {table} FROM STDIN") as copy:
+                    for r in rows:
+                        copy.write_row(list(r.values()))
+            c.execute("ANALYZE")
 
     def gate(self, group, **more):
         """Keywords for libpq."""
         return self.stack.dsn(group, password=self.tokens[group], dbname="raw", **more)
 
     def direct(self, name):
-        return psycopg.conninfo.conninfo_to_dict(self.url, dbname=name)
+        return psycopg.conninfo.conninfo_to_dict(self.stack.env["GH_PG_DIRECT_URL"], dbname=name)
 
     def close(self):
         self.stack.close()
+
+
+class MyWorld(World):
+    """In MariaDB."""
+    like, databases, more = "shop_my", "shop: {}, shop_my: {}, raw: {}", {"mysql": True}
+
+    def rules(self, text):
+        # The names of tables and columns are open to these two, as ORMs and tools read them.
+        return text.replace("public.", "raw.") + """
+  - name: utility-names
+    groups: [agent, regional]
+    database: raw
+    allow: select
+    on: [information_schema.schemata, information_schema.tables, information_schema.columns, information_schema.key_column_usage, information_schema.referential_constraints, information_schema.table_constraints]
+"""
+
+    def fill(self, name, tables):
+        with pymysql.connect(**self.root(), autocommit=True) as c, c.cursor() as c:
+            c.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+            c.execute(f"GRANT SELECT ON {name}.* TO shop_owner@'127.0.0.1'")
+            c.execute(f"USE {name}")
+            for sql in SCHEMA.replace("jsonb", "json").replace("timestamptz", "datetime").replace(" lines ", " `lines` ").split(";\n"):
+                if sql.strip():
+                    c.execute(sql)
+            c.execute("ALTER TABLE vendors ADD COLUMN legacy int INVISIBLE DEFAULT 7")
+            for table, rows in tables.items():
+                values = [[v.replace(tzinfo=None) if isinstance(v, datetime.datetime) else v for v in r.values()] for r in rows]
+                c.executemany(f"INSERT INTO `{table}` VALUES ({', '.join(['%s'] * len(values[0]))})", values)
+                c.execute(f"ANALYZE TABLE `{table}`")
+
+    def root(self):
+        env = self.stack.env
+        return {"host": "127.0.0.1", "port": int(env["GH_MY_PORT_DIRECT"]), "user": "root", "password": env["GH_PASSWORD_SUPER"]}
+
+    def gate(self, group, **more):
+        """Keywords for PyMySQL and mysqlclient."""
+        env = self.stack.env
+        return {"host": env["GH_MY_HOST"], "port": int(env["GH_MY_PORT"]), "user": group, "password": self.tokens[group], "database": "raw", "ssl": {"ca": env["GH_CA"]}, "connect_timeout": 20, **more}
+
+    def direct(self, name):
+        """As the login that the gate has, which sees the same privileges."""
+        with open(self.stack.dir + "/etc/shop.password", encoding="utf-8") as f:
+            return {**self.root(), "user": "shop_owner", "password": f.read().rstrip("\n"), "database": name, "ssl": {"ca": self.stack.dir + "/etc/shop-my-ca.pem"}}

@@ -32,6 +32,7 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
             a.rewritten_len = strlen(a.rewritten);
         }
         a.veil = strstr(text, "veil") != NULL;
+        a.retrack = !prepare && strstr(text, "retrack") != NULL;
         if (strstr(text, "rows ") != NULL) a.max_rows = strtoul(strstr(text, "rows ") + 5, NULL, 10);
         if (strstr(text, "bytes ") != NULL) a.max_bytes = strtoul(strstr(text, "bytes ") + 6, NULL, 10);
         a.limited = a.max_rows != 0 || a.max_bytes != 0 || strstr(text, "limited") != NULL;

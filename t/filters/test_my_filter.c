@@ -240,6 +240,35 @@ START_TEST(reset_sets_the_pins_again) {
 }
 END_TEST
 
+/* What the server reports is set again before the client hears of what it has set, or of its error; and nothing runs meanwhile. */
+START_TEST(tracking_is_set_again) {
+    static const char *const told[][2] = {{"1:OK", "1:OK 1:OK"}, {"1:ff280404233432303030'no'", "1:E1064 1:OK"}};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        struct talk t;
+        talk_start(&t, chops[_i], NULL);
+        talk_ready(&t);
+        talk_client(&t, "0:03'retrack' 0:03'next'");
+        talk_expect(&t, FLT_SERVER, "0:03'retrack'");
+        talk_server(&t, told[i][0]);
+        talk_expect(&t, FLT_CLIENT, "");
+        ck_assert_int_eq(strncmp(talk_saw(&t, FLT_SERVER), "0:(", 3), 0); /* a long one: SET .. */
+        talk_pins(&t);
+        talk_expect(&t, FLT_SERVER, "0:03'next'");
+        talk_server(&t, "1:OK");
+        talk_expect(&t, FLT_CLIENT, told[i][1]);
+        ck_assert(!t.closed);
+        talk_end(&t);
+    }
+    struct talk t; /* rows are no answer to SET */
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "0:03'retrack'");
+    talk_server(&t, "1:01");
+    ck_assert(t.closed);
+    talk_end(&t);
+}
+END_TEST
+
 START_TEST(session_tracking) {
     static const struct {
         const char *ok, *client;
@@ -496,6 +525,7 @@ int main(void) {
     tcase_add_loop_test(t, prepared_statements, 0, CHOPS);
     tcase_add_loop_test(t, bad_executions, 0, CHOPS);
     tcase_add_loop_test(t, reset_sets_the_pins_again, 0, CHOPS);
+    tcase_add_loop_test(t, tracking_is_set_again, 0, CHOPS);
     tcase_add_loop_test(t, session_tracking, 0, CHOPS);
     tcase_add_loop_test(t, tracking_reaches_who_wants_it, 0, CHOPS);
     tcase_add_loop_test(t, limits, 0, CHOPS);

@@ -67,7 +67,8 @@ START_TEST(columns) {
                              "email\x0c-\0\x90\1\0\0\xfd\0\0'\0\0";
     static const char want[] = "\x03"
                                "def\0\x01"
-                               "c\0\x05label\0\x0c-\0\x90\1\0\0\xfd\0\0'\0\0";
+                               "c\0\x05label\0\x0c-\0\x90\1\0\0\xfd\0\0\0\0\0";
+    static const char decimal[] = "\3def\0\0\0\1a\0\x0c?\0\x0d\0\0\0\xf6\0\0\2\0\0";
     static const char numbered[] = "\3def\0\3__2\0\1a\0\x0c", plain[] = "\3def\0\0\0\1a\0\x0c";
     struct buf out = BUF_INIT(1024);
     ck_assert(my_veil_column(cur_of((const uint8_t *)in, sizeof in - 1), &out));
@@ -77,6 +78,10 @@ START_TEST(columns) {
     ck_assert(my_veil_column(cur_of((const uint8_t *)numbered, sizeof numbered - 1), &out));
     ck_assert_uint_eq(buf_used(&out), sizeof plain - 1);
     ck_assert_int_eq(memcmp(buf_at(&out), plain, sizeof plain - 1), 0);
+    buf_reset(&out);
+    ck_assert(my_veil_column(cur_of((const uint8_t *)decimal, sizeof decimal - 1), &out));
+    ck_assert_uint_eq(buf_used(&out), sizeof decimal - 1);
+    ck_assert_int_eq(memcmp(buf_at(&out), decimal, sizeof decimal - 1), 0);
     for (size_t cut = 0; cut < 25; cut++) { /* within the names */
         uint8_t *p = guard_copy(in, cut);
         buf_reset(&out);
@@ -135,7 +140,7 @@ START_TEST(metadata_and_warnings) {
     for (int eof = 0; eof < 2; eof++) {
         struct talk t;
         start(&t, chops[_i], eof != 0);
-        const char *rows = eof ? "1:01 2:" COLUMN " 3:fe05000200 4:0131 5:fe05000200" : "1:01 2:" COLUMN " 3:0131 4:fe000002000500";
+        const char *rows = eof ? "1:01 2:" COLUMN " 3:fe05003208 4:0131 5:fe05002200" : "1:01 2:" COLUMN " 3:0131 4:fe000032080500";
         talk_client(&t, "0:03'veil rewrite'");
         talk_server(&t, rows);
         talk_expect(&t, FLT_CLIENT,
@@ -150,7 +155,7 @@ START_TEST(metadata_and_warnings) {
         talk_server(&t, rows);
         ck_assert_ptr_null(strstr(talk_saw(&t, FLT_CLIENT), "'shop'"));
         talk_client(&t, "0:03'veil'");
-        talk_server(&t, "1:0000090200020028'Rows matched: 2  Changed: 0  Warnings: 2'");
+        talk_server(&t, "1:0000091208020028'Rows matched: 2  Changed: 0  Warnings: 2'");
         talk_expect(&t, FLT_CLIENT, "1:00020902000000'(Rows matched: 2  Changed: 2  Warnings: 0'");
         talk_end(&t);
     }

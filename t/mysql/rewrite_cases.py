@@ -48,6 +48,11 @@ SELECT email INTO @x FROM customers WHERE id = 3
 SELECT @x := email FROM customers WHERE id = 3
 SELECT CASE email WHEN 'x' THEN 1 ELSE 2 END, IF(score > 50, nick, 'no') FROM customers
 SELECT id, `email`, c . `nick` FROM `customers` `c`
+SELECT ID, Email, c.NICK, `REGION` FROM customers c WHERE ID < 9
+SELECT * FROM (SELECT ID, EMAIL FROM customers) d WHERE id < 9
+SELECT O.ID, C.EMAIL FROM orders O JOIN (customers C) ON O.customer_id = C.id GROUP BY o.id, c.email HAVING ID < 9 ORDER BY id
+SELECT id, email FROM (customers) WHERE id < 5
+SELECT c.email FROM orders o LEFT JOIN ((customers c)) ON c.id = o.customer_id
 SELECT /* customers */ id FROM customers -- email
 SELECT 1 FROM customers c1 WHERE c1.id = (SELECT max(c2.id) FROM customers c2 WHERE c2.region = c1.region)
 SELECT 1 IN (SELECT id FROM customers), EXISTS (SELECT * FROM customers WHERE id = 4)

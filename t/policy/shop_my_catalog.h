@@ -41,8 +41,11 @@ static const char shop_my_catalog_text[] =
                         MC_REL("104", "other", "customers", "r",
                                "[\"id\",1,1,\"int(11)\",\"n\"],[\"note\",2,2,\"varchar(20)" MC_UTF8 "\",\"\"]", "1")
                             MC_REL("105", "shop", "customer_directory", "v",
-                                   "[\"name\",1,2,\"varchar(100)" MC_UTF8 "\",\"\"],[\"email\",2,2,\"varchar(100)" MC_UTF8 "\",\"\"]", "")
-                                MC_REL("106", "pg_data", "customers", "r", MC_CUSTOMERS, "1") "{\"end\":23}\n";
+                                   "[\"name\",1,2,\"varchar(100)" MC_UTF8 "\",\"\"],[\"email\",2,2,\"varchar(100)" MC_UTF8 "\",\"\"]",
+                                   "") MC_REL("106", "pg_data", "customers", "r", MC_CUSTOMERS, "1")
+                                MC_REL("107", "shop", "odd", "r",
+                                       "[\"id\",1,1,\"int(11)\",\"n\"],[\"seen\",2,1,\"int(11)\",\"\"],[\"Unseen\",3,1,\"int(11)\",\"i\"]",
+                                       "1") "{\"end\":24}\n";
 
 static inline struct pol_catalog *shop_my_catalog(void) {
     char why[400] = "";

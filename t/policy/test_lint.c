@@ -1,6 +1,7 @@
 #include "policy/lint.h"
 #include "t/lib/guard.h"
 #include "t/policy/columns_text.h"
+#include "t/policy/shop_my_catalog.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -101,11 +102,32 @@ START_TEST(with_catalog) {
 }
 END_TEST
 
+/* In MySQL a schema whose name begins with pg_ is like any other, and names of columns are the same in any case. */
+START_TEST(in_mysql) {
+    static const char text[] =
+        "version: 1\ndatabases: { shop: {} }\nrules:\n" RULE("a",
+                                                             "allow: select, on: \"*.customers\", columns: { '\"EMAIL\"': hidden, phone: "
+                                                             "hidden, '\"Card_Number\"': hidden, birth_date: visible, '*': visible }")
+            RULE("b", "allow: select, on: \"pg_*.*\"") RULE("c", "allow: select, on: mysql.user");
+    struct pol_error err;
+    struct pol_policy *p = pol_policy_load_text("rules", text, strlen(text), &err);
+    ck_assert_msg(p != NULL, "%u: %s", err.line, err.text);
+    struct pol_catalog *cat = shop_my_catalog();
+    out[0] = '\0';
+    pol_policy_lint(p, cat, "shop", note, NULL);
+    ck_assert_str_eq(out, "the rule \"b\" shows columns of pg_data.customers that look sensitive and that it does not name: email, phone, "
+                          "card_number, birth_date\n");
+    pol_catalog_unref(cat);
+    pol_policy_unref(p);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("lint");
     TCase *t = tcase_create("lint");
     tcase_add_loop_test(t, without_catalog, 0, (int)(sizeof alone / sizeof *alone));
     tcase_add_loop_test(t, with_catalog, 0, (int)(sizeof within / sizeof *within));
+    tcase_add_test(t, in_mysql);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -14,6 +14,8 @@ static const char policy_text[] =
     "    columns: { email: { mask: 'null' }, '\"Phone\"': hidden, card_number: hidden, birth_date: hidden, '*': visible }\n"
     "  - name: f\n    groups: f\n    database: shop\n    allow: [select, insert, update, delete]\n    on: [shop.customers, '*.customers']\n"
     "    rows: region = 'eu'\n"
+    "  - name: odd\n    groups: m\n    database: shop\n    allow: [select, update, delete]\n    on: shop.odd\n"
+    "    columns: { seen: { mask: 'null' }, '*': visible }\n"
     "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\", "
     "\"pg_data.*\"]\n";
 
@@ -82,7 +84,8 @@ static struct pol_role *role(const char *group, struct pol_catalog *c) {
 }
 
 static const struct {
-    const char *group, *sql, *want; /* want: the text; NULL: the same; "!": refused, a part of message and hint */
+    const char *group;      /* with a 9 behind it: in MySQL 9, not in MariaDB */
+    const char *sql, *want; /* want: the text; NULL: the same; "!": refused, a part of message and hint */
 } cases[] = {
     /* untouched */
     {"m", "SELECT 1", NULL},
@@ -100,10 +103,18 @@ static const struct {
     /* FROM */
     {"m", "SELECT * FROM customers", "SELECT * FROM {M}"},
     {"m", "select email from shop.customers c where c.email='x'", "select email from {M:c} where c.email='x'"},
-    {"m", "SELECT*FROM(customers),orders", "SELECT*FROM({M}),orders"},
+    {"m", "SELECT*FROM(customers),orders", "SELECT*FROM{M},orders"},
+    {"m", "SELECT * FROM ((customers c)) JOIN (orders) ON 1", "SELECT * FROM {M:c} JOIN (orders) ON 1"},
+    {"m", "SELECT * FROM (customers c, orders)", "SELECT * FROM ({M:c}, orders)"},
+    {"m", "SELECT * FROM orders LEFT JOIN (customers c JOIN orders o) ON 1", "SELECT * FROM orders LEFT JOIN ({M:c} JOIN orders o) ON 1"},
     {"m", "SELECT c.* FROM customers AS c", "SELECT c.* FROM {M:c}"},
     {"m", "SELECT shop.customers.email, shop.customers.* FROM customers", "SELECT `customers`.email, `customers`.* FROM {M}"},
     {"m", "SELECT shop.customers.id FROM customers, other.customers", "!Give each of them an alias"},
+    {"m", "SELECT ID, c.NAME, email, c.Region AS Region FROM orders o JOIN (customers c) ON TOTAL = 1",
+     "SELECT ID AS `ID` , c.NAME AS `NAME` , email, c.Region AS Region FROM orders o JOIN {M:c} ON TOTAL = 1"},
+    {"m", "SELECT o.ID, TOTAL, shop.customers.Id FROM customers, orders o",
+     "SELECT o.ID, TOTAL, `customers`.Id AS `Id`  FROM {M}, orders o"},
+    {"m", "SELECT 1 IN (SELECT ID FROM customers)", "SELECT 1 IN (SELECT ID AS `ID`  FROM {M}) AS `1 IN (SELECT ID FROM customers)` "},
     {"m", "SELECT (SELECT max(email) FROM customers) FROM orders",
      "SELECT (SELECT max(email) FROM {M}) AS `(SELECT max(email) FROM customers)`  FROM orders"},
     {"m", "SELECT (SELECT max(email) FROM customers) AS x, 1 FROM orders", "SELECT (SELECT max(email) FROM {M}) AS x, 1 FROM orders"},
@@ -187,13 +198,35 @@ static const struct {
     {"f", "UPDATE customers c JOIN orders o USING (id) SET c.name = 'x'", "!UPDATE of several tables"},
     {"f", "INSERT INTO customers (id, name) VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = 'y'", "!ON DUPLICATE"},
     {"f", "SELECT * FROM pg_data.customers", "SELECT * FROM {P}"},
+    {"f", "DELETE FROM customers WHERE (SELECT 1 FROM orders)",
+     "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN ((SELECT 1 FROM orders)) IS TRUE ELSE FALSE END "},
+    {"f", "DELETE FROM customers WHERE ((SELECT c.id FROM customers c LIMIT 1))",
+     "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (((SELECT c.id FROM {F:c} LIMIT 1))) IS TRUE ELSE FALSE END "},
+    /* columns that are invisible to "*" */
+    {"m", "SELECT * FROM odd", "SELECT * FROM  (SELECT `odd`.`id`, (CAST(NULL AS SIGNED)) AS `seen` FROM `shop`.`odd`) AS `odd` "},
+    {"m", "SELECT id, o.`unSeen` FROM odd o",
+     "SELECT id, o.`unSeen` AS `unSeen`  FROM  (SELECT `o`.`id`, (CAST(NULL AS SIGNED)) AS `seen`, `o`.`Unseen` FROM `shop`.`odd` AS `o`) "
+     "AS `o` "},
+    {"m", "DELETE FROM odd WHERE unseen = 1 RETURNING *",
+     "DELETE FROM odd WHERE unseen = 1 RETURNING  `odd`.`id`, (CAST(NULL AS SIGNED)) AS `seen` "},
+    /* TABLE */
+    {"m9", "TABLE customers ORDER BY id LIMIT 2", "SELECT * FROM {M} ORDER BY id LIMIT 2"},
+    {"m9", "TABLE shop.customers ORDER BY shop.customers.id", "SELECT * FROM {M} ORDER BY `customers`.id"},
+    {"m9", "SELECT * FROM (TABLE customers) AS t", "SELECT * FROM (SELECT * FROM {M}) AS t"},
+    {"m9", "TABLE orders UNION (TABLE customers)", "TABLE orders UNION (SELECT * FROM {M})"},
+    {"m9", "WITH c AS (TABLE customers) TABLE c", "WITH c AS (SELECT * FROM {M}) TABLE c"},
+    {"m9", "INSERT INTO orders TABLE customers", "INSERT INTO orders SELECT * FROM {M}"},
+    {"m9", "TABLE orders", NULL},
+    {"m9", "SELECT * FROM (customers)", "SELECT * FROM {M}"},
+    {"m", "TABLE customers", "!not understood"},
 };
-
-static struct my_options options = {.server = MY_MARIADB, .version = 101119, .default_db = "shop"};
 
 static void one_case(size_t i, struct pol_catalog *c) {
     static char want[200000];
-    struct pol_role *r = role(cases[i].group, c);
+    const char group[] = {cases[i].group[0], '\0'};
+    bool mysql = cases[i].group[1] == '9';
+    struct my_options options = {.server = mysql ? MY_MYSQL : MY_MARIADB, .version = mysql ? 90700 : 101119, .default_db = "shop"};
+    struct pol_role *r = role(group, c);
     struct pol_rewritten w;
     struct pol_verdict why;
     enum pol_rewrite_rc rc = pol_rewrite_my(cases[i].sql, strlen(cases[i].sql), &options, r, &w, &why);
