@@ -98,28 +98,36 @@ uint64_t appr_grant_max(const json_t *asks, enum pol_scope *scope) {
 
 /* --- lines --- */
 
-static char *dump(json_t *o) {
+/* begun: before o was made. json_pack() leaves out what is optional and got no memory. */
+static char *dump(bool begun, json_t *o) {
     char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(o);
-    return text;
+    if (!starved_end(begun)) return text;
+    free(text);
+    return NULL;
 }
 
 char *appr_line_request(const struct appr_req *r) {
-    return dump(json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:I, s:I, s:I, s:s*}", "t", "request", "id", r->id, "fingerprint", r->fingerprint,
+    bool begun = starved_begin();
+    return dump(begun,
+                json_pack("{s:s, s:s, s:s, s:s, s:O, s:O, s:I, s:I, s:I, s:s*}", "t", "request", "id", r->id, "fingerprint", r->fingerprint,
                           "principal", r->principal, "detail", r->detail, "asks", r->asks, "created", (json_int_t)r->created_ms, "expires",
                           (json_int_t)r->expires_ms, "window", (json_int_t)r->window_ms, "kind", r->kind));
 }
 
 char *appr_line_decision(const char *id, const char *signed_text, const char *signature) {
-    return dump(json_pack("{s:s, s:s, s:s, s:s}", "t", "decision", "id", id, "signed", signed_text, "signature", signature));
+    bool begun = starved_begin();
+    return dump(begun, json_pack("{s:s, s:s, s:s, s:s}", "t", "decision", "id", id, "signed", signed_text, "signature", signature));
 }
 
 char *appr_line_mark(const char *type, const char *id, uint64_t at, const char *session) {
-    return dump(json_pack("{s:s, s:s, s:I, s:s*}", "t", type, "id", id, "at", (json_int_t)at, "session", session));
+    bool begun = starved_begin();
+    return dump(begun, json_pack("{s:s, s:s, s:I, s:s*}", "t", type, "id", id, "at", (json_int_t)at, "session", session));
 }
 
 char *appr_line_estimate(const char *id, uint64_t rows) {
-    return dump(json_pack("{s:s, s:s, s:I}", "t", "estimate", "id", id, "rows", (json_int_t)rows));
+    bool begun = starved_begin();
+    return dump(begun, json_pack("{s:s, s:s, s:I}", "t", "estimate", "id", id, "rows", (json_int_t)rows));
 }
 
 static json_t *groups_of(const struct jwt_identity *who) {
@@ -132,13 +140,14 @@ static json_t *groups_of(const struct jwt_identity *who) {
 }
 
 char *appr_signed(const struct appr *a, const struct appr_req *r, const struct appr_decision *d, uint64_t now) {
+    bool begun = starved_begin();
     json_t *grant = d->approve && d->grant_ms > 0 ? json_integer((json_int_t)d->grant_ms) : NULL;
-    return dump(json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:I, s:O?, s:O?, s:I, s:o*, s:s*}", "node", a->node, "request", r->id,
-                          "fingerprint", r->fingerprint, "verdict", d->approve ? "approve" : "deny", "approver", d->who->principal,
-                          "issuer", d->who->issuer, "groups", groups_of(d->who), "reason", d->reason != NULL ? d->reason : "", "time",
-                          (json_int_t)now, "sha256", json_object_get(r->detail, "sha256"), "database",
-                          json_object_get(r->detail, "database"), "window", (json_int_t)r->window_ms, "grant", grant, "scope",
-                          grant != NULL ? pol_scope_name(d->scope) : NULL));
+    return dump(begun, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:I, s:O?, s:O?, s:I, s:o*, s:s*}", "node", a->node, "request",
+                                 r->id, "fingerprint", r->fingerprint, "verdict", d->approve ? "approve" : "deny", "approver",
+                                 d->who->principal, "issuer", d->who->issuer, "groups", groups_of(d->who), "reason",
+                                 d->reason != NULL ? d->reason : "", "time", (json_int_t)now, "sha256",
+                                 json_object_get(r->detail, "sha256"), "database", json_object_get(r->detail, "database"), "window",
+                                 (json_int_t)r->window_ms, "grant", grant, "scope", grant != NULL ? pol_scope_name(d->scope) : NULL));
 }
 
 /* --- the store --- */

@@ -88,11 +88,14 @@ void ord_entry_free(struct ord_entry *e) {
 }
 
 char *ord_line(const struct ord_entry *e) {
+    bool begun = starved_begin(); /* json_pack() leaves out what is optional and got no memory */
     json_t *o = json_pack("{s:s, s:s, s:s, s:s*}", "t", "order", "signed", e->text, "signature", e->signature, "key",
                           e->key[0] != '\0' ? e->key : NULL);
     char *line = o == NULL ? NULL : json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(o);
-    return line;
+    if (!starved_end(begun)) return line;
+    free(line);
+    return NULL;
 }
 
 static bool texts(const json_t *list) {

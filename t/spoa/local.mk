@@ -135,3 +135,4 @@ t_spoa_test_json_read_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_starved
 t_spoa_test_starved_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_starved.c
 t_spoa_test_starved_LDADD = $(T_LIBS)
+t_spoa_test_starved_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=json_loadb
