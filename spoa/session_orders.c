@@ -62,7 +62,7 @@ static bool names_others(const struct pol_facts *f) {
 
 /* Another policy, or the end of a rule's hours: what leaves now is what that allows, as it is. */
 static bool policy_still_may(struct session *s) {
-    struct question *q = &s->q;
+    struct question *q = s->q;
     struct pol_verdict now;
     uint64_t epoch = s->epoch;
     bool ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants; /* the server gets nothing of the client's */
