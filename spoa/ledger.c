@@ -36,8 +36,8 @@
 #define FLUSH_BYTES   ((size_t)256 << 10) /* what a worker writes to the journal itself; more is for the ledger's thread ... */
 #define FLUSH_SLOW_US 2000 /* ... and all of it for FLUSH_REST_MS, when a write took longer: other sessions of that worker wait for it */
 #define FLUSH_REST_MS 1000
-/* Before the shipped key says what the last transaction brought, when none follows. LED_JOURNAL, where nobody waits for Redis: events are gathered ... */
-#define SHIP_WAIT_MS  20
+#define CLAIM_MS      2   /* before the shipped key says what the last transaction brought, when none follows */
+#define SHIP_WAIT_MS  20  /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
 #define SHIP_ENOUGH   256 /* ... until there are so many */
 #define BACKOFF_MS    100 /* between attempts to connect, doubled up to ... */
 #define BACKOFF_MAX   2000
@@ -102,7 +102,7 @@ struct led {
     uint64_t unshipped; /* bytes of journal that Redis is not known to have */
     bool away;          /* Redis is known not to take events now */
     uint64_t connect_at, backoff;
-    uint64_t doze_until, ship_at, retain_at;
+    uint64_t doze_until, ship_at, claim_at, retain_at;
     bool journal_failed;
     uint64_t flush_at; /* not before that does led_flush() write */
     uint64_t journal_retry;
@@ -587,7 +587,7 @@ static void ship(struct led *l, uint64_t now, bool closing) {
         return;
     }
     if (l->mem_next > jnl_last_seq(l->j) && (l->away || l->backoff != 0)) caught_up(l);
-    if (l->mem == NULL && (!lrd_unclaimed(l->r) || (now < l->ship_at && !closing))) return;
+    if (l->mem == NULL && (!lrd_unclaimed(l->r) || (now < l->claim_at && !closing))) return;
     size_t n = 0, bytes = 0;
     for (const struct lev *e = l->mem; e != NULL && n < SHIP_EVENTS && (n == 0 || e->bytes <= SHIP_BYTES - bytes); e = e->next) {
         n++;
@@ -595,6 +595,7 @@ static void ship(struct led *l, uint64_t now, bool closing) {
     }
     l->in_flight = n;
     l->ship_at = now + SHIP_WAIT_MS;
+    l->claim_at = now + CLAIM_MS;
     lrd_send(l->r, l->mem, n, now);
 }
 
@@ -651,7 +652,8 @@ static uint64_t next_at(const struct led *l) {
     if (l->journal_failed && l->journal_retry < at) at = l->journal_retry;
     if (l->conf.retain_ms != 0 && l->retain_at < at) at = l->retain_at;
     if (unanchored(l) && !l->journal_failed && !too_much(l) && l->anchor_at < at) at = l->anchor_at;
-    if (lrd_state(l->r) == LRD_READY && (l->mem != NULL || lrd_unclaimed(l->r)) && l->ship_at < at) at = l->ship_at;
+    if (lrd_state(l->r) == LRD_READY && l->mem != NULL && l->ship_at < at) at = l->ship_at;
+    if (lrd_state(l->r) == LRD_READY && l->mem == NULL && lrd_unclaimed(l->r) && l->claim_at < at) at = l->claim_at;
     return at;
 }
 

@@ -151,6 +151,7 @@ class Retained(Base):
             for i in range(4):
                 running.execute(f"SELECT {i} AS stays")
             mine = running.execute("SELECT current_setting('gatehouse.session')").fetchone()[0]
+            stack.wait_until("the counter says what is there", lambda: int(self.s.redis("GET", "gatehouse:shipped:shop-1")) == self.record.all()[-1][0])
             self.s.kill("gatehouse")  # now nothing changes any more
         self.record.save()
         self.whole()
