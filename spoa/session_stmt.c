@@ -199,6 +199,7 @@ static void answer_refusal(struct session *s) {
                                  .message = kept.message,
                                  .detail = kept.detail[0] != '\0' ? kept.detail : NULL,
                                  .hint = kept.hint[0] != '\0' ? kept.hint : NULL,
+                                 .column = kept.column,
                                  .position = kept.position,
                                  .fatal = s->q.fatal};
     uint64_t id = s->q.id;
