@@ -169,6 +169,7 @@ struct flt_answer {
     bool many; /* QUERY: the text has several statements, so that no limit on what it runs by name could be kept */
     /* refused */
     const char *sqlstate, *message, *detail, *hint; /* detail and hint may be NULL */
+    bool column;                                    /* MySQL, with 42501: it is about a column, not a table */
     uint32_t position;                              /* in the text, in characters from 1; 0: none */
     bool fatal;                                     /* end the session after the answer */
 };

@@ -418,7 +418,8 @@ void my_client_answer(struct flt *base, uint64_t id, const struct flt_answer *a)
     f->veil = a->veil;
     if (!a->allow) {
         if (a->ctx != NULL && base->conf.ctx_free != NULL) base->conf.ctx_free(a->ctx);
-        my_say_error(f, a->sqlstate, a->message, a->detail, a->hint);
+        bool column = a->column && strcmp(a->sqlstate, "42501") == 0;
+        my_say_error(f, column ? MY_COLUMN_DENIED : a->sqlstate, a->message, a->detail, a->hint);
         if (a->fatal) {
             flt_post_close(base, GH_OK, "a refusal ended the session");
             return;

@@ -216,6 +216,7 @@ struct my_code my_code_of(const char *sqlstate) {
         const char *of;
         struct my_code is;
     } codes[] = {
+        {MY_COLUMN_DENIED, {1143, "42000"}},
         {"42501", {1142, "42000"}}, /* ER_TABLEACCESS_DENIED_ERROR */
         {"28", {1045, "28000"}},    /* ER_ACCESS_DENIED_ERROR */
         {"3D000", {1049, "42000"}}, /* ER_BAD_DB_ERROR */

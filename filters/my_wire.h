@@ -146,6 +146,7 @@ struct my_code {
     const char *sqlstate;
 };
 struct my_code my_code_of(const char *sqlstate);
+#define MY_COLUMN_DENIED "42501 column" /* in the place of SQLSTATE: ER_COLUMNACCESS_DENIED_ERROR */
 /* One text of what PostgreSQL has in three fields; hint before detail, because clients show about 500 bytes. */
 void my_put_refusal(struct buf *payload, const char *sqlstate, const char *message, const char *detail, const char *hint);
 

@@ -124,6 +124,7 @@ struct pol_verdict {
     struct pol_limits limits; /* the least of all rules about what the text touches */
     bool unpins;              /* allowed, and behind it names may mean something else than the pins say: see pol_role_everything() */
     bool retracks;      /* MySQL: allowed, and what the server reports of its session has to be set again behind it (flt_answer.retrack) */
+    bool column;        /* refused for one column, which MySQL has a number of its own for (flt_answer.column) */
     char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */
     char message[512];  /* one sentence: what was refused and why */
     char detail[768];   /* which rule or pin, what tripped it */

@@ -30,6 +30,14 @@ bool ry_refuse(struct ry *x, const struct pol_view *view, uint32_t tok, const ch
     return false;
 }
 
+bool ry_refuse_column(struct ry *x, const struct pol_view *view, size_t at, uint32_t tok, const char *what) {
+    const struct pol_cat_relation *rel = view->relation;
+    if (x->refused) return false;
+    ry_refuse(x, view, tok, NULL, "the column %.64s of %.64s.%.64s %s", rel->columns[at].name, rel->schema, rel->name, what);
+    x->why->column = true;
+    return false;
+}
+
 bool ry_no_memory(struct ry *x) {
     if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
     x->refused = true;
@@ -680,9 +688,7 @@ static bool check_column(struct ry *x, const struct pol_view *v, size_t i, const
         return ry_refuse(x, v, 0, "Join with ON, on columns that are visible.",
                          "%.64s.%.64s cannot be joined by USING or NATURAL on the column %.64s, which is %s for you", v->relation->schema,
                          v->relation->name, name, c->visibility == POL_HIDDEN ? "hidden" : "masked");
-    if (c->visibility == POL_HIDDEN && (u->named & ~(unsigned)POL_USE_WRITTEN))
-        return ry_refuse(x, v, 0, NULL, "the column %.64s of %.64s.%.64s is hidden from you by the policy", name, v->relation->schema,
-                         v->relation->name);
+    if (c->visibility == POL_HIDDEN && (u->named & ~(unsigned)POL_USE_WRITTEN)) return ry_refuse_column(x, v, i, 0, RY_HIDDEN);
     return true;
 }
 

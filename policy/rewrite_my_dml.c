@@ -141,8 +141,7 @@ static bool is_alone(const struct ry *x, const struct ry_target *t) {
 }
 
 static bool hidden(struct ry *x, const struct ry_target *t, size_t at, uint32_t tok) {
-    return ry_refuse(x, t->view, tok, NULL, "the column %.64s of %.64s.%.64s is hidden from you by the policy",
-                     t->view->relation->columns[at].name, t->view->relation->schema, t->view->relation->name);
+    return ry_refuse_column(x, t->view, at, tok, RY_HIDDEN);
 }
 
 static bool put_mask(struct ry *x, const struct ry_target *t, size_t at, uint32_t node) {
@@ -213,10 +212,7 @@ bool ry_target_using(struct ry *x, uint32_t node) {
 /* --- what is written --- */
 
 static bool may_write(struct ry *x, const struct ry_target *t, size_t at, uint32_t tok) {
-    const struct pol_view *v = t->view;
-    if (v->columns[at].writable) return true;
-    return ry_refuse(x, v, tok, NULL, "the column %.64s of %.64s.%.64s may not be written by you", v->relation->columns[at].name,
-                     v->relation->schema, v->relation->name);
+    return t->view->columns[at].writable || ry_refuse_column(x, t->view, at, tok, "may not be written by you");
 }
 
 static bool may_write_name(struct ry *x, const struct ry_target *t, uint32_t column) {

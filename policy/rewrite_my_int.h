@@ -99,6 +99,9 @@ uint32_t ry_child(const struct ry *x, uint32_t node, enum my_node_type type); /*
 /* Refusing; all return false, and the first one counts. tok: 0 when it is about no place. */
 bool ry_refuse(struct ry *x, const struct pol_view *view, uint32_t tok, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* "the column .. of .. what": clients are told so by a number of its own. */
+#define RY_HIDDEN "is hidden from you by the policy"
+bool ry_refuse_column(struct ry *x, const struct pol_view *view, size_t at, uint32_t tok, const char *what);
 bool ry_no_memory(struct ry *x);
 bool ry_too_large(struct ry *x);
 bool ry_work(struct ry *x, uint64_t n);

@@ -217,6 +217,7 @@ static void answer_refusal(struct session *s) {
                                  .message = v->message,
                                  .detail = v->detail[0] != '\0' ? v->detail : NULL,
                                  .hint = v->hint[0] != '\0' ? v->hint : NULL,
+                                 .column = v->column,
                                  .position = v->position,
                                  .fatal = q->fatal};
     char reason[sizeof v->message];

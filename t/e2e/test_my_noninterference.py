@@ -100,7 +100,7 @@ class Alike(unittest.TestCase):
         everything, found = collections.Counter(), []
         for group in GROUPS:
             out = compare(self.world, group, ((i, oracle_my_random.conversation(group, i)) for i in range(SEED * 10000000, SEED * 10000000 + COUNT // len(GROUPS))))
-            print(f"{group}\n{table(out.counts)}", flush=True)
+            print("\n".join([group, table(out.counts), *out.found[:3]])[:6000], flush=True)
             everything += out.counts
             found += out.found
         print(f"all\n{table(everything)}", flush=True)
