@@ -136,7 +136,9 @@ class MySQL(unittest.TestCase):
                 self.assertEqual([d[0] for d in cur.description], ["email", "upper(phone)", "born"])
                 self.assertEqual([[str(v) for v in r] for r in cur.fetchall()], [["a***@mail.example", "None", "1990-01-01"]])
             self.assertEqual(self.rows(c, "SELECT count(*) FROM people WHERE region = 'us'"), ((0,),))
-            for sql in ("SELECT * FROM names", "EXPLAIN SELECT * FROM people", "SHOW WARNINGS", "TABLE orders", "TABLE people"):
+            for sql in ("TABLE people", "SELECT * FROM (people)"):
+                self.assertIn("a***@mail.example", self.rows(c, sql)[0], sql)
+            for sql in ("SELECT * FROM names", "EXPLAIN SELECT * FROM people", "SHOW WARNINGS", "TABLE orders"):
                 with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
                     self.rows(c, sql)
                 self.assertEqual(e.exception.args[0], 1142, sql)
