@@ -32,6 +32,7 @@ struct prep {
     bool reason, breaks;        /* SET gatehouse.reason, gatehouse.breakglass */
     bool asks;                  /* it was that approval is needed: judged again at each execution */
     bool renews;                /* SET gatehouse.token */
+    bool retracks;              /* of the verdict */
     struct jwt_identity *fresh; /* what its token says, until it is executed */
     struct rewrite *sent;       /* what the server has in its place; NULL: the text itself */
     struct pol_limits limits;   /* of the verdict */

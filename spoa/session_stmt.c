@@ -261,6 +261,7 @@ static struct prep *make_prep(struct session *s) {
     q->fresh = NULL;
     if (q->rewrite != NULL && (q->grants || !pol_role_observes(s->role))) p->sent = rewrite_ref(q->rewrite);
     p->limits = q->limits;
+    p->retracks = q->verdict.retracks;
     snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     return p;
 }
@@ -494,7 +495,7 @@ void session_judge(struct session *s) {
         return;
     }
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
-        q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule};
+        q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule, .retracks = p->retracks};
     else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
         session_keep_judged(s);
@@ -515,6 +516,7 @@ void session_rewritten(struct session *s, bool ok) {
     if (p != NULL && q->verdict.effect == POL_ALLOW) {
         p->epoch = s->epoch;
         p->observed = p->asks = false;
+        p->retracks = q->verdict.retracks;
         p->limits = q->limits;
         if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
     }
