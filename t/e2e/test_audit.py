@@ -509,6 +509,7 @@ class Life(Base):
                 new.execute("SELECT 6")
                 old.execute("SELECT 7")
                 stack.wait_until("both are in Redis", lambda: {"SELECT 6", "SELECT 7"} <= {e.get("sql") for e in s.audit()})
+                stack.wait_until("each has an anchor", lambda: {field(f, "node") for _, _, _, f in Record(s).all() if field(f, "type") == "anchor"} == {"shop-1", "shop-1/1"})
                 report = self.whole("--journal", journal, "--config", s.env["GH_CONFIG"])
                 self.assertEqual({w["node"] for w in report["writers"]}, {"shop-1", "shop-1/1"})
         stack.wait_until("the old daemon ends", lambda: not s.runs(name))
