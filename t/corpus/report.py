@@ -12,6 +12,7 @@ UNSTABLE = (
     ("process ids", r"pg_backend_pid|pg_stat_activity|pg_locks|virtualtransaction|pid\b|\blisten\b|notify"),
     ("times and buffers in EXPLAIN ANALYZE", r"explain.*analy[sz]e|explain_(?:merge|parallel|resultcache|memoize|filter|analyze|sq)|explain_\w+"),
     ("counters of activity", r"pg_stat|pg_wal|pg_current_(?:wal|xact)|lsn|pg_control|pg_buffercache|pgstat|pg_walinspect|pg_get_wal|pg_visibility|heap_page|page_header"),
+    ("sizes", r"pg_size_pretty"),
     ("files and the server's folder", r"data_directory|pg_relation_filepath|pg_ls_|pg_stat_file|config_file|port|pg_settings|inet_server|tablespace_location|pg_hba|show all|pg_file_settings"),
 )
 
@@ -21,6 +22,9 @@ UNSTABLE_FILES = (
     ("contrib/postgres_fdw", "the server's connections to itself"),
     ("contrib/test_decoding", "replication slots: log positions, process ids"),
 )
+
+
+SIZE = re.compile(rb"\0\0\0[\4-\24]\d+ (?:bytes|[kMG]B)")  # a value of DataRow, with its length
 
 
 def cause_of(patterns, text):
@@ -72,6 +76,9 @@ class Report:
         """Not deterministic, also when the two direct answers happen to agree."""
         if self.file.endswith("/stats") and "pg_stat_wal" in text:
             return True  # compares with a value that an earlier statement of this run put into it
+        # When a page of an index is free again depends on which transactions had ended by then, so sizes are compared as "some size".
+        if "pg_size_pretty(" in text and [SIZE.sub(b"", m[5:]) for m in gate] == [SIZE.sub(b"", m[5:]) for m in direct]:
+            return True
         # A partition on a server that cannot be reached: how many rows of the others come before the error is a matter of time.
         error = [m for m in gate if m[0] == 69]
         return "postgres_fdw" in self.file and "async_pt" in text and bool(error) and error == [m for m in direct if m[0] == 69]
