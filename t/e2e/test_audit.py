@@ -696,6 +696,7 @@ class PerRule(Base):
             self.assertIn("kept-value-8", place)
             self.assertIn("asked-value-8", place)
             self.assertNotIn("numbers-value-", place)
+        stack.wait_until("an anchor vouches for the writer", lambda: [e for e in self.s.stream(INDEX) if e["type"] == "anchor"])
         self.whole("--journal", journal_dir(self.s))
 
     def test_what_a_rule_may_say(self):
