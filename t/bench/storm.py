@@ -5,7 +5,8 @@
 Each round is quiet, storm, quiet again, so that what the machine does meanwhile hits both. The sessions are pgbench's, at a fixed rate well under what the machine
 can do; the storm is a number of processes that connect with TLS, a full handshake each, and give a token whose signature is wrong, 500 times a second
 together. An attacker has cores of his own and these have not, so they run when nothing else wants to (SCHED_IDLE): what is measured is what the storm costs
-HAProxy, the daemon and through them the sessions. On few cores the rate that is reached, which is printed, may be lower.
+HAProxy, the daemon and through them the sessions. On few cores the rate that is reached, which is printed, may be lower. Where kernel.sched_autogroup_enabled is 1, SCHED_IDLE
+and nice count within a session of processes alone, and the storm gets a full share: set it to 0 while this runs.
 DIR is a build without sanitizers; t/bench/run makes one.
 """
 import argparse
