@@ -14,8 +14,8 @@
  *   {"gatehouse_catalog":1,"engine":"mariadb","server":101119,"database":"shop","fold":0}
  * Schemas are databases; the server's own are left out. There are no oids: a relation's number is only that of its line, a type's is made of its name, which is
  * that of information_schema's DATA_TYPE. Categories are N (numbers, year), D (dates and times), S (char, varchar, text), U (everything else). typ is
- * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions, parents and
- * reads are not told. */
+ * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions are
+ * those of the gate's own schema alone, i when they are DETERMINISTIC, else v. Parents and reads are not told. */
 #ifndef GH_POLICY_CATALOG_H
 #define GH_POLICY_CATALOG_H
 

@@ -1,6 +1,5 @@
 #include "policy/lint.h"
 
-#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
@@ -112,9 +111,7 @@ static void compare_rules(const struct lint *l, size_t i) {
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
 
-static bool is_system(const struct lint *l, const char *schema) {
-    return l->mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
-}
+static bool is_system(const struct lint *l, const char *schema) { return pol_closed_schema(l->mysql, schema); }
 
 static bool can_be_read(const struct lint *l, const struct pol_cat_relation *r) {
     return strchr("rpvmf", r->kind) != NULL && !is_system(l, r->schema);

@@ -291,6 +291,17 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
     return !x->refused;
 }
 
+/* The servers put a merged subselect's expressions where they are used, so that a join on a hash would compute one for each pair of rows. Behind a fence there is one
+ * for each row, and an index on them. Where the text does not come by the column, or locks rows, which must not be all of them, there is none. */
+static bool hash_wants_fence(struct ry *x, const struct pol_view *v) {
+    bool hash = false, named = false;
+    if (x->nitems < 2 || x->lock.node != 0) return false;
+    for (size_t i = 0; i < v->relation->ncolumns && !named; i++)
+        if (v->columns[i].hash) hash = true, named = may_be_named(x, v->relation->columns[i].name);
+    for (uint32_t t = 0; t < x->tree.tokens.n && hash && !named; t++) named = is_op(x, t, '*');
+    return named;
+}
+
 /* (SELECT .. FROM db.t [PARTITION ..] [FOR SYSTEM_TIME ..] [AS alias] [hints] [WHERE filter LIMIT ..] [lock]) AS alias. The table keeps the alias that it had, so that
  * LOCK TABLES means it. */
 static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t node, const char *called, const struct parts *p) {
@@ -307,15 +318,15 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
         buf_str(&b, quoted);
     }
     ry_put_tokens(x, &b, p->alias_end, ry_node(x, node)->end);
-    if (v->filter != NULL) {
+    if (v->filter != NULL || hash_wants_fence(x, v)) {
         buf_str(&b, " WHERE (");
-        pol_template(&b, v->filter, quoted);
+        pol_template(&b, v->filter != NULL ? v->filter : "TRUE", quoted);
         buf_u8(&b, ')');
         if (!put_conjuncts(x, &b, v, node, called, quoted)) {
             buf_free(&b);
             return NULL;
         }
-        if (RW_FENCE)
+        if (RW_FENCE || v->filter == NULL)
             buf_str(&b, " LIMIT 18446744073709551615"); /* nothing of the user's runs before the filter, and nothing is moved into it */
     }
     if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {

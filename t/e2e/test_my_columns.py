@@ -30,6 +30,62 @@ WRITERS = """
     allow: [select, create, drop]
     on: "shop.scratch_*"
 """
+HASHES = """
+  - name: hashed-customers
+    groups: hashers
+    database: shop_my
+    allow: [select, update, delete]
+    on: shop.customers
+    columns: { email: { mask: { hash: customer } }, name: { mask: { hash: customer } }, id: { mask: { hash: ids } }, card_number: { mask: { hash: cards } }, region: visible }
+    write: [region]
+  - name: hashed-orders
+    groups: hashers
+    database: shop_my
+    allow: [select, lock]
+    on: shop.orders
+    columns: { customer_id: { mask: { hash: ids } }, total: visible, status: visible }
+  - name: hashed-types
+    groups: hashers
+    database: shop_my
+    allow: [select, update]
+    on: shop.kinds
+    columns:
+      id: visible
+      i: { mask: { hash: k } }
+      z: { mask: { hash: k } }
+      big: { mask: { hash: k } }
+      ubig: { mask: { hash: k } }
+      latin: { mask: { hash: k } }
+      bin: { mask: { hash: k } }
+      ci: { mask: { hash: k } }
+      c: { mask: { hash: k } }
+      t: { mask: { hash: k } }
+      b: { mask: { hash: k } }
+      vb: { mask: { hash: k } }
+      u: { mask: { hash: k } }
+    write: [id]
+  - name: hashers-have-a-place
+    groups: hashers
+    database: shop_my
+    allow: [select, insert, create, drop]
+    on: "shop.scratch_*"
+    functions: ["*", "gatehouse.mask_hash"]
+  - name: careless
+    groups: careless
+    database: shop_my
+    allow: [select, update]
+    on: shop.customers
+    columns: { email: { mask: { hash: customer } }, "*": visible }
+    write: [email]
+  - name: open
+    groups: open
+    database: shop_my
+    allow: [read, write, temp]
+    on: "*.*"
+    functions: "*"
+"""
+KINDS = """CREATE TABLE kinds (id int PRIMARY KEY, i int, z int unsigned ZEROFILL, big bigint, ubig bigint unsigned, latin varchar(100) CHARACTER SET latin1 COLLATE latin1_general_cs,
+    bin varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, ci varchar(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, c char(70), t text, b blob, vb varbinary(16), u uuid)"""
 CANARY = b"c4n4ry"
 PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
 DEPRECATE_EOF = 1 << 24
@@ -38,7 +94,7 @@ DEPRECATE_EOF = 1 << 24
 def setUpModule():
     global S
     with open(POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as both:
-        both.write(f.read() + WRITERS)
+        both.write(f.read() + WRITERS + HASHES)
         both.flush()
         os.chmod(both.name, 0o644)
         S = my.S = stack.Stack(policy=both.name, mysql=True)
@@ -198,6 +254,18 @@ REFUSED = (
     "CREATE TABLE mine AS SELECT * FROM customers",
     "CALL nothing()",
 )
+
+
+def ctl(*args, status=0):
+    done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert not any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr
+    return done.stdout
+
+
+def statements(sql):
+    """Those of a script that grants --sql has printed."""
+    return [s for s in "\n".join(line for line in sql.splitlines() if not line.startswith("--")).split(";\n") if s.strip(" \n;")]
 
 
 class Case(unittest.TestCase):
@@ -488,6 +556,160 @@ class Changes(Case):
         S.signal("gatehouse", signal.SIGHUP)
 
 
+class Hashes(Case):
+    """What grants --sql makes, for the login that the gate has here."""
+
+    @classmethod
+    def setUpClass(cls):
+        with my.direct() as d:
+            my.rows(d, KINDS)
+            my.rows(d, "INSERT INTO kinds VALUES (1, 42, 42, 42, 42, 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', x'0001ff', '123e4567-e89b-12d3-a456-426655440000'),"
+                    " (2, -2147483648, 4294967295, -9223372036854775808, 18446744073709551615, '', '', 'X', 'x', '', '', '', uuid()),"
+                    " (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)")
+            cls.addClassCleanup(lambda: my.rows(my.direct(), "DROP TABLE kinds"))
+        catalog = ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my")
+        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
+            f.write(catalog)
+            f.flush()
+            cls.sql = ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers,careless",
+                          "--role", "shop_owner@127.0.0.1")
+            missing = ctl("policy", "explain", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers", "SELECT email FROM customers",
+                          status=3)
+        assert "policy grants --sql" in missing and "gatehouse.mask_hash" in missing, missing
+        with my.direct() as d:
+            seen = []
+            for _ in range(2):  # what is there already is no error, and keys stay
+                for statement in statements(cls.sql):
+                    my.rows(d, statement)
+                seen.append(my.rows(d, "SELECT name, inner_key, outer_key FROM gatehouse.mask_key ORDER BY name"))
+        cls.keys = seen[0]
+        assert seen[1] == cls.keys
+        wait_until("the catalog has the hash's function", cls.usable, 60)
+
+    @classmethod
+    def hasher(cls, group="hashers"):
+        return my.connect(group, token=S.token(group, group), autocommit=True)
+
+    @classmethod
+    def usable(cls):
+        with cls.hasher() as c:
+            try:
+                return my.rows(c, "SELECT latin FROM kinds LIMIT 1") != ()
+            except pymysql.MySQLError:
+                return False
+
+    def test_they_can_be_joined(self):
+        join = "SELECT region, count(*), sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY 1 ORDER BY 1"
+        with self.hasher() as c, my.direct() as d:
+            self.assertEqual(my.rows(c, join), my.rows(d, join))
+            columns = "id, name, email, card_number"
+            got, raw = my.rows(c, f"SELECT {columns} FROM customers"), my.rows(d, f"SELECT {columns} FROM customers")
+            for k in range(4):
+                self.assertEqual(len({r[k] for r in got}), len({r[k] for r in raw}))
+            self.assertFalse({v for r in got for v in r} & {v for r in raw for v in r[1:]})
+            email, card = got[0][2:]
+            self.assertRegex(email, r"\A[0-9a-f]{64}\Z")
+            self.assertRegex(card, r"\A[0-9a-f]{40}\Z")
+            for i in {r[0] for r in got}:
+                self.assertLess(i, 1 << 28)
+            self.assertNotIn(CANARY.decode(), repr(got))
+            self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE email = %s", (email,)), ((email,),))
+            # targets see the hash as well, in WHERE and in RETURNING
+            self.assertEqual(my.rows(c, "DELETE FROM customers WHERE email = 'anna.adler.c4n4ry110@mail.example' RETURNING email"), ())
+            with c.cursor() as cur:
+                self.assertEqual(cur.execute("UPDATE customers SET region = region WHERE email = %s", (email,)), 1)
+                self.assertEqual(cur.execute("UPDATE customers SET region = region WHERE card_number LIKE '4000%%'"), 0)
+
+    def test_types(self):
+        """In range, of the column's type and collation; a text has one hash in every character set; NULL stays NULL."""
+        names = "i, z, big, ubig, latin, bin, ci, c, t, b, vb, u"
+        with self.hasher() as c:
+            first, second, null = my.rows(c, f"SELECT {names} FROM kinds ORDER BY id")
+            self.assertEqual(set(null), {None})
+            i, z, big, ubig, latin, bin_, ci, char, text_, blob, vb, u = first
+            self.assertEqual((i, big), (z, ubig))
+            self.assertTrue(0 <= i < 1 << 28 and 0 <= big < 1 << 60)
+            self.assertEqual({latin, ci, char, text_, blob.hex()}, {latin})
+            self.assertRegex(latin, r"\A[0-9a-f]{64}\Z")
+            self.assertEqual((bin_, len(vb), len(str(u))), (latin[:20], 16, 36))
+            self.assertTrue(all(0 <= v < 1 << 28 for v in second[:2]) and all(0 <= v < 1 << 60 for v in second[2:4]))
+            self.assertEqual(len({second[4], second[8]}), 1)
+            # collations are the columns': what may be compared still may, and no session's own shows
+            compared = ("SELECT count(*) FROM kinds a JOIN kinds b ON a.latin = b.ci", "SELECT count(*) FROM kinds WHERE latin = ci AND t = ci AND c = latin",
+                        "SELECT ci COLLATE utf8mb4_unicode_ci FROM kinds GROUP BY 1 HAVING count(*) > 0", "SELECT latin FROM kinds UNION SELECT bin FROM kinds")
+            for sql in compared:
+                self.assertTrue(my.rows(c, sql))
+            self.assertEqual(my.rows(c, compared[1]), ((1,),))
+            self.assertEqual(my.rows(c, "SELECT collation(latin), collation(bin), collation(t), coercibility(latin) FROM kinds LIMIT 1"),
+                             (("latin1_general_cs", "utf8mb4_bin", "utf8mb4_general_ci", 2),))
+            for setting in ("collation_connection = utf8mb4_unicode_ci", "sql_mode = 'STRICT_ALL_TABLES,PAD_CHAR_TO_FULL_LENGTH'", "collation_connection = utf8mb4_bin"):
+                my.rows(c, f"SET {setting}")
+                self.assertEqual(my.rows(c, f"SELECT {names} FROM kinds ORDER BY id")[0], first, setting)
+        raw = self.raw("hashers")
+        self.assertEqual([r[0] for r in raw.ask_all("SELECT latin FROM kinds WHERE id = 1").values()], [latin])
+        self.assertEqual(len(raw.execute(raw.prepare(f"SELECT {names} FROM kinds ORDER BY id")[0]).rows), 3)
+
+    def test_nobody_asks_for_one(self):
+        asks = ("SELECT gatehouse.mask_hash('a', 'customer')", "SELECT `gatehouse`.`MASK_HASH`('a', 'customer')", "SELECT mask_hash('a', 'customer')",
+                "DO gatehouse.mask_hash('a', 'customer')", "SET @x = gatehouse.mask_hash('a', 'customer')", "UPDATE customers SET region = gatehouse.mask_hash('a', 'customer')",
+                "UPDATE customers SET email = 'a'", "SELECT * FROM gatehouse.mask_key", "CREATE TABLE scratch_h AS SELECT gatehouse.mask_hash('a', 'customer') AS h",
+                "EXECUTE IMMEDIATE 'SELECT gatehouse.mask_hash(1, 2)'", "PREPARE s FROM 'SELECT gatehouse.mask_hash(?, 2)'", "SHOW CREATE FUNCTION gatehouse.mask_hash",
+                "SHOW FUNCTION CODE gatehouse.mask_hash", "SHOW CREATE TABLE gatehouse.mask_key", "SELECT * FROM information_schema.routines", "USE gatehouse",
+                "EXPLAIN SELECT email FROM customers", "SHOW WARNINGS")
+        with self.hasher() as c:
+            for sql in asks:
+                with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
+                    my.rows(c, sql)
+                self.assertIn(e.exception.args[0], (1142, 1143, 1235, 1370) if "SELECT mask" not in sql else (1305,), (sql, e.exception.args))
+        with self.hasher("open") as c:  # sees everything; "*" of a rule does not mean the schema
+            for sql in ("SELECT gatehouse.mask_hash('a', 'customer')", "SELECT * FROM gatehouse.mask_key", "DELETE FROM gatehouse.mask_key"):
+                with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
+                    my.rows(c, sql)
+                self.assertIn(e.exception.args[0], (1142, 1370, 1235), (sql, e.exception.args))
+        with self.hasher("careless") as c, self.assertRaises(pymysql.MySQLError) as e:
+            my.rows(c, "SELECT email FROM customers LIMIT 1")
+        self.assertIn("can try values", e.exception.args[1])
+
+    def test_the_key_is_nowhere(self):
+        """Neither in what the least user can read, nor in what the server writes down."""
+        keys = [k for row in self.keys for k in row[1:]]
+        self.assertEqual(([r[0] for r in self.keys], len(set(keys)), {len(k) for k in keys}), (["cards", "customer", "ids", "k"], 8, {64}))
+        with open(os.path.join(S.dir, "etc", "shop.password")) as f:
+            password = f.read().strip()
+        owner = dict(host="127.0.0.1", port=int(S.env["GH_MY_PORT_DIRECT"]), user="shop_owner", password=password, database="shop",
+                     ssl={"ca": f"{S.dir}/etc/shop-my-ca.pem"})
+        with my.direct() as d, pymysql.connect(**owner) as c, self.hasher() as h:
+            my.rows(d, "SET GLOBAL general_log = 1")
+            self.addCleanup(lambda: my.rows(my.direct(), "SET GLOBAL general_log = 0"))
+            log = my.rows(d, "SELECT @@datadir, @@general_log_file")[0]
+            my.rows(h, "SELECT email FROM customers WHERE email = 'x'")
+            seen = repr(my.rows(c, "SELECT * FROM information_schema.routines")) + repr(my.rows(c, "SHOW CREATE FUNCTION gatehouse.mask_hash"))
+            for sql in ("SELECT * FROM gatehouse.mask_key", "SHOW CREATE TABLE gatehouse.mask_key", "SELECT body FROM mysql.proc"):
+                with self.assertRaises(pymysql.MySQLError, msg=sql):
+                    my.rows(c, sql)
+            with self.assertRaises(pymysql.MySQLError) as e:  # an error within: the names of the key, and nothing of it
+                my.rows(c, "SELECT gatehouse.mask_hash()")
+            my.rows(d, "SET GLOBAL general_log = 0")
+        with open(os.path.join(*log), "rb") as f:
+            written = f.read()
+        self.assertIn(b"mask_hash", written)
+        self.assertIn("mask_hash", seen)
+        texts = written + (seen + str(e.exception) + self.sql + S.log("gatehouse") + repr(S.audit())).encode()
+        for key in keys:
+            for form in (key, key.hex().encode(), key.hex().upper().encode()):
+                self.assertNotIn(form[:16], texts)
+
+    def test_locked_tables(self):
+        """LOCK TABLES does not name the keys: until it is over, nobody reads what has a hash."""
+        with self.hasher() as c:
+            my.rows(c, "LOCK TABLES orders READ")
+            with self.assertRaises(pymysql.MySQLError) as e:
+                my.rows(c, "SELECT customer_id FROM orders LIMIT 1")
+            self.assertEqual(e.exception.args[0], 1100)
+            my.rows(c, "UNLOCK TABLES")
+            self.assertTrue(my.rows(c, "SELECT customer_id FROM orders LIMIT 1"))
+
+
 ODD = (
     "CREATE DATABASE Odd CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "GRANT ALL ON Odd.* TO shop_owner@127.0.0.1",
@@ -508,10 +730,7 @@ class Catalog(Case):
     """gatehousectl and MariaDB's catalog."""
 
     def ctl(self, *args, status=0):
-        done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        self.assertFalse(any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr)
-        return done.stdout
+        return ctl(*args, status=status)
 
     def catalog(self, config=None):
         lines = [json.loads(line) for line in self.ctl("catalog", "--config", config or S.env["GH_CONFIG"], "--database", "shop_my").splitlines()]
@@ -569,7 +788,7 @@ class Catalog(Case):
                        "--role", "least@127.0.0.1")
         with my.direct() as d:
             self.addCleanup(lambda: my.rows(my.direct(), "DROP USER least@127.0.0.1"))
-            for statement in [x for x in sql.splitlines() if x and not x.startswith("--")]:
+            for statement in statements(sql):
                 my.rows(d, statement.replace("%", "%%"))
             my.rows(d, "ALTER USER least@127.0.0.1 IDENTIFIED BY 'least' REQUIRE SSL")
         self.assertNotIn("`phone`", sql)
