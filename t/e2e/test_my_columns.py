@@ -147,6 +147,18 @@ class Answer:
             out.append(part.decode())
         return tuple(out[1:])
 
+    def texts(self):
+        """Rows of the binary protocol, all of whose columns are texts."""
+        out = []
+        for row in self.rows:
+            n, at, values = len(self.columns), 1 + (len(self.columns) + 9) // 8, []
+            for i in range(n):
+                null = row[1 + (i + 2) // 8] >> (i + 2) % 8 & 1
+                value, at = (None, at) if null else text(row, at)
+                values.append(None if null else value.decode())
+            out.append(tuple(values))
+        return out
+
     @property
     def last(self):
         return self.packets[-1]
@@ -194,8 +206,12 @@ class Raw(my.Raw):
                 self.packet()
         return (ident, first)
 
-    def execute(self, ident, flags=0):
-        return Answer(self, bytes([EXECUTE]) + struct.pack("<IBI", ident, flags, 1))
+    def execute(self, ident, flags=0, values=()):
+        """values: strings."""
+        body = struct.pack("<IBI", ident, flags, 1)
+        if values:
+            body += bytes((len(values) + 7) // 8) + b"\1" + b"\xfd\0" * len(values) + b"".join(bytes([len(v)]) + v.encode() for v in values)
+        return Answer(self, bytes([EXECUTE]) + body)
 
 
 READS = (
@@ -408,6 +424,47 @@ class Rows(Case):
             self.assertEqual(my.rows(c, "SELECT count(*) FROM customers WHERE region <> 'eu' OR id = 1"), ((0,),))
             self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE id = 3"), ((eu[0][2],),))
             self.assertEqual(my.rows(c, "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id <= 100 AND c.region <> 'eu'"), ((0,),))
+
+    def test_parameters(self):
+        """They go behind the filter, in their order, so that an index is used; and mean what they mean without it."""
+        point = "SELECT name FROM customers WHERE id = ?"
+        statements = ((point, ("3",)), (point, ("4",)), (point, ("a",)),
+                      ("SELECT ?, concat(c.id) FROM customers c WHERE c.id BETWEEN ? AND ? AND name LIKE ? AND id <> ?", ("x", "3", "60", "%a%", "6")),
+                      ("SELECT concat(b.id, ':', a.id) FROM customers a, customers b WHERE b.id = ? AND a.id IN (?, ?)", ("3", "6", "9")),
+                      ("SELECT concat(a.id, ':', b.id) FROM customers a JOIN customers b ON a.region = b.region WHERE a.id = ? AND b.id < ? AND ? > 0", ("3", "20", "1")),
+                      ("SELECT concat(o.id, ':', c.id) FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.id <> ? WHERE o.id < ? AND c.id = ?",
+                       ("1", "3000", "75")),
+                      ("SELECT concat(o.id), name FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.id <> ? WHERE c.id > ?", ("1", "990")),
+                      ("SELECT (SELECT max(name) FROM customers c WHERE c.id = ?), ? FROM customers WHERE id = ? UNION ALL SELECT name, ? FROM customers WHERE id > ?",
+                       ("3", "p", "6", "q", "990")),
+                      ("WITH w AS (SELECT * FROM customers WHERE id < ?) SELECT concat(w.id, ':', o.id) FROM w JOIN orders o ON o.customer_id = w.id WHERE o.id < ? AND ? = w.id",
+                       ("50", "3000", "36")))
+        raw, found = self.raw("analyst"), 0
+        with my.direct() as d:
+            my.rows(d, "CREATE TEMPORARY TABLE customers AS SELECT * FROM shop.customers WHERE region = 'eu'")
+            for sql, values in statements:
+                with d.cursor() as c:
+                    c.execute("PREPARE p FROM %s", (sql,))
+                    for n, v in enumerate(values):
+                        c.execute(f"SET @p{n} = %s", (v,))
+                    c.execute("EXECUTE p USING " + ", ".join(f"@p{n}" for n in range(len(values))))
+                    want = sorted(c.fetchall())
+                answer = raw.execute(raw.prepare(sql)[0], values=values)
+                self.assertNotEqual(answer.last[0], 0xff, (sql, answer.last))
+                self.assertEqual(sorted(answer.texts()), want, sql)
+                found += len(want) > 0
+            self.assertGreaterEqual(found, len(statements) - 2)
+            catalog = ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my")
+            with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
+                f.write(catalog)
+                f.flush()
+                text = ctl("policy", "rewrite", "--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", f.name, "--as", "analysts", point)
+            my.rows(d, "DROP TEMPORARY TABLE customers")
+            my.rows(d, "SET @id = 3")
+            with d.cursor(pymysql.cursors.DictCursor) as c:
+                c.execute("PREPARE p FROM %s", ("EXPLAIN " + text,))
+                c.execute("EXECUTE p USING @id")
+                self.assertIn(("customers", "const"), {(r["table"], r["type"]) for r in c.fetchall()})
 
     def test_what_others_hold_raises_nothing(self):
         """A condition of the analyst's own is not tried on rows that the filter leaves out."""

@@ -58,8 +58,10 @@ static void expand(const char *want, char *out, size_t size) {
         if (want[1] == 'P') text = " (SELECT " F_ROW " FROM `pg_data`.`customers`" FENCE ") AS # ";
         if (want[1] == 'R') text = M_ROW;
         if (want[1] == 'W') text = F_WHERE;
+        size_t start = n;
         n += put(out + n, size - n, text, alias, len);
-        const char *more = named && alias[len] == ' ' ? alias + len : NULL, *limit = more != NULL ? strstr(out, " LIMIT 184") : NULL;
+        const char *more = named && alias[len] == ' ' ? alias + len : NULL,
+                   *limit = more != NULL ? strstr(out + start, " LIMIT 184") : NULL;
         if (limit != NULL) { /* conditions that go behind the fence */
             size_t extra = (size_t)(end - more), at = (size_t)(limit - out);
             memmove(out + at + extra, out + at, n - at + 1);
@@ -181,9 +183,45 @@ static const struct {
     /* rows */
     {"f", "SELECT id FROM customers c", "SELECT id FROM {F:c}"},
     {"f", "SELECT id FROM customers c WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND c.region IN ('a', 'b') AND name = 5 AND id = ?",
-     "SELECT id FROM {F:c AND (`c`.`id` = 6) AND (`c`.`region` IN ( 'a' , 'b' ))} WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND "
-     "c.region "
-     "IN ('a', 'b') AND name = 5 AND id = ?"},
+     "SELECT id FROM {F:c AND (`c`.`id` = 6) AND (`c`.`region` IN ( 'a' , 'b' )) AND (`c`.`id` = ?)} WHERE id = 6 AND name LIKE 'x' AND (1 "
+     "OR id = 7) AND c.region IN ('a', 'b') AND name = 5 AND  TRUE "},
+    /* "?" are moved, where they stay in their order */
+    {"f", "SELECT ? FROM customers c WHERE id=? AND c.id BETWEEN ? AND ? AND name = ? AND id IN (?, 3) LIMIT ?",
+     "SELECT ? FROM {F:c AND (`c`.`id` = ?) AND (`c`.`id` BETWEEN ? AND ?)} WHERE  TRUE  AND  TRUE  AND name = ? AND id IN (?, 3) LIMIT ?"},
+    {"f", "SELECT 1 FROM customers c WHERE name = ? AND id = ?", "SELECT 1 FROM {F:c} WHERE name = ? AND id = ?"},
+    {"f", "SELECT 1 FROM customers c JOIN orders o ON o.total = ? WHERE c.id = ?",
+     "SELECT 1 FROM {F:c} JOIN orders o ON o.total = ? WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM orders o JOIN customers c ON o.total > 1 WHERE c.id = ? AND o.id = ?",
+     "SELECT 1 FROM orders o JOIN {F:c AND (`c`.`id` = ?)} ON o.total > 1 WHERE  TRUE  AND o.id = ?"},
+    {"f", "SELECT 1 FROM customers a, customers b WHERE a.id = ? AND b.id = ?",
+     "SELECT 1 FROM {F:a AND (`a`.`id` = ?)}, {F:b AND (`b`.`id` = ?)} WHERE  TRUE  AND  TRUE "},
+    {"f", "SELECT 1 FROM customers a, customers b WHERE b.id = ? AND a.id = ?",
+     "SELECT 1 FROM {F:a}, {F:b AND (`b`.`id` = ?)} WHERE  TRUE  AND a.id = ?"},
+    {"f",
+     "SELECT (SELECT max(name) FROM customers c WHERE c.id = ?) AS m FROM customers d WHERE d.id = ? UNION SELECT ? FROM customers e WHERE "
+     "e.id = ?",
+     "SELECT (SELECT max(name) FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE ) AS m FROM {F:d AND (`d`.`id` = ?)} WHERE  TRUE  UNION SELECT ? "
+     "FROM "
+     "{F:e AND (`e`.`id` = ?)} WHERE  TRUE "},
+    {"f", "SELECT 1 FROM customers c WHERE c.id = ? AND c.id IN (SELECT d.id FROM customers d WHERE d.id = ? AND ? = 1)",
+     "SELECT 1 FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE  AND c.id IN (SELECT d.id FROM {F:d AND (`d`.`id` = ?)} WHERE  TRUE  AND ? = 1)"},
+    {"f", "SELECT 1 FROM orders o LEFT JOIN customers c ON o.id = 1 WHERE c.id = ?",
+     "SELECT 1 FROM orders o LEFT JOIN {F:c} ON o.id = 1 WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM customers c RIGHT JOIN orders o ON o.id = 1 WHERE c.id = ?",
+     "SELECT 1 FROM {F:c} RIGHT JOIN orders o ON o.id = 1 WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM (customers c NATURAL LEFT JOIN orders) WHERE c.id = ?",
+     "SELECT 1 FROM ({F:c} NATURAL LEFT JOIN orders) WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE c.id = ? OR c.id = 3", "SELECT 1 FROM {F:c} WHERE c.id = ? OR c.id = 3"},
+    {"f", "SELECT 1 FROM customers c WHERE c.id <=> ? AND c.id = ? + 1 AND ? = c.id AND c.id = ?",
+     "SELECT 1 FROM {F:c} WHERE c.id <=> ? AND c.id = ? + 1 AND ? = c.id AND c.id = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE c.region = ?", "SELECT 1 FROM {F:c} WHERE c.region = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE shop.c.id = ? AND c.Id > ?",
+     "SELECT 1 FROM {F:c AND (`c`.`id` = ?) AND (`c`.`Id` > ?)} WHERE  TRUE  AND  TRUE "},
+    {"f", "UPDATE orders SET total = (SELECT max(c.id) FROM customers c WHERE c.id = ?) WHERE id = ?",
+     "UPDATE orders SET total = (SELECT max(c.id) FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE ) WHERE id = ?"},
+    {"f", "UPDATE customers SET name = ? WHERE id = ? AND id IN (SELECT c.id FROM customers c WHERE c.id = ?)",
+     "UPDATE customers SET name = ? WHERE  CASE WHEN ({W}) THEN (id = ? AND id IN (SELECT c.id FROM {F:c} WHERE c.id = ?)) IS TRUE ELSE "
+     "FALSE END "},
     {"f", "SELECT c.id FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5",
      "SELECT c.id FROM orders o LEFT JOIN {F:c AND (`c`.`id` = 6)} ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5"},
     {"f", "SELECT id FROM customers FOR UPDATE", "!cannot be locked"},
