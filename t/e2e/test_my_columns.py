@@ -3,6 +3,7 @@
 The policy is examples/shop/policy.yaml itself, with a group besides that writes what it does not see. Every sensitive text of customers holds c4n4ry, which must never arrive."""
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -29,6 +30,11 @@ WRITERS = """
     database: shop_my
     allow: [select, create, drop]
     on: "shop.scratch_*"
+  - name: testers-read-the-directory
+    groups: testers
+    database: shop_my
+    allow: select
+    on: shop.customer_directory
 """
 HASHES = """
   - name: hashed-customers
@@ -836,6 +842,17 @@ class Catalog(Case):
         self.assertIn("verdict: allow", self.ctl("policy", "explain", *some, "SELECT `email` FROM customers"))
         self.assertIn("sqlstate: 42601", self.ctl("policy", "explain", *some, "SELECT 1::text", status=3))
         self.assertIn("no mistakes", self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        # a view is followed by its definition
+        around = ("--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "testers")
+        text = self.ctl("policy", "explain", *around, "SELECT * FROM customer_directory")
+        self.assertIn("warning: the view shop.customer_directory reads shop.customers; what the policy hides of that does not reach through a view", text)
+        text = self.ctl("policy", "explain", "--json", *around, "SELECT name FROM customer_directory")
+        self.assertIn({"schema": "shop", "name": "customer_directory", "reads_schema": "shop", "reads_name": "customers"}, json.loads(text)["views_around"])
+        self.assertIn('grants the view shop.customer_directory, which reads shop.customers', self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        with open(catalog) as f:
+            blind = self.file(re.sub('"definition":"[^\n]*","reads"', '"definition":"","reads"', f.read()), ".catalog")
+        text = self.ctl("policy", "explain", *around[:-3], blind, *around[-2:], "SELECT * FROM customer_directory")
+        self.assertIn("warning: not all is known of what the view shop.customer_directory reads", text)
         self.assertRegex(self.ctl("doctor", "-c", S.env["GH_CONFIG"]), r"shop_my.*shows a catalog of 4 relations")
 
     def test_the_least_user(self):
