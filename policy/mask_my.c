@@ -325,7 +325,8 @@ static bool is_hash(const struct pol_catalog *c, const struct pol_cat_function *
 
 /* As in PostgreSQL the key is the database's own. What is hashed is the value as a text in utf8mb4, so that a value has one hash whatever the column's character set.
  * The function gives bytes and HEX() a text that yields to any collation: with the column itself in the other branch, character set, collation and type stay
- * the column's. An integer keeps so many bits that it is one of its type, with or without a sign. */
+ * the column's. An integer keeps so many bits that it is one of its type, with or without a sign;
+ * CONV() errs under a collation of utf16 and its kin in MySQL, but sessions have utf8mb4's (my_pin.c). */
 static bool hash_mask(struct mk *k, const struct pol_catalog *c) {
     size_t n;
     const struct pol_cat_function *f = pol_catalog_functions(c, POL_OWN_SCHEMA, POL_HASH_FUNCTION, &n);

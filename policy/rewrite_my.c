@@ -326,7 +326,8 @@ static bool hash_wants_fence(struct ry *x, const struct pol_view *v) {
     if (x->nitems < 2 || x->lock.node != 0) return false;
     for (size_t i = 0; i < v->relation->ncolumns && !named; i++)
         if (v->columns[i].hash) hash = true, named = may_be_named(x, v->relation->columns[i].name);
-    for (uint32_t t = 0; t < x->tree.tokens.n && hash && !named; t++) named = is_op(x, t, '*');
+    if (!ry_work(x, x->tree.nnodes)) return false;
+    for (uint32_t i = 1; i < x->tree.nnodes && hash && !named; i++) named = ry_node(x, i)->type == MN_STAR;
     return named;
 }
 

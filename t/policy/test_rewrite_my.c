@@ -353,9 +353,9 @@ START_TEST(hashes_are_computed_once) {
     static const char *const fenced[] = {
         "SELECT 1 FROM mixed JOIN orders o ON id = o.customer_id", "SELECT 1 FROM mixed m JOIN orders o ON m.`ID` = o.customer_id",
         "SELECT * FROM mixed JOIN orders o ON s = o.id", "SELECT 1 FROM orders o WHERE EXISTS (SELECT 1 FROM mixed WHERE id = o.id)"};
-    static const char *const merged[] = {"SELECT * FROM mixed", "SELECT id FROM mixed WHERE id = 3",
-                                         "SELECT s, total FROM mixed JOIN orders ON s = total",
-                                         "SELECT id FROM mixed JOIN orders ON id = customer_id FOR UPDATE"};
+    static const char *const merged[] = {
+        "SELECT * FROM mixed", "SELECT id FROM mixed WHERE id = 3", "SELECT count(*), 2 * 3 FROM mixed JOIN orders ON s = total",
+        "SELECT s, total FROM mixed JOIN orders ON s = total", "SELECT id FROM mixed JOIN orders ON id = customer_id FOR UPDATE"};
     struct pol_catalog *c = shop_my_catalog();
     struct pol_role *r = hasher(c, "shop.mixed", "columns: { id: { mask: { hash: k } }, '*': visible }",
                                 "  - { name: o, groups: h, database: shop, allow: [select, update], on: shop.orders }\n");
