@@ -325,8 +325,8 @@ static bool is_hash(const struct pol_catalog *c, const struct pol_cat_function *
 
 /* As in PostgreSQL the key is the database's own. What is hashed is the value as a text in utf8mb4, so that a value has one hash whatever the column's character set.
  * The function gives bytes and HEX() a text that yields to any collation: with the column itself in the other branch, character set, collation and type stay
- * the column's. An integer keeps so many bits that it is one of its type, with or without a sign;
- * CONV() errs under a collation of utf16 and its kin in MySQL, but sessions have utf8mb4's (my_pin.c). */
+ * the column's. An integer keeps so many bits that it is one of its type, with or without a sign; a UUID is one of version 4, because not every 16 bytes are
+ * one to MariaDB. CONV() errs under collations of utf16 and its kin in MySQL, but sessions have utf8mb4's (my_pin.c). */
 static bool hash_mask(struct mk *k, const struct pol_catalog *c) {
     size_t n;
     const struct pol_cat_function *f = pol_catalog_functions(c, POL_OWN_SCHEMA, POL_HASH_FUNCTION, &n);
@@ -344,7 +344,7 @@ static bool hash_mask(struct mk *k, const struct pol_catalog *c) {
     else if (k->t.class == MY_C_BINARY)
         body = "CASE WHEN %v IS NOT NULL THEN " HASH("%v") " ELSE %v END";
     else if (uuid)
-        body = "CAST(LEFT(HEX(" HASH("CONVERT(%v USING utf8mb4)") "), 32) AS UUID)";
+        body = "CAST(INSERT(INSERT(LEFT(HEX(" HASH("CONVERT(%v USING utf8mb4)") "), 32), 13, 1, '4'), 17, 1, '8') AS UUID)";
     else if (strcmp(k->t.name, "bigint") == 0 || strcmp(k->t.name, "int") == 0)
         body = k->t.is_unsigned ? NUMBER("UNSIGNED") : NUMBER("SIGNED");
 #undef NUMBER

@@ -629,6 +629,7 @@ class Hashes(Case):
             my.rows(d, "INSERT INTO kinds VALUES (1, 42, 42, 42, 42, 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', x'0001ff', '123e4567-e89b-12d3-a456-426655440000'),"
                     " (2, -2147483648, 4294967295, -9223372036854775808, 18446744073709551615, '', '', 'X', 'x', '', '', '', uuid()),"
                     " (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)")
+            my.rows(d, "INSERT INTO kinds SELECT id + 10, id, id, -id, id, name, left(name, 20), email, name, name, name, left(email, 16), uuid() FROM customers")
             cls.addClassCleanup(lambda: my.rows(my.direct(), "DROP TABLE kinds"))
         catalog = ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my")
         with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
@@ -664,11 +665,16 @@ class Hashes(Case):
     def test_they_can_be_joined(self):
         join = "SELECT region, count(*), sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY 1 ORDER BY 1"
         with self.hasher() as c, my.direct() as d:
-            self.assertEqual(my.rows(c, join), my.rows(d, join))
             columns = "id, name, email, card_number"
             got, raw = my.rows(c, f"SELECT {columns} FROM customers"), my.rows(d, f"SELECT {columns} FROM customers")
-            for k in range(4):
+            for k in range(1, 4):
                 self.assertEqual(len({r[k] for r in got}), len({r[k] for r in raw}))
+            alike = len(raw) - len({r[0] for r in got})  # two of a thousand integers have one hash with one key in five hundred
+            self.assertLess(alike, 4)
+            if alike == 0:
+                self.assertEqual(my.rows(c, join), my.rows(d, join))
+            else:
+                self.assertEqual(len(my.rows(c, join)), len(my.rows(d, join)))
             self.assertFalse({v for r in got for v in r} & {v for r in raw for v in r[1:]})
             email, card = got[0][2:]
             self.assertRegex(email, r"\A[0-9a-f]{64}\Z")
@@ -687,7 +693,7 @@ class Hashes(Case):
         """In range, of the column's type and collation; a text has one hash in every character set; NULL stays NULL."""
         names = "i, z, big, ubig, latin, bin, ci, c, t, b, vb, u"
         with self.hasher() as c:
-            first, second, null = my.rows(c, f"SELECT {names} FROM kinds ORDER BY id")
+            first, second, null = my.rows(c, f"SELECT {names} FROM kinds WHERE id < 10 ORDER BY id")
             self.assertEqual(set(null), {None})
             i, z, big, ubig, latin, bin_, ci, char, text_, blob, vb, u = first
             self.assertEqual((i, big), (z, ubig))
@@ -697,8 +703,12 @@ class Hashes(Case):
             self.assertEqual((bin_, len(vb), len(str(u))), (latin[:20], 16, 36))
             self.assertTrue(all(0 <= v < 1 << 28 for v in second[:2]) and all(0 <= v < 1 << 60 for v in second[2:4]))
             self.assertEqual(len({second[4], second[8]}), 1)
+            with my.direct() as d:  # whatever the hash is, it is a value of the type; few integers meet in 28 bits
+                counts = "SELECT count(*), count(i), count(u), count(vb), count(DISTINCT i) > count(i) - 5, count(DISTINCT big), count(DISTINCT u), count(DISTINCT t) FROM kinds WHERE id > 10"
+                self.assertEqual(my.rows(c, counts), my.rows(d, counts))
+                self.assertEqual(my.rows(c, "SELECT count(*) FROM kinds WHERE i NOT BETWEEN 0 AND 268435455 OR big NOT BETWEEN 0 AND 1152921504606846975"), ((0,),))
             # collations are the columns': what may be compared still may, and no session's own shows
-            compared = ("SELECT count(*) FROM kinds a JOIN kinds b ON a.latin = b.ci", "SELECT count(*) FROM kinds WHERE latin = ci AND t = ci AND c = latin",
+            compared = ("SELECT count(*) FROM kinds a JOIN kinds b ON a.latin = b.ci", "SELECT count(*) FROM kinds WHERE id < 10 AND latin = ci AND t = ci AND c = latin",
                         "SELECT ci COLLATE utf8mb4_unicode_ci FROM kinds GROUP BY 1 HAVING count(*) > 0", "SELECT latin FROM kinds UNION SELECT bin FROM kinds")
             for sql in compared:
                 self.assertTrue(my.rows(c, sql))
@@ -707,10 +717,10 @@ class Hashes(Case):
                              (("latin1_general_cs", "utf8mb4_bin", "utf8mb4_general_ci", 2),))
             for setting in ("collation_connection = utf8mb4_unicode_ci", "sql_mode = 'STRICT_ALL_TABLES,PAD_CHAR_TO_FULL_LENGTH'", "collation_connection = utf8mb4_bin"):
                 my.rows(c, f"SET {setting}")
-                self.assertEqual(my.rows(c, f"SELECT {names} FROM kinds ORDER BY id")[0], first, setting)
+                self.assertEqual(my.rows(c, f"SELECT {names} FROM kinds WHERE id = 1")[0], first, setting)
         raw = self.raw("hashers")
         self.assertEqual([r[0] for r in raw.ask_all("SELECT latin FROM kinds WHERE id = 1").values()], [latin])
-        self.assertEqual(len(raw.execute(raw.prepare(f"SELECT {names} FROM kinds ORDER BY id")[0]).rows), 3)
+        self.assertEqual(len(raw.execute(raw.prepare(f"SELECT {names} FROM kinds WHERE id < 10")[0]).rows), 3)
 
     def test_nobody_asks_for_one(self):
         asks = ("SELECT gatehouse.mask_hash('a', 'customer')", "SELECT `gatehouse`.`MASK_HASH`('a', 'customer')", "SELECT mask_hash('a', 'customer')",

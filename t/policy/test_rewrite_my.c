@@ -302,7 +302,7 @@ static const struct {
     {"t",
      ", (CASE WHEN `mixed`.`t` IS NOT NULL THEN LOWER(HEX(" HASH("CONVERT(`mixed`.`t` USING utf8mb4)") ")) ELSE `mixed`.`t` END) AS `t`"},
     {"b", ", (CASE WHEN `mixed`.`b` IS NOT NULL THEN " HASH("`mixed`.`b`") " ELSE `mixed`.`b` END) AS `b`"},
-    {"u", "(CAST(LEFT(HEX(" HASH("CONVERT(`mixed`.`u` USING utf8mb4)") "), 32) AS UUID)) AS `u`"},
+    {"u", "(CAST(INSERT(INSERT(LEFT(HEX(" HASH("CONVERT(`mixed`.`u` USING utf8mb4)") "), 32), 13, 1, '4'), 17, 1, '8') AS UUID)) AS `u`"},
     {"id", "(CAST(CONV(LEFT(HEX(" HASH("CONVERT(CAST(`mixed`.`id` AS UNSIGNED) USING utf8mb4)") "), 15), 16, 10) AS UNSIGNED)) AS `id`"},
     {"s", "!hash is for text, binary, uuid, int and bigint, and the column is of type smallint(6)"},
     {"d", "!hash is for"},
