@@ -42,6 +42,11 @@ struct pol_catalog *ctl_catalog_file(const char *path) {
     struct pol_catalog *c = pol_catalog_parse(text, len, why, sizeof why);
     if (c == NULL) fprintf(stderr, "gatehousectl policy: %s: %s (\"gatehousectl catalog\" makes such a file)\n", path, why);
     free(text);
+    if (c != NULL && !pol_catalog_read_views(c)) {
+        fprintf(stderr, "gatehousectl policy: %s: out of memory\n", path);
+        pol_catalog_unref(c);
+        c = NULL;
+    }
     return c;
 }
 
@@ -110,11 +115,14 @@ void ctl_columns_print(const struct pol_columns *c, const struct pol_role *role)
 
 #define MAX_READS 256 /* relations behind one view */
 
-/* The relations behind a view, views behind it included, of which the role sees less than all. */
-static size_t hidden_behind(const struct pol_cat_relation *view, const struct pol_role *role, const struct pol_cat_relation **out) {
+/* The relations behind a view, views behind it included, of which the role sees less than all. *more: a view of which not all is known, or NULL. */
+static size_t hidden_behind(const struct pol_cat_relation *view, const struct pol_role *role, const struct pol_cat_relation **out,
+                            const struct pol_cat_relation **more) {
     const struct pol_cat_relation *all[MAX_READS + 1] = {view};
     size_t n = 1, hidden = 0;
+    *more = NULL;
     for (size_t at = 0; at < n; at++) {
+        if (all[at]->reads_more && *more == NULL && pol_role_restricts(role)) *more = all[at];
         for (size_t i = 0; i < all[at]->nreads; i++) {
             const struct pol_cat_relation *r = all[at]->reads[i];
             size_t known = 0;
@@ -128,10 +136,14 @@ static size_t hidden_behind(const struct pol_cat_relation *view, const struct po
 }
 
 void ctl_views_print(const struct pol_columns *c, const struct pol_role *role) {
-    const struct pol_cat_relation *hidden[MAX_READS];
+    const struct pol_cat_relation *hidden[MAX_READS], *more;
     for (size_t i = 0; i < c->nrelations; i++) {
         const struct pol_cat_relation *view = c->relations[i].relation;
-        size_t n = hidden_behind(view, role, hidden);
+        size_t n = hidden_behind(view, role, hidden, &more);
+        if (more != NULL)
+            printf("warning: not all is known of what the view %s.%s reads: gatehouse's user may not see that, or the definition (SHOW "
+                   "VIEW), or it is not understood; what the policy hides of it does not reach through a view\n",
+                   more->schema, more->name);
         for (size_t k = 0; k < n; k++)
             printf("warning: the view %s.%s reads %s.%s; what the policy hides of that does not reach through a view\n", view->schema,
                    view->name, hidden[k]->schema, hidden[k]->name);
@@ -139,11 +151,14 @@ void ctl_views_print(const struct pol_columns *c, const struct pol_role *role) {
 }
 
 json_t *ctl_views_json(const struct pol_columns *c, const struct pol_role *role) {
-    const struct pol_cat_relation *hidden[MAX_READS];
+    const struct pol_cat_relation *hidden[MAX_READS], *more;
     json_t *all = json_array();
     for (size_t i = 0; i < c->nrelations; i++) {
         const struct pol_cat_relation *view = c->relations[i].relation;
-        size_t n = hidden_behind(view, role, hidden);
+        size_t n = hidden_behind(view, role, hidden, &more);
+        if (more != NULL)
+            json_array_append_new(
+                all, json_pack("{s:s, s:s, s:n, s:n}", "schema", more->schema, "name", more->name, "reads_schema", "reads_name"));
         for (size_t k = 0; k < n; k++)
             json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "schema", view->schema, "name", view->name, "reads_schema",
                                                  hidden[k]->schema, "reads_name", hidden[k]->name));

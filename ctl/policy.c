@@ -132,8 +132,9 @@ static void *parse_thread(void *arg) {
     struct parse *p = arg;
     struct pol_parse_error err;
     p->facts = ctl_dialect_judge(p->dialect, p->sql, p->len, p->role, &p->verdict);
-    if (p->facts != NULL && p->catalog != NULL && !p->dialect->mysql)
-        p->columns = pol_columns_pg(p->sql, p->len, p->catalog, &p->dialect->pins, &err);
+    if (p->facts != NULL && p->catalog != NULL)
+        p->columns = p->dialect->mysql ? pol_columns_my(p->sql, p->len, &p->dialect->my, p->catalog, &err)
+                                       : pol_columns_pg(p->sql, p->len, p->catalog, &p->dialect->pins, &err);
     return NULL;
 }
 

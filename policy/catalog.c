@@ -3,6 +3,7 @@
 
 #include "filters/bytes.h"
 #include "policy/arena.h"
+#include "policy/facts_my.h"
 #include "policy/json_tape.h"
 
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #define LINE_BYTES  (16u << 20)
 #define LINE_DEPTH  4
 #define GENERATIONS 1000u /* of inheritance */
+#define VIEW_DEPTH  200u  /* of what is open inside of each other in a view's definition */
 
 struct pol_catalog {
     atomic_size_t refs;
@@ -525,6 +527,46 @@ struct pol_catalog *pol_catalog_ref(struct pol_catalog *c) {
 
 void pol_catalog_unref(struct pol_catalog *c) {
     if (c != NULL && atomic_fetch_sub(&c->refs, 1) == 1) destroy(c);
+}
+
+/* --- what views read, in MySQL --- */
+
+/* The servers give a definition with every table's database, in the words of the default sql_mode, and none to who may not SHOW it. */
+static bool read_view(struct pol_catalog *c, struct pol_cat_relation *r) {
+    static const struct pol_parse_limits limits = {.depth = VIEW_DEPTH};
+    const struct my_options o = {.server = c->engine == POL_CAT_MYSQL ? MY_MYSQL : MY_MARIADB,
+                                 .version = c->server,
+                                 .default_db = r->schema,
+                                 .fold_names = c->fold,
+                                 .limits = &limits};
+    struct pol_parse_error err;
+    const char *text = r->definition != NULL ? r->definition : "";
+    struct pol_facts *f = pol_facts_my(text, strlen(text), &o, &err);
+    r->reads_more = f == NULL || f->nstmts != 1 || f->stmts[0].kind != POL_K_SELECT || f->stmts[0].opaque;
+    if (r->reads_more) {
+        bool ok = f != NULL || err.rc != POL_NO_MEMORY;
+        pol_facts_free(f);
+        return ok;
+    }
+    const struct pol_stmt *s = &f->stmts[0];
+    const struct pol_cat_relation **to = pol_alloc_array(c->arena, s->nrelations + 1, sizeof *to);
+    r->reads = to;
+    for (size_t i = 0; to != NULL && i < s->nrelations; i++) {
+        const struct pol_cat_relation *found = pol_catalog_relation(c, s->relations[i].schema, s->relations[i].name);
+        if (found != NULL && found != r)
+            to[r->nreads++] = found;
+        else
+            r->reads_more = r->reads_more || !s->relations[i].catalog;
+    }
+    pol_facts_free(f);
+    return to != NULL;
+}
+
+bool pol_catalog_read_views(struct pol_catalog *c) {
+    bool ok = true;
+    for (size_t i = 0; ok && c->engine != POL_CAT_POSTGRESQL && i < c->nrelations; i++)
+        if (c->relations[i].kind == 'v' && c->relations[i].nreads == 0) ok = read_view(c, &c->relations[i]);
+    return ok;
 }
 
 /* --- look-ups --- */

@@ -14,8 +14,8 @@
  *   {"gatehouse_catalog":1,"engine":"mariadb","server":101119,"database":"shop","fold":0}
  * Schemas are databases; the server's own are left out. There are no oids: a relation's number is only that of its line, a type's is made of its name, which is
  * that of information_schema's DATA_TYPE. Categories are N (numbers, year), D (dates and times), S (char, varchar, text), U (everything else). typ is
- * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions, parents and
- * reads are not told. */
+ * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions are
+ * those of the gate's own schema alone, i when they are DETERMINISTIC, else v. Parents and reads are not told: what views read, their definitions say. */
 #ifndef GH_POLICY_CATALOG_H
 #define GH_POLICY_CATALOG_H
 
@@ -48,9 +48,11 @@ struct pol_cat_relation {
     size_t nkey;
     const struct pol_cat_relation *const *parents; /* inheritance and partitions: direct parents */
     size_t nparents;
-    const char *definition;                      /* views and materialised views: pg_get_viewdef with search_path empty; else NULL */
-    const struct pol_cat_relation *const *reads; /* views: relations their rules depend on (pg_depend), direct */
+    const char *definition; /* views and materialised views: pg_get_viewdef with search_path empty; else NULL */
+    const struct pol_cat_relation *const
+        *reads; /* views: relations their rules depend on (pg_depend), direct; MySQL: pol_catalog_read_views() */
     size_t nreads;
+    bool reads_more; /* MySQL's views: something that is not among reads, or nobody knows what */
     bool row_security, security_barrier;
 };
 struct pol_cat_type {
@@ -76,6 +78,9 @@ enum pol_engine { POL_CAT_POSTGRESQL, POL_CAT_MYSQL, POL_CAT_MARIADB };
 struct pol_catalog *pol_catalog_parse(const char *json, size_t len, char *err, size_t errlen);
 struct pol_catalog *pol_catalog_ref(struct pol_catalog *c);
 void pol_catalog_unref(struct pol_catalog *c); /* NULL is fine */
+/* For tools, before the catalog is shared: fills in what MySQL's and MariaDB's views read, by parsing their definitions. 2 MiB of stack are enough. PostgreSQL's
+ * catalogs have it already. False when memory is out. */
+bool pol_catalog_read_views(struct pol_catalog *c);
 const char *pol_catalog_database(const struct pol_catalog *c);
 enum pol_engine pol_catalog_engine(const struct pol_catalog *c);
 bool pol_catalog_fold(const struct pol_catalog *c);       /* MySQL, MariaDB: names of databases and tables are in lower case */

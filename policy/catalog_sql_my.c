@@ -3,7 +3,7 @@
  * The statements mean the same in every sql_mode: no quotes but single ones, no backslash, no ||, no blank before a bracket. information_schema compares names
  * without regard to case, and there may be tables that differ in nothing else; so names are compared as bytes. A list that GROUP_CONCAT cuts off is no JSON,
  * and the text is refused. LEFT around a definition is for MySQL, which otherwise takes it for one of a few characters. A comment with M! is MariaDB's alone, one with 80000 MySQL's: MariaDB ignores numbers from 50700 to 99999. */
-#include "policy/catalog.h"
+#include "policy/policy_int.h"
 
 #define OWN(a)    a "TABLE_SCHEMA NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
 #define BYTES(a)  "CAST(" a "TABLE_SCHEMA AS BINARY) AS db, CAST(" a "TABLE_NAME AS BINARY) AS name"
@@ -14,8 +14,15 @@
     "IF(IS_NULLABLE = 'NO', 'n', ''), IF(COALESCE(GENERATION_EXPRESSION, '') <> '', 'g', ''), "                                            \
     "IF(COLLATION_NAME <> s.DEFAULT_COLLATION_NAME, 'c', ''), IF(EXTRA LIKE '%INVISIBLE%', 'i', '')"
 
+/* Only the functions of masks are told; others are nothing to a policy. The first condition is the index, the second means the case. */
+#define GATES(a)  a " = '" POL_OWN_SCHEMA "' AND CAST(" a " AS BINARY) = '" POL_OWN_SCHEMA "'"
+#define ROUTINES  "information_schema.ROUTINES AS r WHERE " GATES("r.ROUTINE_SCHEMA") " AND r.ROUTINE_TYPE = 'FUNCTION'"
+#define ARGUMENTS "information_schema.PARAMETERS AS p WHERE " GATES("p.SPECIFIC_SCHEMA") " AND p.DATA_TYPE IS NOT NULL"
+
 /* A view that cannot be opened has no columns, and nobody can read it. */
-#define TYPES "(SELECT DISTINCT LOWER(DATA_TYPE) AS name FROM information_schema.COLUMNS WHERE " OWN("") ")"
+#define TYPES                                                                                                                              \
+    "(SELECT DISTINCT LOWER(DATA_TYPE) AS name FROM information_schema.COLUMNS WHERE " OWN(                                                \
+        "") " UNION SELECT LOWER(p.DATA_TYPE) FROM " ARGUMENTS ")"
 #define COLUMNS                                                                                                                            \
     "(SELECT " BYTES("k.") ", GROUP_CONCAT(CONCAT('[', JSON_QUOTE(COLUMN_NAME), ',', ORDINAL_POSITION, ',', " TYPE_OF                      \
                            ", ',', JSON_QUOTE(" WHOLE_TYP "), ',\"', " LETTERS                                                             \
@@ -51,9 +58,17 @@ static const char *const statements[] = {
     "LEFT JOIN (SELECT " BYTES("") ", VIEW_DEFINITION FROM information_schema.VIEWS WHERE " OWN("") ") AS v "
                                                                                                     "ON v.db = t.db AND v.name = t.name",
 
-    "SELECT CONCAT('{\"end\":', (SELECT COUNT(*) FROM " TYPES " AS d) + (SELECT COUNT(*) FROM " TABLES " AS t JOIN (SELECT DISTINCT " BYTES(
-        "") " FROM information_schema.COLUMNS WHERE " OWN("") ") AS c ON c.db = t.db AND c.name = t.name), "
-                                                              "'}')",
+    "SELECT CONCAT('{\"function\":', ROW_NUMBER() OVER (ORDER BY r.ROUTINE_NAME), ',\"schema\":', JSON_QUOTE(r.ROUTINE_SCHEMA), "
+    "',\"name\":', "
+    "JSON_QUOTE(LOWER(r.ROUTINE_NAME)), ',\"returns\":', CRC32(LOWER(r.DATA_TYPE)), ',\"args\":[', COALESCE((SELECT GROUP_CONCAT(CRC32("
+    "LOWER(p.DATA_TYPE)) ORDER BY p.ORDINAL_POSITION SEPARATOR ',') FROM " ARGUMENTS " AND p.ROUTINE_TYPE = 'FUNCTION' "
+    "AND p.ORDINAL_POSITION > 0 AND p.SPECIFIC_NAME = r.SPECIFIC_NAME), ''), '],\"kind\":\"f\",\"volatility\":\"', "
+    "IF(r.IS_DETERMINISTIC = 'YES', 'i', 'v'), '\",\"flags\":\"', IF(r.SECURITY_TYPE = 'DEFINER', 'd', ''), '\"}') FROM " ROUTINES,
+
+    "SELECT CONCAT('{\"end\":', (SELECT COUNT(*) FROM " TYPES " AS d) + (SELECT COUNT(*) FROM " ROUTINES ") + (SELECT COUNT(*) FROM " TABLES
+    " AS t JOIN (SELECT DISTINCT " BYTES("") " FROM information_schema.COLUMNS WHERE " OWN(
+        "") ") AS c ON c.db = t.db AND c.name = t.name), "
+            "'}')",
     NULL,
 };
 
@@ -67,6 +82,9 @@ static const char mark[] =
               "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', HEX(TABLE_SCHEMA), HEX(TABLE_NAME), TABLE_TYPE))), 0)) "
               "FROM information_schema.TABLES WHERE " LASTING "), "
               "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', HEX(TABLE_SCHEMA), HEX(TABLE_NAME), VIEW_DEFINITION))), 0)) "
-              "FROM information_schema.VIEWS WHERE " OWN("") "))";
+              "FROM information_schema.VIEWS WHERE " OWN("") "), "
+                                                             "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', "
+                                                             "HEX(r.ROUTINE_NAME), r.DATA_TYPE, r.IS_DETERMINISTIC, "
+                                                             "r.SECURITY_TYPE, r.CREATED))), 0)) FROM " ROUTINES "))";
 
 const struct pol_catalog_reading pol_catalog_my = {.statements = statements, .mark = mark, .torn = true};

@@ -9,7 +9,7 @@
 
 unsigned pol_role_granted(const struct pol_role *r, const struct pol_cat_relation *rel, bool now) {
     unsigned allowed = 0, denied = 0;
-    if (pol_system_schema(rel->schema)) return 0;
+    if (pol_closed_schema(r->pins.mysql, rel->schema)) return 0;
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];
         if (now ? !pol_rule_on(r, rule) : rule->deny && rule->times != NULL) continue;

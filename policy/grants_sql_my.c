@@ -43,6 +43,42 @@ static void put_functions(struct gs *s) {
     }
 }
 
+/* HMAC's construction, as for PostgreSQL, over the value's own SHA-256: so nothing in it is longer than max_allowed_packet allows, whatever the value. */
+static void put_hashes(struct gs *s) {
+    static const char setup[] =
+        "\n-- Keyed hashes (mask: { hash: KEY }). Once for the server. The keys are made here, by the server, and can be read by the "
+        "function's "
+        "definer alone.\n"
+        "CREATE DATABASE IF NOT EXISTS `gatehouse` CHARACTER SET utf8mb4;\n"
+        "CREATE TABLE IF NOT EXISTS `gatehouse`.`mask_key` (name varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY,\n"
+        "  inner_key varbinary(64) NOT NULL, outer_key varbinary(64) NOT NULL);\n"
+        "CREATE USER IF NOT EXISTS `gatehouse_mask`@`localhost` ACCOUNT LOCK;\n";
+    static const char function[] =
+        "`gatehouse`.`mask_hash`(p_value longblob, p_key varchar(64) CHARACTER SET utf8mb4)\n"
+        "  RETURNS binary(32) DETERMINISTIC READS SQL DATA SQL SECURITY DEFINER\n"
+        "  RETURN (SELECT UNHEX(SHA2(CONCAT(outer_key, UNHEX(SHA2(CONCAT(inner_key, UNHEX(SHA2(p_value, 256))), 256))), 256))\n"
+        "    FROM `gatehouse`.`mask_key` WHERE name = p_key COLLATE utf8mb4_bin);\n"
+        "GRANT SELECT ON `gatehouse`.`mask_key` TO `gatehouse_mask`@`localhost`;\n"
+        "GRANT EXECUTE ON FUNCTION `gatehouse`.`mask_hash` TO `gatehouse_mask`@`localhost`;\n";
+    const struct pol_catalog *c = s->g->catalog;
+    if (s->nkeys == 0) return;
+    buf_str(s->out, setup);
+    /* before 8.0.29 MySQL knows no IF NOT EXISTS here */
+    bool knows = pol_catalog_engine(c) == POL_CAT_MARIADB || pol_catalog_server(c) >= 80029;
+    if (!knows) buf_str(s->out, "DROP FUNCTION IF EXISTS `gatehouse`.`mask_hash`;\n");
+    buf_str(s->out, "CREATE DEFINER = `gatehouse_mask`@`localhost` FUNCTION ");
+    buf_str(s->out, knows ? "IF NOT EXISTS " : "");
+    buf_str(s->out, function);
+    for (size_t i = 0; i < s->nkeys; i++) {
+        buf_str(s->out, "INSERT INTO `gatehouse`.`mask_key` VALUES (");
+        my_put_literal(s->out, s->keys[i]);
+        buf_str(s->out, ", RANDOM_BYTES(64), RANDOM_BYTES(64)) ON DUPLICATE KEY UPDATE name = name;\n");
+    }
+    buf_str(s->out, "GRANT EXECUTE ON FUNCTION `gatehouse`.`mask_hash` TO ");
+    put_user(s);
+    buf_str(s->out, ";\n");
+}
+
 void gs_put_my(struct gs *s, size_t n) {
     unsigned temp = s->unbound & POL_TEMP, truncates = 0;
     buf_str(s->out, "-- What gatehouse's user needs for the policy ");
@@ -62,6 +98,7 @@ void gs_put_my(struct gs *s, size_t n) {
         truncates |= s->needs[i].all & N_TRUNCATE;
     }
     put_functions(s);
+    put_hashes(s);
     if (truncates != 0 || (s->owner & (POL_CREATE | POL_ALTER | POL_DROP | POL_GRANT | POL_MAINTAIN)))
         buf_str(s->out, "\n-- Rules allow create, alter, drop, truncate, grant or maintain: what these need is not given here (TRUNCATE "
                         "needs DROP).\n");

@@ -1,6 +1,5 @@
 #include "policy/lint.h"
 
-#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
@@ -112,9 +111,7 @@ static void compare_rules(const struct lint *l, size_t i) {
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
 
-static bool is_system(const struct lint *l, const char *schema) {
-    return l->mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
-}
+static bool is_system(const struct lint *l, const char *schema) { return pol_closed_schema(l->mysql, schema); }
 
 static bool can_be_read(const struct lint *l, const struct pol_cat_relation *r) {
     return strchr("rpvmf", r->kind) != NULL && !is_system(l, r->schema);
@@ -219,11 +216,13 @@ static void check_sensitive(const struct lint *l, const struct pol_rule *rule, c
             r->name, list);
 }
 
-/* The relations behind a view, views behind it included. */
-static size_t behind(const struct pol_cat_relation *view, const struct pol_cat_relation **out) {
+/* The relations behind a view, views behind it included. *more: a view of which not all is known, or NULL. */
+static size_t behind(const struct pol_cat_relation *view, const struct pol_cat_relation **out, const struct pol_cat_relation **more) {
     size_t n = 0;
+    *more = NULL;
     for (size_t at = 0; at <= n; at++) {
         const struct pol_cat_relation *r = at == 0 ? view : out[at - 1];
+        if (r->reads_more && *more == NULL) *more = r;
         for (size_t i = 0; i < r->nreads; i++) {
             size_t known = 0;
             while (known < n && out[known] != r->reads[i]) known++;
@@ -234,10 +233,14 @@ static size_t behind(const struct pol_cat_relation *view, const struct pol_cat_r
     return n;
 }
 
+static bool hides_something(const struct pol_rule *r) {
+    return r->deny ? r->non > 0 && (r->actions & POL_SELECT) != 0 : pol_rule_restricts(r);
+}
+
 static void check_view(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *view) {
-    const struct pol_cat_relation *all[MAX_READS];
-    if (view->nreads == 0 || !reads(l, rule, view)) return;
-    size_t n = behind(view, all);
+    const struct pol_cat_relation *all[MAX_READS], *more;
+    if ((view->nreads == 0 && !view->reads_more) || !reads(l, rule, view)) return;
+    size_t n = behind(view, all, &more);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < l->p->nrules; k++) {
             const struct pol_rule *other = &l->p->rules[k];
@@ -253,6 +256,17 @@ static void check_view(const struct lint *l, const struct pol_rule *rule, const 
                 rule->name, view->schema, view->name, all[i]->schema, all[i]->name, other->name);
             return;
         }
+    for (size_t k = 0; k < l->p->nrules && more != NULL; k++) {
+        const struct pol_rule *other = &l->p->rules[k];
+        if (other == rule || !hides_something(other) || !is_here(l, other) || !share_people(rule, other) ||
+            (other->deny && covers(other, rule)))
+            continue;
+        say(l,
+            "the rule \"%.100s\" grants the view %.64s.%.64s, and not all is known of what %.64s.%.64s reads: gatehouse's user may not see "
+            "that, or the definition (SHOW VIEW), or it is not understood; what the rule \"%.100s\" hides may be in it",
+            rule->name, view->schema, view->name, more->schema, more->name, other->name);
+        return;
+    }
 }
 
 void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, const char *database,

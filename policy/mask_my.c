@@ -22,6 +22,7 @@ struct mk {
     const struct pol_mask *m;
     const struct pol_cat_column *column;
     struct my_type t;
+    bool assume_hash;
     struct buf *out;
     char *why;
     size_t size;
@@ -159,6 +160,13 @@ static bool fits_charset(struct mk *k, const char *s) {
                 k->t.charset[0] != '\0' ? k->t.charset : "(unknown)");
 }
 
+/* Ends LEFT(..: no longer than the column, and of a type that says so. */
+static void put_length(struct mk *k) {
+    char n[24];
+    snprintf(n, sizeof n, ", %lu)", k->t.chars);
+    buf_str(k->out, n);
+}
+
 /* At most half of a value is left standing, so that short ones do not show whole. */
 static bool text_mask(struct mk *k) {
     const struct pol_mask *m = k->m;
@@ -186,11 +194,7 @@ static bool text_mask(struct mk *k) {
         put(k, "REPEAT(%s, CHAR_LENGTH(%v) - %a), RIGHT(%v, %b)) ELSE REPEAT(%s, CHAR_LENGTH(%v)) END", m->first + m->last, m->last,
             m->text);
     }
-    if (k->t.class != MY_C_TEXT) { /* no longer than the column, and of a type that says so */
-        char n[24];
-        snprintf(n, sizeof n, ", %lu)", k->t.chars);
-        buf_str(k->out, n);
-    }
+    if (k->t.class != MY_C_TEXT) put_length(k);
     return true;
 }
 
@@ -310,20 +314,61 @@ static bool constant_mask(struct mk *k) {
     return true;
 }
 
-/* What it makes must be of the column's kind; its length is cut to the column's. */
-static bool expression_mask(struct mk *k, const struct pol_catalog *c) {
-    bool cut = k->t.class == MY_C_CHAR || k->t.class == MY_C_VARCHAR;
-    char n[24];
+/* The function that grants_sql_my.c makes, and no other: its result is taken for 32 bytes, its owner for who alone reads the keys. */
+static bool is_hash(const struct pol_catalog *c, const struct pol_cat_function *f) {
+    static const char *const want[] = {"longblob", "varchar"};
+    const struct pol_cat_type *t = pol_catalog_type(c, f->returns);
+    bool ok = f->kind == 'f' && f->definer && f->volatility != 'v' && f->nargs == 2 && t != NULL && strcmp(t->name, "binary") == 0;
+    for (size_t i = 0; ok && i < 2; i++) ok = (t = pol_catalog_type(c, f->args[i])) != NULL && strcmp(t->name, want[i]) == 0;
+    return ok;
+}
+
+/* As in PostgreSQL the key is the database's own. What is hashed is the value as a text in utf8mb4, so that a value has one hash whatever the column's character set.
+ * The function gives bytes and HEX() a text that yields to any collation: with the column itself in the other branch, character set, collation and type stay
+ * the column's. An integer keeps so many bits that it is one of its type, with or without a sign; a UUID is one of version 4, because not every 16 bytes are
+ * one to MariaDB. CONV() errs under collations of utf16 and its kin in MySQL, but sessions have utf8mb4's (my_pin.c). */
+static bool hash_mask(struct mk *k, const struct pol_catalog *c) {
+    size_t n;
+    const struct pol_cat_function *f = pol_catalog_functions(c, POL_OWN_SCHEMA, POL_HASH_FUNCTION, &n);
+    bool found = false, uuid = strcmp(k->t.name, "uuid") == 0;
+    for (size_t i = 0; i < n; i++) found = found || is_hash(c, &f[i]);
+    if (!found && !k->assume_hash)
+        return fail(k, "the server has no function " POL_OWN_SCHEMA "." POL_HASH_FUNCTION
+                       " that holds the key, or not for gatehouse's user; \"gatehousectl policy grants --sql\" prints what makes it");
+#define HASH(value) "`" POL_OWN_SCHEMA "`.`" POL_HASH_FUNCTION "`(" value ", %s)"
+#define NUMBER(type)                                                                                                                       \
+    "CAST(CONV(LEFT(HEX(" HASH("CONVERT(CAST(%v AS " type ") USING utf8mb4)") "), %a), 16, 10) AS " type ")" /* CAST: without ZEROFILL */
+    const char *body = NULL;
+    if (is_text(k))
+        body = "CASE WHEN %v IS NOT NULL THEN LOWER(HEX(" HASH("CONVERT(%v USING utf8mb4)") ")) ELSE %v END";
+    else if (k->t.class == MY_C_BINARY)
+        body = "CASE WHEN %v IS NOT NULL THEN " HASH("%v") " ELSE %v END";
+    else if (uuid)
+        body = "CAST(INSERT(INSERT(LEFT(HEX(" HASH("CONVERT(%v USING utf8mb4)") "), 32), 13, 1, '4'), 17, 1, '8') AS UUID)";
+    else if (strcmp(k->t.name, "bigint") == 0 || strcmp(k->t.name, "int") == 0)
+        body = k->t.is_unsigned ? NUMBER("UNSIGNED") : NUMBER("SIGNED");
+#undef NUMBER
+#undef HASH
+    if (body == NULL) return fail(k, "hash is for text, binary, uuid, int and bigint, and the column is of type %.80s", k->column->typ);
+    bool cut = k->t.length[0] != '\0' && (is_text(k) || k->t.class == MY_C_BINARY);
     if (cut) buf_str(k->out, "LEFT(");
-    if (!pol_mask_expr_my(k->m->expr, c, k->column, k->out, k->why, k->size)) return false;
-    snprintf(n, sizeof n, ", %lu)", k->t.chars);
-    if (cut) buf_str(k->out, n);
+    put(k, body, strcmp(k->t.name, "int") == 0 ? 7 : 15, 0, k->m->text);
+    if (cut) put_length(k);
     return true;
 }
 
-bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const struct pol_cat_column *col, struct buf *out, char *why,
-                 size_t size) {
-    struct mk k = {.m = m, .column = col, .out = out, .why = why, .size = size};
+/* What it makes must be of the column's kind; its length is cut to the column's. */
+static bool expression_mask(struct mk *k, const struct pol_catalog *c) {
+    bool cut = k->t.class == MY_C_CHAR || k->t.class == MY_C_VARCHAR;
+    if (cut) buf_str(k->out, "LEFT(");
+    if (!pol_mask_expr_my(k->m->expr, c, k->column, k->out, k->why, k->size)) return false;
+    if (cut) put_length(k);
+    return true;
+}
+
+bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, bool assume_hash, const struct pol_cat_column *col, struct buf *out,
+                 char *why, size_t size) {
+    struct mk k = {.m = m, .assume_hash = assume_hash, .column = col, .out = out, .why = why, .size = size};
     bool ok = true;
     if (!my_type_of(c, col, &k.t)) return fail(&k, "its type %.80s is not understood", col->typ);
     buf_u8(out, '(');
@@ -332,7 +377,7 @@ bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const st
     case POL_M_CONSTANT: ok = constant_mask(&k); break;
     case POL_M_TRUNCATE: ok = time_mask(&k); break;
     case POL_M_ROUND: ok = round_mask(&k); break;
-    case POL_M_HASH: ok = fail(&k, "the mask hash is not there for MySQL and MariaDB; use another mask"); break;
+    case POL_M_HASH: ok = hash_mask(&k, c); break;
     case POL_M_EXPRESSION: ok = expression_mask(&k, c); break;
     default: ok = text_mask(&k);
     }

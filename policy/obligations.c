@@ -2,7 +2,6 @@
 
 #include "filters/bytes.h"
 #include "policy/expr_my.h"
-#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 
 #include <stdarg.h>
@@ -65,7 +64,7 @@ static const char *keep(struct mk *k, const struct buf *b) {
 }
 
 bool pol_rule_is_about(const struct pol_rule *rule, bool mysql, const char *schema, const char *name) {
-    bool system = mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
+    bool system = pol_closed_schema(mysql, schema);
     if (rule->deny || (rule->actions & DATA_ACTIONS) == 0) return false;
     for (size_t i = 0; i < rule->non; i++) {
         if (system && strchr(rule->on[i].schema, '*') != NULL) continue;
@@ -144,7 +143,7 @@ static bool has_tag(const struct mk *k, const char *tag, const char *column) {
 
 static bool mask_sql(const struct mk *k, const struct pol_mask *m, bool assume, const struct pol_cat_column *col, struct buf *b, char *why,
                      size_t size) {
-    return k->r->pins.mysql ? pol_mask_my(m, k->r->catalog, col, b, why, size) : pol_mask_sql(m, k->r->catalog, assume, col, b, why, size);
+    return (k->r->pins.mysql ? pol_mask_my : pol_mask_sql)(m, k->r->catalog, assume, col, b, why, size);
 }
 
 static void hide(struct mk *k, struct pol_view_column *c, const struct pol_cat_column *col, enum pol_visibility visibility,

@@ -155,10 +155,14 @@ bool pol_glob(const char *pattern, const char *text);
 bool pol_matches(const struct pol_pattern *p, const char *schema, const char *name);
 /* PostgreSQL's own schemas, and the one of what a gate's masks need there: a "*" in a rule's schema does not mean them. */
 bool pol_system_schema(const char *schema);
-/* The same by the role's database. */
+/* The same by the server, whose schemas are in any case in MySQL; and by the role's. */
+bool pol_closed_schema(bool mysql, const char *schema);
 bool pol_role_system(const struct pol_role *r, const char *schema);
-#define POL_OWN_SCHEMA    "gatehouse" /* holds the keys of masks; nobody may name anything in it who does not see everything */
-#define POL_HASH_FUNCTION "mask_hash" /* (value text, name of the key text) returns text; policy/grants_sql.c makes it */
+/* POL_OWN_SCHEMA, however it is written. */
+bool pol_own_schema(bool mysql, const char *schema);
+#define POL_OWN_SCHEMA "gatehouse" /* holds the keys of masks; nobody may name anything in it who does not see everything */
+#define POL_HASH_FUNCTION                                                                                                                  \
+    "mask_hash" /* (value text, name of the key text) returns text; policy/grants_sql.c makes it. MySQL: (longblob, varchar) returns binary(32), grants_sql_my.c */
 uint32_t pol_name_hash(const char *schema, const char *name);
 /* The rule hides or masks columns, or rows. */
 static inline bool pol_rule_restricts(const struct pol_rule *r) { return r->has_columns || r->rows != NULL || r->write != NULL; }
@@ -188,8 +192,8 @@ struct buf;
 bool pol_mask_sql(const struct pol_mask *m, const struct pol_catalog *c, bool assume_hash, const struct pol_cat_column *col,
                   struct buf *out, char *why, size_t size);
 /* mask_my.c: the same for MySQL and MariaDB, valid in both. */
-bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, const struct pol_cat_column *col, struct buf *out, char *why,
-                 size_t size);
+bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, bool assume_hash, const struct pol_cat_column *col, struct buf *out,
+                 char *why, size_t size);
 void pol_mask_words(const struct pol_mask *m, char *out, size_t size); /* "masked: last 4" */
 /* Whether an expression over a column of this type gives the same under all settings of a session. False and a sentence when not. */
 bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const struct pol_cat_column *col, char *why, size_t size);

@@ -134,7 +134,7 @@ static bool not_read(const struct pol_relation *rel, struct pol_verdict *v) {
 
 /* The keys of hashes, and whatever else stands in the gate's own schema. */
 static bool check_own(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    bool own = rel->schema != NULL && strcmp(rel->schema, POL_OWN_SCHEMA) == 0;
+    bool own = rel->schema != NULL && pol_own_schema(r->pins.mysql, rel->schema);
     for (size_t i = 0; rel->schema == NULL && i < r->pins.nsearch_path; i++)
         own = own || (strcmp(r->pins.search_path[i], POL_OWN_SCHEMA) == 0 &&
                       (r->catalog == NULL || pol_catalog_relation(r->catalog, POL_OWN_SCHEMA, rel->name) != NULL));

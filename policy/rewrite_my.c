@@ -265,6 +265,31 @@ static bool put_lock(struct ry *x, struct buf *b, const struct pol_view *v, uint
     return true;
 }
 
+/* A condition with a "?" cannot stand in two places, so it is moved. That takes a FROM without outer joins, because a row of NULLs would have to be tried outside, and that all
+ * "?" stay in the order that they have, which is that of the client's values: those in front of the condition must be in front of the table, or have gone at most there. */
+struct mover {
+    uint32_t from, table, at; /* nodes; the token up to which is known that it can */
+    bool can;
+};
+
+static bool move(struct ry *x, struct mover *m, uint32_t cond) {
+    const struct my_node *c = ry_node(x, cond), *f = ry_node(x, m->from), *t = ry_node(x, m->table);
+    if (m->at == 0) {
+        m->can = x->ntargets == 0 && t->tok >= f->tok && t->tok < f->end;
+        for (uint32_t i = f->tok; i < f->end && m->can; i++) m->can = !ry_is_word(x, i, W_LEFT) && !ry_is_word(x, i, W_RIGHT);
+    }
+    for (; m->at < c->tok && m->can; m->at++) {
+        uint32_t gone = x->moved != NULL ? x->moved[m->at] : 0;
+        m->can = ry_token(x, m->at)->kind != MY_T_PARAM || (gone != 0 ? gone <= t->tok : m->at < t->end);
+    }
+    if (!m->can || !ry_work(x, c->end - c->tok)) return false;
+    if (x->moved == NULL && (x->moved = pol_alloc_array(x->arena, x->tree.tokens.n, sizeof *x->moved)) == NULL) return ry_no_memory(x);
+    for (uint32_t i = c->tok; i < c->end; i++)
+        if (ry_token(x, i)->kind == MY_T_PARAM) x->moved[i] = t->tok;
+    x->marks[cond] = RY_MOVED;
+    return ry_replace(x, c->tok, c->end, " TRUE ");
+}
+
 /* Conditions of the SELECT's own WHERE go behind the fence too, for an index: rows for which they are not true would be left out all the same. */
 static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t node, const char *name, const char *quoted) {
     uint32_t select = x->scopes != NULL ? x->scopes->select : 0, where = select != 0 ? ry_child(x, select, MN_WHERE) : 0;
@@ -272,15 +297,18 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
     uint32_t from = ry_child(x, select, MN_FROM), cond = ry_node(x, where)->first, first = ry_node(x, cond)->first;
     bool only = from != 0 && ry_node(x, from)->first == node && ry_node(x, node)->next == 0, alone = true;
     for (size_t i = 0, n = 0; i < x->nitems; i++) alone = alone && (n += ry_may_be(x, x->items[i].name, name)) <= 1;
+    struct mover mover = {.from = from, .table = node};
     bool several = ry_node(x, cond)->type == MN_OP && first != 0 && ry_is_word(x, ry_node(x, first)->end, W_AND);
-    if (!ry_work(x, x->nitems)) return false;
+    if (!ry_work(x, x->nitems + x->tree.tokens.n)) return false;
     for (uint32_t c = several ? first : cond; c != 0; c = several ? ry_node(x, c)->next : 0) {
-        if (!ry_work(x, 10) || !ry_is_conjunct(x, v, c)) continue;
+        uint32_t params;
+        if (!ry_work(x, 10) || x->marks[c] == RY_MOVED || !ry_is_conjunct(x, v, c, &params)) continue;
         const struct my_node *col = ry_node(x, ry_node(x, c)->first);
         const char *column = fm_part(&x->fm, col->tok, col->flags - 1u, false);
         const char *table = col->flags > 1 ? fm_part(&x->fm, col->tok, col->flags - 2u, false) : NULL;
         if (column == NULL || (col->flags > 1 && table == NULL)) return ry_not_understood(x);
         if (table != NULL ? !alone || !fm_same(table, name) : !only) continue;
+        if (params > 0 && !move(x, &mover, c)) continue;
         buf_str(b, " AND (");
         buf_str(b, quoted);
         buf_u8(b, '.');
@@ -289,6 +317,18 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
         buf_u8(b, ')');
     }
     return !x->refused;
+}
+
+/* The servers put a merged subselect's expressions where they are used, so that a join on a hash would compute one for each pair of rows. Behind a fence there is one
+ * for each row, and an index on them. Where the text does not come by the column, or locks rows, which must not be all of them, there is none. */
+static bool hash_wants_fence(struct ry *x, const struct pol_view *v) {
+    bool hash = false, named = false;
+    if (x->nitems < 2 || x->lock.node != 0) return false;
+    for (size_t i = 0; i < v->relation->ncolumns && !named; i++)
+        if (v->columns[i].hash) hash = true, named = may_be_named(x, v->relation->columns[i].name);
+    if (!ry_work(x, x->tree.nnodes)) return false;
+    for (uint32_t i = 1; i < x->tree.nnodes && hash && !named; i++) named = ry_node(x, i)->type == MN_STAR;
+    return named;
 }
 
 /* (SELECT .. FROM db.t [PARTITION ..] [FOR SYSTEM_TIME ..] [AS alias] [hints] [WHERE filter LIMIT ..] [lock]) AS alias. The table keeps the alias that it had, so that
@@ -307,15 +347,15 @@ static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t no
         buf_str(&b, quoted);
     }
     ry_put_tokens(x, &b, p->alias_end, ry_node(x, node)->end);
-    if (v->filter != NULL) {
+    if (v->filter != NULL || hash_wants_fence(x, v)) {
         buf_str(&b, " WHERE (");
-        pol_template(&b, v->filter, quoted);
+        pol_template(&b, v->filter != NULL ? v->filter : "TRUE", quoted);
         buf_u8(&b, ')');
         if (!put_conjuncts(x, &b, v, node, called, quoted)) {
             buf_free(&b);
             return NULL;
         }
-        if (RW_FENCE)
+        if (RW_FENCE || v->filter == NULL)
             buf_str(&b, " LIMIT 18446744073709551615"); /* nothing of the user's runs before the filter, and nothing is moved into it */
     }
     if (!put_lock(x, &b, v, ry_node(x, node)->tok)) {
@@ -559,6 +599,7 @@ static bool subquery(struct ry *x, uint32_t node) {
 
 bool ry_walk(struct ry *x, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
+    if (x->marks[node] == RY_MOVED) return true;
     switch ((enum my_node_type)n->type) {
     case MN_QUERY: return query(x, node);
     case MN_CTE:

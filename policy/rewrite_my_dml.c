@@ -360,12 +360,15 @@ static bool is_safe(struct ry *x, const struct pol_view *v, uint32_t node) {
     return true;
 }
 
-bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node) {
+bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node, uint32_t *params) {
     const struct my_node *n = ry_node(x, node);
     if (n->type != MN_OP || ry_node(x, n->first)->type != MN_COLUMN || ry_node(x, n->first)->next == 0) return false;
     const struct my_token *o = ry_token(x, ry_node(x, n->first)->end);
-    for (uint32_t i = n->tok; i < n->end; i++)
-        if (ry_token(x, i)->kind == MY_T_PARAM || ry_is_word(x, i, W_NULL) || (ry_token(x, i)->flags & MY_TF_COMMENT)) return false;
+    *params = 0;
+    for (uint32_t i = n->tok; i < n->end; i++) {
+        if (ry_is_word(x, i, W_NULL) || (ry_token(x, i)->flags & MY_TF_COMMENT)) return false;
+        *params += ry_token(x, i)->kind == MY_T_PARAM;
+    }
     return !(o->kind == MY_T_OP && o->word == MY_OP_NULLSAFE) && is_safe(x, v, node);
 }
 

@@ -36,6 +36,7 @@ enum ry_mark {
     RY_WHERE,   /* a condition stands behind the filter */
     RY_FILTER,  /* a statement without WHERE got one */
     RY_STAR,    /* * of RETURNING became its columns */
+    RY_MOVED,   /* a condition went behind a fence, and is TRUE where it stood */
 };
 /* An item of some FROM clause, by the name that it is known by. */
 struct ry_item {
@@ -74,6 +75,7 @@ struct ry {
     uint32_t *explicit; /* by node: the access that the parser gave a table */
     bool *dealt;        /* by node: a table whose columns are taken care of */
     bool *is_target;    /* by node: a restricted table that is changed where it stands */
+    uint32_t *moved;    /* by token: where a "?" has gone, as the first token of the table; 0: nowhere. NULL: none has gone */
     struct ry_edit *edits;
     size_t nedits, edits_cap, inserted;
     struct ry_item *items;
@@ -134,8 +136,8 @@ bool ry_delete(struct ry *x, uint32_t node);
 bool ry_find_targets(struct ry *x, uint32_t stmt);
 /* A column in a statement that has such. *done: it was one of theirs, and is dealt with. */
 bool ry_target_column(struct ry *x, uint32_t node, bool *done);
-/* column op constants, of a visible column of v by its name: not true of NULL, and tells nothing of a row that it is tried on. */
-bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node);
+/* column op constants, of a visible column of v by its name: not true of NULL, and tells nothing of a row that it is tried on. *params: how many "?" are in it. */
+bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node, uint32_t *params);
 /* The columns of USING in such a statement. */
 bool ry_target_using(struct ry *x, uint32_t node);
 /* The name that a table of FROM is known by; NULL: the error is set. */

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* '*' stands for any run of characters. Linear but for going back to the last star: bounded by pattern times text. */
 bool pol_glob(const char *pattern, const char *text) {
@@ -30,8 +31,14 @@ bool pol_matches(const struct pol_pattern *p, const char *schema, const char *na
     return pol_glob(p->schema, schema) && pol_glob(p->name, name);
 }
 
-bool pol_role_system(const struct pol_role *r, const char *schema) {
-    return r->pins.mysql ? my_system_schema(schema) != NULL : pol_system_schema(schema);
+bool pol_role_system(const struct pol_role *r, const char *schema) { return pol_closed_schema(r->pins.mysql, schema); }
+
+bool pol_own_schema(bool mysql, const char *schema) {
+    return mysql ? strcasecmp(schema, POL_OWN_SCHEMA) == 0 : strcmp(schema, POL_OWN_SCHEMA) == 0;
+}
+
+bool pol_closed_schema(bool mysql, const char *schema) {
+    return mysql ? my_system_schema(schema) != NULL || pol_own_schema(true, schema) : pol_system_schema(schema);
 }
 
 void pol_role_my_mode(struct pol_role *r, unsigned mode) {

@@ -265,27 +265,32 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
 static bool all_granted(const struct pol_role *r) { return r->super != NULL && r->wall == NULL; }
 
 /* "*" does not mean the gate's own schema, and to whom anything is hidden no rule opens it: a hash that can be asked for any value is no mask. */
-static bool own(const struct pol_pattern *p, const char *schema) {
-    return strcmp(schema, POL_OWN_SCHEMA) == 0 && strchr(p->schema, '*') != NULL;
+static bool own(const struct pol_role *r, const struct pol_pattern *p, const char *schema) {
+    return pol_own_schema(r->pins.mysql, schema) && strchr(p->schema, '*') != NULL;
 }
 
 static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
     if (all_granted(r)) return true;
-    if (r->restricts && strcmp(schema, POL_OWN_SCHEMA) == 0) return false;
+    if (r->restricts && pol_own_schema(r->pins.mysql, schema)) return false;
     for (size_t i = 0; i < r->nrules; i++)
         for (size_t k = 0; !r->rules[i]->deny && pol_rule_on(r, r->rules[i]) && k < r->rules[i]->nfunctions; k++)
-            if (pol_matches(&r->rules[i]->functions[k], schema, name) && !own(&r->rules[i]->functions[k], schema)) return true;
+            if (pol_matches(&r->rules[i]->functions[k], schema, name) && !own(r, &r->rules[i]->functions[k], schema)) return true;
     return false;
 }
 
 /* MySQL's own functions have no schema; rules list them as those of the database mysql. */
 #define MY_NATIVE "mysql"
+static const char *my_schema(const struct pol_role *r, const struct pol_function *f) {
+    /* without a database it may be the default one's */
+    bool own = f->schema != NULL && *f->schema == '\0' && r->pins.nsearch_path > 0 && pol_own_schema(true, r->pins.search_path[0]);
+    return own ? POL_OWN_SCHEMA : f->schema != NULL ? f->schema : MY_NATIVE;
+}
 static bool native_harmless(const struct pol_function *f) { return f->schema == NULL && my_function_harmless_anywhere(f->name); }
 
 static bool function_allowed(const struct pol_role *r, const struct pol_function *f) {
     bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
     if (all_granted(r)) return true;
-    if (r->pins.mysql) return native_harmless(f) || function_granted(r, f->schema != NULL ? f->schema : MY_NATIVE, f->name);
+    if (r->pins.mysql) return native_harmless(f) || function_granted(r, my_schema(r, f), f->name);
     if (catalog && pg_function_harmless(f->name)) return true;
     if (catalog && pg_function_introspection(f->name) && any_now(r)) return true;
     if (catalog && strcmp(f->name, "pg_notify") == 0 && (r->unbound & POL_NOTIFY) && first_denial(r, POL_NOTIFY) == NULL) return true;

@@ -171,12 +171,12 @@ class Stack:
 
     # --- identities ---
 
-    def token(self, who):
-        """agent, analyst, dba, dba2, or tester: the group of t/e2e/policy.yaml that may do anything to schema scratch."""
+    def token(self, who, group="testers"):
+        """agent, analyst, dba, dba2, or tester: the group of t/e2e/policy.yaml that may do anything to schema scratch. Of anybody else the group counts that is given first."""
         if who in self._tokens:
             return self.env[self._tokens[who]]
         if who not in self._minted:
-            self._minted[who] = self.mint(f"{who}@shop.example", ["testers"])
+            self._minted[who] = self.mint(f"{who}@shop.example", [group])
         return self._minted[who]
 
     def mint(self, principal, groups, *more, key="es256", issuer="https://issuer.shop.example", audience="gatehouse"):

@@ -3,6 +3,7 @@
 The policy is examples/shop/policy.yaml itself, with a group besides that writes what it does not see. Every sensitive text of customers holds c4n4ry, which must never arrive."""
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -29,7 +30,68 @@ WRITERS = """
     database: shop_my
     allow: [select, create, drop]
     on: "shop.scratch_*"
+  - name: testers-read-the-directory
+    groups: testers
+    database: shop_my
+    allow: select
+    on: shop.customer_directory
 """
+HASHES = """
+  - name: hashed-customers
+    groups: hashers
+    database: shop_my
+    allow: [select, update, delete]
+    on: shop.customers
+    columns: { email: { mask: { hash: customer } }, name: { mask: { hash: customer } }, id: { mask: { hash: ids } }, card_number: { mask: { hash: cards } }, region: visible }
+    write: [region]
+  - name: hashed-orders
+    groups: hashers
+    database: shop_my
+    allow: [select, lock]
+    on: shop.orders
+    columns: { customer_id: { mask: { hash: ids } }, total: visible, status: visible }
+  - name: hashed-types
+    groups: hashers
+    database: shop_my
+    allow: [select, update]
+    on: shop.kinds
+    columns:
+      id: visible
+      i: { mask: { hash: k } }
+      z: { mask: { hash: k } }
+      big: { mask: { hash: k } }
+      ubig: { mask: { hash: k } }
+      latin: { mask: { hash: k } }
+      bin: { mask: { hash: k } }
+      ci: { mask: { hash: k } }
+      c: { mask: { hash: k } }
+      t: { mask: { hash: k } }
+      b: { mask: { hash: k } }
+      vb: { mask: { hash: k } }
+      u: { mask: { hash: k } }
+    write: [id]
+  - name: hashers-have-a-place
+    groups: hashers
+    database: shop_my
+    allow: [select, insert, create, drop]
+    on: "shop.scratch_*"
+    functions: ["*", "gatehouse.mask_hash"]
+  - name: careless
+    groups: careless
+    database: shop_my
+    allow: [select, update]
+    on: shop.customers
+    columns: { email: { mask: { hash: customer } }, "*": visible }
+    write: [email]
+  - name: open
+    groups: open
+    database: shop_my
+    allow: [read, write, temp]
+    on: "*.*"
+    functions: "*"
+"""
+KINDS = """CREATE TABLE kinds (id int PRIMARY KEY, i int, z int unsigned ZEROFILL, big bigint, ubig bigint unsigned, latin varchar(100) CHARACTER SET latin1 COLLATE latin1_general_cs,
+    bin varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, ci varchar(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci, c char(70), t text, b blob, vb varbinary(16), u uuid)"""
 CANARY = b"c4n4ry"
 PREPARE, EXECUTE, FETCH, FIELD_LIST = 0x16, 0x17, 0x1c, 4
 DEPRECATE_EOF = 1 << 24
@@ -38,7 +100,7 @@ DEPRECATE_EOF = 1 << 24
 def setUpModule():
     global S
     with open(POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as both:
-        both.write(f.read() + WRITERS)
+        both.write(f.read() + WRITERS + HASHES)
         both.flush()
         os.chmod(both.name, 0o644)
         S = my.S = stack.Stack(policy=both.name, mysql=True)
@@ -91,6 +153,18 @@ class Answer:
             out.append(part.decode())
         return tuple(out[1:])
 
+    def texts(self):
+        """Rows of the binary protocol, all of whose columns are texts."""
+        out = []
+        for row in self.rows:
+            n, at, values = len(self.columns), 1 + (len(self.columns) + 9) // 8, []
+            for i in range(n):
+                null = row[1 + (i + 2) // 8] >> (i + 2) % 8 & 1
+                value, at = (None, at) if null else text(row, at)
+                values.append(None if null else value.decode())
+            out.append(tuple(values))
+        return out
+
     @property
     def last(self):
         return self.packets[-1]
@@ -138,8 +212,12 @@ class Raw(my.Raw):
                 self.packet()
         return (ident, first)
 
-    def execute(self, ident, flags=0):
-        return Answer(self, bytes([EXECUTE]) + struct.pack("<IBI", ident, flags, 1))
+    def execute(self, ident, flags=0, values=()):
+        """values: strings."""
+        body = struct.pack("<IBI", ident, flags, 1)
+        if values:
+            body += bytes((len(values) + 7) // 8) + b"\1" + b"\xfd\0" * len(values) + b"".join(bytes([len(v)]) + v.encode() for v in values)
+        return Answer(self, bytes([EXECUTE]) + body)
 
 
 READS = (
@@ -198,6 +276,18 @@ REFUSED = (
     "CREATE TABLE mine AS SELECT * FROM customers",
     "CALL nothing()",
 )
+
+
+def ctl(*args, status=0):
+    done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert not any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr
+    return done.stdout
+
+
+def statements(sql):
+    """Those of a script that grants --sql has printed."""
+    return [s for s in "\n".join(line for line in sql.splitlines() if not line.startswith("--")).split(";\n") if s.strip(" \n;")]
 
 
 class Case(unittest.TestCase):
@@ -340,6 +430,47 @@ class Rows(Case):
             self.assertEqual(my.rows(c, "SELECT count(*) FROM customers WHERE region <> 'eu' OR id = 1"), ((0,),))
             self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE id = 3"), ((eu[0][2],),))
             self.assertEqual(my.rows(c, "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.id <= 100 AND c.region <> 'eu'"), ((0,),))
+
+    def test_parameters(self):
+        """They go behind the filter, in their order, so that an index is used; and mean what they mean without it."""
+        point = "SELECT name FROM customers WHERE id = ?"
+        statements = ((point, ("3",)), (point, ("4",)), (point, ("a",)),
+                      ("SELECT ?, concat(c.id) FROM customers c WHERE c.id BETWEEN ? AND ? AND name LIKE ? AND id <> ?", ("x", "3", "60", "%a%", "6")),
+                      ("SELECT concat(b.id, ':', a.id) FROM customers a, customers b WHERE b.id = ? AND a.id IN (?, ?)", ("3", "6", "9")),
+                      ("SELECT concat(a.id, ':', b.id) FROM customers a JOIN customers b ON a.region = b.region WHERE a.id = ? AND b.id < ? AND ? > 0", ("3", "20", "1")),
+                      ("SELECT concat(o.id, ':', c.id) FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.id <> ? WHERE o.id < ? AND c.id = ?",
+                       ("1", "3000", "75")),
+                      ("SELECT concat(o.id), name FROM orders o LEFT JOIN customers c ON c.id = o.customer_id AND o.id <> ? WHERE c.id > ?", ("1", "990")),
+                      ("SELECT (SELECT max(name) FROM customers c WHERE c.id = ?), ? FROM customers WHERE id = ? UNION ALL SELECT name, ? FROM customers WHERE id > ?",
+                       ("3", "p", "6", "q", "990")),
+                      ("WITH w AS (SELECT * FROM customers WHERE id < ?) SELECT concat(w.id, ':', o.id) FROM w JOIN orders o ON o.customer_id = w.id WHERE o.id < ? AND ? = w.id",
+                       ("50", "3000", "36")))
+        raw, found = self.raw("analyst"), 0
+        with my.direct() as d:
+            my.rows(d, "CREATE TEMPORARY TABLE customers AS SELECT * FROM shop.customers WHERE region = 'eu'")
+            for sql, values in statements:
+                with d.cursor() as c:
+                    c.execute("PREPARE p FROM %s", (sql,))
+                    for n, v in enumerate(values):
+                        c.execute(f"SET @p{n} = %s", (v,))
+                    c.execute("EXECUTE p USING " + ", ".join(f"@p{n}" for n in range(len(values))))
+                    want = sorted(c.fetchall())
+                answer = raw.execute(raw.prepare(sql)[0], values=values)
+                self.assertNotEqual(answer.last[0], 0xff, (sql, answer.last))
+                self.assertEqual(sorted(answer.texts()), want, sql)
+                found += len(want) > 0
+            self.assertGreaterEqual(found, len(statements) - 2)
+            catalog = ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my")
+            with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
+                f.write(catalog)
+                f.flush()
+                text = ctl("policy", "rewrite", "--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", f.name, "--as", "analysts", point)
+            my.rows(d, "DROP TEMPORARY TABLE customers")
+            my.rows(d, "SET @id = 3")
+            with d.cursor(pymysql.cursors.DictCursor) as c:
+                c.execute("PREPARE p FROM %s", ("EXPLAIN " + text,))
+                c.execute("EXECUTE p USING @id")
+                self.assertIn(("customers", "const"), {(r["table"], r["type"]) for r in c.fetchall()})
 
     def test_what_others_hold_raises_nothing(self):
         """A condition of the analyst's own is not tried on rows that the filter leaves out."""
@@ -488,6 +619,170 @@ class Changes(Case):
         S.signal("gatehouse", signal.SIGHUP)
 
 
+class Hashes(Case):
+    """What grants --sql makes, for the login that the gate has here."""
+
+    @classmethod
+    def setUpClass(cls):
+        with my.direct() as d:
+            my.rows(d, KINDS)
+            my.rows(d, "INSERT INTO kinds VALUES (1, 42, 42, 42, 42, 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', 'häl\\'lo', x'0001ff', '123e4567-e89b-12d3-a456-426655440000'),"
+                    " (2, -2147483648, 4294967295, -9223372036854775808, 18446744073709551615, '', '', 'X', 'x', '', '', '', uuid()),"
+                    " (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)")
+            my.rows(d, "INSERT INTO kinds SELECT id + 10, id, id, -id, id, name, left(name, 20), email, name, name, name, left(email, 16), uuid() FROM customers")
+            cls.addClassCleanup(lambda: my.rows(my.direct(), "DROP TABLE kinds"))
+        catalog = ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my")
+        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
+            f.write(catalog)
+            f.flush()
+            cls.sql = ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers,careless",
+                          "--role", "shop_owner@127.0.0.1")
+            missing = ctl("policy", "explain", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers", "SELECT email FROM customers",
+                          status=3)
+        assert "policy grants --sql" in missing and "gatehouse.mask_hash" in missing, missing
+        with my.direct() as d:
+            seen = []
+            for _ in range(2):  # what is there already is no error, and keys stay
+                for statement in statements(cls.sql):
+                    my.rows(d, statement)
+                seen.append(my.rows(d, "SELECT name, inner_key, outer_key FROM gatehouse.mask_key ORDER BY name"))
+        cls.keys = seen[0]
+        assert seen[1] == cls.keys
+        wait_until("the catalog has the hash's function", cls.usable, 60)
+
+    @classmethod
+    def hasher(cls, group="hashers"):
+        return my.connect(group, token=S.token(group, group), autocommit=True)
+
+    @classmethod
+    def usable(cls):
+        with cls.hasher() as c:
+            try:
+                return my.rows(c, "SELECT latin FROM kinds LIMIT 1") != ()
+            except pymysql.MySQLError:
+                return False
+
+    def test_they_can_be_joined(self):
+        join = "SELECT region, count(*), sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.id GROUP BY 1 ORDER BY 1"
+        with self.hasher() as c, my.direct() as d:
+            columns = "id, name, email, card_number"
+            got, raw = my.rows(c, f"SELECT {columns} FROM customers"), my.rows(d, f"SELECT {columns} FROM customers")
+            for k in range(1, 4):
+                self.assertEqual(len({r[k] for r in got}), len({r[k] for r in raw}))
+            alike = len(raw) - len({r[0] for r in got})  # two of a thousand integers have one hash with one key in five hundred
+            self.assertLess(alike, 4)
+            if alike == 0:
+                self.assertEqual(my.rows(c, join), my.rows(d, join))
+            else:
+                self.assertEqual(len(my.rows(c, join)), len(my.rows(d, join)))
+            self.assertFalse({v for r in got for v in r} & {v for r in raw for v in r[1:]})
+            email, card = got[0][2:]
+            self.assertRegex(email, r"\A[0-9a-f]{64}\Z")
+            self.assertRegex(card, r"\A[0-9a-f]{40}\Z")
+            for i in {r[0] for r in got}:
+                self.assertLess(i, 1 << 28)
+            self.assertNotIn(CANARY.decode(), repr(got))
+            self.assertEqual(my.rows(c, "SELECT email FROM customers WHERE email = %s", (email,)), ((email,),))
+            # targets see the hash as well, in WHERE and in RETURNING
+            self.assertEqual(my.rows(c, "DELETE FROM customers WHERE email = 'anna.adler.c4n4ry110@mail.example' RETURNING email"), ())
+            with c.cursor() as cur:
+                self.assertEqual(cur.execute("UPDATE customers SET region = region WHERE email = %s", (email,)), 1)
+                self.assertEqual(cur.execute("UPDATE customers SET region = region WHERE card_number LIKE '4000%%'"), 0)
+
+    def test_types(self):
+        """In range, of the column's type and collation; a text has one hash in every character set; NULL stays NULL."""
+        names = "i, z, big, ubig, latin, bin, ci, c, t, b, vb, u"
+        with self.hasher() as c:
+            first, second, null = my.rows(c, f"SELECT {names} FROM kinds WHERE id < 10 ORDER BY id")
+            self.assertEqual(set(null), {None})
+            i, z, big, ubig, latin, bin_, ci, char, text_, blob, vb, u = first
+            self.assertEqual((i, big), (z, ubig))
+            self.assertTrue(0 <= i < 1 << 28 and 0 <= big < 1 << 60)
+            self.assertEqual({latin, ci, char, text_, blob.hex()}, {latin})
+            self.assertRegex(latin, r"\A[0-9a-f]{64}\Z")
+            self.assertEqual((bin_, len(vb), len(str(u))), (latin[:20], 16, 36))
+            self.assertTrue(all(0 <= v < 1 << 28 for v in second[:2]) and all(0 <= v < 1 << 60 for v in second[2:4]))
+            self.assertEqual(len({second[4], second[8]}), 1)
+            with my.direct() as d:  # whatever the hash is, it is a value of the type; few integers meet in 28 bits
+                counts = "SELECT count(*), count(i), count(u), count(vb), count(DISTINCT i) > count(i) - 5, count(DISTINCT big), count(DISTINCT u), count(DISTINCT t) FROM kinds WHERE id > 10"
+                self.assertEqual(my.rows(c, counts), my.rows(d, counts))
+                self.assertEqual(my.rows(c, "SELECT count(*) FROM kinds WHERE i NOT BETWEEN 0 AND 268435455 OR big NOT BETWEEN 0 AND 1152921504606846975"), ((0,),))
+            # collations are the columns': what may be compared still may, and no session's own shows
+            compared = ("SELECT count(*) FROM kinds a JOIN kinds b ON a.latin = b.ci", "SELECT count(*) FROM kinds WHERE id < 10 AND latin = ci AND t = ci AND c = latin",
+                        "SELECT ci COLLATE utf8mb4_unicode_ci FROM kinds GROUP BY 1 HAVING count(*) > 0", "SELECT latin FROM kinds UNION SELECT bin FROM kinds")
+            for sql in compared:
+                self.assertTrue(my.rows(c, sql))
+            self.assertEqual(my.rows(c, compared[1]), ((1,),))
+            self.assertEqual(my.rows(c, "SELECT collation(latin), collation(bin), collation(t), coercibility(latin) FROM kinds LIMIT 1"),
+                             (("latin1_general_cs", "utf8mb4_bin", "utf8mb4_general_ci", 2),))
+            for setting in ("collation_connection = utf8mb4_unicode_ci", "sql_mode = 'STRICT_ALL_TABLES,PAD_CHAR_TO_FULL_LENGTH'", "collation_connection = utf8mb4_bin"):
+                my.rows(c, f"SET {setting}")
+                self.assertEqual(my.rows(c, f"SELECT {names} FROM kinds WHERE id = 1")[0], first, setting)
+        raw = self.raw("hashers")
+        self.assertEqual([r[0] for r in raw.ask_all("SELECT latin FROM kinds WHERE id = 1").values()], [latin])
+        self.assertEqual(len(raw.execute(raw.prepare(f"SELECT {names} FROM kinds WHERE id < 10")[0]).rows), 3)
+
+    def test_nobody_asks_for_one(self):
+        asks = ("SELECT gatehouse.mask_hash('a', 'customer')", "SELECT `gatehouse`.`MASK_HASH`('a', 'customer')", "SELECT mask_hash('a', 'customer')",
+                "DO gatehouse.mask_hash('a', 'customer')", "SET @x = gatehouse.mask_hash('a', 'customer')", "UPDATE customers SET region = gatehouse.mask_hash('a', 'customer')",
+                "UPDATE customers SET email = 'a'", "SELECT * FROM gatehouse.mask_key", "CREATE TABLE scratch_h AS SELECT gatehouse.mask_hash('a', 'customer') AS h",
+                "EXECUTE IMMEDIATE 'SELECT gatehouse.mask_hash(1, 2)'", "PREPARE s FROM 'SELECT gatehouse.mask_hash(?, 2)'", "SHOW CREATE FUNCTION gatehouse.mask_hash",
+                "SHOW FUNCTION CODE gatehouse.mask_hash", "SHOW CREATE TABLE gatehouse.mask_key", "SELECT * FROM information_schema.routines", "USE gatehouse",
+                "EXPLAIN SELECT email FROM customers", "SHOW WARNINGS")
+        with self.hasher() as c:
+            for sql in asks:
+                with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
+                    my.rows(c, sql)
+                self.assertIn(e.exception.args[0], (1142, 1143, 1235, 1370) if "SELECT mask" not in sql else (1305,), (sql, e.exception.args))
+        with self.hasher("open") as c:  # sees everything; "*" of a rule does not mean the schema
+            for sql in ("SELECT gatehouse.mask_hash('a', 'customer')", "SELECT * FROM gatehouse.mask_key", "DELETE FROM gatehouse.mask_key"):
+                with self.assertRaises(pymysql.MySQLError, msg=sql) as e:
+                    my.rows(c, sql)
+                self.assertIn(e.exception.args[0], (1142, 1370, 1235), (sql, e.exception.args))
+        with self.hasher("careless") as c, self.assertRaises(pymysql.MySQLError) as e:
+            my.rows(c, "SELECT email FROM customers LIMIT 1")
+        self.assertIn("can try values", e.exception.args[1])
+
+    def test_the_key_is_nowhere(self):
+        """Neither in what the least user can read, nor in what the server writes down."""
+        keys = [k for row in self.keys for k in row[1:]]
+        self.assertEqual(([r[0] for r in self.keys], len(set(keys)), {len(k) for k in keys}), (["cards", "customer", "ids", "k"], 8, {64}))
+        with open(os.path.join(S.dir, "etc", "shop.password")) as f:
+            password = f.read().strip()
+        owner = dict(host="127.0.0.1", port=int(S.env["GH_MY_PORT_DIRECT"]), user="shop_owner", password=password, database="shop",
+                     ssl={"ca": f"{S.dir}/etc/shop-my-ca.pem"})
+        with my.direct() as d, pymysql.connect(**owner) as c, self.hasher() as h:
+            my.rows(d, "SET GLOBAL general_log = 1")
+            self.addCleanup(lambda: my.rows(my.direct(), "SET GLOBAL general_log = 0"))
+            log = my.rows(d, "SELECT @@datadir, @@general_log_file")[0]
+            my.rows(h, "SELECT email FROM customers WHERE email = 'x'")
+            seen = repr(my.rows(c, "SELECT * FROM information_schema.routines")) + repr(my.rows(c, "SHOW CREATE FUNCTION gatehouse.mask_hash"))
+            for sql in ("SELECT * FROM gatehouse.mask_key", "SHOW CREATE TABLE gatehouse.mask_key", "SELECT body FROM mysql.proc"):
+                with self.assertRaises(pymysql.MySQLError, msg=sql):
+                    my.rows(c, sql)
+            with self.assertRaises(pymysql.MySQLError) as e:  # an error within: the names of the key, and nothing of it
+                my.rows(c, "SELECT gatehouse.mask_hash()")
+            my.rows(d, "SET GLOBAL general_log = 0")
+        with open(os.path.join(*log), "rb") as f:
+            written = f.read()
+        self.assertIn(b"mask_hash", written)
+        self.assertIn("mask_hash", seen)
+        texts = written + (seen + str(e.exception) + self.sql + S.log("gatehouse") + repr(S.audit())).encode()
+        for key in keys:
+            for form in (key, key.hex().encode(), key.hex().upper().encode()):
+                self.assertNotIn(form[:16], texts)
+
+    def test_locked_tables(self):
+        """LOCK TABLES does not name the keys: until it is over, nobody reads what has a hash."""
+        with self.hasher() as c:
+            my.rows(c, "LOCK TABLES orders READ")
+            with self.assertRaises(pymysql.MySQLError) as e:
+                my.rows(c, "SELECT customer_id FROM orders LIMIT 1")
+            self.assertEqual(e.exception.args[0], 1100)
+            my.rows(c, "UNLOCK TABLES")
+            self.assertTrue(my.rows(c, "SELECT customer_id FROM orders LIMIT 1"))
+
+
 ODD = (
     "CREATE DATABASE Odd CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     "GRANT ALL ON Odd.* TO shop_owner@127.0.0.1",
@@ -508,10 +803,7 @@ class Catalog(Case):
     """gatehousectl and MariaDB's catalog."""
 
     def ctl(self, *args, status=0):
-        done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        self.assertFalse(any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr)
-        return done.stdout
+        return ctl(*args, status=status)
 
     def catalog(self, config=None):
         lines = [json.loads(line) for line in self.ctl("catalog", "--config", config or S.env["GH_CONFIG"], "--database", "shop_my").splitlines()]
@@ -560,6 +852,17 @@ class Catalog(Case):
         self.assertIn("verdict: allow", self.ctl("policy", "explain", *some, "SELECT `email` FROM customers"))
         self.assertIn("sqlstate: 42601", self.ctl("policy", "explain", *some, "SELECT 1::text", status=3))
         self.assertIn("no mistakes", self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        # a view is followed by its definition
+        around = ("--policy", S.env["GH_POLICY"], "--database", "shop_my", "--catalog", catalog, "--as", "testers")
+        text = self.ctl("policy", "explain", *around, "SELECT * FROM customer_directory")
+        self.assertIn("warning: the view shop.customer_directory reads shop.customers; what the policy hides of that does not reach through a view", text)
+        text = self.ctl("policy", "explain", "--json", *around, "SELECT name FROM customer_directory")
+        self.assertIn({"schema": "shop", "name": "customer_directory", "reads_schema": "shop", "reads_name": "customers"}, json.loads(text)["views_around"])
+        self.assertIn('grants the view shop.customer_directory, which reads shop.customers', self.ctl("policy", "check", "--catalog", catalog, "--database", "shop_my", S.env["GH_POLICY"]))
+        with open(catalog) as f:
+            blind = self.file(re.sub('"definition":"[^\n]*","reads"', '"definition":"","reads"', f.read()), ".catalog")
+        text = self.ctl("policy", "explain", *around[:-3], blind, *around[-2:], "SELECT * FROM customer_directory")
+        self.assertIn("warning: not all is known of what the view shop.customer_directory reads", text)
         self.assertRegex(self.ctl("doctor", "-c", S.env["GH_CONFIG"]), r"shop_my.*shows a catalog of 4 relations")
 
     def test_the_least_user(self):
@@ -569,7 +872,7 @@ class Catalog(Case):
                        "--role", "least@127.0.0.1")
         with my.direct() as d:
             self.addCleanup(lambda: my.rows(my.direct(), "DROP USER least@127.0.0.1"))
-            for statement in [x for x in sql.splitlines() if x and not x.startswith("--")]:
+            for statement in statements(sql):
                 my.rows(d, statement.replace("%", "%%"))
             my.rows(d, "ALTER USER least@127.0.0.1 IDENTIFIED BY 'least' REQUIRE SSL")
         self.assertNotIn("`phone`", sql)

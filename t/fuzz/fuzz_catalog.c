@@ -42,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct pol_catalog *c = parse(text, size);
     if (c == NULL) return 0;
     CHECK(pol_catalog_database(c) != NULL);
+    CHECK(pol_catalog_read_views(c));
     for (size_t i = 0; i < pol_catalog_relations(c); i++) check_relation(c, pol_catalog_relation_at(c, i));
     pol_catalog_unref(c);
     size_t end = size;
@@ -63,6 +64,7 @@ static void faulty(void *arg) {
     struct pol_catalog *c = parse(s->text, s->size);
     if (c == NULL) return;
     CHECK(s->good && pol_catalog_relations(c) == s->relations);
+    (void)pol_catalog_read_views(c); /* what it has found is true, if not all */
     for (size_t i = 0; i < s->relations; i++) check_relation(c, pol_catalog_relation_at(c, i));
     pol_catalog_unref(c);
 }

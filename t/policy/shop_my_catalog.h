@@ -10,9 +10,13 @@
 
 #define MC_TYPE(oid, name, category)                                                                                                       \
     "{\"type\":" oid ",\"schema\":\"\",\"name\":\"" name "\",\"kind\":\"b\",\"category\":\"" category "\",\"base\":0,\"array\":false}\n"
-#define MC_REL(oid, schema, name, kind, columns, key)                                                                                      \
+#define MC_REL(oid, schema, name, kind, columns, key) MC_VIEW(oid, schema, name, kind, columns, key, "null")
+#define MC_VIEW(oid, schema, name, kind, columns, key, definition)                                                                         \
     "{\"relation\":" oid ",\"schema\":\"" schema "\",\"name\":\"" name "\",\"kind\":\"" kind "\",\"columns\":[" columns "],\"key\":[" key  \
-    "],\"parents\":[],\"definition\":null,\"reads\":[],\"row_security\":false,\"security_barrier\":false}\n"
+    "],\"parents\":[],\"definition\":" definition ",\"reads\":[],\"row_security\":false,\"security_barrier\":false}\n"
+#define MC_HASH                                                                                                                            \
+    "{\"function\":1,\"schema\":\"gatehouse\",\"name\":\"mask_hash\",\"returns\":18,\"args\":[19,2],\"kind\":\"f\",\"volatility\":\"i\","  \
+    "\"flags\":\"d\"}\n"
 #define MC_UTF8 " character set utf8mb4 collate utf8mb4_general_ci"
 #define MC_CUSTOMERS                                                                                                                       \
     "[\"id\",1,1,\"int(11)\",\"n\"],[\"name\",2,2,\"varchar(100)" MC_UTF8 "\",\"n\"],[\"email\",3,2,\"varchar(100)" MC_UTF8                \
@@ -30,22 +34,24 @@
 static const char shop_my_catalog_text[] =
     "{\"gatehouse_catalog\":1,\"engine\":\"mariadb\",\"server\":101119,\"database\":\"shop\",\"fold\":0}\n" MC_TYPE("1", "int", "N")
         MC_TYPE("2", "varchar", "S") MC_TYPE("3", "date", "D") MC_TYPE("4", "decimal", "N") MC_TYPE("5", "char", "S")
-            MC_TYPE("6", "text", "S") MC_TYPE("7", "double", "N") MC_TYPE("8", "datetime", "D") MC_TYPE("9", "bigint", "N")
-                MC_TYPE("10", "timestamp", "D") MC_TYPE("11", "enum", "U") MC_TYPE("12", "blob", "U") MC_TYPE("13", "json", "U") MC_TYPE(
-                    "14", "uuid", "U") MC_TYPE("15", "time", "D") MC_TYPE("16", "year", "N") MC_TYPE("17", "smallint", "N")
-                    MC_REL("101", "shop", "customers", "r", MC_CUSTOMERS, "1") MC_REL(
-                        "102", "shop", "orders", "r",
-                        "[\"id\",1,1,\"int(11)\",\"n\"],[\"customer_id\",2,1,\"int(11)\",\"n\"],[\"total\",3,4,\"decimal(10,2)\",\"n\"],"
-                        "[\"status\",4,2,\"varchar(20)" MC_UTF8 "\",\"n\"],[\"placed_at\",5,8,\"datetime\",\"n\"]",
-                        "1") MC_REL("103", "shop", "mixed", "r", MC_MIXED, "1")
-                        MC_REL("104", "other", "customers", "r",
-                               "[\"id\",1,1,\"int(11)\",\"n\"],[\"note\",2,2,\"varchar(20)" MC_UTF8 "\",\"\"]", "1")
-                            MC_REL("105", "shop", "customer_directory", "v",
-                                   "[\"name\",1,2,\"varchar(100)" MC_UTF8 "\",\"\"],[\"email\",2,2,\"varchar(100)" MC_UTF8 "\",\"\"]",
-                                   "") MC_REL("106", "pg_data", "customers", "r", MC_CUSTOMERS, "1")
+            MC_TYPE("6", "text", "S") MC_TYPE("7", "double", "N") MC_TYPE("8", "datetime", "D") MC_TYPE("9", "bigint", "N") MC_TYPE(
+                "10", "timestamp", "D") MC_TYPE("11", "enum", "U") MC_TYPE("12", "blob", "U") MC_TYPE("13", "json", "U")
+                MC_TYPE("14", "uuid", "U") MC_TYPE("15", "time", "D") MC_TYPE("16", "year", "N") MC_TYPE("17", "smallint", "N") MC_TYPE(
+                    "18", "binary", "U") MC_TYPE("19", "longblob", "U") MC_REL("101", "shop", "customers", "r", MC_CUSTOMERS, "1")
+                    MC_REL("102", "shop", "orders", "r",
+                           "[\"id\",1,1,\"int(11)\",\"n\"],[\"customer_id\",2,1,\"int(11)\",\"n\"],[\"total\",3,4,\"decimal(10,2)\",\"n\"],"
+                           "[\"status\",4,2,\"varchar(20)" MC_UTF8 "\",\"n\"],[\"placed_at\",5,8,\"datetime\",\"n\"]",
+                           "1") MC_REL("103", "shop", "mixed", "r", MC_MIXED,
+                                       "1") MC_REL("104", "other", "customers", "r",
+                                                   "[\"id\",1,1,\"int(11)\",\"n\"],[\"note\",2,2,\"varchar(20)" MC_UTF8 "\",\"\"]", "1")
+                        MC_VIEW(
+                            "105", "shop", "customer_directory", "v",
+                            "[\"name\",1,2,\"varchar(100)" MC_UTF8 "\",\"\"],[\"email\",2,2,\"varchar(100)" MC_UTF8 "\",\"\"]", "",
+                            "\"select `shop`.`customers`.`name` AS `name`,`shop`.`customers`.`email` AS `email` from `shop`.`customers`\"")
+                            MC_REL("106", "pg_data", "customers", "r", MC_CUSTOMERS, "1")
                                 MC_REL("107", "shop", "odd", "r",
                                        "[\"id\",1,1,\"int(11)\",\"n\"],[\"seen\",2,1,\"int(11)\",\"\"],[\"Unseen\",3,1,\"int(11)\",\"i\"]",
-                                       "1") "{\"end\":24}\n";
+                                       "1") MC_HASH "{\"end\":27}\n";
 
 static inline struct pol_catalog *shop_my_catalog(void) {
     char why[400] = "";

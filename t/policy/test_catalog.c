@@ -223,6 +223,66 @@ START_TEST(mysql) {
 }
 END_TEST
 
+#define MY_VIEW(oid, name, definition)                                                                                                     \
+    "{\"relation\":" oid ",\"schema\":\"public\",\"name\":\"" name                                                                         \
+    "\",\"kind\":\"v\",\"columns\":[],\"key\":[],\"parents\":[],\"definition\":" definition ",\"reads\":[]," TAIL
+
+/* What a view of this definition reads, of a, B, v, whose definition nobody may see, and w, which reads that; "?": more than that. */
+static void expect_reads(const char *head, const char *definition, const char *want) {
+    static const char others[] = TABLE("1", "a", "", "") TABLE("2", "B", "", "") MY_VIEW("3", "v", "null")
+        MY_VIEW("4", "w", "\"select `public`.`v`.`x` AS `x` from `public`.`v`\"");
+    static char text[8000];
+    char got[200] = "";
+    snprintf(text, sizeof text, "%s%s" MY_VIEW("5", "it", "%s") "{\"end\":5}", head, others, definition);
+    struct pol_catalog *c = parse(text);
+    ck_assert_msg(c != NULL, "%s", why);
+    ck_assert(pol_catalog_read_views(c));
+    const struct pol_cat_relation *r = pol_catalog_relation(c, "public", "it");
+    for (size_t i = 0; i < r->nreads; i++) {
+        strcat(got, r->reads[i]->name);
+        strcat(got, " ");
+    }
+    if (r->reads_more) strcat(got, "?");
+    ck_assert_msg(strcmp(got, want) == 0, "%s: %s", definition, got);
+    if (strncmp(head, HEAD, strlen(HEAD)) != 0) {
+        ck_assert(pol_catalog_relation(c, "public", "v")->reads_more);
+        r = pol_catalog_relation(c, "public", "w");
+        ck_assert(r->nreads == 1 && !r->reads_more && r->reads[0] == pol_catalog_relation(c, "public", "v"));
+    }
+    pol_catalog_unref(c);
+}
+
+START_TEST(what_views_read) {
+    static const char maria[] = MY("mariadb", ",\"fold\":0"), fold[] = MY("mysql", ",\"fold\":1");
+    static const struct {
+        const char *head, *definition, *want;
+    } v[] = {
+        {maria,
+         "\"select `public`.`a`.`id` AS `id`,(select max(`public`.`B`.`x`) from `public`.`B`) AS `m` from (`public`.`a` join `public`.`w` "
+         "on(`public`.`a`.`id` = 'x\\\"y'))\"",
+         "B a w "},
+        {maria, "\"with q as (select `a`.`id` AS `id` from `public`.`a`)select `q`.`id` AS `id` from `q` union select 1\"", "a "},
+        {maria, "\"select 1 AS `1` from `information_schema`.`TABLES`\"", ""},
+        {maria, "\"select 1 AS `1` from `public`.`b`\"", "?"},
+        {fold, "\"select 1 AS `1` from `public`.`A`\"", "a "},
+        {maria, "\"select 1 AS `1` from `public`.`a` join `other`.`a`\"", "a ?"},
+        {maria, "\"select 1 AS `1` from `public`.`it`\"", "?"},
+        {maria, "\"\"", "?"},
+        {maria, "null", "?"},
+        {maria, "\"select \"", "?"},
+        {maria, "\"delete from `public`.`a`\"", "?"},
+        {maria, "\"select 1; select 2\"", "?"},
+        {HEAD, "\"select 1 from a\"", ""},
+    };
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) expect_reads(v[i].head, v[i].definition, v[i].want);
+    static char deep[3000];
+    size_t n = (size_t)sprintf(deep, "\"select ");
+    memset(deep + n, '(', 1000);
+    sprintf(deep + n + 1000, "1\"");
+    expect_reads(maria, deep, "?");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("catalog");
     TCase *tc = tcase_create("catalog");
@@ -233,6 +293,7 @@ int main(void) {
     tcase_add_test(tc, bounds);
     tcase_add_test(tc, sql);
     tcase_add_test(tc, mysql);
+    tcase_add_test(tc, what_views_read);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }

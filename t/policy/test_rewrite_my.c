@@ -58,8 +58,10 @@ static void expand(const char *want, char *out, size_t size) {
         if (want[1] == 'P') text = " (SELECT " F_ROW " FROM `pg_data`.`customers`" FENCE ") AS # ";
         if (want[1] == 'R') text = M_ROW;
         if (want[1] == 'W') text = F_WHERE;
+        size_t start = n;
         n += put(out + n, size - n, text, alias, len);
-        const char *more = named && alias[len] == ' ' ? alias + len : NULL, *limit = more != NULL ? strstr(out, " LIMIT 184") : NULL;
+        const char *more = named && alias[len] == ' ' ? alias + len : NULL,
+                   *limit = more != NULL ? strstr(out + start, " LIMIT 184") : NULL;
         if (limit != NULL) { /* conditions that go behind the fence */
             size_t extra = (size_t)(end - more), at = (size_t)(limit - out);
             memmove(out + at + extra, out + at, n - at + 1);
@@ -181,9 +183,45 @@ static const struct {
     /* rows */
     {"f", "SELECT id FROM customers c", "SELECT id FROM {F:c}"},
     {"f", "SELECT id FROM customers c WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND c.region IN ('a', 'b') AND name = 5 AND id = ?",
-     "SELECT id FROM {F:c AND (`c`.`id` = 6) AND (`c`.`region` IN ( 'a' , 'b' ))} WHERE id = 6 AND name LIKE 'x' AND (1 OR id = 7) AND "
-     "c.region "
-     "IN ('a', 'b') AND name = 5 AND id = ?"},
+     "SELECT id FROM {F:c AND (`c`.`id` = 6) AND (`c`.`region` IN ( 'a' , 'b' )) AND (`c`.`id` = ?)} WHERE id = 6 AND name LIKE 'x' AND (1 "
+     "OR id = 7) AND c.region IN ('a', 'b') AND name = 5 AND  TRUE "},
+    /* "?" are moved, where they stay in their order */
+    {"f", "SELECT ? FROM customers c WHERE id=? AND c.id BETWEEN ? AND ? AND name = ? AND id IN (?, 3) LIMIT ?",
+     "SELECT ? FROM {F:c AND (`c`.`id` = ?) AND (`c`.`id` BETWEEN ? AND ?)} WHERE  TRUE  AND  TRUE  AND name = ? AND id IN (?, 3) LIMIT ?"},
+    {"f", "SELECT 1 FROM customers c WHERE name = ? AND id = ?", "SELECT 1 FROM {F:c} WHERE name = ? AND id = ?"},
+    {"f", "SELECT 1 FROM customers c JOIN orders o ON o.total = ? WHERE c.id = ?",
+     "SELECT 1 FROM {F:c} JOIN orders o ON o.total = ? WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM orders o JOIN customers c ON o.total > 1 WHERE c.id = ? AND o.id = ?",
+     "SELECT 1 FROM orders o JOIN {F:c AND (`c`.`id` = ?)} ON o.total > 1 WHERE  TRUE  AND o.id = ?"},
+    {"f", "SELECT 1 FROM customers a, customers b WHERE a.id = ? AND b.id = ?",
+     "SELECT 1 FROM {F:a AND (`a`.`id` = ?)}, {F:b AND (`b`.`id` = ?)} WHERE  TRUE  AND  TRUE "},
+    {"f", "SELECT 1 FROM customers a, customers b WHERE b.id = ? AND a.id = ?",
+     "SELECT 1 FROM {F:a}, {F:b AND (`b`.`id` = ?)} WHERE  TRUE  AND a.id = ?"},
+    {"f",
+     "SELECT (SELECT max(name) FROM customers c WHERE c.id = ?) AS m FROM customers d WHERE d.id = ? UNION SELECT ? FROM customers e WHERE "
+     "e.id = ?",
+     "SELECT (SELECT max(name) FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE ) AS m FROM {F:d AND (`d`.`id` = ?)} WHERE  TRUE  UNION SELECT ? "
+     "FROM "
+     "{F:e AND (`e`.`id` = ?)} WHERE  TRUE "},
+    {"f", "SELECT 1 FROM customers c WHERE c.id = ? AND c.id IN (SELECT d.id FROM customers d WHERE d.id = ? AND ? = 1)",
+     "SELECT 1 FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE  AND c.id IN (SELECT d.id FROM {F:d AND (`d`.`id` = ?)} WHERE  TRUE  AND ? = 1)"},
+    {"f", "SELECT 1 FROM orders o LEFT JOIN customers c ON o.id = 1 WHERE c.id = ?",
+     "SELECT 1 FROM orders o LEFT JOIN {F:c} ON o.id = 1 WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM customers c RIGHT JOIN orders o ON o.id = 1 WHERE c.id = ?",
+     "SELECT 1 FROM {F:c} RIGHT JOIN orders o ON o.id = 1 WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM (customers c NATURAL LEFT JOIN orders) WHERE c.id = ?",
+     "SELECT 1 FROM ({F:c} NATURAL LEFT JOIN orders) WHERE c.id = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE c.id = ? OR c.id = 3", "SELECT 1 FROM {F:c} WHERE c.id = ? OR c.id = 3"},
+    {"f", "SELECT 1 FROM customers c WHERE c.id <=> ? AND c.id = ? + 1 AND ? = c.id AND c.id = ?",
+     "SELECT 1 FROM {F:c} WHERE c.id <=> ? AND c.id = ? + 1 AND ? = c.id AND c.id = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE c.region = ?", "SELECT 1 FROM {F:c} WHERE c.region = ?"},
+    {"f", "SELECT 1 FROM customers c WHERE shop.c.id = ? AND c.Id > ?",
+     "SELECT 1 FROM {F:c AND (`c`.`id` = ?) AND (`c`.`Id` > ?)} WHERE  TRUE  AND  TRUE "},
+    {"f", "UPDATE orders SET total = (SELECT max(c.id) FROM customers c WHERE c.id = ?) WHERE id = ?",
+     "UPDATE orders SET total = (SELECT max(c.id) FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE ) WHERE id = ?"},
+    {"f", "UPDATE customers SET name = ? WHERE id = ? AND id IN (SELECT c.id FROM customers c WHERE c.id = ?)",
+     "UPDATE customers SET name = ? WHERE  CASE WHEN ({W}) THEN (id = ? AND id IN (SELECT c.id FROM {F:c} WHERE c.id = ?)) IS TRUE ELSE "
+     "FALSE END "},
     {"f", "SELECT c.id FROM orders o LEFT JOIN customers c ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5",
      "SELECT c.id FROM orders o LEFT JOIN {F:c AND (`c`.`id` = 6)} ON c.id = o.customer_id WHERE c.id = 6 AND o.id = 7 AND total > 5"},
     {"f", "SELECT id FROM customers FOR UPDATE", "!cannot be locked"},
@@ -253,10 +291,178 @@ START_TEST(rewrites) {
 }
 END_TEST
 
+#define HASH(value) "`gatehouse`.`mask_hash`(" value ", 'k_1')"
+
+/* The mask hash of a column of mixed; "!": it does not fit, and why. */
+static const struct {
+    const char *column, *want;
+} hashes[] = {
+    {"c", "(LEFT(CASE WHEN RTRIM(`mixed`.`c`) IS NOT NULL THEN LOWER(HEX(" HASH(
+              "CONVERT(RTRIM(`mixed`.`c`) USING utf8mb4)") ")) ELSE RTRIM(`mixed`.`c`) END, 8)) AS `c`"},
+    {"t",
+     ", (CASE WHEN `mixed`.`t` IS NOT NULL THEN LOWER(HEX(" HASH("CONVERT(`mixed`.`t` USING utf8mb4)") ")) ELSE `mixed`.`t` END) AS `t`"},
+    {"b", ", (CASE WHEN `mixed`.`b` IS NOT NULL THEN " HASH("`mixed`.`b`") " ELSE `mixed`.`b` END) AS `b`"},
+    {"u", "(CAST(INSERT(INSERT(LEFT(HEX(" HASH("CONVERT(`mixed`.`u` USING utf8mb4)") "), 32), 13, 1, '4'), 17, 1, '8') AS UUID)) AS `u`"},
+    {"id", "(CAST(CONV(LEFT(HEX(" HASH("CONVERT(CAST(`mixed`.`id` AS UNSIGNED) USING utf8mb4)") "), 15), 16, 10) AS UNSIGNED)) AS `id`"},
+    {"s", "!hash is for text, binary, uuid, int and bigint, and the column is of type smallint(6)"},
+    {"d", "!hash is for"},
+    {"dt", "!hash is for"},
+    {"e", "!hash is for"},
+    {"j", "!hash is for"},
+    {"y", "!hash is for"},
+};
+
+static struct pol_role *hasher(struct pol_catalog *c, const char *on, const char *columns, const char *more) {
+    static const char *const path[] = {"shop"}, *const groups[] = {"h"};
+    char text[1000];
+    struct pol_error e;
+    snprintf(text, sizeof text,
+             "version: 1\ndatabases: { shop: {} }\nrules:\n  - { name: h, groups: h, database: shop, allow: select, on: %s, %s }\n%s", on,
+             columns, more);
+    struct pol_policy *p = pol_policy_load_text("p.yaml", text, strlen(text), &e);
+    ck_assert_msg(p != NULL, "%u:%u %s", e.line, e.column, e.text);
+    struct pol_subject who = {.principal = "x", .groups = groups, .ngroups = 1};
+    struct pol_role *r = pol_role_new(p, &who, "shop", &(struct pol_pins){.search_path = path, .nsearch_path = 1, .mysql = true});
+    pol_policy_unref(p);
+    pol_role_use_catalog(r, c, true);
+    return r;
+}
+
+static const struct my_options maria = {.server = MY_MARIADB, .version = 101119, .default_db = "shop"};
+
+static void expect_hash(struct pol_catalog *c, const char *column, const char *want) {
+    static const char sql[] = "SELECT * FROM mixed";
+    char columns[100];
+    snprintf(columns, sizeof columns, "columns: { %s: { mask: { hash: k_1 } }, '*': visible }", column);
+    struct pol_role *r = hasher(c, "shop.mixed", columns, "");
+    struct pol_rewritten w;
+    struct pol_verdict why;
+    enum pol_rewrite_rc rc = pol_rewrite_my(sql, strlen(sql), &maria, r, &w, &why);
+    if (want[0] == '!')
+        ck_assert_msg(rc == POL_REWRITE_REFUSED && strstr(why.message, want + 1) != NULL, "%s: %s", column,
+                      rc == POL_REWRITE_REFUSED ? why.message : w.sql);
+    else
+        ck_assert_msg(rc == POL_REWRITE_DONE && strstr(w.sql, want) != NULL, "%s: %s", column,
+                      rc == POL_REWRITE_DONE ? w.sql : why.message);
+    pol_rewritten_free(&w);
+    pol_role_free(r);
+}
+
+/* A join on a hash would compute it for each pair of rows; with conditions on what is visible behind the fence. */
+START_TEST(hashes_are_computed_once) {
+    static const char *const fenced[] = {
+        "SELECT 1 FROM mixed JOIN orders o ON id = o.customer_id", "SELECT 1 FROM mixed m JOIN orders o ON m.`ID` = o.customer_id",
+        "SELECT * FROM mixed JOIN orders o ON s = o.id", "SELECT 1 FROM orders o WHERE EXISTS (SELECT 1 FROM mixed WHERE id = o.id)"};
+    static const char *const merged[] = {
+        "SELECT * FROM mixed", "SELECT id FROM mixed WHERE id = 3", "SELECT count(*), 2 * 3 FROM mixed JOIN orders ON s = total",
+        "SELECT s, total FROM mixed JOIN orders ON s = total", "SELECT id FROM mixed JOIN orders ON id = customer_id FOR UPDATE"};
+    struct pol_catalog *c = shop_my_catalog();
+    struct pol_role *r = hasher(c, "shop.mixed", "columns: { id: { mask: { hash: k } }, '*': visible }",
+                                "  - { name: o, groups: h, database: shop, allow: [select, update], on: shop.orders }\n");
+    for (size_t i = 0; i < sizeof fenced / sizeof *fenced + sizeof merged / sizeof *merged; i++) {
+        bool fence = i < sizeof fenced / sizeof *fenced;
+        const char *sql = fence ? fenced[i] : merged[i - sizeof fenced / sizeof *fenced];
+        struct pol_rewritten w;
+        struct pol_verdict why;
+        enum pol_rewrite_rc rc = pol_rewrite_my(sql, strlen(sql), &maria, r, &w, &why);
+        ck_assert_msg(rc == POL_REWRITE_DONE, "%s: %s", sql, why.message);
+        ck_assert_msg((strstr(w.sql, "WHERE (TRUE) LIMIT 18446744073709551615") != NULL) == fence, "%s", w.sql);
+        pol_rewritten_free(&w);
+    }
+    static const char sql[] = "SELECT 1 FROM mixed m JOIN orders o ON m.id = o.id WHERE m.s = 3 AND m.id = 4";
+    struct pol_rewritten w;
+    struct pol_verdict why;
+    ck_assert(pol_rewrite_my(sql, strlen(sql), &maria, r, &w, &why) == POL_REWRITE_DONE);
+    ck_assert_msg(strstr(w.sql, "WHERE (TRUE) AND (`m`.`s` = 3) LIMIT 184") != NULL, "%s", w.sql);
+    pol_rewritten_free(&w);
+    pol_role_free(r);
+    pol_catalog_unref(c);
+}
+END_TEST
+
+START_TEST(hash_masks) {
+    struct pol_catalog *c = shop_my_catalog();
+    expect_hash(c, hashes[_i].column, hashes[_i].want);
+    pol_catalog_unref(c);
+}
+END_TEST
+
+/* Only the function that grants --sql makes will do: one that runs as its caller would need the right to the keys. */
+START_TEST(another_function) {
+    static const char *const other[][2] = {{"\"flags\":\"d\"", "\"flags\":\"\""},
+                                           {"\"volatility\":\"i\"", "\"volatility\":\"v\""},
+                                           {"\"args\":[19,2]", "\"args\":[2,19]"},
+                                           {"\"args\":[19,2]", "\"args\":[19]"},
+                                           {"\"returns\":18", "\"returns\":2"},
+                                           {"\"schema\":\"gatehouse\"", "\"schema\":\"shop\""},
+                                           {"\"name\":\"mask_hash\"", "\"name\":\"hash\""}};
+    char text[sizeof shop_my_catalog_text + 20], why[400];
+    const char *function = strstr(shop_my_catalog_text, MC_HASH), *at = strstr(function, other[_i][0]);
+    ck_assert_ptr_nonnull(at);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - shop_my_catalog_text), shop_my_catalog_text, other[_i][1],
+             at + strlen(other[_i][0]));
+    struct pol_catalog *c = pol_catalog_parse(text, strlen(text), why, sizeof why);
+    ck_assert_msg(c != NULL, "%s", why);
+    expect_hash(c, "t", "!the server has no function gatehouse.mask_hash");
+    pol_catalog_unref(c);
+}
+END_TEST
+
+static void judged(const struct pol_role *r, const char *sql, bool allowed) {
+    struct pol_parse_error err;
+    struct pol_facts *f = pol_facts_my(sql, strlen(sql), &maria, &err);
+    ck_assert_msg(f != NULL, "%s: %s", sql, err.text);
+    struct pol_verdict v;
+    pol_judge(r, f, &v);
+    ck_assert_msg((v.effect == POL_ALLOW) == allowed, "%s: %s", sql, v.message);
+    pol_facts_free(f);
+}
+
+/* Whoever could call it would hash guesses. */
+START_TEST(nobody_asks_for_a_hash) {
+    static const char *const asks[] = {"SELECT gatehouse.mask_hash('a', 'k')",
+                                       "SELECT `gatehouse` . `MASK_HASH`('a', 'k')",
+                                       "SELECT GateHouse.mask_hash('a', 'k')",
+                                       "DO gatehouse.mask_hash('a', 'k')",
+                                       "SET @x = gatehouse.mask_hash('a', 'k')",
+                                       "SELECT 1 FROM orders ORDER BY gatehouse.mask_hash(id, 'k')",
+                                       "UPDATE orders SET status = gatehouse.mask_hash('a', 'k')",
+                                       "PREPARE s FROM 'SELECT gatehouse.mask_hash(?, 1)'",
+                                       "EXECUTE IMMEDIATE 'SELECT gatehouse.mask_hash(1, 1)'",
+                                       "CALL gatehouse.mask_hash('a', 'k')",
+                                       "SELECT * FROM gatehouse.mask_key",
+                                       "SELECT * FROM `Gatehouse`.mask_key",
+                                       "INSERT INTO gatehouse.mask_key VALUES ('k', '', '')",
+                                       "DELETE FROM gatehouse.mask_key",
+                                       "DROP TABLE gatehouse.mask_key",
+                                       "CREATE VIEW shop.v AS SELECT gatehouse.mask_hash(1, 'k')"};
+    static const char all[] = "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: ['*', "
+                              "'gatehouse.*', 'gatehouse.mask_hash'] }\n";
+    static const char any[] =
+        "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: '*' }\n";
+    struct pol_catalog *c = shop_my_catalog();
+    struct pol_role *r = hasher(c, "shop.mixed", "columns: { t: { mask: { hash: k } }, '*': visible }", all);
+    struct pol_role *open = hasher(c, "shop.mixed", "functions: shop.f", any);
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+        judged(r, asks[i], false);
+        judged(open, asks[i], false); /* "*" of a rule does not mean the gate's own */
+    }
+    judged(r, "SELECT shop.f(id) FROM orders", true);
+    judged(open, "SELECT shop.f(id) FROM mixed", true);
+    pol_role_free(open);
+    pol_role_free(r);
+    pol_catalog_unref(c);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("rewrite_my");
     TCase *t = tcase_create("rewrite");
     tcase_add_loop_test(t, rewrites, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_loop_test(t, hash_masks, 0, (int)(sizeof hashes / sizeof *hashes));
+    tcase_add_loop_test(t, another_function, 0, 7);
+    tcase_add_test(t, hashes_are_computed_once);
+    tcase_add_test(t, nobody_asks_for_a_hash);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
