@@ -130,7 +130,7 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     if (stale(s) && (!restricts || !q->verdict.rewrite)) return changed(s);
     if (!restricts) return true;
     if (explains_execute(f)) return deny(s, "42501", NO_PLAN, "Ask who keeps the policy, or a colleague who sees all of it.");
-    const char *tells = s->mysql ? session_my_tells(f) : NULL;
+    const char *tells = s->mysql ? stmt_my_tells(f) : NULL;
     if (tells != NULL) return deny(s, "42501", tells, "It could tell what is hidden from you.");
     if (!q->verdict.rewrite) return true;
     if (q->len > STMT_INLINE_BYTES) return in_pool(s);
@@ -166,7 +166,7 @@ void session_oblige(const struct session *s, struct flt_answer *a) {
 #else
     a->veil = pol_role_restricts(s->role);
 #endif
-    a->veil_rows = s->mysql && a->veil && q->facts != NULL && session_my_overwrites(facts_of(q->facts));
+    a->veil_rows = s->mysql && a->veil && q->facts != NULL && stmt_my_overwrites(facts_of(q->facts));
     if (q->kind == FLT_STMT_PREPARE) return;
     a->limited = any(&q->limits);
     a->max_rows = q->limits.rows;
