@@ -262,6 +262,10 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     if (n->flags & MF_OPAQUE) s->opaque = true;
     if (st != NULL && st->actions != 0) s->reads_only = false;
     if (st != NULL && st->tag != NULL && strcmp(st->tag, MY_SHOW_GRANTS) == 0) return fm_setting(x, "gatehouse.grants", NULL, false, true);
+    /* PREPARE has a tag of its own, so what its text asks for is said as the variable that tells a part of it. */
+    if (x->inner && st != NULL && st->tag != NULL && strcmp(st->tag, "SHOW WARNINGS") == 0 &&
+        !fm_setting(x, "warning_count", NULL, false, true))
+        return false;
     bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
     if (x->c.err->rc != POL_PARSED) return false;
     if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))

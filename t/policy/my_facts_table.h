@@ -290,6 +290,8 @@ static const struct {
      "show information_schema.processlist=select"},
     {"show grants",
      "show information_schema.user_privileges=select"},
+    {"prepare s from 'show warnings'",
+     "prepare show:warning_count forget:s"},
     {"show warnings limit 1",
      "show"},
     {"show count(*) errors",
