@@ -185,6 +185,7 @@ struct session {
     } judged;
     struct rewrites *rewrites; /* NULL: none yet. Of this epoch: */
     uint64_t rewrites_epoch;
+    bool named_overwrites;          /* any of them puts rows in the place of others */
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
     char *reason;                   /* SET gatehouse.reason; NULL: none */

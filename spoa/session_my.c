@@ -289,8 +289,11 @@ bool session_my_returns(const struct session *s, const struct pol_facts *f) {
     struct pol_parse_error err;
     struct my_tokens tokens;
     bool writes = false, found = false;
-    for (size_t i = 0; i < f->nstmts; i++) writes = writes || !f->stmts[i].reads_only;
-    if (!writes) return false;
+    for (size_t i = 0; i < f->nstmts; i++) {
+        writes = writes || !f->stmts[i].reads_only;
+        found = found || f->stmts[i].kind == POL_K_PREPARE; /* of which one sees no RETURNING */
+    }
+    if (!writes || found) return writes;
     if (!my_lex(s->q->text, s->q->len, &o, &tokens, &err)) return true;
     for (uint32_t i = 0; i < tokens.n; i++) found = found || (tokens.t[i].kind == MY_T_WORD && tokens.t[i].word == W_RETURNING);
     free(tokens.t);

@@ -255,6 +255,8 @@ static const char *const maria_stays[] = {
     "BEGIN NOT ATOMIC SET @a = 1; END",
     "IF 1 THEN SELECT 1; END IF",
     "CREATE OR REPLACE TEMPORARY TABLE t(a int)",
+    "CREATE TEMPORARY SEQUENCE orders",
+    "CREATE OR REPLACE TEMPORARY SEQUENCE orders",
     "BACKUP STAGE START",
     "SELECT LASTVAL(s)",
     "SELECT PREVIOUS VALUE FOR s",
