@@ -144,6 +144,8 @@ struct flt_answer {
     bool
         veil_rows; /* MySQL, with veil: how many rows it changed would tell what was there (ON DUPLICATE KEY UPDATE, REPLACE): those that it was given are told */
     bool
+        veil_columns; /* MySQL, with veil: what runs may have been rewritten when SQL's PREPARE came: columns and errors are told as of such a text */
+    bool
         retrack; /* MySQL, QUERY (of one statement) and EXECUTE: it sets what the server reports of its session, which is set again, and the session looked at, before its client is answered */
     /* QUERY (of one statement) and EXECUTE: how much of a result the client gets; 0: all. limited: nothing else is sent to the server before it has
      * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */

@@ -186,7 +186,8 @@ static void on_error(struct my_filter *f, struct cur body) {
         broken(f, "an error of the server cannot be read");
         return;
     }
-    const char *instead = f->veil ? my_veil_error(e.code, f->rewritten == NULL && f->kind != FLT_STMT_EXECUTE) : NULL;
+    const char *instead =
+        f->veil ? my_veil_error(e.code, f->rewritten == NULL && f->kind != FLT_STMT_EXECUTE && !f->answer.veil_columns) : NULL;
     if (f->over || f->file_denied) {
         /* what ended it is told below */
     } else if (instead != NULL) {
@@ -321,7 +322,8 @@ static void on_prepared(struct my_filter *f, struct cur body) {
 
 /* Of a text with what the policy has put into it. */
 static bool was_rewritten(const struct my_filter *f) {
-    return f->veil && (f->rewritten != NULL || (f->kind == FLT_STMT_EXECUTE && f->stmt != NULL && f->stmt->rewritten));
+    return f->veil &&
+           (f->rewritten != NULL || f->answer.veil_columns || (f->kind == FLT_STMT_EXECUTE && f->stmt != NULL && f->stmt->rewritten));
 }
 
 static void on_column(struct my_filter *f, struct cur body) {

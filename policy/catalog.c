@@ -23,6 +23,7 @@ struct pol_catalog {
     const char *database;
     enum pol_engine engine;
     bool fold;
+    struct pol_cat_defaults defaults;
     uint32_t server;
     struct pol_cat_relation *relations; /* by name */
     struct pol_cat_type *types;         /* by oid */
@@ -183,6 +184,10 @@ static void *one_more(struct loader *l, void **array, size_t n, size_t *cap, siz
 
 /* --- lines --- */
 
+static bool read_default(struct loader *l, const char *key, const char **out) {
+    return jt_get(&l->t, 0, key) == 0 || (*out = member(l, key)) != NULL;
+}
+
 static bool read_engine(struct loader *l) {
     uint32_t i = jt_get(&l->t, 0, "engine");
     int64_t fold;
@@ -194,7 +199,8 @@ static bool read_engine(struct loader *l) {
     l->c->engine = strcmp(engine, "mysql") == 0 ? POL_CAT_MYSQL : POL_CAT_MARIADB;
     if (!number(l, jt_get(&l->t, 0, "fold"), "fold", 0, 1, &fold)) return false;
     l->c->fold = fold == 1;
-    return true;
+    return read_default(l, "mode", &l->c->defaults.mode) && read_default(l, "own_mode", &l->c->defaults.own_mode) &&
+           read_default(l, "charset", &l->c->defaults.charset);
 }
 
 static bool read_head(struct loader *l) {
@@ -574,6 +580,9 @@ bool pol_catalog_read_views(struct pol_catalog *c) {
 const char *pol_catalog_database(const struct pol_catalog *c) { return c->database; }
 enum pol_engine pol_catalog_engine(const struct pol_catalog *c) { return c->engine; }
 bool pol_catalog_fold(const struct pol_catalog *c) { return c->fold; }
+struct pol_cat_defaults pol_catalog_defaults(const struct pol_catalog *c) {
+    return c->defaults;
+}
 uint32_t pol_catalog_server(const struct pol_catalog *c) { return c->server; }
 
 const struct pol_cat_relation *pol_catalog_relation(const struct pol_catalog *c, const char *schema, const char *name) {

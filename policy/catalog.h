@@ -10,8 +10,10 @@
  * A column's letters: n not null, g generated, a GENERATED ALWAYS AS IDENTITY, c of another collation than the database's, i invisible to "*". A function's: l leakproof,
  * s strict, r returns a set, d security definer, v variadic, q written in SQL. "parents" and "reads" hold oids of other relations in the text.
  *
- * MySQL's and MariaDB's has a head with the server as struct my_options has it, and "fold" when lower_case_table_names is not 0:
- *   {"gatehouse_catalog":1,"engine":"mariadb","server":101119,"database":"shop","fold":0}
+ * MySQL's and MariaDB's has a head with the server as struct my_options has it, and "fold" when lower_case_table_names is not 0; the rest of it may be missing:
+ * sql_mode for new connections ("mode" is the global value, "own_mode" what our connection had after init_connect), and the global character_set_client.
+ *   {"gatehouse_catalog":1,"engine":"mariadb","server":101119,"database":"shop","fold":0,"mode":"STRICT_TRANS_TABLES","own_mode":"STRICT_TRANS_TABLES",
+ *    "charset":"utf8mb4"}                                                                 (on one line)
  * Schemas are databases; the server's own are left out. There are no oids: a relation's number is only that of its line, a type's is made of its name, which is
  * that of information_schema's DATA_TYPE. Categories are N (numbers, year), D (dates and times), S (char, varchar, text), U (everything else). typ is
  * COLUMN_TYPE, with " character set X collate Y" where there is one. Kinds are r, v, S. The key is the primary one, or one that is as good. Functions are
@@ -85,6 +87,11 @@ const char *pol_catalog_database(const struct pol_catalog *c);
 enum pol_engine pol_catalog_engine(const struct pol_catalog *c);
 bool pol_catalog_fold(const struct pol_catalog *c);       /* MySQL, MariaDB: names of databases and tables are in lower case */
 uint32_t pol_catalog_server(const struct pol_catalog *c); /* server_version_num: 150018; MySQL, MariaDB: 80406, 101119 */
+/* How a MySQL or MariaDB server has new connections, as it shows it; each NULL when the text does not say. */
+struct pol_cat_defaults {
+    const char *mode, *own_mode, *charset;
+};
+struct pol_cat_defaults pol_catalog_defaults(const struct pol_catalog *c); /* lives as long as c */
 const struct pol_cat_relation *pol_catalog_relation(const struct pol_catalog *c, const char *schema, const char *name); /* NULL: none */
 const struct pol_cat_relation *pol_catalog_relation_oid(const struct pol_catalog *c, uint32_t oid);
 const struct pol_cat_column *pol_cat_column(const struct pol_cat_relation *r, const char *name);

@@ -41,7 +41,9 @@ static const char *const statements[] = {
     "CAST(SUBSTRING_INDEX(VERSION(), '.', 1) AS UNSIGNED) * 10000 "
     "+ CAST(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '.', 2), '.', -1) AS UNSIGNED) * 100 "
     "+ CAST(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '-', 1), '.', -1) AS UNSIGNED), "
-    "',\"database\":', JSON_QUOTE(DATABASE()), ',\"fold\":', IF(@@lower_case_table_names = 0, 0, 1), '}')",
+    "',\"database\":', JSON_QUOTE(DATABASE()), ',\"fold\":', IF(@@lower_case_table_names = 0, 0, 1), ',\"mode\":', "
+    "JSON_QUOTE(@@GLOBAL.sql_mode), "
+    "',\"own_mode\":', JSON_QUOTE(@@SESSION.sql_mode), ',\"charset\":', JSON_QUOTE(@@GLOBAL.character_set_client), '}')",
 
     "SELECT CONCAT('{\"type\":', CRC32(d.name), ',\"schema\":\"\",\"name\":', JSON_QUOTE(d.name), ',\"kind\":\"b\",\"category\":\"', CASE "
     "WHEN d.name IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'float', 'double', 'year') THEN 'N' "
@@ -74,7 +76,8 @@ static const char *const statements[] = {
 
 /* There is no number that a change of the schema counts up, so it is a sum over all that is read. Here nothing is sent but the sum. */
 static const char mark[] =
-    "SELECT CONCAT_WS(' ', VERSION(), @@lower_case_table_names, "
+    "SELECT CONCAT_WS(' ', VERSION(), @@lower_case_table_names, CRC32(CONCAT_WS('|', @@GLOBAL.sql_mode, @@SESSION.sql_mode, "
+    "@@GLOBAL.character_set_client)), "
     "(SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', HEX(k.TABLE_SCHEMA), HEX(k.TABLE_NAME), HEX(COLUMN_NAME), "
     "ORDINAL_POSITION, DATA_TYPE, " WHOLE_TYP ", COLUMN_KEY, " LETTERS "))), 0)) FROM information_schema.COLUMNS AS k "
     "JOIN information_schema.SCHEMATA AS s ON CAST(s.SCHEMA_NAME AS BINARY) = CAST(k.TABLE_SCHEMA AS BINARY) WHERE " OWN(

@@ -358,6 +358,9 @@ bool fm_walk(struct fm *x, uint32_t node) {
         return true;
     case MN_PROCEDURE: return fm_function(x, NULL, "procedure analyse", fm_at(x, n->tok)) && fm_children(x, node);
     case MN_STMT: return fm_statement(x, NULL, node);
+    case MN_SEQUENCE: /* LASTVAL(), PREVIOUS VALUE FOR: as PostgreSQL's currval() */
+        if (fm_node(x, n->first)->word == POL_SELECT) x->c.s->last_value = true;
+        return fm_children(x, node);
     case MN_USING: x->columns++; return true;
     default: return fm_children(x, node);
     }

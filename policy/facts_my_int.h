@@ -58,6 +58,8 @@ bool fm_same(const char *a, const char *b); /* in any case, ASCII */
 const char *fm_object(struct fm *x, uint32_t tok, unsigned part);
 const char *fm_default_db(const struct fm *x);    /* "" when there is none */
 uint32_t fm_at(const struct fm *x, uint32_t tok); /* where token tok is, in bytes of the whole text */
+/* The text that a node 'a' 'b' stands for, *len bytes of it, which may hold NUL; NULL when it is none that stands in the statement, or the error is set. */
+char *fm_text(struct fm *x, uint32_t node, size_t *len);
 bool fm_relation(struct fm *x, const char *schema, const char *name, unsigned access, uint32_t location);
 bool fm_function(struct fm *x, const char *schema, const char *name, uint32_t location);
 bool fm_setting(struct fm *x, const char *name, const char *value, bool local, bool show);

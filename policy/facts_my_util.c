@@ -112,8 +112,19 @@ static bool set(struct fm *x, uint32_t node) {
 
 /* --- PREPARE --- */
 
-/* The text of 'a' 'b'; NULL when it is no text that stands in the statement. */
-static char *literal_text(struct fm *x, uint32_t node, size_t *len) {
+/* In lower case. The servers compare these names by a collation that takes letters with accents for those without, and ends them before their blanks: what they
+ * would take for one may not be two here. */
+static const char *statement_name(struct fm *x, uint32_t tok) {
+    const char *name = fm_name(x, tok, true);
+    size_t len = name != NULL ? strlen(name) : 0;
+    bool plain = len == 0 || name[len - 1] != ' ';
+    for (size_t i = 0; i < len; i++) plain = plain && (unsigned char)name[i] < 0x80;
+    if (plain) return name;
+    fm_fail(x, POL_NOT_UNDERSTOOD, "the name of a prepared statement may not have letters beyond ASCII, or end with a blank");
+    return NULL;
+}
+
+char *fm_text(struct fm *x, uint32_t node, size_t *len) {
     const struct my_node *n = fm_node(x, node);
     const struct my_token *t = x->t->tokens.t;
     if (n->type != MN_LITERAL) return NULL;
@@ -159,10 +170,10 @@ static bool prepare(struct fm *x, uint32_t node) {
     bool immediate = x->t->tokens.t[fm_node(x, node)->tok].word == W_EXECUTE;
     size_t len = 0;
     if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "PREPARE within PREPARE is not understood");
-    if (!immediate && (x->c.s->forget_statement = fm_name(x, fm_node(x, name)->tok, true)) == NULL) return false;
+    if (!immediate && (x->c.s->forget_statement = statement_name(x, fm_node(x, name)->tok)) == NULL) return false;
     for (uint32_t c = text; c != 0; c = fm_node(x, c)->next)
         if (!fm_walk(x, c)) return false;
-    char *sql = literal_text(x, text, &len);
+    char *sql = fm_text(x, text, &len);
     if (sql == NULL) {
         x->c.s->opaque = true; /* what @x holds, the text does not say */
         return x->c.err->rc == POL_PARSED;
@@ -262,6 +273,10 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     if (n->flags & MF_OPAQUE) s->opaque = true;
     if (st != NULL && st->actions != 0) s->reads_only = false;
     if (st != NULL && st->tag != NULL && strcmp(st->tag, MY_SHOW_GRANTS) == 0) return fm_setting(x, "gatehouse.grants", NULL, false, true);
+    /* PREPARE has a tag of its own, so what its text asks for is said as the variable that tells a part of it. */
+    if (x->inner && st != NULL && st->tag != NULL && strcmp(st->tag, "SHOW WARNINGS") == 0 &&
+        !fm_setting(x, "warning_count", NULL, false, true))
+        return false;
     bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
     if (x->c.err->rc != POL_PARSED) return false;
     if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
@@ -279,10 +294,10 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         return fm_children(x, node);
     case MS_EXECUTE:
         if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "EXECUTE within PREPARE is not understood");
-        if ((s->uses_statement = fm_name(x, fm_node(x, n->first)->tok, true)) == NULL) return false;
+        if ((s->uses_statement = statement_name(x, fm_node(x, n->first)->tok)) == NULL) return false;
         break;
     case MS_DEALLOCATE:
-        if ((s->forget_statement = fm_name(x, fm_node(x, n->first)->tok, true)) == NULL) return false;
+        if ((s->forget_statement = statement_name(x, fm_node(x, n->first)->tok)) == NULL) return false;
         break;
     default: break;
     }

@@ -96,6 +96,7 @@ libghpolicy_a_SOURCES = \
 	policy/rewrite_my_check.c \
 	policy/rewrite_my_dml.c \
 	policy/rewrite_my_int.h \
+	policy/rewrite_my_prepare.c \
 	policy/rewrite_pg.c \
 	policy/rewrite_say.c \
 	policy/rewrite_say.h \

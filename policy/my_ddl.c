@@ -110,11 +110,13 @@ static bool definitions(struct mp *p, uint32_t node, struct ml *list, bool query
 
 /* --- CREATE --- */
 
+static unsigned created(bool temporary, bool replace) { return temporary ? POL_TEMP : POL_CREATE | (replace ? POL_DROP : 0u); }
+
 static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool replace) {
     uint32_t node = mp_stmt_node(p, MS_DDL, "CREATE TABLE", 0, tok);
     struct ml list = {0};
     mp_next(p);
-    if (!if_exists(p) || !add_table(p, &list, (temporary ? POL_TEMP : POL_CREATE) | (replace && !temporary ? POL_DROP : 0u))) return 0;
+    if (!if_exists(p) || !add_table(p, &list, created(temporary, replace))) return 0;
     bool like = mp_is(p, W_LIKE) || (mp_op(p, '(') && mp_is_at(p, 1, W_LIKE));
     if (like) {
         bool paren = mp_take_op(p, '(');
@@ -189,7 +191,7 @@ static uint32_t create(struct mp *p) {
     case W_TABLE: return create_table(p, tok, temporary, replace);
     case W_VIEW: return create_view(p, tok, "CREATE VIEW", POL_CREATE | (replace ? POL_DROP : 0u));
     case W_INDEX: return index_on(p, tok, "CREATE INDEX");
-    case W_SEQUENCE: return sequence(p, tok, "CREATE SEQUENCE", POL_CREATE | (replace ? POL_DROP : 0u));
+    case W_SEQUENCE: return sequence(p, tok, "CREATE SEQUENCE", created(temporary, replace));
     case W_DATABASE:
     case W_SCHEMA: return mp_opaque(p, MS_DDL, "CREATE DATABASE", POL_CREATE);
     case W_USER:

@@ -305,6 +305,7 @@ static bool comment(struct lx *l) {
         return skip_comment(l, false);
     }
     l->pos += maria ? 4 : 3;
+    l->out->versioned = true;
     uint32_t version = 0, digits = 0;
     while (digits < 6 && is_digit(peek(l, digits))) version = version * 10 + (peek(l, digits++) - '0');
     if (digits < 5) { /* executed whatever the version is, digits and all */

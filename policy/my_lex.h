@@ -50,6 +50,7 @@ struct my_token {
 struct my_tokens {
     struct my_token *t; /* ends with MY_T_END */
     uint32_t n;         /* with it */
+    bool versioned;     /* the text has a versioned comment, executed or not */
 };
 
 /* Reads all of the text. False and *err when it cannot be read. t is the caller's to free(), on success only. */

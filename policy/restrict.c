@@ -48,7 +48,7 @@ static bool unknown(const struct pol_role *r, const struct pol_relation *rel, st
         "Rules hide columns or rows from you, and what is hidden of a relation is known only when it is in the catalog that was read.");
     static const char again[] = "If it was made just now, try again in a moment.";
     if (r->pins.mysql)
-        say(v->hint, sizeof v->hint, "%s Temporary tables are not possible for you.", again);
+        say(v->hint, sizeof v->hint, "%s", again);
     else
         say(v->hint, sizeof v->hint, "%s A temporary table is written pg_temp.%.64s.", again, rel->name);
     return false;
@@ -145,10 +145,23 @@ static bool check_own(const struct pol_role *r, const struct pol_relation *rel, 
     return false;
 }
 
+/* MySQL has no schema of their own for them: see doc/mysql-language.md. */
+static bool no_temporary(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    refuse(v, "42501", r->wall->name);
+    say(v->message, sizeof v->message, "the temporary table %.64s cannot be made: rules hide columns or rows from you", rel->name);
+    say(v->detail, sizeof v->detail,
+        "It would stand in front of whatever has that name, now or later, and what the name means could not be told.");
+    say(v->hint, sizeof v->hint,
+        "Use WITH name AS (SELECT ...) or a subselect, or an ordinary table in a place that a rule gives you (allow: [select, insert, "
+        "create, drop]).");
+    return false;
+}
+
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
     bool found = false;
     if (!r->restricts) return true;
     if (!check_own(r, rel, v)) return false;
+    if (r->pins.mysql && (rel->access & POL_TEMP) != 0) return no_temporary(r, rel, v);
     if (rel->schema != NULL && strcmp(rel->schema, "pg_temp") == 0)
         return r->catalog == NULL ? no_catalog(r, rel, v) : check_temp_name(r, rel, v);
     bool system = rel->schema != NULL ? pol_role_system(r, rel->schema) : rel->catalog && pg_catalog_relation(rel->name);

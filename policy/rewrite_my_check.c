@@ -130,6 +130,8 @@ static bool same(const struct cmp *c, uint32_t a, uint32_t b) {
         return q->type == MN_LITERAL && q->end == q->tok + 1 && c->b->tokens.t[q->tok].kind == MY_T_WORD &&
                c->b->tokens.t[q->tok].word == W_TRUE;
     case RY_MASK: return q->type == MN_ROW && q->first != 0 && new (c, q->first)->next == 0;
+    case RY_CONSTANT: /* which text it is was proven when it was made, and that these are its tokens, above */
+        return q->type == MN_LITERAL && q->end == q->tok + 1 && c->b->tokens.t[q->tok].kind == MY_T_STRING;
     case RY_WHERE: {
         uint32_t e = q->type == MN_WHERE ? behind_filter(c, b) : 0;
         return e != 0 && same(c, p->first, e);

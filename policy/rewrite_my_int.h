@@ -27,16 +27,17 @@ struct ry_edit {
 /* What was meant at a node, for the comparison of the new tree with the old one. */
 enum ry_mark {
     RY_SAME,
-    RY_TABLE,   /* a table became our subselect */
-    RY_TABLE_Q, /* TABLE t became SELECT * FROM one */
-    RY_BARE,    /* (t) lost its parentheses */
-    RY_LABEL,   /* an item got its label */
-    RY_NAME,    /* a name lost its database */
-    RY_MASK,    /* a column became its mask, in parentheses */
-    RY_WHERE,   /* a condition stands behind the filter */
-    RY_FILTER,  /* a statement without WHERE got one */
-    RY_STAR,    /* * of RETURNING became its columns */
-    RY_MOVED,   /* a condition went behind a fence, and is TRUE where it stood */
+    RY_TABLE,    /* a table became our subselect */
+    RY_TABLE_Q,  /* TABLE t became SELECT * FROM one */
+    RY_BARE,     /* (t) lost its parentheses */
+    RY_LABEL,    /* an item got its label */
+    RY_NAME,     /* a name lost its database */
+    RY_MASK,     /* a column became its mask, in parentheses */
+    RY_WHERE,    /* a condition stands behind the filter */
+    RY_FILTER,   /* a statement without WHERE got one */
+    RY_STAR,     /* * of RETURNING became its columns */
+    RY_MOVED,    /* a condition went behind a fence, and is TRUE where it stood */
+    RY_CONSTANT, /* the text of PREPARE became another constant */
 };
 /* An item of some FROM clause, by the name that it is known by. */
 struct ry_item {
@@ -144,6 +145,9 @@ bool ry_target_using(struct ry *x, uint32_t node);
 const char *ry_called(struct ry *x, uint32_t node);
 bool ry_is_word(const struct ry *x, uint32_t tok, enum my_word w);
 bool ry_not_understood(struct ry *x);
+
+/* rewrite_my_prepare.c: PREPARE, EXECUTE IMMEDIATE */
+bool ry_prepare(struct ry *x, uint32_t node);
 
 /* rewrite_my_check.c: whether the new text is the old one with just the edits, token by token, and its tree the old one with what the marks say. */
 bool ry_check(struct ry *x, const char *sql, size_t len);

@@ -13,6 +13,7 @@
 
 /* One text for every cause: what was wrong with a token is for the log, not for who guesses. */
 #define BAD_CREDENTIAL      "authentication failed: the Authorization header must hold a valid OIDC access token (JWT) for this gateway"
+#define READS_CHANGED       "how the database reads a text has changed in this moment"
 #define BAD_CREDENTIAL_HINT "Get a fresh token from your identity provider and send it as Authorization: Bearer TOKEN."
 
 static void ask_free(struct api_ask *a) {
@@ -132,6 +133,20 @@ void api_refuse(struct api_ask *a) {
     finish(a);
 }
 
+/* It cannot be judged now, whatever it is. */
+static void cannot_judge(struct api_ask *a, const char *sqlstate, const char *message, const char *hint) {
+    if (!api_still_served(a)) {
+        api_refuse(a);
+        return;
+    }
+    stmt_deny(&a->verdict, sqlstate, message, hint);
+    a->observed = pol_role_observes(a->session->role);
+    if (a->observed)
+        api_allow(a);
+    else
+        api_refuse(a);
+}
+
 static bool is_blocked(const struct api_ask *a, struct ord_block *block) {
     const struct ord_subject s = {a->session->who->principal, a->session->id, a->src[0] != '\0' ? a->src : NULL, a->session->database};
     return ord_blocked(a->ws->d->orders, &s, block);
@@ -152,6 +167,10 @@ static const char *over(struct api_ask *a) {
     pol_role_keep_pins(role);
     pol_role_at(role, clock_seconds());
     if (a->call.sql == NULL || pol_role_observes(role)) return NULL;
+    if (!api_reads_same(a)) {
+        stmt_deny(&a->verdict, "42501", READS_CHANGED, "Nothing of this statement was executed. Send it again.");
+        return "the server reads it otherwise";
+    }
     stmt_judge(role, f, &a->err, &now);
     bool same = a->session->epoch == a->epoch;
     if (f != NULL && !a->observed && (a->approval[0] != '\0' ? same && now.effect != POL_DENY : now.effect == POL_ALLOW) &&
@@ -220,11 +239,19 @@ bool api_still_served(struct api_ask *a) {
     return false;
 }
 
+/* MySQL: the number of changed rows, which a session does not tell. */
+static bool tells_changes(const struct pol_facts *f) {
+    for (size_t i = 0; i < f->nstmts; i++)
+        if (f->stmts[i].kind == POL_K_UPDATE) return true;
+    return stmt_my_overwrites(f);
+}
+
 /* Only where the asker runs the text of the answer. What the database then answers is not ours to look at, nor to end. */
 static void rewrite(struct api_ask *a) {
     const struct pol_limits *l = &a->verdict.limits;
     struct rewrites none = {0};
     struct pol_verdict why;
+    struct pol_parse_error err;
     bool cached;
     if ((l->rows | l->bytes | l->ms) != 0)
         stmt_deny(&a->verdict, "0A000", "the policy limits the result, which cannot be done over HTTP", "Use a session.");
@@ -233,19 +260,41 @@ static void rewrite(struct api_ask *a) {
         stmt_deny(&a->verdict, "54000", "the statement is too long to be rewritten here", "Send a shorter statement.");
         return;
     }
-    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, NULL, a->session->role, &cached, &why);
+    bool mysql = a->reading.is == API_READS;
+    if (mysql && tells_changes(facts_of(a->facts))) {
+        stmt_deny(&a->verdict, "0A000",
+                  "an UPDATE, or what puts rows in the place of others, is not possible over this API where something is hidden from you",
+                  "The number of rows that it has changed would tell what is hidden. Use a session.");
+        return;
+    }
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
+    struct my_options my = api_my_options(&a->reading);
+    my.limits = &limits;
+    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, mysql ? &my : NULL, a->session->role, &cached, &why);
     rewrites_clear(&none);
     if (a->rewrite == NULL)
         a->verdict = why;
+    else if (a->rewrite->sql != NULL && !api_my_text(&a->reading, a->rewrite->sql, a->rewrite->len, &err))
+        pol_refuse_parse(&err, &a->verdict);
     else if (a->rewrite->explain)
         stmt_deny(&a->verdict, "42501", "EXPLAIN is refused: a plan shows what the policy puts in the place of hidden data",
                   "Ask who keeps the policy, or a colleague who sees all of it.");
     m_count(a->ws->m, M_REWRITES, a->session->database, a->verdict.effect == POL_ALLOW ? "made" : "refused", NULL);
 }
 
+static bool pooled_ok(struct api_ask *a, const struct pol_facts *f) {
+    const struct my_options my = api_my_options(&a->reading);
+    return f->dialect == POL_MYSQL ? api_pooled_my_ok(f, a->call.sql, a->call.len, &my, &a->verdict)
+                                   : api_pooled_ok(f, a->call.sql, a->call.len, &a->verdict);
+}
+
 static void judge(struct api_ask *a) {
     if (!api_still_served(a)) {
         api_refuse(a);
+        return;
+    }
+    if (!api_reads_same(a)) { /* while it was parsed */
+        cannot_judge(a, "42501", READS_CHANGED, "Send it again.");
         return;
     }
     struct pol_role *role = a->session->role;
@@ -257,8 +306,7 @@ static void judge(struct api_ask *a) {
     /* Nobody is asked about what could not run here anyway. */
     bool asks = a->verdict.effect == POL_ASK && !a->observed;
     if (asks) a->verdict.effect = POL_ALLOW;
-    if (f != NULL && a->verdict.effect == POL_ALLOW && !api_pooled_ok(f, a->call.sql, a->call.len, &a->verdict))
-        a->observed = pol_role_observes(role);
+    if (f != NULL && a->verdict.effect == POL_ALLOW && !pooled_ok(a, f)) a->observed = pol_role_observes(role);
     if (a->verdict.effect == POL_ALLOW && !pol_role_observes(role)) rewrite(a);
     asks = asks && a->verdict.effect == POL_ALLOW;
     if (!asks) snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
@@ -293,21 +341,75 @@ static bool over_quota(struct api_ask *a) {
     return true;
 }
 
-static void on_sql(struct api_ask *a) {
-    if (over_quota(a)) return;
+static struct facts_ref *facts_now(struct api_ask *a) {
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
+    struct my_options my = api_my_options(&a->reading);
+    char key[API_MY_KEY];
+    if (a->reading.is == API_READS_NOT_ASKED) return stmt_facts(a->ws->facts, a->call.sql, a->call.len, limits.bytes, &a->err);
+    my.limits = &limits;
+    api_my_key(&a->reading, key);
+    return api_my_text(&a->reading, a->call.sql, a->call.len, &a->err)
+               ? stmt_facts_my(a->ws->facts, key, a->call.sql, a->call.len, &my, &a->err)
+               : NULL;
+}
+
+static void parse(struct api_ask *a);
+
+static void run_looked(struct worker *w, struct wmsg *m) {
+    struct api_ask *a = (struct api_ask *)(void *)((char *)m - offsetof(struct api_ask, looking.msg));
+    (void)w;
+    if (a->conn == NULL)
+        ask_free(a);
+    else
+        parse(a);
+}
+
+/* MySQL: what reads the text is known. False: it waits for that, or has been refused. */
+static bool reads(struct api_ask *a) {
+    struct api_session *s = a->session;
+    api_session_renew(s);
+    if (s->db == NULL || s->db->engine != CONF_MYSQL) return true;
+    enum api_reads is = api_my_look(s, &a->reading);
+    if (is == API_READS) return true;
+    if (is == API_READS_UNKNOWN && s->server != NULL && !a->looked) {
+        a->looked = true;
+        a->looking.msg.run = run_looked;
+        a->looking.worker = a->ws->w;
+        catalog_refresh(s->server, &a->looking);
+    } else if (is == API_READS_UNKNOWN)
+        cannot_judge(a, "57P03", "the database's server has not told yet how it reads a text; retry later",
+                     "Nothing of this statement was executed.");
+    else
+        cannot_judge(a, "XX000", "this API is not configured correctly", "Tell who runs this gate; the reason is in its log.");
+    return false;
+}
+
+static void parse(struct api_ask *a) {
+    if (!reads(a)) return;
     if (a->call.len <= STMT_INLINE_BYTES) {
-        a->facts = stmt_facts(a->ws->facts, a->call.sql, a->call.len, a->session->snap->conf->limits.statement, &a->err);
+        a->facts = facts_now(a);
         judge(a);
         return;
     }
+    const struct my_options my = api_my_options(&a->reading);
+    bool mysql = a->reading.is == API_READS;
     struct parse_job *job = parse_job_new(a->ws->w, a->call.sql, a->call.len, run_parsed);
-    if (job != NULL) {
+    if (job != NULL && mysql && !api_my_text(&a->reading, a->call.sql, a->call.len, &a->err)) {
+        parse_job_free(job);
+        judge(a);
+        return;
+    }
+    if (job != NULL && (!mysql || parse_job_mysql(job, &my))) {
         job->owner = a;
         if (parsepool_submit(a->ws->d->pool, job)) return;
-        parse_job_free(job);
     }
+    parse_job_free(job);
     stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
     api_refuse(a);
+}
+
+static void on_sql(struct api_ask *a) {
+    if (!over_quota(a)) parse(a);
 }
 
 /* --- the request --- */
@@ -476,10 +578,6 @@ static void take_message(struct api_ask *a, const struct spop_message *m, struct
         return;
     }
     const struct conf_database *db = conf_database(c, a->plain ? name : api->database);
-    if (db != NULL && db->engine == CONF_MYSQL) { /* it would be read as PostgreSQL's */
-        misconfigured(a, "statements over HTTP are PostgreSQL's, and the database is MySQL's");
-        return;
-    }
     if (atomic_load(&a->ws->d->draining))
         refuse_at_door(a, "57P01", "gatehouse is shutting down", "Send the request again in a moment.");
     else if (db == NULL)

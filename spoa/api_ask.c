@@ -34,6 +34,11 @@ static bool fingerprint(const struct api_ask *a, char out[65]) {
     asking_put_text(&b, a->call.more != NULL ? a->call.more : "");
     asking_put(&b, a->call.sql, a->call.len);
     asking_put_text(&b, s->db->search_path_text);
+    if (a->reading.is == API_READS) {
+        char key[API_MY_KEY];
+        api_my_key(&a->reading, key);
+        asking_put_text(&b, key);
+    }
     bool ok = !b.failed && nodekey_mac(appr_key(a->ws->d->approvals), buf_at(&b), buf_used(&b), out);
     buf_free(&b);
     return ok;
@@ -66,12 +71,16 @@ static void refuse(struct api_ask *a, const char *sqlstate, const char *why, con
 /* False, and refused: nobody could agree to this. */
 static bool may_ask(struct api_ask *a) {
     size_t len, more = a->call.more != NULL ? strlen(a->call.more) : 0;
+    const struct my_options my = api_my_options(&a->reading);
+    const char *why = a->reading.is == API_READS ? stmt_my_unaskable(facts_of(a->facts), a->call.sql, a->call.len, &my) : NULL;
     if (a->call.len > APPR_SQL_MAX)
         refuse(a, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
     else if (more > (size_t)a->session->snap->conf->limits.params)
         refuse(a, "54000", "what is beside it in the request is longer than can be shown", "Send less, or have limits.params raised.");
     else if (a->verdict.ask.justify && asking_reason(a->call.sql, a->call.len, "", &len) == NULL)
         refuse(a, "42501", "a reason must be given", "Begin the statement with a comment, /* reason: why this is needed */.");
+    else if (why != NULL)
+        refuse(a, "42501", why, "Send it without variables.");
     else if (!led_healthy(a->ws->d->led)) /* an approval must not be used up for a statement that then cannot be recorded */
         refuse(a, "57P03", "the audit ledger is unavailable", "Try again later. No statement runs before it is recorded.");
     else
@@ -81,7 +90,7 @@ static bool may_ask(struct api_ask *a) {
 
 static void estimate(const struct api_ask *a, const struct appr_reply *r) {
     bool other = a->rewrite != NULL && a->rewrite->sql != NULL;
-    if (r->rc != APPR_NEW || !estimate_possible(facts_of(a->facts), a->call.len)) return;
+    if (r->rc != APPR_NEW || a->reading.is == API_READS || !estimate_possible(facts_of(a->facts), a->call.len)) return;
     estimates_ask(a->ws->d->estimates, r->id, a->session->database, other ? a->rewrite->sql : a->call.sql,
                   other ? a->rewrite->len : a->call.len);
 }

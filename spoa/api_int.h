@@ -5,9 +5,26 @@
 #include "filters/proxyv2.h"
 #include "spoa/api.h"
 #include "spoa/approval.h"
+#include "spoa/catalog.h"
 #include "spoa/identity.h"
 #include "spoa/rewrites.h"
 #include "spoa/statement.h"
+
+/* By which server, in which mode a text of MySQL or MariaDB is read. */
+enum api_reads {
+    API_READS_NOT_ASKED, /* it is PostgreSQL's */
+    API_READS_UNKNOWN,   /* the server has not told yet */
+    API_READS_OTHERWISE, /* than the configuration says; the log has it */
+    API_READS,
+};
+struct api_reading {
+    enum api_reads is;
+    enum my_server server; /* these as in struct my_options */
+    uint32_t version;
+    unsigned mode;
+    bool fold, ascii; /* ascii: beyond it, a connection that was reset would take the text for another */
+    char database[256];
+};
 
 /* One principal's use of one API (or, by database and text, of none): a stream of the record, as a session's. */
 struct api_session {
@@ -24,6 +41,10 @@ struct api_session {
     char id[SID_SIZE];
     uint64_t started_ms, used_ms, statements, refused;
     uint64_t epoch; /* grows when what it is judged by changes */
+    /* MySQL: what was last seen of the server, in that catalog and configuration */
+    struct catalog *server;
+    struct api_reading reading;
+    uint64_t looked_generation, looked_snap;
 };
 
 struct api_ask {
@@ -44,6 +65,9 @@ struct api_ask {
     size_t body_len;
     bool mcp, plain; /* plain: no API, text and database; the answer says all */
     struct api_call call;
+    struct api_reading reading;  /* that its facts were made by */
+    struct catalog_wait looking; /* for the server's catalog, once */
+    bool looked;
     struct rewrite *rewrite; /* what is to run; NULL, or without a text: what was sent */
     struct facts_ref *facts;
     struct pol_parse_error err;
@@ -78,10 +102,24 @@ void api_session_renew(struct api_session *s);
 void api_session_clock(struct api_session *s);
 void api_session_unref(struct api_session *s);
 
-/* api_pooled.c */
+/* api_my.c */
+/* What the server's connections read a text of this session's database by, as far as is known now: out->is. */
+enum api_reads api_my_look(struct api_session *s, struct api_reading *out);
+/* What the facts of this question were made by still holds. */
+bool api_reads_same(struct api_ask *a);
+/* For pol_facts_my() and its kin; refers to r. Several statements in one text are an error, whatever the application's connection would take. */
+struct my_options api_my_options(const struct api_reading *r);
+#define API_MY_KEY 400
+void api_my_key(const struct api_reading *r, char out[API_MY_KEY]); /* all of it as text */
+/* False and *err: the text would not be read as the same one by every connection. */
+bool api_my_text(const struct api_reading *r, const char *text, size_t len, struct pol_parse_error *err);
+
+/* api_pooled.c, api_pooled_my.c */
 /* True when the text leaves nothing behind on the application's connection and uses nothing that was left there; else fills v. */
 bool api_pooled_ok(const struct pol_facts *f, const char *text, size_t len, struct pol_verdict *v);
+bool api_pooled_my_ok(const struct pol_facts *f, const char *text, size_t len, const struct my_options *o, struct pol_verdict *v);
 const char *api_pooled_out_of_order(void); /* as pol_words_out_of_order(); for the tests */
+const char *api_pooled_my_out_of_order(void);
 
 /* api_answer.c */
 /* Sends the answer that a->verdict (and observed) stand for. False when it said deny although the verdict allows: the answer was too large. */

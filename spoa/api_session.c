@@ -55,8 +55,7 @@ void api_session_renew(struct api_session *s) {
     s->role = NULL;
     const struct conf_api *api = s->api[0] == '\0' ? NULL : conf_api(now->conf, s->api, strlen(s->api));
     s->db = conf_database(now->conf, s->database);
-    if (s->db == NULL || s->db->engine == CONF_MYSQL || (s->api[0] != '\0' && (api == NULL || strcmp(api->database, s->database) != 0)))
-        return;
+    if (s->db == NULL || (s->api[0] != '\0' && (api == NULL || strcmp(api->database, s->database) != 0))) return;
     s->role = identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog);
 }
 

@@ -97,9 +97,6 @@ static bool read_api(struct conf_all *a, const struct yaml_node *n, struct conf_
     if (!yaml_keys(n, all, err) || !conf_need_str(n, "database", &out->database, err)) return false;
     if (conf_database(&a->c, out->database) == NULL)
         return yaml_fail(yaml_get(n, "database"), err, "there is no database \"%s\" under databases", out->database);
-    if (conf_database(&a->c, out->database)->engine == CONF_MYSQL)
-        return yaml_fail(yaml_get(n, "database"), err, "\"%s\" is MySQL's, and statements over HTTP are read as PostgreSQL's",
-                         out->database);
     const struct yaml_node *f = conf_need(n, "form", err);
     if (f == NULL || !yaml_enum(f, forms, &form, err)) return false;
     out->shape.form = (enum api_form)form;

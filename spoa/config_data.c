@@ -3,6 +3,8 @@
 
 #include "spoa/config_int.h"
 
+#include "policy/facts_my.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,10 @@ static bool read_settings(struct conf_all *a, const struct yaml_node *n, struct 
             return yaml_fail(yaml_key_node_at(n, i), err, "%s is set by gatehouse itself, or is no variable's name", kv[i].name);
         if (d->engine == CONF_MYSQL && strpbrk(kv[i].value, "'\"\\`") != NULL)
             return yaml_fail(yaml_at(n, i), err, "a value with quotes or backslashes cannot be given to MySQL");
+        unsigned mode;
+        if (d->engine == CONF_MYSQL && strcasecmp(kv[i].name, "sql_mode") == 0 && !my_mode_of(kv[i].value, strlen(kv[i].value), &mode))
+            return yaml_fail(yaml_at(n, i), err,
+                             "sql_mode is a list of modes by name, with commas between them; one of these is not known");
         for (const char *const *o = ours; *o != NULL; o++)
             if (strcasecmp(*o, kv[i].name) == 0)
                 return yaml_fail(yaml_key_node_at(n, i), err, "%s is set by gatehouse itself and cannot be changed here", kv[i].name);

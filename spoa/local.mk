@@ -15,7 +15,9 @@ libghspoa_a_SOURCES = \
 	spoa/api_answer.c \
 	spoa/api_ask.c \
 	spoa/api_int.h \
+	spoa/api_my.c \
 	spoa/api_pooled.c \
+	spoa/api_pooled_my.c \
 	spoa/api_read.c \
 	spoa/api_read.h \
 	spoa/api_session.c \
@@ -221,6 +223,7 @@ libghspoa_a_SOURCES = \
 	spoa/starved.h \
 	spoa/statement.c \
 	spoa/statement.h \
+	spoa/statement_my.c \
 	spoa/status.c \
 	spoa/status.h \
 	spoa/syslog_line.c \

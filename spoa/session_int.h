@@ -185,6 +185,7 @@ struct session {
     } judged;
     struct rewrites *rewrites; /* NULL: none yet. Of this epoch: */
     uint64_t rewrites_epoch;
+    bool named_overwrites;          /* any of them puts rows in the place of others */
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
     char *reason;                   /* SET gatehouse.reason; NULL: none */
@@ -360,10 +361,6 @@ struct facts_ref *session_my_facts(struct session *s);
 struct my_options session_my_options(const struct session *s);
 /* Why nobody can agree to the open question's text: it means what the session has made of it. NULL: it does not. */
 const char *session_my_unaskable(const struct session *s);
-/* Why a statement is not for those from whom something is hidden, whatever it reads: it shows what the server has said of an earlier one. NULL: it is. */
-const char *session_my_tells(const struct pol_facts *f);
-/* It may put new rows in the place of others: ON DUPLICATE KEY UPDATE, REPLACE. */
-bool session_my_overwrites(const struct pol_facts *f);
 /* The open question changes rows and may return some (MariaDB's RETURNING). */
 bool session_my_returns(const struct session *s, const struct pol_facts *f);
 /* A statement that was KILL is on its way. */

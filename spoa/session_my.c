@@ -275,61 +275,13 @@ struct facts_ref *session_my_facts(struct session *s) {
         q->err = (struct pol_parse_error){.rc = POL_NOT_UNDERSTOOD, .text = "the database's server is none that Gatehouse knows"};
         return NULL;
     }
-    size_t head = strlen(s->my.key), len = head + 1 + q->len;
-    char *key = malloc(len);
-    if (key == NULL) {
-        q->err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        return NULL;
-    }
-    memcpy(key, s->my.key, head);
-    key[head] = q->multi ? 'm' : '1';
-    memcpy(key + head + 1, q->text, q->len);
-    struct facts_ref *r = factscache_find(s->ws->facts, key, len);
-    if (r == NULL) {
-        o.limits = &limits;
-        r = stmt_facts_of(pol_facts_my(q->text, q->len, &o, &q->err), &q->err);
-        if (r != NULL) factscache_put(s->ws->facts, key, len, r);
-    }
-    free(key);
-    return r;
+    o.limits = &limits;
+    return stmt_facts_my(s->ws->facts, s->my.key, q->text, q->len, &o, &q->err);
 }
 
-/* Variables, and what the statement before has left behind. */
 const char *session_my_unaskable(const struct session *s) {
-    static const char *const left[] = {"last_insert_id", "found_rows", "row_count", NULL};
     const struct my_options o = session_my_options(s);
-    const struct pol_facts *f = facts_of(s->q->facts);
-    struct pol_parse_error err;
-    struct my_tokens tokens;
-    const char *why = NULL;
-    for (size_t i = 0; i < f->nstmts; i++)
-        for (size_t k = 0; k < f->stmts[i].nfunctions; k++)
-            for (const char *const *n = left; *n != NULL; n++)
-                if (strcmp(f->stmts[i].functions[k].name, *n) == 0)
-                    why = "it uses what an earlier statement of the session has left behind";
-    if (memchr(s->q->text, '\0', s->q->len) != NULL || !gh_utf8_valid(s->q->text, s->q->len))
-        return "it holds bytes that its approvers could not read";
-    if (!my_lex(s->q->text, s->q->len, &o, &tokens, &err)) return "it cannot be read again";
-    for (uint32_t i = 0; i < tokens.n; i++)
-        if (tokens.t[i].kind == MY_T_USERVAR || tokens.t[i].kind == MY_T_SYSVAR) why = "it uses variables, whose values are the session's";
-    free(tokens.t);
-    return why;
-}
-
-/* The filter veils what the server says as it says it; these ask for it once more. */
-const char *session_my_tells(const struct pol_facts *f) {
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (strcmp(t->tag, "SHOW WARNINGS") == 0)
-            return "SHOW WARNINGS and SHOW ERRORS repeat what the database has said, with values in it";
-        for (size_t k = 0; k < t->nsettings; k++)
-            if (strcmp(t->settings[k].name, "warning_count") == 0 || strcmp(t->settings[k].name, "error_count") == 0)
-                return "the number of warnings is that of what the database has done behind masks and row filters";
-        for (size_t k = 0; k < t->nfunctions; k++)
-            if (t->functions[k].schema == NULL && strcmp(t->functions[k].name, "row_count") == 0)
-                return "ROW_COUNT() tells how many rows an UPDATE has really changed";
-    }
-    return NULL;
+    return stmt_my_unaskable(facts_of(s->q->facts), s->q->text, s->q->len, &o);
 }
 
 bool session_my_returns(const struct session *s, const struct pol_facts *f) {
@@ -337,19 +289,13 @@ bool session_my_returns(const struct session *s, const struct pol_facts *f) {
     struct pol_parse_error err;
     struct my_tokens tokens;
     bool writes = false, found = false;
-    for (size_t i = 0; i < f->nstmts; i++) writes = writes || !f->stmts[i].reads_only;
-    if (!writes) return false;
+    for (size_t i = 0; i < f->nstmts; i++) {
+        writes = writes || !f->stmts[i].reads_only;
+        found = found || f->stmts[i].kind == POL_K_PREPARE; /* of which one sees no RETURNING */
+    }
+    if (!writes || found) return writes;
     if (!my_lex(s->q->text, s->q->len, &o, &tokens, &err)) return true;
     for (uint32_t i = 0; i < tokens.n; i++) found = found || (tokens.t[i].kind == MY_T_WORD && tokens.t[i].word == W_RETURNING);
     free(tokens.t);
     return found;
-}
-
-bool session_my_overwrites(const struct pol_facts *f) {
-    for (size_t i = 0; i < f->nstmts; i++)
-        for (size_t k = 0; k < f->stmts[i].nrelations; k++) {
-            unsigned access = f->stmts[i].relations[k].access;
-            if ((access & POL_INSERT) != 0 && (access & (POL_UPDATE | POL_DELETE)) != 0) return true;
-        }
-    return false;
 }

@@ -32,12 +32,13 @@ static bool limits(struct session *s, const struct pol_facts *f) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->uses_statement != NULL || t->uses_portal != NULL) least(&q->limits, &s->named);
         if (t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) least(&s->named, &q->verdict.limits);
+        if (s->mysql && t->kind == POL_K_PREPARE && stmt_my_overwrites(f)) s->named_overwrites = true;
     }
     if (s->mysql && (q->limits.rows | q->limits.bytes) != 0 && session_my_returns(s, f))
         return deny(
             s, "0A000",
             "a change with RETURNING cannot run: the policy limits its result, and what is over the limit would be changed all the same",
-            "Leave RETURNING out.");
+            "Leave RETURNING out, and do not prepare a change in SQL.");
     if (f->nstmts <= 1 || !any(&q->limits)) return true;
     return deny(s, "0A000", "several statements in one text cannot run: the policy limits the result of one of them",
                 "Send them one by one.");
@@ -130,7 +131,7 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     if (stale(s) && (!restricts || !q->verdict.rewrite)) return changed(s);
     if (!restricts) return true;
     if (explains_execute(f)) return deny(s, "42501", NO_PLAN, "Ask who keeps the policy, or a colleague who sees all of it.");
-    const char *tells = s->mysql ? session_my_tells(f) : NULL;
+    const char *tells = s->mysql ? stmt_my_tells(f) : NULL;
     if (tells != NULL) return deny(s, "42501", tells, "It could tell what is hidden from you.");
     if (!q->verdict.rewrite) return true;
     if (q->len > STMT_INLINE_BYTES) return in_pool(s);
@@ -151,6 +152,13 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     return take(s, r);
 }
 
+/* What SQL's PREPARE made, whose text is not at hand. */
+static bool executes_name(const struct pol_facts *f) {
+    for (size_t i = 0; i < f->nstmts; i++)
+        if (f->stmts[i].uses_statement != NULL) return true;
+    return false;
+}
+
 void session_oblige(const struct session *s, struct flt_answer *a) {
     const struct question *q = s->q;
     a->retrack = s->mysql && q->verdict.retracks && q->kind != FLT_STMT_PREPARE;
@@ -166,7 +174,10 @@ void session_oblige(const struct session *s, struct flt_answer *a) {
 #else
     a->veil = pol_role_restricts(s->role);
 #endif
-    a->veil_rows = s->mysql && a->veil && q->facts != NULL && session_my_overwrites(facts_of(q->facts));
+    if (s->mysql && a->veil && q->facts != NULL) {
+        a->veil_columns = executes_name(facts_of(q->facts));
+        a->veil_rows = stmt_my_overwrites(facts_of(q->facts)) || (a->veil_columns && s->named_overwrites);
+    }
     if (q->kind == FLT_STMT_PREPARE) return;
     a->limited = any(&q->limits);
     a->max_rows = q->limits.rows;

@@ -3,6 +3,7 @@
 #define GH_SPOA_STATEMENT_H
 
 #include "filters/filter.h"
+#include "policy/facts_my.h"
 #include "policy/policy.h"
 #include "spoa/factscache.h"
 #include "spoa/metrics.h"
@@ -17,6 +18,16 @@ void stmt_deny(struct pol_verdict *v, const char *sqlstate, const char *message,
 struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, uint64_t max_bytes, struct pol_parse_error *err);
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
 struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error *err);
+
+/* MySQL's and MariaDB's, for texts of any length; server: all that its options stand for, as part of the cache's key. (statement_my.c) */
+struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
+                                struct pol_parse_error *err);
+/* Why nobody can agree to a text of theirs: it means what the session has made of it. NULL: it does not. */
+const char *stmt_my_unaskable(const struct pol_facts *f, const char *text, size_t len, const struct my_options *o);
+/* Why a statement is not for those from whom something is hidden, whatever it reads: it shows what the server has said of an earlier one. NULL: it is. */
+const char *stmt_my_tells(const struct pol_facts *f);
+/* It may put new rows in the place of others: ON DUPLICATE KEY UPDATE, REPLACE. */
+bool stmt_my_overwrites(const struct pol_facts *f);
 
 /* Fills v. f NULL: the text has no facts, err says why. True when the statement is forwarded although v refuses it (mode: observe). */
 bool stmt_judge(const struct pol_role *role, const struct pol_facts *f, const struct pol_parse_error *err, struct pol_verdict *v);

@@ -10,6 +10,7 @@ from drivers_my import MyDriver
 LOCKS = os.path.join(HERE, "registries")
 PGJDBC = "42.7.11"
 CONNECTOR_J = "26.10.0"
+MARIADB_J = "3.5.11"
 HIKARI = "/usr/share/java/HikariCP.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar"
 VENV, NODE_WORK, JARS, GO_WORK, GO_MY = (os.path.join(WORK, name) for name in ("venv", "npm", "jars", "go-pgx5", "go-mysql"))
 _once = threading.Lock()
@@ -110,6 +111,7 @@ DRIVERS.update({
     "sqlalchemy-mysql": my_pip("SQLAlchemy", "sqlalchemy", checks=drivers_my.ORM_CHECKS + ["mysqlconnector", "aiomysql"]),
     "django-mysql": my_pip("Django", "django", checks=drivers_my.DJANGO_CHECKS),
     "connector-j": my_java("jdbc:mysql", "com.mysql:mysql-connector-j", CONNECTOR_J),
+    "mariadb-jdbc": my_java("jdbc:mariadb", "org.mariadb.jdbc:mariadb-java-client", MARIADB_J),
     "go-mysql": MyDriver("golang-go", [os.path.join(GO_MY, "program")], prepare=lambda: go_modules(GO_MY, "my_go", ["go/checks.go", "go/mysql/main.go"])),
     "mysql2": MyDriver("nodejs", [NODE, here("drv_my_node.js")], prepare=npm, env=dict(NODE_PATH=os.path.join(NODE_WORK, "node_modules"))),
 })

@@ -13,6 +13,7 @@ import threading
 import time
 
 import psycopg
+import pymysql
 
 import haproxy
 import stack
@@ -35,6 +36,29 @@ apis:
     database: shop
     form: text
 """
+# The same before MariaDB, for a gate of their own, and one whose database nobody can reach.
+APIS_MY = """  reports_my:
+    database: shop_my
+    form: json
+    sql: sql
+    also: [format]
+  assistants_my:
+    database: shop_my
+    form: mcp
+    tools:
+      execute_sql: { sql: sql, also: [limit] }
+    pass: [ping]
+  gone_my:
+    database: shop_gone
+    form: text
+"""
+EDIT_MY = [("str(reports)", "str(reports_my)"), ("str(assistants)", "str(assistants_my)"), ("-m str reports }", "-m str reports_my }"),
+           ("-m str assistants }", "-m str assistants_my }"), ("str(shop)", "str(shop_my)")]
+GONE = """
+  shop_gone:
+    engine: mysql
+    upstream: { host: 127.0.0.1, port: 9, database: shop, user: shop_owner, password_file: shop.password }
+"""
 
 
 def events(s, session):
@@ -47,7 +71,7 @@ class Application(http.server.ThreadingHTTPServer):
     """Runs what it is sent on one connection that all requests share, as a pool would; keeps what it saw."""
     daemon_threads = True
 
-    def __init__(self, s=None):
+    def __init__(self, s=None, mysql=False):
         super().__init__(("127.0.0.1", 0), Handler)
         self.stack = s
         self.lock = threading.Lock()
@@ -55,7 +79,10 @@ class Application(http.server.ThreadingHTTPServer):
         self.head, self.target = {}, None
         self.ran = []  # (sql, principal, what the record said of it at that time)
         self.database = None
-        if s is not None:
+        if mysql:  # as pools have it: several statements in one text, and texts in UTF-8
+            self.database = pymysql.connect(host="127.0.0.1", port=int(s.env["GH_MY_PORT_DIRECT"]), user="root", password=s.env["GH_PASSWORD_SUPER"],
+                                            database="shop", charset="utf8mb4", autocommit=True, client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS)
+        elif s is not None:
             self.database = psycopg.connect(s.env["GH_PG_DIRECT_URL"], options="-c role=shop_owner", autocommit=True)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -70,6 +97,10 @@ class Application(http.server.ThreadingHTTPServer):
         verdict = [(e["type"], e["verdict"], e["sql"]) for e in recorded]
         with self.lock:
             self.ran.append((sql, headers["X-Gatehouse-Principal"], verdict))
+            if isinstance(self.database, pymysql.Connection):
+                with self.database.cursor() as cur:
+                    cur.execute(sql)
+                    return [list(map(str, row)) for row in cur.fetchall()]
             cur = self.database.execute(sql)
             return [list(map(str, row)) for row in cur.fetchall()] if cur.description else []
 
@@ -135,6 +166,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.reply(200, {"rows": self.server.run(text, self.headers)})
             except psycopg.Error as e:
                 self.reply(422, {"sqlstate": e.sqlstate, "message": str(e)})
+            except pymysql.Error as e:
+                self.reply(422, {"errno": e.args[0], "message": str(e)})
 
     def mcp(self, message):
         """As much of the Model Context Protocol as a client needs to call a tool: "Streamable HTTP", JSON answers."""
@@ -268,6 +301,13 @@ class Gate:
         return int(answer.split()[1]) if answer.startswith(b"HTTP/1.1 ") else None
 
 
-def up(more="", threads=2):
+def up(more="", threads=2, mysql=False):
     """A stack whose configuration has the APIs above."""
-    return stack.Stack(config=lambda text: text.replace("threads: 2", f"threads: {threads}") + APIS + more)
+    def config(text):
+        text = text.replace("threads: 2", f"threads: {threads}")
+        if mysql:
+            mark = "\n\n# strict:"
+            assert mark in text
+            text = text.replace(mark, GONE + mark)
+        return text + APIS + (APIS_MY if mysql else "") + more
+    return stack.Stack(config=config, mysql=mysql)

@@ -223,7 +223,7 @@ class Oracle(Random):
                          "CREATE TEMPORARY TABLE made AS SELECT * FROM customers", "LOCK TABLES customers READ", "SELECT * FROM customers WHERE id < 9 FOR UPDATE")
 
 
-WAYS = {"text": 30, "execute": 22, "twice": 10, "prepare": 4, "cursor": 6, "explain": 2, "transaction": 4, "several": 3, "told": 5, "change": 14}
+WAYS = {"text": 30, "execute": 22, "twice": 10, "prepare": 10, "cursor": 6, "explain": 2, "transaction": 4, "several": 3, "told": 5, "change": 14}
 
 
 class Conversation:
@@ -249,7 +249,7 @@ def sent(r, s, way):
     elif way == "twice":
         steps = [("execute", sql, [s.parameters, [r.choice(["3", "6", "a", "1970-01-01"]) for _ in s.parameters]])]
     elif way == "prepare":
-        steps = [q(f"PREPARE s1 FROM {quoted(sql)}"), q("EXECUTE s1"), q("DEALLOCATE PREPARE s1")]
+        steps = [q(f"PREPARE s1 FROM {quoted(sql)}"), q("EXECUTE s1"), q("DEALLOCATE PREPARE s1")] if r.random() < 0.6 else [q(f"EXECUTE IMMEDIATE {quoted(sql)}")]
     elif way == "explain":
         steps = [q(f"{r.choice(('EXPLAIN ', 'EXPLAIN EXTENDED ', 'EXPLAIN FORMAT=JSON ', 'ANALYZE ', 'ANALYZE FORMAT=JSON '))}{sql}")]
     elif way == "transaction":
@@ -257,11 +257,13 @@ def sent(r, s, way):
     elif way == "several":
         steps = [q(f"SELECT 1; {sql}; SELECT 2")]
     elif way == "told":
-        steps = [q(sql), q(r.choice(("SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SELECT FOUND_ROWS()", "SELECT ROW_COUNT()", "SHOW ERRORS", "SELECT @@error_count",
+        steps = [q(sql), q(r.choice(("SHOW WARNINGS", "EXECUTE IMMEDIATE 'SHOW WARNINGS'", "EXECUTE IMMEDIATE 'SELECT ROW_COUNT()'", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SELECT FOUND_ROWS()", "SELECT ROW_COUNT()", "SHOW ERRORS", "SELECT @@error_count",
                                      "SHOW STATUS LIKE 'Handler_read%'", "SHOW SESSION STATUS LIKE 'Last_query_cost'", "SELECT LAST_INSERT_ID()", "SHOW PROFILES")))]
     else:
         assert way == "change", way
-        steps = [q("BEGIN"), q(sql), *PROBE, q("ROLLBACK")] + [q(undo) for word, undo in (("LOCK", "UNLOCK TABLES"), ("CREATE", "DROP TEMPORARY TABLE IF EXISTS made")) if sql.startswith(word)]
+        by = r.random()
+        does = [q(sql)] if by < 0.8 else [q(f"EXECUTE IMMEDIATE {quoted(sql)}")] if by < 0.9 else [q(f"PREPARE s1 FROM {quoted(sql)}"), q("EXECUTE s1")]
+        steps = [q("BEGIN"), *does, *PROBE, q("ROLLBACK")] + [q(undo) for word, undo in (("LOCK", "UNLOCK TABLES"), ("CREATE", "DROP TEMPORARY TABLE IF EXISTS made")) if sql.startswith(word)]
     return Conversation(way, steps, [sql, *map(str, s.parameters)], s.ordered)
 
 

@@ -28,7 +28,7 @@ WRITERS = """
   - name: testers-have-a-place
     groups: testers
     database: shop_my
-    allow: [select, create, drop]
+    allow: [select, create, drop, temp]
     on: "shop.scratch_*"
   - name: testers-read-the-directory
     groups: testers
@@ -253,6 +253,12 @@ REFUSED = (
     "ANALYZE SELECT * FROM customers",
     "EXPLAIN FORMAT=JSON SELECT email FROM customers",
     "SHOW WARNINGS",
+    "EXECUTE IMMEDIATE 'SHOW WARNINGS'",
+    "EXECUTE IMMEDIATE 'show' ' count(*) errors'",
+    "EXECUTE IMMEDIATE 'SELECT ROW_COUNT()'",
+    "EXECUTE IMMEDIATE 'SELECT @@warning_count'",
+    "PREPARE s FROM 'SHOW ERRORS LIMIT 1'",
+    "PREPARE s FROM 'SHOW /*M! WARNINGS */'",
     "SHOW ERRORS",
     "SHOW COUNT(*) WARNINGS",
     "SELECT @@warning_count",
@@ -269,8 +275,11 @@ REFUSED = (
     "SELECT * FROM customer_directory",
     "SELECT * FROM staff",
     "HANDLER customers OPEN",
-    "EXECUTE IMMEDIATE 'SELECT email FROM customers'",
-    "PREPARE s FROM 'SELECT email FROM customers'",
+    "EXECUTE IMMEDIATE CONCAT('SELECT email FROM ', 'customers')",
+    "PREPARE s FROM @x",
+    "EXECUTE IMMEDIATE 'EXPLAIN SELECT email FROM customers'",
+    "EXECUTE IMMEDIATE 'SHOW INDEX FROM customers'",
+    "PREPARE s FROM 'HANDLER customers OPEN'",
     "SELECT * FROM customers PROCEDURE ANALYSE()",
     "SELECT email FROM customers INTO OUTFILE '/tmp/x'",
     "CREATE TABLE mine AS SELECT * FROM customers",
@@ -360,6 +369,29 @@ class Masks(Case):
                 self.assertIn(raw.ask_all(sql).code(), (1142, 1235))
                 self.assertIn(raw.prepare(sql), (1142, 1235))
         self.assertEqual(raw.ask_all("SELECT 1").values(), [("1",)])
+        self.unseen(raw)
+
+    def test_prepared_in_sql(self):
+        """A text that PREPARE holds is that text: the answer is what it is by itself, byte for byte, and is never what is hidden."""
+        raw = self.raw()
+        for sql in (*READS, "SELECT email AS 'it''s \\\\', \"a\\\"'\" FROM customers WHERE name <> '\\\\' AND name <> '' ORDER BY id"):
+            quoted = "'" + sql.replace("\\", "\\\\").replace("'", "''") + "'"
+            with self.subTest(sql):
+                plain, prepared = raw.ask_all(sql), raw.ask_all("PREPARE s FROM " + quoted)
+                if prepared.last[0] == 0xff:  # what the server prepares in no way
+                    self.assertEqual(prepared.code(), 1295)
+                    continue
+                for answer in (raw.ask_all("EXECUTE s"), raw.ask_all("EXECUTE IMMEDIATE " + quoted), raw.ask_all("EXECUTE `S`")):
+                    self.assertEqual((answer.columns, answer.rows), (plain.columns, plain.rows))
+                self.assertEqual(raw.ask_all("DROP PREPARE s").last[0], 0)
+        raw.ask_all("SET @n = 3, @t = 'SELECT email, card_number FROM customers'")
+        self.assertEqual(raw.ask_all("PREPARE s FROM 'SELECT id, phone FROM customers WHERE id = ?'").last[0], 0)
+        self.assertEqual(raw.ask_all("EXECUTE s USING @n").values(), [("3", None)])
+        for sql in ("EXECUTE IMMEDIATE @t", "PREPARE s2 FROM @t", "PREPARE `\u00e9` FROM 'SELECT 1'", "EXECUTE `s `"):
+            self.assertEqual(raw.ask_all(sql).code(), 1142, sql)
+        for sql in ("PREPARE s FROM 'SELECT FROM customers'", "EXECUTE IMMEDIATE 'SELECT nosuch, 1 + FROM customers'"):
+            self.assertEqual(raw.ask_all(sql).last[0], 0xff)
+        self.assertIn(b"Gatehouse withholds", raw.ask_all("EXECUTE IMMEDIATE 'SELECT exp(10000 + id) FROM customers'").last)
         self.unseen(raw)
 
     def test_warnings_are_not_counted(self):
@@ -527,8 +559,13 @@ class Writes(Case):
                     "INSERT INTO customers VALUES " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'",
                     "INSERT INTO customers VALUES " + row % (name, "%s") + ", " + row % (name, "%s") + " ON DUPLICATE KEY UPDATE phone = '%s'"):
             with self.subTest(sql):
-                guesses = [self.undone(raw, sql.replace("%s", guess)) for guess in (right, right[:-1] + "x")]
+                both = [sql.replace("%s", guess) for guess in (right, right[:-1] + "x")]
+                guesses = [self.undone(raw, one) for one in both]
                 self.assertEqual(guesses[0], guesses[1])
+                for ways in (("EXECUTE IMMEDIATE %s",), ("PREPARE g FROM %s", "EXECUTE g")):
+                    prepared = [self.undone(raw, *(way.replace("%s", "'" + one.replace("'", "''") + "'") for way in ways)) for one in both]
+                    self.assertEqual(prepared[0], prepared[1])
+                    self.assertEqual(prepared[0][-1], guesses[0][-1])
         before = "SELECT * FROM customers WHERE id = 1"
         with my.direct() as d:
             full = my.rows(d, before)[0]
@@ -537,6 +574,23 @@ class Writes(Case):
         self.assertEqual(guesses[0], guesses[1])
         with my.direct() as d:
             self.assertEqual(my.rows(d, before)[0], full)
+        self.unseen(raw)
+
+    def test_temporary_tables(self):
+        """None, also where a rule grants them, whatever they are called; the refusal says what to use instead."""
+        raw = self.raw("tester")
+        for sql in ("CREATE TEMPORARY TABLE scratch_t (a int)", "CREATE OR REPLACE TEMPORARY TABLE scratch_t SELECT 1 AS a", "CREATE TEMPORARY TABLE scratch_t LIKE customers",
+                    "CREATE TEMPORARY TABLE scratch_t AS SELECT email FROM customers", "EXECUTE IMMEDIATE 'CREATE TEMPORARY TABLE scratch_t (a int)'",
+                    "CREATE /*!40000 TEMPORARY */ TABLE scratch_t (a int)", "CREATE OR REPLACE TEMPORARY SEQUENCE scratch_t"):
+            with self.subTest(sql):
+                answer = raw.ask_all(sql)
+                self.assertIn(answer.code(), (1142, 1235))
+                self.assertIn(b"WITH name AS", answer.last)
+        for sql in ("CREATE TEMPORARY TABLE customers (a int)", "CREATE TEMPORARY TABLE orders (a int)", "CREATE TABLE scratch_x (a int); ALTER TABLE scratch_x RENAME customers"):
+            self.assertIn(raw.ask_all(sql).code(), (1142, 1235), sql)
+        self.assertEqual(raw.ask_all("CREATE TABLE scratch_t AS SELECT id, phone FROM customers WHERE id < 4").last[0], 0)
+        self.assertEqual(raw.ask_all("SELECT count(phone) FROM scratch_t").values(), [("0",)])
+        self.assertEqual(raw.ask_all("DROP TABLE scratch_t").last[0], 0)
         self.unseen(raw)
 
     def test_conditions_see_masks(self):
@@ -600,11 +654,17 @@ class Changes(Case):
         raw = self.raw()
         ident = raw.prepare("SELECT email FROM customers WHERE id = 1")[0]
         self.assertEqual(len(raw.execute(ident).rows), 1)
+        self.assertEqual(raw.ask_all("PREPARE Old FROM 'SELECT phone FROM customers WHERE id = 1'").last[0], 0)
+        self.assertEqual(raw.ask_all("EXECUTE old").values(), [(None,)])
         self.assertEqual(raw.ask_all("SELECT phone FROM customers WHERE id = 1").values(), [(None,)])
         try:
             self.use(before.replace(hidden, hidden.replace("phone: { mask: null }", "phone: { mask: { constant: none } }")))
             wait_until("the new mask", lambda: raw.ask_all("SELECT phone FROM customers WHERE id = 1").values() == [("none",)], 30)
             self.assertEqual(raw.execute(ident).code(), 1615)
+            for name in ("old", "OLD", "`Old`", "`old `"):
+                self.assertEqual(raw.ask_all("EXECUTE " + name).code(), 1142, name)
+            self.assertEqual(raw.ask_all("PREPARE oLD FROM 'SELECT phone FROM customers WHERE id = 1'").last[0], 0)
+            self.assertEqual(raw.ask_all("EXECUTE old").values(), [("none",)])
         finally:
             self.use(before)
         self.unseen(raw)

@@ -9,6 +9,8 @@ import threading
 import time
 import unittest
 
+import pymysql
+
 import haproxy
 import httpgate
 import spop
@@ -26,8 +28,13 @@ class Live(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.s = httpgate.up()
+        cls.s = httpgate.up("catalog: { refresh: 1s }\n", mysql=True)
         cls.addClassCleanup(cls.s.close)
+        cls.app_my = httpgate.Application(cls.s, mysql=True)
+        cls.addClassCleanup(cls.app_my.close)
+        cls.gate_my = httpgate.Gate(cls.app_my.server_port, cls.app_my.server_port, cls.s.dir + "/jail", edit=httpgate.EDIT_MY)
+        cls.gate_my.start()
+        cls.addClassCleanup(cls.gate_my.stop)
         cls.app = httpgate.Application(cls.s)
         cls.addClassCleanup(cls.app.close)
         notes = ("str(assistants) if { path -m str /mcp }", "str(assistants) if { path -m str /mcp }\n    http-request set-var(txn.gh_api) str(notes) if { path -m str /notes }")
@@ -365,6 +372,196 @@ class Live(unittest.TestCase):
         self.nothing_ran("/verdict", b"ALTER ROLE x PASSWORD 's3cret-api'", who="dba", headers={"Content-Type": "text/plain"})
         stack.wait_until("its record", lambda: [e for e in self.s.audit() if e.get("sql", "").startswith("ALTER ROLE x PASSWORD '***'")])
         self.assertNotIn("s3cret-api", json.dumps(self.s.audit()))
+
+    # --- MySQL and MariaDB ---
+
+    def my(self, sql, who="agent", path="/query", ran=None):
+        """Status and body of SQL before MariaDB; ran: whether it must, or must not, reach the application."""
+        before = self.app_my.bytes
+        plain = path == "/verdict"
+        status, body, _ = self.gate_my.post(path, sql.encode() if plain else {"sql": sql}, self.s.token(who),
+                                            headers={"Content-Type": "text/plain; charset=utf-8"} if plain else {})
+        if ran is not None:
+            self.assertEqual(self.app_my.bytes > before, ran, body)
+        return status, body
+
+    def my_direct(self, sql):
+        with pymysql.connect(host="127.0.0.1", port=int(self.s.env["GH_MY_PORT_DIRECT"]), user="root", password=self.s.env["GH_PASSWORD_SUPER"],
+                             database="shop", autocommit=True, charset="utf8mb4") as c, c.cursor() as cur:
+            cur.execute(sql)
+            return cur.fetchall()
+
+    def my_global(self, name, value):
+        """A global variable of MariaDB, until the test is over and the gate knows that it is."""
+        old = self.my_direct(f"SELECT @@GLOBAL.{name}")[0][0]
+
+        def back():
+            self.my_direct(f"SET GLOBAL {name} = '{old}'")
+            stack.wait_until("the server is as it was", lambda: self.my("SELECT 'é' FROM orders LIMIT 1")[0] == 200)
+        self.addCleanup(back)
+        self.my_direct(f"SET GLOBAL {name} = '{value}'")
+
+    def test_my_allowed_and_recorded_before(self):
+        marker = f"/* {time.monotonic_ns()} */ " + COUNT
+        self.assertEqual(self.my(marker, ran=True), (200, {"rows": [["10000"]]}))
+        self.assertEqual(self.app_my.ran[-1], (marker, "agent@shop.example", [("statement", "allow", marker)]))
+        entry = next(e for e in self.s.audit() if e.get("sql") == marker)
+        self.assertEqual((entry["kind"], entry["rule"], entry["database"], entry["relations"]), ("query", "agents-read-orders-in-mysql", "shop_my", "shop.orders:select"))
+        status, body = self.my("SELECT `name` FROM staff", ran=False)
+        self.assertEqual((status, body["sqlstate"], body["rule"]), (403, "42501", "agents-never-see-staff-in-mysql"))
+        status, body, _ = self.gate_my.post("/mcp", call("execute_sql", {"sql": COUNT}, 7), self.s.token("agent"))
+        self.assertEqual((status, json.loads(body["result"]["content"][0]["text"])), (200, [["10000"]]))
+        status, body, _ = self.gate_my.post("/mcp", call("execute_sql", {"sql": "SELECT * FROM staff"}, 8), self.s.token("agent"))
+        self.assertIn("RULE: agents-never-see-staff-in-mysql", body["result"]["content"][0]["text"])
+
+    def test_my_reads_as_the_server_does(self):
+        """The application's connection takes several statements in one text, whatever else may hide in it."""
+        hidden = ("SELECT 1 FROM orders; SELECT name FROM staff", "SELECT 1 FROM orders;SELECT 1", "SELECT 1 /*!50000 FROM staff */", "SELECT 1 /*!99999 */",
+                  "SELECT 1 /*M! FROM staff */", "SELECT /*!name FROM staff -- */ 1", "SELECT '\\' UNION SELECT name FROM staff -- '", "SELECT 1 FROM orders WHERE status = \"\\\" UNION SELECT name FROM staff -- \"",
+                  "SELECT 1 FROM orders -- \n UNION SELECT name FROM staff", "SELECT 1 FROM orders --1\n UNION SELECT name FROM staff", "SELECT 1 FROM orders # \n UNION SELECT name FROM staff",
+                  "SELECT 1 FROM (SELECT name FROM `staff`) q", "SELECT 1 FROM shop.orders, mysql.global_priv", "TABLE staff", "SELECT 1 /*/ FROM staff /* */", "\\g", "SELECT 1; -- \n SELECT 1")
+        for sql in hidden:
+            with self.subTest(sql):
+                status, body = self.my(sql)
+                if status == 200:  # then it is a string or a comment to the server as well
+                    self.assertNotIn("c4n4ry", json.dumps(body))
+                else:
+                    self.assertIn(body.get("sqlstate"), ("42501", "42601", "0A000"), body)
+                    self.assertEqual(len([e for e in self.app_my.ran if e[0] == sql]), 0)
+        self.assertEqual(self.my('SELECT "id" FROM orders LIMIT 1'), (200, {"rows": [["id"]]}))
+        self.assertEqual(self.my("SELECT 'a\\'b', 'é😀' FROM orders LIMIT 1;"), (200, {"rows": [["a'b", "é😀"]]}))
+
+    def test_my_what_outlives_a_request(self):
+        state = "SELECT CONNECTION_ID(), DATABASE(), @@SESSION.sql_mode, @@SESSION.autocommit, @x, @@in_transaction"
+        cursor = self.app_my.database.cursor()
+        cursor.execute(state)
+        before = cursor.fetchall()
+        pinned = ("USE mysql", "SET sql_mode = 'ANSI_QUOTES'", "SET NAMES gbk", "SET STATEMENT sql_mode = 'ANSI_QUOTES' FOR SELECT \"a\"")  # by the verdict itself
+        for sql in ("PREPARE p FROM 'SELECT * FROM customers'", "SET @x = 'SELECT 1'", "PREPARE p FROM @x", "EXECUTE p", "EXECUTE p USING @x", "EXECUTE IMMEDIATE @x",
+                    "EXECUTE IMMEDIATE 'SELECT 1'", "DEALLOCATE PREPARE p", "SELECT @x := 1", "SELECT @x", "SELECT 1 INTO @x", "DO @x := 1", "SELECT id FROM orders WHERE @x IS NULL",
+                    "USE mysql", "USE shop", "SET sql_mode = 'ANSI_QUOTES'", "SET NAMES gbk", "SET autocommit = 0", "SET STATEMENT sql_mode = 'ANSI_QUOTES' FOR SELECT \"a\"",
+                    "SET ROLE NONE", "BEGIN", "START TRANSACTION", "COMMIT", "SAVEPOINT s", "XA START 'x'", "LOCK TABLES orders READ", "FLUSH TABLES WITH READ LOCK",
+                    "CREATE TEMPORARY TABLE customers (email text)", "CREATE TEMPORARY TABLE staff SELECT 1 AS name", "HANDLER orders OPEN", "HANDLER orders READ FIRST",
+                    "SELECT LAST_INSERT_ID()", "SELECT LAST_INSERT_ID(5)", "SELECT FOUND_ROWS()", "SELECT ROW_COUNT()", "SHOW WARNINGS", "SHOW COUNT(*) ERRORS", "SHOW STATUS",
+                    "SELECT @@last_insert_id", "SELECT @@warning_count", "SELECT GET_LOCK('x', 1)", "SELECT RELEASE_ALL_LOCKS()", "SELECT LASTVAL(s)", "SHOW PROFILES", "KILL 1",
+                    "LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE orders", "BEGIN NOT ATOMIC SET @x = 1; END"):
+            with self.subTest(sql):
+                status, body = self.my(sql, who="dba", ran=False)
+                self.assertEqual((status, body["sqlstate"]), (403, "42501" if sql in pinned else "0A000"), body)
+        cursor.execute(state)
+        self.assertEqual(cursor.fetchall(), before)
+        for sql in ("SELECT @@version, @@sql_mode", "SHOW TABLES", "SHOW VARIABLES LIKE 'version'", "DO 1", "SELECT NOW() /* @x */"):
+            self.assertEqual(self.my(sql, who="dba", ran=True)[0], 200, sql)
+
+    def test_my_rewritten(self):
+        """What /verdict says runs on the application's connection, and shows what a session would."""
+        self.s._minted["masked"] = self.s.mint("masked@shop.example", ["masked"])
+        sql = "SELECT c.email, phone, region FROM customers AS c WHERE id < 30 ORDER BY id"
+        status, body = self.my(sql, "masked", "/verdict", False)
+        self.assertEqual((status, body["verdict"], body["rewritten"]), (200, "allow", True), body)
+        got = self.my_direct(body["sql"])
+        self.assertTrue(got)
+        self.assertNotIn("c4n4ry", repr(got))
+        self.assertEqual({r[1:] for r in got}, {(None, "eu")})
+        entry = next(e for e in httpgate.events(self.s, body["session"]) if e.get("id") == str(body["id"]))
+        self.assertEqual((entry["sql"], entry["rewritten"]), (sql, body["sql"]))
+        for sql, state in (("SELECT card_number FROM customers", "42501"), ("EXPLAIN SELECT * FROM customers", "42501"), ("CHECKSUM TABLE customers", "42501"),
+                           ("UPDATE customers SET card_number = '1' WHERE id = 3", "0A000"), ("INSERT INTO customers (id) VALUES (3) ON DUPLICATE KEY UPDATE card_number = '1'", "0A000"),
+                           ("REPLACE INTO customers VALUES (3, 'a', 'b', 'c', 'd', '2000-01-01', 'eu')", "0A000"), ("UPDATE customers SET name = 'x'", "0A000"),
+                           ("SHOW INDEX FROM customers", "42501"), ("CREATE TEMPORARY TABLE customers SELECT 1", "42501")):
+            with self.subTest(sql):
+                status, body = self.my(sql, "masked", "/verdict", False)
+                self.assertEqual((body["verdict"], body["sqlstate"]), ("deny", state), body)
+        status, body = self.my("SELECT id FROM customers", "masked", ran=False)  # HAProxy cannot put another text into a body
+        self.assertEqual((status, body["sqlstate"]), (403, "42501"))
+
+    def test_my_approval(self):
+        self.my_direct("CREATE OR REPLACE TABLE http_asked (n int)")
+        self.s._minted["clerk"] = self.s.mint("clerk@shop.example", ["clerks"])
+        sql = "INSERT INTO http_asked VALUES (1)"
+        status, body = self.my(sql, "clerk", ran=False)
+        self.assertEqual((status, body["verdict"]), (403, "ask"), body)
+        ident = body["approval"]
+        done = subprocess.run([self.s.env["GH_CTL"], "approve", ident, "--token-file", "-"], input=self.s.token("dba"), text=True, capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotEqual(self.my(sql + " ", "clerk", ran=False)[1]["approval"], ident)
+        self.assertEqual(self.my(sql, "clerk", ran=True)[0], 200)
+        self.assertEqual(self.my_direct("SELECT COUNT(*) FROM http_asked"), ((1,),))
+        self.assertNotEqual(self.my(sql, "clerk", ran=False)[1]["approval"], ident)
+        for more in ("INSERT INTO http_asked VALUES (@@version)", "INSERT INTO http_asked SELECT @@hostname"):
+            status, body = self.my(more, "clerk", ran=False)
+            self.assertEqual(body["verdict"], "deny", body)
+            self.assertNotIn("approval", body)
+
+    def test_my_sql_mode(self):
+        """In ANSI_QUOTES "x" is a name. What a server has for new connections must be what the configuration says, or nothing is judged."""
+        sql = 'SELECT "salary" FROM orders LIMIT 1'
+        self.assertEqual(self.my(sql)[0], 200)
+        self.my_global("sql_mode", "ANSI_QUOTES")
+        stack.wait_until("it is seen", lambda: self.my(sql)[1].get("sqlstate") == "XX000")
+        self.my(sql, ran=False)
+        self.assertIn("event=api.server", self.s.log("gatehouse"))
+        # as the configuration says: read so
+        settings = "      password_file: shop.password\n"
+        with open(self.s.env["GH_CONFIG"]) as f:
+            text = f.read()
+        place = text.index("  shop_my:")
+        at = text.index(settings, place) + len(settings)
+
+        def put(config):
+            with open(self.s.env["GH_CONFIG"], "w") as f:
+                f.write(config)
+            self.s.reload()
+        self.addCleanup(put, text)
+        application = self.app_my.database.cursor()
+        self.addCleanup(application.execute, "SET SESSION sql_mode = ''")
+        application.execute("SET SESSION sql_mode = 'ANSI_QUOTES'")
+        put(text[:at] + '    settings: { sql_mode: "ANSI_QUOTES" }\n' + text[at:])
+        stack.wait_until("it is judged again", lambda: self.my('SELECT "id" FROM "orders" LIMIT 1')[0] == 200)
+        status, body = self.my('SELECT "salary" FROM "staff"', ran=False)
+        self.assertEqual((status, body["rule"]), (403, "agents-never-see-staff-in-mysql"), body)
+        # another mode that changes no reading
+        self.my_direct("SET GLOBAL sql_mode = 'ANSI_QUOTES,NO_ZERO_DATE'")
+        self.assertEqual(self.my('SELECT "id" FROM "orders" LIMIT 1')[0], 200)
+        self.my_direct("SET GLOBAL sql_mode = ''")
+        stack.wait_until("it is refused again", lambda: self.my("SELECT id FROM orders LIMIT 1")[1].get("sqlstate") == "XX000")
+
+    def test_my_init_connect(self):
+        self.assertEqual(self.my("SELECT id FROM orders LIMIT 1")[0], 200)
+        self.my_global("init_connect", "SET sql_mode = ''PIPES_AS_CONCAT''")
+        stack.wait_until("it is seen", lambda: self.my("SELECT id FROM orders LIMIT 1")[1].get("sqlstate") == "XX000")
+        self.my("SELECT id FROM orders LIMIT 1", ran=False)
+
+    def test_my_character_set(self):
+        """A connection that is reset has the global one, and in latin1 the bytes of UTF-8 are other characters; in gbk some hide a quote."""
+        self.my_global("character_set_client", "latin1")
+        stack.wait_until("it is seen", lambda: self.my("SELECT 'é' FROM orders LIMIT 1")[0] == 403)
+        status, body = self.my("SELECT 1 FROM orders WHERE status = 'é'", ran=False)
+        self.assertEqual(body["sqlstate"], "42501")
+        self.assertIn("character_set_client", body["message"])
+        self.assertEqual(self.my(COUNT, ran=True)[0], 200)
+        self.my_direct("SET GLOBAL character_set_client = 'gbk'")
+        stack.wait_until("it is seen", lambda: self.my(COUNT)[1].get("sqlstate") == "XX000")
+        self.my(COUNT, ran=False)
+
+    def test_my_server_that_does_not_tell(self):
+        gate = httpgate.Gate(self.app_my.server_port, self.app_my.server_port, self.s.dir + "/jail", edit=[("str(reports)", "str(gone_my)"), ("-m str reports }", "-m str gone_my }")])
+        self.addCleanup(gate.stop)
+        gate.start()
+        before = self.app_my.bytes
+        for _ in range(2):
+            status, body, _ = gate.post("/query", COUNT.encode(), self.s.token("agent"), headers={"Content-Type": "text/plain"})
+            self.assertEqual((status, body["sqlstate"], self.app_my.bytes), (503, "57P03", before), body)
+
+    def test_my_longer_texts(self):
+        """Through the parse pool."""
+        gate = httpgate.Gate(self.app_my.server_port, self.app_my.server_port, self.s.dir + "/jail",
+                             edit=[*httpgate.EDIT_MY, ("req.body_size le 10000", "req.body_size le 50000")], globals_="    tune.bufsize 65536\n")
+        self.addCleanup(gate.stop)
+        gate.start()
+        for sql, status in (("SELECT count(*) FROM orders WHERE id IN (%s)", 200), ("SELECT count(*) FROM staff WHERE id IN (%s)", 403), ("SELECT 1 IN (%s) /*! */", 403)):
+            text = sql % ",".join(map(str, range(10000, 17500)))
+            self.assertEqual(gate.post("/query", {"sql": text}, self.s.token("agent"))[0], status)
 
     # --- the daemon's life ---
 

@@ -145,7 +145,14 @@ SELECT id, email FROM customers EXCEPT SELECT 3, 'x'
 SELECT j.x FROM customers c, JSON_TABLE(concat('["', c.email, '"]'), '$[*]' COLUMNS (x varchar(60) PATH '$')) j
 !SELECT * FROM customers PROCEDURE ANALYSE()
 !HANDLER customers OPEN
-!EXECUTE IMMEDIATE 'SELECT * FROM customers'
+EXECUTE IMMEDIATE 'SELECT * FROM customers'
+EXECUTE IMMEDIATE 'SELECT id, email, ''it''''s'' AS q FROM customers AS c WHERE c.region = ''eu'' ORDER BY id'
+EXECUTE IMMEDIATE 'SELECT id FROM customers WHERE email = ? OR id = ?' USING 'x', 4
+EXECUTE IMMEDIATE 'SELECT concat(email, "'''' -- ") FROM customers -- '
+!EXECUTE IMMEDIATE 'SELECT id FROM customers WHERE card_number LIKE ''%c4n4ry%'''
+!EXECUTE IMMEDIATE 'UPDATE customers SET name = card_number WHERE id = 3'
+!EXECUTE IMMEDIATE 'DELETE FROM customers WHERE card_number LIKE ''%c4n4ry%'' RETURNING *'
+!EXECUTE IMMEDIATE 'SHOW INDEX FROM customers'
 !DELETE FROM customers WHERE id = 3 RETURNING email, concat(card_number, 'x'), name
 !DELETE FROM customers WHERE id = 3 RETURNING *
 !DELETE FROM customers WHERE id > 3 RETURNING note

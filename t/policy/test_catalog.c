@@ -211,11 +211,25 @@ START_TEST(mysql) {
     pol_catalog_unref(c);
     c = parse(MY("mysql", ",\"fold\":0") "{\"end\":0}");
     ck_assert(c != NULL && pol_catalog_engine(c) == POL_CAT_MYSQL && !pol_catalog_fold(c));
+    struct pol_cat_defaults d = pol_catalog_defaults(c);
+    ck_assert(d.mode == NULL && d.own_mode == NULL && d.charset == NULL);
+    pol_catalog_unref(c);
+    c = parse(MY("mysql", ",\"fold\":0,\"mode\":\"\",\"own_mode\":\"ANSI\",\"charset\":\"utf8mb4\"") "{\"end\":0}");
+    ck_assert_msg(c != NULL, "%s", why);
+    d = pol_catalog_defaults(c);
+    ck_assert_str_eq(d.mode, "");
+    ck_assert_str_eq(d.own_mode, "ANSI");
+    ck_assert_str_eq(d.charset, "utf8mb4");
     pol_catalog_unref(c);
     c = parse(HEAD "{\"end\":0}");
     ck_assert(c != NULL && pol_catalog_engine(c) == POL_CAT_POSTGRESQL && !pol_catalog_fold(c));
     pol_catalog_unref(c);
-    const char *const bad[] = {MY("oracle", ",\"fold\":0"), MY("mysql", ""), MY("mysql", ",\"fold\":2"), MY("mysql", ",\"fold\":\"0\"")};
+    const char *const bad[] = {MY("oracle", ",\"fold\":0"),
+                               MY("mysql", ""),
+                               MY("mysql", ",\"fold\":2"),
+                               MY("mysql", ",\"fold\":\"0\""),
+                               MY("mysql", ",\"fold\":0,\"mode\":1"),
+                               MY("mysql", ",\"fold\":0,\"charset\":null")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ck_assert_ptr_null(parse(bad[i]));
         ck_assert_ptr_nonnull(strstr(why, "line 1: "));

@@ -86,7 +86,7 @@ static struct pol_role *role(const char *group, struct pol_catalog *c) {
 }
 
 static const struct {
-    const char *group;      /* with a 9 behind it: in MySQL 9, not in MariaDB */
+    const char *group;      /* with a 9 behind it: in MySQL 9, not in MariaDB; b: NO_BACKSLASH_ESCAPES */
     const char *sql, *want; /* want: the text; NULL: the same; "!": refused, a part of message and hint */
 } cases[] = {
     /* untouched */
@@ -127,7 +127,37 @@ static const struct {
     {"m", "SELECT * FROM /*!50000 customers */", "!comments"},
     {"m", "SELECT /*!40001 SQL_NO_CACHE */ * FROM customers", "SELECT /*!40001 SQL_NO_CACHE */ * FROM {M}"},
     {"m", "HANDLER customers OPEN", "!cannot be used"},
-    {"m", "PREPARE s FROM 'SELECT * FROM customers'", "!cannot be used"},
+    /* PREPARE: the text is written anew, as the mode has it */
+    {"m", "PREPARE s FROM 'SELECT * FROM orders'", NULL},
+    {"m", "PREPARE s FROM @x", "!does not stand"},
+    {"m", "PREPARE s FROM concat('SELECT email FROM ', 'customers')", "!does not stand"},
+    {"m", "PREPARE s FROM 'SELECT * FROM customers'", "PREPARE s FROM  'SELECT * FROM {M}' "},
+    {"m", "PREPARE s FROM /* x */ 'SELECT ' \"* FROM \" 'customers' -- x", "PREPARE s FROM /* x */  'SELECT * FROM {M}'  -- x"},
+    {"m", "EXECUTE IMMEDIATE 'SELECT ''\\\\\\\\'', \"\\'\", ''''''a'' FROM customers' USING 1",
+     "EXECUTE IMMEDIATE  'SELECT ''\\\\\\\\'', \"''\", ''''''a'' FROM {M}'  USING 1"},
+    {"mb", "EXECUTE IMMEDIATE 'SELECT ''\\'', \"\\\", ''''''a'' FROM customers'",
+     "EXECUTE IMMEDIATE  'SELECT ''\\'', \"\\\", ''''''a'' FROM {M}' "},
+    {"m", "EXECUTE IMMEDIATE 'SELECT ''\\\\'' FROM customers -- '' FROM orders'", NULL},
+    {"mb", "EXECUTE IMMEDIATE 'SELECT ''\\'' FROM customers -- '' FROM orders'",
+     "EXECUTE IMMEDIATE  'SELECT ''\\'' FROM {M} -- '' FROM orders' "},
+    {"m", "PREPARE s FROM 'SELECT ''\\0'' FROM customers'", "!"},
+    {"m", "EXECUTE IMMEDIATE 'SELECT ?' USING (SELECT max(email) FROM customers)",
+     "EXECUTE IMMEDIATE 'SELECT ?' USING (SELECT max(email) FROM {M})"},
+    {"m", "PREPARE s FROM 'SELECT id FROM customers'; SELECT email FROM customers",
+     "PREPARE s FROM  'SELECT id FROM {M}' ; SELECT email FROM {M}"},
+    {"m", "USE other; PREPARE s FROM 'SELECT 1 FROM shop.customers'", "!behind USE"},
+    {"m", "PREPARE s FROM 'SELECT * FROM /*!50000 customers */'", "!comments"},
+    {"m", "PREPARE s FROM /*!50000 'SELECT * FROM customers' */", "!comments"},
+    {"m", "PREPARE s FROM _latin1'SELECT * FROM customers'", "!does not stand"},
+    {"m", "PREPARE s FROM N'SELECT * FROM customers'", "!does not stand"},
+    {"m", "PREPARE s FROM 'HANDLER customers OPEN'", "!cannot be used"},
+    {"m", "EXECUTE IMMEDIATE 'SHOW INDEX FROM customers'", "!cannot be used"},
+    {"m", "EXECUTE IMMEDIATE 'SHOW COLUMNS FROM customers'", NULL},
+    {"f", "PREPARE s FROM 'DELETE FROM customers WHERE id = ?'",
+     "PREPARE s FROM  'DELETE FROM customers WHERE ((((`customers`.`region` = ''eu'' AND CAST(CONVERT(`customers`.`region` USING utf8mb4) "
+     "AS "
+     "BINARY) = CAST(CONVERT(''eu'' USING utf8mb4) AS BINARY))))) AND (id = ?)' "},
+    {"f", "PREPARE s FROM 'UPDATE customers SET region = ''us'''", "!may not be written"},
     {"m", "SELECT email INTO @x FROM customers", "SELECT email INTO @x FROM {M}"},
     {"m", "CREATE TABLE x AS SELECT * FROM customers", "CREATE TABLE x AS SELECT * FROM {M}"},
     {"m", "CREATE VIEW x AS SELECT * FROM customers", "!cannot be used"},
@@ -263,7 +293,11 @@ static void one_case(size_t i, struct pol_catalog *c) {
     static char want[200000];
     const char group[] = {cases[i].group[0], '\0'};
     bool mysql = cases[i].group[1] == '9';
-    struct my_options options = {.server = mysql ? MY_MYSQL : MY_MARIADB, .version = mysql ? 90700 : 101119, .default_db = "shop"};
+    struct my_options options = {.server = mysql ? MY_MYSQL : MY_MARIADB,
+                                 .version = mysql ? 90700 : 101119,
+                                 .mode = cases[i].group[1] == 'b' ? MY_NO_BACKSLASH_ESCAPES : 0,
+                                 .multi = strchr(cases[i].sql, ';') != NULL,
+                                 .default_db = "shop"};
     struct pol_role *r = role(group, c);
     struct pol_rewritten w;
     struct pol_verdict why;

@@ -141,7 +141,194 @@ START_TEST(goes) {
 }
 END_TEST
 
-START_TEST(tables) { ck_assert_ptr_null(api_pooled_out_of_order()); }
+START_TEST(tables) {
+    ck_assert_ptr_null(api_pooled_out_of_order());
+    ck_assert_ptr_null(api_pooled_my_out_of_order());
+}
+END_TEST
+
+/* --- MySQL and MariaDB --- */
+
+static bool my_ok(const char *sql, enum my_server server, struct pol_verdict *v) {
+    const struct my_options o = {.server = server, .version = server == MY_MARIADB ? 101119 : 90704, .default_db = "shop"};
+    struct pol_parse_error err = {0};
+    struct pol_facts *f = pol_facts_my(sql, strlen(sql), &o, &err);
+    ck_assert_msg(f != NULL, "%s: %s", sql, err.text);
+    bool result = api_pooled_my_ok(f, sql, strlen(sql), &o, v);
+    pol_facts_free(f);
+    return result;
+}
+
+static const char *const my_stays[] = {
+    /* both */
+    "PREPARE p FROM 'SELECT 1'",
+    "PREPARE p FROM @v",
+    "EXECUTE p",
+    "EXECUTE p USING @a",
+    "DEALLOCATE PREPARE p",
+    "DROP PREPARE p",
+    "BEGIN",
+    "START TRANSACTION READ ONLY",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT s",
+    "RELEASE SAVEPOINT s",
+    "XA START 'x'",
+    "XA RECOVER",
+    "SET autocommit = 0",
+    "SET NAMES latin1",
+    "SET @a = 1",
+    "SET SESSION sql_mode = 'ANSI'",
+    "SET GLOBAL sql_mode = ''",
+    "SET TRANSACTION READ ONLY",
+    "SET @@sql_mode = ''",
+    "SET ROLE x",
+    "SET DEFAULT ROLE x TO y",
+    "USE shop",
+    "USE other",
+    "CREATE TEMPORARY TABLE t(a int)",
+    "CREATE TEMPORARY TABLE customers SELECT 1 AS email",
+    "CREATE TEMPORARY TABLE t LIKE orders",
+    "LOCK TABLES t READ",
+    "UNLOCK TABLES",
+    "FLUSH TABLES WITH READ LOCK",
+    "FLUSH TABLES t FOR EXPORT",
+    "FLUSH PRIVILEGES",
+    "HANDLER t OPEN",
+    "HANDLER t READ FIRST",
+    "HANDLER t CLOSE",
+    "SELECT @a",
+    "SELECT @a := 1",
+    "SELECT @'a'",
+    "SELECT @`a`",
+    "SELECT 1 INTO @a",
+    "SELECT * FROM t WHERE a = (SELECT @b)",
+    "CALL p(@a)",
+    "INSERT INTO t VALUES (@a)",
+    "UPDATE t SET a = @a := 1",
+    "DO @a := 1",
+    "EXPLAIN SELECT @a",
+    "CREATE TABLE t SELECT @a := 1",
+    "LOAD DATA INFILE 'x' INTO TABLE t (@a)",
+    "LOAD DATA LOCAL INFILE 'x' INTO TABLE t",
+    "GET DIAGNOSTICS @a = NUMBER",
+    "SELECT LAST_INSERT_ID()",
+    "SELECT last_insert_id(5)",
+    "UPDATE t SET a = LAST_INSERT_ID(a + 1)",
+    "SELECT FOUND_ROWS()",
+    "SELECT ROW_COUNT()",
+    "SELECT GET_LOCK('x', 1)",
+    "DO RELEASE_LOCK('x')",
+    "SELECT RELEASE_ALL_LOCKS()",
+    "SELECT @@last_insert_id",
+    "SELECT @@identity",
+    "SELECT @@SESSION.insert_id",
+    "SELECT @@warning_count",
+    "SELECT @@`error_count`",
+    "SHOW VARIABLES LIKE 'last_insert_id'",
+    "SHOW VARIABLES",
+    "SHOW WARNINGS",
+    "SHOW ERRORS",
+    "SHOW COUNT(*) WARNINGS",
+    "SHOW STATUS",
+    "SHOW SESSION STATUS LIKE 'x'",
+    "SHOW PROFILES",
+    "SHOW PROFILE",
+    "SELECT * FROM information_schema.session_status",
+    "SELECT * FROM INFORMATION_SCHEMA.Session_Status",
+    "SELECT * FROM information_schema.profiling",
+    "SELECT * FROM performance_schema.user_variables_by_thread",
+    "SELECT * FROM performance_schema.prepared_statements_instances",
+    "KILL 5",
+    "SIGNAL SQLSTATE '45000'",
+    "BINLOG 'x'",
+    "HELP 'x'",
+    "SELECT 1 /*!50000 + 1 */",
+    "SELECT 1 /*!99999 + 1 */",
+    "SELECT /*! 1 */",
+    "SELECT '@' /*! */",
+};
+static const char *const maria_stays[] = {
+    "EXECUTE IMMEDIATE 'SELECT 1'",
+    "EXECUTE IMMEDIATE CONCAT('SEL', 'ECT 1')",
+    "SET STATEMENT max_statement_time = 1 FOR SELECT 1",
+    "BEGIN NOT ATOMIC SET @a = 1; END",
+    "IF 1 THEN SELECT 1; END IF",
+    "CREATE OR REPLACE TEMPORARY TABLE t(a int)",
+    "CREATE TEMPORARY SEQUENCE orders",
+    "CREATE OR REPLACE TEMPORARY SEQUENCE orders",
+    "BACKUP STAGE START",
+    "SELECT LASTVAL(s)",
+    "SELECT PREVIOUS VALUE FOR s",
+    "INSERT INTO t VALUES (LASTVAL(s))",
+    "SELECT @@last_gtid",
+    "SELECT @@in_transaction",
+    "SELECT WSREP_LAST_SEEN_GTID()",
+    "SELECT mariadb_schema.last_insert_id()",
+    "SELECT 1 /*M! + 1 */",
+    "SELECT 1 /*M!999999 + 1 */",
+    "SELECT * FROM information_schema.user_variables",
+    "SHOW EXPLAIN FOR 5",
+};
+static const char *const mysql_stays[] = {
+    "LOCK INSTANCE FOR BACKUP", "SELECT PS_CURRENT_THREAD_ID()",  "SET PERSIST sql_mode = ''",
+    "SET RESOURCE GROUP x",     "CLONE LOCAL DATA DIRECTORY 'x'", "SELECT * FROM information_schema.optimizer_trace",
+};
+static const char *const my_goes[] = {
+    "SELECT 1",
+    "SELECT @@version, @@sql_mode",
+    "SELECT '@a', `@b`, 2 * 3 /* @c */ FROM t -- @d",
+    "SELECT * FROM t FOR UPDATE",
+    "SHOW TABLES",
+    "SHOW COLUMNS FROM t",
+    "SHOW CREATE TABLE t",
+    "SHOW VARIABLES LIKE 'version'",
+    "INSERT INTO t VALUES (1)",
+    "REPLACE INTO t VALUES (1)",
+    "UPDATE t SET a = 2",
+    "DELETE FROM t",
+    "TRUNCATE TABLE t",
+    "CREATE TABLE t(a int)",
+    "DROP TABLE t",
+    "ALTER TABLE t ADD b int",
+    "CREATE USER u@localhost",
+    "GRANT SELECT ON *.* TO 'u'@'%'",
+    "CREATE DEFINER = u@localhost PROCEDURE p() BEGIN SET @a = 1; END",
+    "CALL p(1)",
+    "DO SLEEP(0)",
+    "EXPLAIN SELECT 1",
+    "ANALYZE TABLE t",
+    "LOAD DATA INFILE 'x' INTO TABLE t",
+    "SELECT * FROM t INTO OUTFILE 'x'",
+    "SELECT d.get_lock('x')",
+    "SELECT RAND(), CONNECTION_ID()",
+    "SELECT 1;",
+    "",
+};
+
+static void all(const char *const *texts, size_t n, enum my_server server, bool may) {
+    for (size_t i = 0; i < n; i++) {
+        struct pol_verdict v = {0};
+        bool is = my_ok(texts[i], server, &v);
+        ck_assert_msg(is == may, "%s: %s", texts[i], v.message);
+        if (may) continue;
+        ck_assert_int_eq(v.effect, POL_DENY);
+        ck_assert_str_eq(v.sqlstate, "0A000");
+        ck_assert_ptr_nonnull(strstr(v.message, "not possible over this API"));
+    }
+}
+#define ALL(texts, server, may) all(texts, sizeof(texts) / sizeof *(texts), server, may)
+
+START_TEST(mysql) {
+    ALL(my_stays, MY_MARIADB, false);
+    ALL(my_stays, MY_MYSQL, false);
+    ALL(maria_stays, MY_MARIADB, false);
+    ALL(mysql_stays, MY_MYSQL, false);
+    ALL(my_goes, MY_MARIADB, true);
+    ALL(my_goes, MY_MYSQL, true);
+    struct pol_verdict v = {0};
+    ck_assert(my_ok("SELECT NEXTVAL(s), SETVAL(s, 5)", MY_MARIADB, &v));
+}
 END_TEST
 
 int main(void) {
@@ -150,6 +337,7 @@ int main(void) {
     tcase_add_test(t, stays);
     tcase_add_test(t, goes);
     tcase_add_test(t, tables);
+    tcase_add_test(t, mysql);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
