@@ -269,6 +269,21 @@ static void check_view(const struct lint *l, const struct pol_rule *rule, const 
     }
 }
 
+/* Until the function is there nobody can use what the rule is about. */
+static void check_hash(const struct lint *l, const struct pol_rule *r) {
+    size_t n;
+    pol_catalog_functions(l->cat, POL_OWN_SCHEMA, POL_HASH_FUNCTION, &n);
+    for (size_t k = 0; k <= r->ncolumns && n == 0; k++) {
+        const struct pol_column_rule *c = k < r->ncolumns ? &r->columns[k] : &r->others;
+        if (c->visibility != POL_MASKED || c->mask.kind != POL_M_HASH) continue;
+        say(l,
+            "the rule \"%.200s\" masks by hash, and the database has no function " POL_OWN_SCHEMA "." POL_HASH_FUNCTION
+            "%s; \"gatehousectl policy grants --sql\" prints what makes it",
+            r->name, l->mysql ? " that gatehouse's user may call" : "");
+        return;
+    }
+}
+
 void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, const char *database,
                      void (*tell)(void *arg, const char *text), void *arg) {
     struct lint l = {p, cat, database, cat != NULL && pol_catalog_engine(cat) != POL_CAT_POSTGRESQL, tell, arg};
@@ -289,6 +304,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
     for (size_t i = 0; i < p->nrules; i++) {
         if (!is_here(&l, &p->rules[i])) continue;
         check_patterns(&l, &p->rules[i]);
+        check_hash(&l, &p->rules[i]);
         for (size_t k = 0; k < pol_catalog_relations(cat); k++) {
             const struct pol_cat_relation *r = pol_catalog_relation_at(cat, k);
             if (!can_be_read(&l, r)) continue;

@@ -285,8 +285,8 @@ gh_start_postgresql() {
 
 # The one account that can do everything is root's over TCP; the general log is what really reached the server, to compare with the record.
 gh_init_mariadb() {
-    gh_root install -d -o "$GH_USER_MY" -m 700 "$GH_DIR/my"
-    GH_SUITE=${GH_SUITE_MY:-} gh_as "$GH_USER_MY" env -C / mariadb-install-db --no-defaults --innodb-log-file-size=16M --datadir="$GH_DIR/my" --auth-root-authentication-method=normal --skip-test-db \
+    gh_root install -d -o "$GH_USER_MY" -m 700 "$GH_DIR/my" "$GH_DIR/mytmp"
+    GH_SUITE=${GH_SUITE_MY:-} gh_as "$GH_USER_MY" env -C / mariadb-install-db --no-defaults --innodb-log-file-size=16M --datadir="$GH_DIR/my" --tmpdir="$GH_DIR/mytmp" --auth-root-authentication-method=normal --skip-test-db \
         --skip-name-resolve >"$GH_DIR/log/mariadb-install.log" 2>&1
     gh_tls "$GH_DIR/mytls" server
     gh_root install -o "$GH_USER_MY" -m 600 "$GH_DIR/mytls/server.key" "$GH_DIR/mytls/server.crt" "$GH_DIR/my/"
@@ -306,10 +306,12 @@ gh_mariadb_direct() {
     MYSQL_PWD=$GH_PASSWORD_SUPER mariadb --no-defaults --protocol=TCP --host=127.0.0.1 --port="$GH_MY_PORT_DIRECT" --user=root --default-character-set=utf8mb4 "$@"
 }
 
+# A MariaDB that starts removes all temporary tables in its tmpdir, also those of another one that has the same.
 gh_start_mariadb() {
     local init=()
+    gh_root install -d -o "$GH_USER_MY" -m 700 "$GH_DIR/mytmp"
     [ ! -e "$GH_DIR/run/mariadb.sql" ] || init=(--init-file="$GH_DIR/run/mariadb.sql")
-    GH_SUITE=${GH_SUITE_MY:-} gh_spawn mariadb "$GH_USER_MY" /usr/sbin/mariadbd --no-defaults --datadir="$GH_DIR/my" --bind-address=127.0.0.1 --port="$GH_MY_PORT_DIRECT" \
+    GH_SUITE=${GH_SUITE_MY:-} gh_spawn mariadb "$GH_USER_MY" /usr/sbin/mariadbd --no-defaults --datadir="$GH_DIR/my" --tmpdir="$GH_DIR/mytmp" --bind-address=127.0.0.1 --port="$GH_MY_PORT_DIRECT" \
         --socket="$GH_DIR/my/my.sock" --pid-file="$GH_DIR/my/my.pid" --ssl-cert="$GH_DIR/my/server.crt" --ssl-key="$GH_DIR/my/server.key" \
         --skip-name-resolve --character-set-server=utf8mb4 --general-log --general-log-file="$GH_DIR/my/general.log" --innodb-flush-log-at-trx-commit=2 --innodb-log-file-size=16M \
         --skip-log-bin --performance-schema=OFF "${init[@]}"

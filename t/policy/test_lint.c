@@ -122,6 +122,32 @@ START_TEST(in_mysql) {
 }
 END_TEST
 
+/* What hashes need is missed before somebody misses a table. */
+START_TEST(hashes) {
+    static const char rules[] = "version: 1\ndatabases: { shop: {} }\nrules:\n" RULE(
+        "h", "allow: select, on: \"shop.customers\", columns: { email: { mask: { hash: k } }, phone: { mask: { hash: k } }, id: visible }");
+    struct pol_error err;
+    char text[sizeof shop_my_catalog_text], why[400];
+    struct pol_policy *p = pol_policy_load_text("rules", rules, strlen(rules), &err);
+    ck_assert_msg(p != NULL, "%u: %s", err.line, err.text);
+    for (int there = 0; there < 2; there++) {
+        memcpy(text, shop_my_catalog_text, sizeof text);
+        if (!there) memcpy(strstr(text, "mask_hash"), "other_one", 9);
+        struct pol_catalog *cat = pol_catalog_parse(text, strlen(text), why, sizeof why);
+        ck_assert_msg(cat != NULL, "%s", why);
+        out[0] = '\0';
+        pol_policy_lint(p, cat, "shop", note, NULL);
+        ck_assert_str_eq(
+            out, there
+                     ? ""
+                     : "the rule \"h\" masks by hash, and the database has no function gatehouse.mask_hash that gatehouse's user may call; "
+                       "\"gatehousectl policy grants --sql\" prints what makes it\n");
+        pol_catalog_unref(cat);
+    }
+    pol_policy_unref(p);
+}
+END_TEST
+
 /* Views are followed by their definitions; what nobody may see of them is said. */
 START_TEST(views_in_mysql) {
     static const char rules[] = "version: 1\ndatabases: { shop: {} }\nrules:\n" RULE(
@@ -159,6 +185,7 @@ int main(void) {
     tcase_add_loop_test(t, with_catalog, 0, (int)(sizeof within / sizeof *within));
     tcase_add_test(t, in_mysql);
     tcase_add_test(t, views_in_mysql);
+    tcase_add_test(t, hashes);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
