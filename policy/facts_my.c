@@ -534,7 +534,7 @@ bool fm_statement(struct fm *x, const struct my_stmt *st, uint32_t node) {
     case MS_EMPTY: kind = POL_K_EMPTY, ok = true; break;
     case MS_QUERY:
         kind = POL_K_SELECT;
-        if (top) s->limited = is_limited(x, node);
+        if (st != NULL) s->limited = is_limited(x, node); /* of what PREPARE holds as well */
         ok = fm_children(x, node);
         break;
     case MS_INSERT: kind = POL_K_INSERT, ok = insert(x, node); break;

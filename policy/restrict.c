@@ -198,8 +198,11 @@ static void least(uint64_t *limit, uint64_t v) {
     if (v != 0 && (*limit == 0 || v < *limit)) *limit = v;
 }
 
+/* What PREPARE holds runs by an EXECUTE of which one sees nothing. */
+static bool selects(const struct pol_stmt *s) { return s->kind == POL_K_SELECT || (s->kind == POL_K_PREPARE && s->reads_only); }
+
 static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
-    if (!rule->need_limit || s->kind != POL_K_SELECT || (rel->access & POL_SELECT) == 0 || s->limited) return true;
+    if (!rule->need_limit || !selects(s) || (rel->access & POL_SELECT) == 0 || s->limited) return true;
     refuse(v, "42501", rule->name);
     say(v->message, sizeof v->message, "a SELECT from %.70s needs a LIMIT", rel->name);
     say(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for it.", rule->name);

@@ -110,6 +110,27 @@ START_TEST(names) {
 END_TEST
 
 #define TEXT(s) s, sizeof s - 1
+START_TEST(limited) {
+    static const struct {
+        const char *sql;
+        bool is;
+    } cases[] = {{"SELECT 1 LIMIT 3", true},
+                 {"SELECT 1", false},
+                 {"PREPARE s FROM 'SELECT 1 LIMIT 3'", true},
+                 {"PREPARE s FROM 'SELECT 1'", false},
+                 {"EXECUTE IMMEDIATE 'SELECT * FROM (SELECT 1 LIMIT 3) q'", false},
+                 {"EXECUTE IMMEDIATE 'SELECT 1 LIMIT ?' USING 3", true},
+                 {"EXPLAIN SELECT 1 LIMIT 3", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pol_parse_error err = {0};
+        struct pol_facts *f = pol_facts_my(cases[i].sql, strlen(cases[i].sql), &maria, &err);
+        ck_assert_msg(f != NULL, "%s: %s", cases[i].sql, err.text);
+        ck_assert_msg(f->stmts[0].limited == cases[i].is, "%s", cases[i].sql);
+        pol_facts_free(f);
+    }
+}
+END_TEST
+
 START_TEST(encodings) {
     static const struct {
         const char *sql;
@@ -407,6 +428,7 @@ int main(void) {
     tcase_add_test(t, options);
     tcase_add_test(t, intervals);
     tcase_add_test(t, names);
+    tcase_add_test(t, limited);
     tcase_add_test(t, encodings);
     tcase_add_test(t, depth);
     tcase_add_test(t, limits);
