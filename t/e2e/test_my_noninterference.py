@@ -8,6 +8,7 @@ errors, warnings; as text, prepared with parameters, with cursors, several in on
 import collections
 import concurrent.futures
 import os
+import time
 import unittest
 
 import oracle_my_random
@@ -23,6 +24,11 @@ ONE = os.environ.get("GH_ORACLE_ONE", "")
 LIMIT, REFUSALS = 1226, (1142, 1143, 1235)
 
 
+def compared(c, answers, names, limited=False):
+    """Both answers in the form in which they must be the same."""
+    return [oracle_my_wire.same(n, answer, c.ordered, limited) for n, answer in zip(names, answers)]
+
+
 class MyFindings(Findings):
     def add(self, group, label, c, answers, names):
         errors = [oracle_my_wire.error_of(a) for a in answers]
@@ -34,7 +40,7 @@ class MyFindings(Findings):
         self.counts[c.way, "executed" if e is None else "refused" if e[0] in REFUSALS else "failed"] += 1
         if e is not None:
             self.counts["error", str(e[0])] += 1
-        a, b = (oracle_my_wire.same(n, answer, c.ordered, limited) for n, answer in zip(names, answers))
+        a, b = compared(c, answers, names, limited)
         seen = any(k in p for k in CANARIES for answer in answers for packets in answer for p in packets)
         what = "interference" if a != b else "the canary" if seen else None
         if what is not None:
@@ -59,11 +65,22 @@ def compare(world, group, numbered, view=None):
             return connect()
         except (EOFError, OSError, AssertionError):
             return None
+
+    def talk(pool, lines, c):
+        """The answers. InnoDB's estimates of a range count rows that were undone until it has purged them, for the one database sooner than for the other: where EXPLAIN differs it is
+        asked again, a few times, and what hidden data make of it would stay."""
+        for attempt in range(6):
+            answers = list(pool.map(lambda line: line.talk(c), lines))
+            a, b = compared(c, answers, [n.encode() for n in names])
+            if c.way != "explain" or a == b:
+                break
+            time.sleep(0.2 * attempt)
+        return answers
     lines, out = connect(), MyFindings()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for label, c in numbered:
             try:
-                answers = list(pool.map(lambda line: line.talk(c), lines))
+                answers = talk(pool, lines, c)
             except (EOFError, OSError):
                 if not died():
                     out.found.append(f"the session ended: {group}:{label} ({c.way})\n  " + "\n  ".join(c.texts))
