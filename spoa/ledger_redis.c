@@ -1,6 +1,7 @@
 #include "spoa/ledger_redis.h"
 
 #include "spoa/ledger_find.h"
+#include "spoa/ledger_forms.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -513,25 +514,12 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
 
 /* ---- shipping ---- */
 
-#define ARG_ROOM (1 + GH_U64_TEXT + 4) /* around an argument */
-
-/* RESP's bulk string, where there is room. What hiredis takes to format an argument is more than all else that an event costs here. */
-static char *put_arg(char *at, const char *s, size_t len) {
-    *at++ = '$';
-    at = gh_put_len(at, len);
-    memcpy(at, "\r\n", 2);
-    memcpy(at + 2, s, len);
-    at += 2 + len;
-    memcpy(at, "\r\n", 2);
-    return at + 2;
-}
-
 static void arg(struct buf *out, const char *s, size_t len) {
-    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + ARG_ROOM);
+    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + FORM_ROOM);
     if (at == NULL)
         out->failed = true;
     else
-        buf_commit(out, (size_t)(put_arg(at, s, len) - at));
+        buf_commit(out, (size_t)(form_resp(at, s, len) - at));
 }
 
 static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
@@ -560,23 +548,11 @@ static void head(struct buf *out, size_t args) {
     put_str(out, "\r\n");
 }
 
-static void parts(struct buf *out, const struct lev *e) {
-    size_t need = 0;
-    for (size_t k = 0; k < e->nparts; k++) {
-        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
-        need += e->parts[k].len + ARG_ROOM;
-    }
-    char *start = (char *)buf_reserve(out, need), *at = start;
-    if (start == NULL) return;
-    for (size_t k = 0; k < e->nparts; k++) at = put_arg(at, e->parts[k].at, e->parts[k].len);
-    buf_commit(out, (size_t)(at - start));
-}
-
 static void event_args(struct buf *out, const struct lev *e) {
     arg_str(out, e->stream == LED_SESSION ? e->id : "*");
     arg_str(out, e->stream == LED_AUTH ? "1" : "0");
-    arg_u64(out, e->nparts);
-    parts(out, e);
+    arg_u64(out, 2 * e->nfields);
+    lev_resp(e, out);
 }
 
 /* The script's call for the n events from e on, without those that Redis has (floor). */
@@ -585,7 +561,7 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
     size_t events = 0, args = 8;
     const struct lev *x = e;
     for (size_t i = 0; i < n; i++, x = x->next)
-        if (x->seq > r->floor[x->stream]) events++, args += 4 + x->nparts;
+        if (x->seq > r->floor[x->stream]) events++, args += 4 + 2 * x->nfields;
     head(out, args);
     arg_str(out, "EVALSHA");
     arg_str(out, r->sha);
@@ -623,11 +599,11 @@ static void format_transaction(struct lrd *r, const struct lev *e, size_t n) {
         arg_u64(out, r->sent);
     }
     for (size_t i = 0; i < n; i++, e = e->next) {
-        head(out, 3 + e->nparts);
+        head(out, 3 + 2 * e->nfields);
         put_str(out, "$4\r\nXADD\r\n");
         arg_key(out, r, e->key);
         arg_str(out, e->id);
-        parts(out, e);
+        lev_resp(e, out);
     }
     put_str(out, "*1\r\n$4\r\nEXEC\r\n");
     r->step = ST_QUEUED;
