@@ -67,7 +67,7 @@ static void record_sql(struct api_ask *a, led_done_fn done, const char *policy) 
                                    .observed = a->observed,
                                    .text = a->call.sql,
                                    .len = a->call.len,
-                                   .facts = a->facts != NULL ? facts_of(a->facts) : NULL,
+                                   .facts = a->facts,
                                    .principal = a->session->who->principal,
                                    .database = a->session->database,
                                    .policy = policy,

@@ -68,7 +68,9 @@ struct led_run;
 /* NULL: out of memory, or they are no such fields: more than LED_RUN_FIELDS, over LED_RUN_BYTES, no UTF-8, or with something in them that is masked. */
 struct led_run *led_run_new(const struct led_field *f, size_t n);
 void led_run_free(struct led_run *run); /* NULL is fine */
-struct led_event {                      /* copied during led_append() */
+/* Its i-th field, with NULs behind name and value; borrowed. */
+const struct led_field *led_run_field(const struct led_run *run, size_t i);
+struct led_event { /* copied during led_append() */
     enum led_stream stream;
     const char *session; /* LED_SESSION: the session's id; LED_APPROVAL: the request's; else NULL */
     const char *type;    /* "statement", "result", "login", ... first field of the entry */

@@ -199,6 +199,7 @@ struct led_run *led_run_new(const struct led_field *f, size_t n) {
 }
 
 void led_run_free(struct led_run *run) { free(run); }
+const struct led_field *led_run_field(const struct led_run *run, size_t i) { return &run->f[i]; }
 
 /* NULL: it is not small, or not ordinary. */
 static struct lev *small_of(const struct led_event *ev, const char *node) {

@@ -161,7 +161,7 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
                                    .params = q->params,
                                    .nparams = q->nparams,
                                    .params_cut = q->params_cut,
-                                   .facts = q->facts != NULL ? facts_of(q->facts) : NULL,
+                                   .facts = q->facts,
                                    .principal = s->who->principal,
                                    .database = s->db->name,
                                    .policy = pol_policy_hash(s->snap->policy),

@@ -37,7 +37,7 @@ struct stmt_record {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
-    const struct pol_facts *facts; /* NULL: none */
+    struct facts_ref *facts; /* NULL: none */
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
     size_t rewritten_len;
