@@ -1,5 +1,6 @@
 #include "spoa/statement.h"
 
+#include "spoa/clock.h"
 #include "spoa/mask.h"
 #include "spoa/secret_sql.h"
 #include "spoa/starved.h"
@@ -45,6 +46,41 @@ bool stmt_judge(const struct pol_role *role, const struct pol_facts *f, const st
     /* Bytes that are no text would not reach the server as what was recorded: refused in every mode. */
     bool forwardable = f != NULL || (err->rc != POL_ENCODING && err->rc != POL_NO_MEMORY);
     return pol_role_observes(role) && v->effect != POL_ALLOW && forwardable;
+}
+
+/* It runs what another statement said, which may be as old as the policy was. */
+static bool names_others(const struct pol_facts *f) {
+    bool yes = false;
+    for (size_t i = 0; i < f->nstmts; i++) yes = yes || f->stmts[i].uses_statement != NULL || f->stmts[i].uses_portal != NULL;
+    return yes;
+}
+
+/* Another policy, or the end of a rule's hours: what leaves now is what that allows, as it is. */
+static bool policy_still_may(const struct stmt_leaving *l) {
+    struct pol_verdict now;
+    if (l->same || l->ours) return true;
+    if (l->role == NULL || l->approved) return false;
+    if (pol_role_observes(l->role)) return true;
+    if (l->facts == NULL || l->observed || l->shaped || names_others(l->facts) || (l->unpinned && !pol_role_everything(l->role)))
+        return false;
+    stmt_judge(l->role, l->facts, l->err, &now);
+    return now.effect == POL_ALLOW && !now.rewrite && (now.limits.rows | now.limits.bytes | now.limits.ms) == 0;
+}
+
+const char *stmt_over(const struct stmt_leaving *l, struct pol_verdict *v) {
+    if (clock_seconds() >= l->valid_until) {
+        stmt_deny(v, "28000", "the token has expired in this moment", "Nothing of this statement was executed. Send it again.");
+        return "the token has expired";
+    }
+    if (!policy_still_may(l)) {
+        stmt_deny(v, "42501", "the policy has changed in this moment", "Nothing of this statement was executed. Send it again.");
+        return "the policy has changed";
+    }
+    bool granted = l->grant[0] == '\0' || ord_grant_counts(l->orders, l->grant);
+    if (granted && !l->glass_over) return NULL;
+    stmt_deny(v, "42501", "the time in which it could run without being asked about has ended in this moment",
+              "Nothing of this statement was executed. Send it again: it is asked about then.");
+    return granted ? "the time of the broken glass is over" : "the grant has ended";
 }
 
 static const char *verdict_name(const struct pol_verdict *v, bool observed) {
