@@ -130,7 +130,7 @@ void buf_drain(struct buf *b, size_t n) {
     if (b->off == b->len) b->off = b->len = 0;
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t n) {
+uint8_t *buf_reserve_more(struct buf *b, size_t n) {
     if (b->failed) return NULL;
     size_t used = b->len - b->off;
     if (n > b->max || used > b->max - n) {
@@ -167,15 +167,6 @@ void buf_commit(struct buf *b, size_t n) {
     b->len += n;
 }
 
-void buf_put(struct buf *b, const void *data, size_t n) {
-    if (n == 0) return;
-    uint8_t *at = buf_reserve(b, n);
-    if (at == NULL) return;
-    memcpy(at, data, n);
-    b->len += n;
-}
-
-void buf_u8(struct buf *b, uint8_t v) { buf_put(b, &v, 1); }
 void buf_be16(struct buf *b, uint16_t v) { buf_put(b, (uint8_t[]){(uint8_t)(v >> 8), (uint8_t)v}, 2); }
 void buf_be32(struct buf *b, uint32_t v) {
     buf_put(b, (uint8_t[]){(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v}, 4);
@@ -183,9 +174,6 @@ void buf_be32(struct buf *b, uint32_t v) {
 void buf_le16(struct buf *b, uint16_t v) { buf_put(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8)}, 2); }
 void buf_le32(struct buf *b, uint32_t v) {
     buf_put(b, (uint8_t[]){(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)}, 4);
-}
-void buf_str(struct buf *b, const char *s) {
-    if (s != NULL) buf_put(b, s, strlen(s));
 }
 void buf_cstr(struct buf *b, const char *s) {
     buf_str(b, s);

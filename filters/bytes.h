@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define GH_CHECKED __attribute__((warn_unused_result))
 
@@ -87,17 +88,29 @@ void buf_free(struct buf *b);  /* releases the memory; b is empty and usable aga
 void buf_reset(struct buf *b); /* forgets the bytes and the failure, keeps the memory */
 /* Drops n live bytes from the front; n <= buf_used(b). */
 void buf_drain(struct buf *b, size_t n);
+/* buf_reserve() where there is no room yet. */
+uint8_t *buf_reserve_more(struct buf *b, size_t n);
 /* Room for n more bytes at the end; NULL (and failed) when over the ceiling. Follow with buf_commit(<= n). */
-uint8_t *buf_reserve(struct buf *b, size_t n);
+static inline uint8_t *buf_reserve(struct buf *b, size_t n) {
+    bool room = !b->failed && b->data != NULL && n <= b->cap - b->len && n <= b->max && b->len - b->off <= b->max - n;
+    return room ? b->data + b->len : buf_reserve_more(b, n);
+}
 void buf_commit(struct buf *b, size_t n);
-void buf_put(struct buf *b, const void *data, size_t n);
-void buf_u8(struct buf *b, uint8_t v);
+static inline void buf_put(struct buf *b, const void *data, size_t n) {
+    uint8_t *at = n == 0 ? NULL : buf_reserve(b, n);
+    if (at == NULL) return;
+    memcpy(at, data, n);
+    b->len += n;
+}
+static inline void buf_u8(struct buf *b, uint8_t v) { buf_put(b, &v, 1); }
 void buf_be16(struct buf *b, uint16_t v);
 void buf_be32(struct buf *b, uint32_t v);
 void buf_le16(struct buf *b, uint16_t v);
 void buf_le32(struct buf *b, uint32_t v);
 /* The string's bytes without, or with, a closing NUL. s may be NULL (as ""). */
-void buf_str(struct buf *b, const char *s);
+static inline void buf_str(struct buf *b, const char *s) {
+    if (s != NULL) buf_put(b, s, strlen(s));
+}
 void buf_cstr(struct buf *b, const char *s);
 /* Overwrites four bytes at position pos counted from the first live byte (a length known only afterwards). */
 void buf_patch_be32(struct buf *b, size_t pos, uint32_t v);

@@ -68,7 +68,7 @@ static void record_sql(struct api_ask *a, led_done_fn done, const char *policy) 
                                    .observed = a->observed,
                                    .text = a->call.sql,
                                    .len = a->call.len,
-                                   .facts = a->facts != NULL ? facts_of(a->facts) : NULL,
+                                   .facts = a->facts,
                                    .principal = a->session->who->principal,
                                    .database = a->session->database,
                                    .policy = policy,
@@ -152,32 +152,28 @@ static bool is_blocked(const struct api_ask *a, struct ord_block *block) {
     return ord_blocked(a->ws->d->orders, &s, block);
 }
 
-/* What may have changed while the record was under way, as session_still_may() has it; NULL: nothing, else a word for the record, and a verdict. */
+/* What may have changed while the record was under way; NULL: nothing, else a word for the record, and a verdict. */
 static const char *over(struct api_ask *a) {
-    struct pol_verdict now;
-    const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
-    struct pol_role *role;
+    struct api_session *s = a->session;
     if (!api_still_served(a)) return "no longer served";
-    if (a->grant[0] != '\0' && !ord_grant_counts(a->ws->d->orders, a->grant)) {
-        stmt_deny(&a->verdict, "42501", "the time in which it could run without being asked about has ended in this moment",
-                  "Nothing of this statement was executed. Send it again: it is asked about then.");
-        return "the grant has ended";
-    }
-    role = a->session->role;
-    pol_role_keep_pins(role);
-    pol_role_at(role, clock_seconds());
-    if (a->call.sql == NULL || pol_role_observes(role)) return NULL;
-    if (!api_reads_same(a)) {
+    pol_role_keep_pins(s->role);
+    api_session_clock(s);
+    if (a->call.sql != NULL && !pol_role_observes(s->role) && !api_reads_same(a)) {
         stmt_deny(&a->verdict, "42501", READS_CHANGED, "Nothing of this statement was executed. Send it again.");
         return "the server reads it otherwise";
     }
-    stmt_judge(role, f, &a->err, &now);
-    bool same = a->session->epoch == a->epoch;
-    if (f != NULL && !a->observed && (a->approval[0] != '\0' ? same && now.effect != POL_DENY : now.effect == POL_ALLOW) &&
-        (same || (!now.rewrite && a->rewrite == NULL)))
-        return NULL;
-    stmt_deny(&a->verdict, "42501", "the policy has changed in this moment", "Nothing of this statement was executed. Send it again.");
-    return "the policy has changed";
+    const struct stmt_leaving leaving = {.role = s->role,
+                                         .facts = a->facts != NULL ? facts_of(a->facts) : NULL,
+                                         .err = &a->err,
+                                         .same = s->epoch == a->epoch,
+                                         .ours = a->call.sql == NULL,
+                                         .approved = a->approval[0] != '\0',
+                                         .observed = a->observed,
+                                         .shaped = a->rewrite != NULL,
+                                         .valid_until = a->valid_until,
+                                         .grant = a->grant,
+                                         .orders = a->ws->d->orders};
+    return stmt_over(&leaving, &a->verdict);
 }
 
 static void run_recorded(struct worker *w, struct wmsg *m) {

@@ -4,12 +4,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* An arena's first block and our own entry (measured: 2,160 bytes for a short statement's facts). */
-#define ENTRY_FIXED 3072u
+/* An arena's first block and our own entry (measured: 2,160 bytes for a short statement's facts), and facts_said without the text, which is in there four times. */
+#define ENTRY_FIXED 4224u
 
 struct facts_ref {
     unsigned refs;
     struct pol_facts *facts;
+    struct facts_said said;
 };
 
 struct entry {
@@ -37,7 +38,7 @@ struct facts_ref *facts_ref_new(struct pol_facts *facts) {
         pol_facts_free(facts);
         return NULL;
     }
-    *r = (struct facts_ref){1, facts};
+    *r = (struct facts_ref){.refs = 1, .facts = facts};
     return r;
 }
 
@@ -49,10 +50,15 @@ struct facts_ref *facts_ref_get(struct facts_ref *r) {
 void facts_ref_put(struct facts_ref *r) {
     if (r == NULL || --r->refs > 0) return;
     pol_facts_free(r->facts);
+    led_run_free(r->said.what);
+    led_run_free(r->said.which);
     free(r);
 }
 
 const struct pol_facts *facts_of(const struct facts_ref *r) { return r->facts; }
+struct facts_said *facts_said(struct facts_ref *r) {
+    return &r->said;
+}
 
 static uint64_t mix(uint64_t a, uint64_t b) {
     __uint128_t m = (__uint128_t)a * b;
@@ -167,7 +173,7 @@ struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t
 
 /* What an entry takes, from above: arrays grow by doubling, names are copies of parts of the text. */
 static size_t cost_of(const struct pol_facts *f, size_t len) {
-    size_t cost = ENTRY_FIXED + 3 * len;
+    size_t cost = ENTRY_FIXED + 7 * len;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         cost += 2 * sizeof *t + t->nrelations * (2 * sizeof *t->relations + 32) + t->nfunctions * (2 * sizeof *t->functions + 32) +

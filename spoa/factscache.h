@@ -7,6 +7,7 @@
 
 #include "policy/facts.h"
 #include "policy/parsed.h"
+#include "spoa/ledger.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,12 @@ struct facts_ref *facts_ref_new(struct pol_facts *facts);
 struct facts_ref *facts_ref_get(struct facts_ref *r);
 void facts_ref_put(struct facts_ref *r); /* NULL is fine */
 const struct pol_facts *facts_of(const struct facts_ref *r);
+/* What the records of a statement with these facts have in common (statement.c), which goes with them. */
+struct facts_said {
+    struct led_run *what, *which; /* NULL: not made */
+    unsigned asked;               /* how often they did not fit */
+};
+struct facts_said *facts_said(struct facts_ref *r);
 
 struct factscache;
 /* NULL when out of memory or randomness. bytes counts texts and an estimate of their facts. */

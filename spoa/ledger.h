@@ -56,11 +56,20 @@ struct led_conf {     /* strings are copied by led_open() */
 
 enum led_stream { LED_SESSION, LED_SESSIONS, LED_AUTH, LED_APPROVAL };
 struct led_field {
-    const char *name;
+    const char *name;  /* NULL: value is a struct led_run, whose fields stand here */
     const void *value; /* any bytes; what is not valid UTF-8 is recorded as base64 under NAME.b64 */
     size_t len;
 };
-#define LED_MAX_FIELDS 40
+#define LED_MAX_FIELDS 40 /* those of runs count too */
+/* Some fields that many events have, as they will be written: made once, and copied from then on. It never changes. */
+struct led_run;
+#define LED_RUN_FIELDS 8
+#define LED_RUN_BYTES  4096u
+/* NULL: out of memory, or they are no such fields: more than LED_RUN_FIELDS, over LED_RUN_BYTES, no UTF-8, or with something in them that is masked. */
+struct led_run *led_run_new(const struct led_field *f, size_t n);
+void led_run_free(struct led_run *run); /* NULL is fine */
+/* Its i-th field, with NULs behind name and value; borrowed. */
+const struct led_field *led_run_field(const struct led_run *run, size_t i);
 struct led_event { /* copied during led_append() */
     enum led_stream stream;
     const char *session; /* LED_SESSION: the session's id; LED_APPROVAL: the request's; else NULL */

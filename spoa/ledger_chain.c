@@ -39,6 +39,19 @@ static void put(struct hasher *h, const char *s, size_t len) {
     h->n += len;
 }
 
+/* False when there is no digest. */
+static bool finish(EVP_MD_CTX *ctx, char out[LEV_HASH_TEXT]) {
+    unsigned char md[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_DigestFinal_ex(ctx, md, &n) != 1 || n != 32) return false;
+    for (size_t i = 0; i < 32; i++) {
+        out[2 * i] = "0123456789abcdef"[md[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
+    }
+    out[64] = '\0';
+    return true;
+}
+
 static void put_netstring(struct hasher *h, const char *s, size_t len) {
     if (sizeof h->piece - h->n < GH_U64_TEXT + 1) flush(h);
     char *at = h->piece + h->n;
@@ -57,8 +70,6 @@ static void put_netstring(struct hasher *h, const char *s, size_t len) {
 
 bool chain_hash(const char *key, const struct lev_part *parts, size_t nparts, char out[LEV_HASH_TEXT]) {
     struct hasher h;
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
     h.ctx = digest_sha256();
     h.ok = h.ctx != NULL;
     h.n = 0;
@@ -66,19 +77,22 @@ bool chain_hash(const char *key, const struct lev_part *parts, size_t nparts, ch
     put_netstring(&h, key, strlen(key));
     for (size_t i = 0; i < nparts; i++) put_netstring(&h, parts[i].at, parts[i].len);
     flush(&h);
-    if (!h.ok || EVP_DigestFinal_ex(h.ctx, md, &n) != 1 || n != 32) return false;
-    for (size_t i = 0; i < 32; i++) {
-        out[2 * i] = "0123456789abcdef"[md[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
-    }
-    out[64] = '\0';
-    return true;
+    return h.ok && finish(h.ctx, out);
+}
+
+/* The same of an event that has its netstrings. */
+static bool hash_small(const struct lev *e, char out[LEV_HASH_TEXT]) {
+    char head[LEV_HEAD_ROOM];
+    EVP_MD_CTX *ctx = digest_sha256();
+    return ctx != NULL && EVP_DigestUpdate(ctx, head, lev_hashed_head(e, head)) == 1 &&
+           EVP_DigestUpdate(ctx, e->netstrings.at, e->netstrings.len) == 1 && finish(ctx, out);
 }
 
 bool chain_add(struct chain *c, struct lev *e) {
     struct chain_head *head = chain_of(c, e->stream), next = {.seq = e->seq};
     lev_set_prev(e, head->hash);
-    if (!chain_hash(e->key, e->parts, e->nparts, next.hash)) return false;
+    bool ok = e->netstrings.at != NULL ? hash_small(e, next.hash) : chain_hash(e->key, e->parts, e->nparts, next.hash);
+    if (!ok) return false;
     *head = next;
     return true;
 }

@@ -1,6 +1,7 @@
 #include "spoa/ledger_event.h"
 
 #include "spoa/json_read.h"
+#include "spoa/ledger_forms.h"
 #include "spoa/mask.h"
 
 #include <assert.h>
@@ -12,7 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-#define OWN_FIELDS 5     /* type, seq, node, time, prev */
+#define OWN_FIELDS 5   /* type, seq, node, time, prev */
+#define OWN_ROOM   512 /* for these, when small, in any form: a type and a node of at most OWN_TEXT bytes, numbers, a hash */
+#define OWN_TEXT   100
+#define SMALL      ((size_t)8 << 10) /* bytes of values */
 #define OWN_PLAIN  0x3dd /* a bit for each of their names and values that needs no escapes: all but the values of type and node */
 
 static const char *const stream_names[] = {
@@ -85,30 +89,6 @@ static void stamp(char out[32]) {
 
 static struct lev_part part(const char *s) { return (struct lev_part){s, strlen(s)}; }
 
-/* Control characters, '"', '\\' and DEL. */
-static bool escaped(unsigned char c) { return c < 0x20 || c == '"' || c == '\\' || c == 0x7f; }
-
-/* Eight bytes none of which needs an escape or is beyond ASCII. */
-static bool plain_word(const void *s) {
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t w;
-    memcpy(&w, s, sizeof w);
-    uint64_t quote = w ^ '"' * ones, slash = w ^ '\\' * ones, del = w ^ 0x7f * ones;
-    return ((w | (w - 0x20 * ones) | (quote - ones) | (slash - ones) | (del - ones)) & tops) == 0;
-}
-
-/* Whether it is ASCII in which no byte needs an escape, as most texts are. */
-static bool plain(const void *text, size_t len) {
-    const char *s = text;
-    size_t i = 0;
-    for (; len - i >= 8; i += 8)
-        if (!plain_word(s + i)) return false;
-    if (i > 0 && i < len) return plain_word(s + len - 8);
-    for (; i < len; i++)
-        if (escaped((unsigned char)s[i]) || (unsigned char)s[i] > 0x7f) return false;
-    return true;
-}
-
 /* Texts that were made elsewhere and may have been cut there, in the middle of a token. */
 static bool may_be_cut(const char *name) {
     if (name[0] != 'r' && name[0] != 'd' && name[0] != 'm') return false;
@@ -125,11 +105,226 @@ struct given {
     bool plain, utf8; /* of its value */
 };
 
+/* --- small ones --- */
+
+/* Where the three forms are being written. */
+struct forms {
+    char *netstrings, *json, *resp;
+};
+
+/* Room in each of them. */
+struct room {
+    size_t netstrings, json, resp;
+};
+
+struct led_run {
+    size_t n;
+    struct room len;                    /* of netstrings, JSON and RESP, in this order */
+    struct led_field f[LED_RUN_FIELDS]; /* the same again, in memory of its own */
+    char text[];
+};
+
 static struct given look_at(const struct led_field *f) {
-    struct given g = {.f = f, .name = strlen(f->name), .plain = plain(f->value, f->len)};
+    struct given g = {.f = f, .name = strlen(f->name), .plain = form_plain(f->value, f->len)};
     g.utf8 = g.plain || gh_utf8_valid(f->value, f->len);
     return g;
 }
+
+/* A field that is written as it is, and its room; false: it is none. */
+static bool ordinary(const struct given *g, struct room *r) {
+    size_t len = g->f->len, around = 2 * FORM_ROOM;
+    if (!g->utf8 || mask_needed(g->f->value, len, may_be_cut(g->f->name))) return false;
+    r->netstrings += g->name + len + around;
+    r->resp += g->name + len + around;
+    r->json += g->name * FORM_JSON_WORST + (g->plain ? len : form_json_len(g->f->value, len)) + sizeof ",[\"\",\"\"]";
+    return true;
+}
+
+static void put_small(struct forms *w, const struct given *g) {
+    size_t len = g->f->len;
+    const char *name = g->f->name, *value = len > 0 ? g->f->value : "";
+    w->netstrings = form_netstring(form_netstring(w->netstrings, name, g->name), value, len);
+    w->resp = form_resp(form_resp(w->resp, name, g->name), value, len);
+    memcpy(w->json, ",[\"", 3);
+    w->json = form_json(w->json + 3, name, g->name, form_plain(name, g->name));
+    memcpy(w->json, "\",\"", 3);
+    w->json = form_json(w->json + 3, value, len, g->plain);
+    memcpy(w->json, "\"]", 2);
+    w->json += 2;
+}
+
+static void put_run(struct forms *w, const struct led_run *run) {
+    const char *at = run->text;
+    memcpy(w->netstrings, at, run->len.netstrings);
+    memcpy(w->json, at += run->len.netstrings, run->len.json);
+    memcpy(w->resp, at + run->len.json, run->len.resp);
+    w->netstrings += run->len.netstrings;
+    w->json += run->len.json;
+    w->resp += run->len.resp;
+}
+
+struct led_run *led_run_new(const struct led_field *f, size_t n) {
+    struct given given[LED_RUN_FIELDS];
+    struct room room = {0};
+    size_t raw = 0, copies = 0;
+    if (n > LED_RUN_FIELDS) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (f[i].len > LED_RUN_BYTES - raw) return NULL;
+        raw += f[i].len;
+        given[i] = look_at(&f[i]);
+        if (!ordinary(&given[i], &room)) return NULL;
+        copies += given[i].name + 1 + f[i].len + 1;
+    }
+    size_t forms = room.netstrings + room.json + room.resp;
+    char *scratch = malloc(forms);
+    struct forms begin = {scratch, scratch + room.netstrings, scratch + room.netstrings + room.json}, w = begin;
+    if (scratch == NULL) return NULL;
+    for (size_t i = 0; i < n; i++) put_small(&w, &given[i]);
+    const struct room len = {(size_t)(w.netstrings - begin.netstrings), (size_t)(w.json - begin.json), (size_t)(w.resp - begin.resp)};
+    struct led_run *run = malloc(sizeof *run + len.netstrings + len.json + len.resp + copies);
+    if (run != NULL) {
+        *run = (struct led_run){.n = n, .len = len};
+        char *at = run->text;
+        memcpy(at, begin.netstrings, len.netstrings);
+        memcpy(at += len.netstrings, begin.json, len.json);
+        memcpy(at += len.json, begin.resp, len.resp);
+        at += len.resp;
+        for (size_t i = 0; i < n; i++) {
+            const char *name = keep(&at, f[i].name, given[i].name);
+            run->f[i] = (struct led_field){name, keep(&at, f[i].value, f[i].len), f[i].len};
+        }
+    }
+    free(scratch);
+    return run;
+}
+
+void led_run_free(struct led_run *run) { free(run); }
+const struct led_field *led_run_field(const struct led_run *run, size_t i) { return &run->f[i]; }
+
+/* NULL: it is not small, or not ordinary. */
+static struct lev *small_of(const struct led_event *ev, const char *node) {
+    struct given given[LED_MAX_FIELDS];
+    struct room room = {0};
+    size_t raw = 0, n = OWN_FIELDS, type = strlen(ev->type), nodelen = strlen(node),
+           session = ev->session != NULL ? strlen(ev->session) : 0;
+    if (type > OWN_TEXT || nodelen > OWN_TEXT || session > LEV_KEY_MAX - sizeof LEV_KEY_APPROVAL || !form_plain(ev->type, type) ||
+        !form_plain(node, nodelen))
+        return NULL;
+    for (size_t i = 0; i < ev->nfields; i++) {
+        const struct led_field *f = &ev->fields[i];
+        const struct led_run *run = f->name == NULL ? f->value : NULL;
+        given[i] = (struct given){.f = f};
+        n += run != NULL ? run->n : 1;
+        if (run != NULL) {
+            room.netstrings += run->len.netstrings;
+            room.json += run->len.json;
+            room.resp += run->len.resp;
+            continue;
+        }
+        if (f->len > SMALL - raw) return NULL;
+        raw += f->len;
+        given[i] = look_at(f);
+        if (!ordinary(&given[i], &room)) return NULL;
+    }
+    assert(n <= OWN_FIELDS + LED_MAX_FIELDS);
+    char *text;
+    struct lev *e = lev_new(0, session + sizeof LEV_KEY_APPROVAL + type + 1 + room.netstrings + room.json + room.resp, &text);
+    if (e == NULL) return NULL;
+    set_key(e, ev->stream, ev->session, &text);
+    stamp(e->time_text);
+    e->nfields = n;
+    e->type = (struct lev_text){keep(&text, ev->type, type), type};
+    e->node = (struct lev_text){node, nodelen};
+    const struct forms begin = {text, text + room.netstrings, text + room.netstrings + room.json};
+    struct forms w = begin;
+    for (size_t i = 0; i < ev->nfields; i++) {
+        if (given[i].f->name == NULL)
+            put_run(&w, given[i].f->value);
+        else
+            put_small(&w, &given[i]);
+    }
+    e->netstrings = (struct lev_text){begin.netstrings, (size_t)(w.netstrings - begin.netstrings)};
+    e->json = (struct lev_text){begin.json, (size_t)(w.json - begin.json)};
+    e->resp = (struct lev_text){begin.resp, (size_t)(w.resp - begin.resp)};
+    return e;
+}
+
+/* A field's name in the three forms, up to the value. */
+static const struct {
+    const char *netstring, *json, *resp;
+    size_t len;
+} own_names[OWN_FIELDS] = {{"4:type,", "[\"type\",\"", "$4\r\ntype\r\n", 4},
+                           {"3:seq,", "[\"seq\",\"", "$3\r\nseq\r\n", 3},
+                           {"4:node,", "[\"node\",\"", "$4\r\nnode\r\n", 4},
+                           {"4:time,", "[\"time\",\"", "$4\r\ntime\r\n", 4},
+                           {"4:prev,", "[\"prev\",\"", "$4\r\nprev\r\n", 4}};
+
+static void own_values(const struct lev *e, struct lev_text v[OWN_FIELDS]) {
+    v[0] = e->type;
+    v[1] = (struct lev_text){e->seq_text, e->seq_len};
+    v[2] = e->node;
+    v[3] = (struct lev_text){e->time_text, strlen(e->time_text)};
+    v[4] = (struct lev_text){e->prev_text, strlen(e->prev_text)};
+}
+
+size_t lev_hashed_head(const struct lev *e, char out[LEV_HEAD_ROOM]) {
+    struct lev_text v[OWN_FIELDS];
+    char *at = form_netstring(out, e->key, strlen(e->key));
+    own_values(e, v);
+    for (size_t i = 0; i < OWN_FIELDS; i++) {
+        size_t n = own_names[i].len + sizeof "4:," - 1;
+        memcpy(at, own_names[i].netstring, n);
+        at = form_netstring(at + n, v[i].at, v[i].len);
+    }
+    return (size_t)(at - out);
+}
+
+static char *json_head(const struct lev *e, char *at) {
+    struct lev_text v[OWN_FIELDS];
+    own_values(e, v);
+    for (size_t i = 0; i < OWN_FIELDS; i++) {
+        size_t n = own_names[i].len + sizeof "[\"\",\"" - 1;
+        if (i > 0) *at++ = ',';
+        memcpy(at, own_names[i].json, n);
+        memcpy(at + n, v[i].at, v[i].len);
+        at += n + v[i].len;
+        memcpy(at, "\"]", 2);
+        at += 2;
+    }
+    return at;
+}
+
+static void resp_small(const struct lev *e, struct buf *out) {
+    struct lev_text v[OWN_FIELDS];
+    char *start = (char *)buf_reserve(out, OWN_ROOM + e->resp.len), *at = start;
+    if (start == NULL) return;
+    own_values(e, v);
+    for (size_t i = 0; i < OWN_FIELDS; i++) {
+        size_t n = own_names[i].len + sizeof "$4\r\n\r\n" - 1;
+        memcpy(at, own_names[i].resp, n);
+        at = form_resp(at + n, v[i].at, v[i].len);
+    }
+    memcpy(at, e->resp.at, e->resp.len);
+    buf_commit(out, (size_t)(at - start) + e->resp.len);
+}
+
+void lev_resp(const struct lev *e, struct buf *out) {
+    if (e->resp.at != NULL) {
+        resp_small(e, out);
+        return;
+    }
+    size_t need = 0;
+    for (size_t k = 0; k < e->nparts; k++) {
+        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
+        need += e->parts[k].len + FORM_ROOM;
+    }
+    char *start = (char *)buf_reserve(out, need), *at = start;
+    if (start == NULL) return;
+    for (size_t k = 0; k < e->nparts; k++) at = form_resp(at, e->parts[k].at, e->parts[k].len);
+    buf_commit(out, (size_t)(at - start));
+}
+
+/* --- others --- */
 
 /* Bytes of text that put_value() takes. */
 static size_t room_for(const struct given *g) { return g->name + 1 + (g->utf8 ? g->f->len + 1 : sizeof ".b64" + g->f->len / 3 * 4 + 5); }
@@ -139,7 +334,7 @@ static bool put_value(struct lev *e, size_t i, const struct given *g, char **tex
     struct lev_part *p = e->parts + i;
     size_t len = g->f->len;
     bool cut = may_be_cut(g->f->name);
-    if (plain(g->f->name, g->name)) set_plain(e, i);
+    if (form_plain(g->f->name, g->name)) set_plain(e, i);
     if (g->plain || !g->utf8) set_plain(e, i + 1); /* base64 is, and so is what masks put in */
     if (g->utf8) {
         p[0] = (struct lev_part){keep(text, g->f->name, g->name), g->name};
@@ -166,8 +361,7 @@ static bool put_value(struct lev *e, size_t i, const struct given *g, char **tex
     return true;
 }
 
-struct lev *lev_of(const struct led_event *ev, const char *node) {
-    assert(ev->nfields <= LED_MAX_FIELDS && (prefix_of(ev->stream) != NULL) == (ev->session != NULL));
+static struct lev *parts_of(const struct led_event *ev, const char *node) {
     struct given given[LED_MAX_FIELDS];
     size_t raw = 0, type = strlen(ev->type), need = type + 1 + (ev->session != NULL ? strlen(ev->session) + sizeof LEV_KEY_APPROVAL : 0);
     for (size_t i = 0; i < ev->nfields; i++) {
@@ -192,6 +386,7 @@ struct lev *lev_of(const struct led_event *ev, const char *node) {
     p[8] = part("prev");
     p[9] = (struct lev_part){e->prev_text, 0};
     e->plain[0] = OWN_PLAIN;
+    e->nfields = OWN_FIELDS + ev->nfields;
     for (size_t i = 0; i < ev->nfields; i++) {
         if (put_value(e, 2 * (OWN_FIELDS + i), &given[i], &text)) continue;
         free(e);
@@ -200,60 +395,50 @@ struct lev *lev_of(const struct led_event *ev, const char *node) {
     return e;
 }
 
+struct lev *lev_of(const struct led_event *ev, const char *node) {
+    assert(ev->nfields <= LED_MAX_FIELDS && (prefix_of(ev->stream) != NULL) == (ev->session != NULL));
+    struct lev *e = small_of(ev, node);
+    if (e != NULL) return e;
+    struct led_field all[LED_MAX_FIELDS];
+    struct led_event whole = *ev;
+    size_t n = 0;
+    for (size_t i = 0; i < ev->nfields; i++) {
+        const struct led_run *run = ev->fields[i].name == NULL ? ev->fields[i].value : NULL;
+        size_t more = run != NULL ? run->n : 1;
+        assert(more <= LED_MAX_FIELDS - n);
+        memcpy(all + n, run != NULL ? run->f : &ev->fields[i], more * sizeof *all);
+        n += more;
+    }
+    whole.fields = all;
+    whole.nfields = n;
+    return parts_of(&whole, node);
+}
+
 void lev_number(struct lev *e, uint64_t seq, struct lev_id id) {
     e->seq = seq;
     e->ms = id.ms;
     size_t n = gh_u64_text(e->id, id.ms);
     e->id[n++] = '-';
     gh_u64_text(e->id + n, id.n);
-    e->parts[3] = (struct lev_part){e->seq_text, gh_u64_text(e->seq_text, seq)};
+    e->seq_len = gh_u64_text(e->seq_text, seq);
+    if (e->nparts > 0) e->parts[3] = (struct lev_part){e->seq_text, e->seq_len};
 }
 
 void lev_set_prev(struct lev *e, const char hash[LEV_HASH_TEXT]) {
     memcpy(e->prev_text, hash, sizeof e->prev_text);
-    e->parts[9] = (struct lev_part){e->prev_text, sizeof e->prev_text - 1};
-}
-
-static char *put_escaped(char *at, unsigned char c) {
-    static const char hex[] = "0123456789abcdef";
-    *at++ = '\\';
-    if (c == '"' || c == '\\')
-        *at++ = (char)c;
-    else if (c == '\n')
-        *at++ = 'n';
-    else {
-        memcpy(at, (char[]){'u', '0', '0', hex[c >> 4], hex[c & 15]}, 5);
-        at += 5;
-    }
-    return at;
+    if (e->nparts > 0) e->parts[9] = (struct lev_part){e->prev_text, sizeof e->prev_text - 1};
 }
 
 #define PIECE ((size_t)1024)
-#define WORST 6 /* characters for a byte */
 #define ROOM  ((size_t)64 << 10)
-
-static char *put_text(char *at, const char *s, size_t len, bool as_it_is) {
-    if (as_it_is) {
-        memcpy(at, s, len);
-        return at + len;
-    }
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (escaped(c))
-            at = put_escaped(at, c);
-        else
-            *at++ = (char)c;
-    }
-    return at;
-}
 
 static void put_string(struct buf *out, const char *s, size_t len) {
     buf_u8(out, '"');
     for (size_t n; len > 0; s += n, len -= n) {
         n = len < PIECE ? len : PIECE;
-        char *start = (char *)buf_reserve(out, n * WORST);
+        char *start = (char *)buf_reserve(out, n * FORM_JSON_WORST);
         if (start == NULL) return;
-        buf_commit(out, (size_t)(put_text(start, s, n, false) - start));
+        buf_commit(out, (size_t)(form_json(start, s, n, false) - start));
     }
     buf_u8(out, '"');
 }
@@ -263,7 +448,7 @@ static size_t room_in_json(const struct lev *e) {
     size_t room = 0;
     for (size_t i = 0; i < e->nparts; i++) {
         if (e->parts[i].len > LEV_MAX_BYTES) return 0;
-        room += e->parts[i].len * (is_plain(e, i) ? 1 : WORST) + sizeof "[\"\",";
+        room += e->parts[i].len * (is_plain(e, i) ? 1 : FORM_JSON_WORST) + sizeof "[\"\",";
     }
     return room <= ROOM ? room : 0;
 }
@@ -276,7 +461,7 @@ static void put_fields(struct buf *out, const struct lev *e) {
         if (i > 0) *at++ = ',';
         if (i % 2 == 0) *at++ = '[';
         *at++ = '"';
-        at = put_text(at, p->at, p->len, is_plain(e, i));
+        at = form_json(at, p->at, p->len, is_plain(e, i));
         *at++ = '"';
         if (i % 2 != 0) *at++ = ']';
     }
@@ -291,10 +476,18 @@ static void put_fields_in_pieces(struct buf *out, const struct lev *e) {
     }
 }
 
+/* A small one's fields, and what closes the line. */
+static void json_small(const struct lev *e, struct buf *out) {
+    char *start = (char *)buf_reserve(out, OWN_ROOM + e->json.len), *at = start;
+    if (start == NULL) return;
+    at = json_head(e, at);
+    memcpy(at, e->json.at, e->json.len);
+    buf_commit(out, (size_t)(at - start) + e->json.len);
+}
+
 void lev_json(const struct lev *e, struct buf *out) {
-    const struct lev_part *seq = &e->parts[3];
     buf_str(out, "{\"seq\":");
-    buf_put(out, seq->at, seq->len);
+    buf_put(out, e->seq_text, e->seq_len);
     buf_str(out, ",\"id\":\"");
     buf_str(out, e->id);
     buf_str(out, "\",\"stream\":\"");
@@ -305,7 +498,9 @@ void lev_json(const struct lev *e, struct buf *out) {
     else
         put_string(out, e->session, strlen(e->session));
     buf_str(out, ",\"fields\":[");
-    if (room_in_json(e) > 0)
+    if (e->json.at != NULL)
+        json_small(e, out);
+    else if (room_in_json(e) > 0)
         put_fields(out, e);
     else
         put_fields_in_pieces(out, e);
@@ -341,6 +536,7 @@ static struct lev *from_json(const json_t *root) {
     struct lev *e = lev_new(2 * n, need, &text);
     if (e == NULL) return NULL;
     set_key(e, (enum led_stream)stream, session, &text);
+    e->nfields = n;
     for (size_t i = 0; i < 2 * n; i++) {
         const json_t *s = json_array_get(json_array_get(fields, i / 2), i % 2);
         size_t len = json_string_length(s);

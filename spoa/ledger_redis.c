@@ -1,6 +1,7 @@
 #include "spoa/ledger_redis.h"
 
 #include "spoa/ledger_find.h"
+#include "spoa/ledger_forms.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* KEYS: the shipped key, then each event's stream. ARGV: the shipped number that must be there ('' for none), the new one, the bound of
@@ -88,6 +90,9 @@ static const char probe_script[] =
 /* A call of the script: events of at most 1 MiB together, or one of 16 MiB, with a few bytes for each value. */
 #define CALL_BYTES ((size_t)64 << 20)
 #define CALL_KEPT  ((size_t)4 << 20)
+/* The answer to a transaction has well under a hundred bytes for each event. */
+#define EXPECTED_BYTES ((size_t)256 << 10)
+#define READER_KEPT    1024 /* hiredis lets go of what was read from so many bytes on, when it is asked for a reply */
 
 enum step {
     ST_AUTH,
@@ -138,7 +143,8 @@ struct lrd {
         auth_max[24];
     bool refused;
     char error[300];
-    struct buf call; /* scratch for a transaction */
+    struct buf call;     /* scratch for a transaction */
+    struct buf expected; /* what Redis answers to the transaction under way when all goes well; empty: its replies are read one by one */
 };
 
 struct lrd *lrd_new(const struct led_conf *conf, int wakefd) {
@@ -147,6 +153,7 @@ struct lrd *lrd_new(const struct led_conf *conf, int wakefd) {
     r->conf = conf;
     r->wakefd = wakefd;
     r->call = BUF_INIT(CALL_BYTES);
+    r->expected = BUF_INIT(EXPECTED_BYTES);
     snprintf(r->auth_max, sizeof r->auth_max, "%" PRIu64, conf->auth_max);
     r->prefix = conf->redis_prefix != NULL ? conf->redis_prefix : LEV_PREFIX;
     r->cluster = strchr(r->prefix, '{') != NULL;
@@ -165,11 +172,13 @@ static void down(struct lrd *r) {
     r->find = NULL;
     r->state = LRD_DOWN;
     r->unsent = false;
+    buf_reset(&r->expected);
 }
 
 void lrd_free(struct lrd *r) {
     down(r);
     buf_free(&r->call);
+    buf_free(&r->expected);
     free(r);
 }
 
@@ -446,6 +455,23 @@ static enum lrd_news got_reply(struct lrd *r, const redisReply *p) {
     return LRD_NOTHING;
 }
 
+/* The replies to a transaction are known beforehand, byte by byte, because the ids of its entries are ours. So they are compared, which costs a tenth of
+ * reading them. Anything else is read by hiredis from the first byte on. */
+static enum lrd_news compare(struct lrd *r) {
+    redisReader *in = r->c->reader;
+    size_t want = buf_used(&r->expected), have = in->len - in->pos;
+    if (want == 0 || memcmp(in->buf + in->pos, buf_at(&r->expected), have < want ? have : want) != 0) {
+        buf_reset(&r->expected);
+        return LRD_NOTHING;
+    }
+    if (have < want) return LRD_NOTHING;
+    buf_reset(&r->expected);
+    in->pos += want;
+    void *none;
+    if (have == want && in->pos >= READER_KEPT) (void)redisGetReplyFromReader(r->c, &none);
+    return after_write(r);
+}
+
 static enum lrd_news check_find(struct lrd *r) {
     struct led_place place;
     char why[400];
@@ -467,7 +493,9 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
         if (redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;
     }
     if (r->c != NULL && r->c->err == 0 && (revents & (POLLIN | POLLHUP | POLLERR))) redisBufferRead(r->c);
-    for (void *p; r->c != NULL && r->c->err == 0 && redisGetReplyFromReader(r->c, &p) == REDIS_OK && p != NULL;) {
+    if (r->c != NULL && r->c->err == 0 && buf_used(&r->expected) > 0 && compare(r) == LRD_SHIPPED) return LRD_SHIPPED;
+    for (void *p;
+         buf_used(&r->expected) == 0 && r->c != NULL && r->c->err == 0 && redisGetReplyFromReader(r->c, &p) == REDIS_OK && p != NULL;) {
         enum lrd_news news = got_reply(r, p);
         freeReplyObject(p);
         if (news != LRD_NOTHING) return news;
@@ -486,25 +514,12 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
 
 /* ---- shipping ---- */
 
-#define ARG_ROOM (1 + GH_U64_TEXT + 4) /* around an argument */
-
-/* RESP's bulk string, where there is room. What hiredis takes to format an argument is more than all else that an event costs here. */
-static char *put_arg(char *at, const char *s, size_t len) {
-    *at++ = '$';
-    at = gh_put_len(at, len);
-    memcpy(at, "\r\n", 2);
-    memcpy(at + 2, s, len);
-    at += 2 + len;
-    memcpy(at, "\r\n", 2);
-    return at + 2;
-}
-
 static void arg(struct buf *out, const char *s, size_t len) {
-    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + ARG_ROOM);
+    char *at = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, len + FORM_ROOM);
     if (at == NULL)
         out->failed = true;
     else
-        buf_commit(out, (size_t)(put_arg(at, s, len) - at));
+        buf_commit(out, (size_t)(form_resp(at, s, len) - at));
 }
 
 static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
@@ -533,23 +548,11 @@ static void head(struct buf *out, size_t args) {
     put_str(out, "\r\n");
 }
 
-static void parts(struct buf *out, const struct lev *e) {
-    size_t need = 0;
-    for (size_t k = 0; k < e->nparts; k++) {
-        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
-        need += e->parts[k].len + ARG_ROOM;
-    }
-    char *start = (char *)buf_reserve(out, need), *at = start;
-    if (start == NULL) return;
-    for (size_t k = 0; k < e->nparts; k++) at = put_arg(at, e->parts[k].at, e->parts[k].len);
-    buf_commit(out, (size_t)(at - start));
-}
-
 static void event_args(struct buf *out, const struct lev *e) {
     arg_str(out, e->stream == LED_SESSION ? e->id : "*");
     arg_str(out, e->stream == LED_AUTH ? "1" : "0");
-    arg_u64(out, e->nparts);
-    parts(out, e);
+    arg_u64(out, 2 * e->nfields);
+    lev_resp(e, out);
 }
 
 /* The script's call for the n events from e on, without those that Redis has (floor). */
@@ -558,7 +561,7 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
     size_t events = 0, args = 8;
     const struct lev *x = e;
     for (size_t i = 0; i < n; i++, x = x->next)
-        if (x->seq > r->floor[x->stream]) events++, args += 4 + x->nparts;
+        if (x->seq > r->floor[x->stream]) events++, args += 4 + 2 * x->nfields;
     head(out, args);
     arg_str(out, "EVALSHA");
     arg_str(out, r->sha);
@@ -596,11 +599,11 @@ static void format_transaction(struct lrd *r, const struct lev *e, size_t n) {
         arg_u64(out, r->sent);
     }
     for (size_t i = 0; i < n; i++, e = e->next) {
-        head(out, 3 + e->nparts);
+        head(out, 3 + 2 * e->nfields);
         put_str(out, "$4\r\nXADD\r\n");
         arg_key(out, r, e->key);
         arg_str(out, e->id);
-        parts(out, e);
+        lev_resp(e, out);
     }
     put_str(out, "*1\r\n$4\r\nEXEC\r\n");
     r->step = ST_QUEUED;
@@ -616,6 +619,21 @@ static void watch(struct lrd *r) {
     arg_str(out, r->shipped_key);
 }
 
+/* What Redis answers to format_transaction() and watch() when every event has its entry. */
+static void expect(struct lrd *r, const struct lev *e, size_t n) {
+    struct buf *x = &r->expected;
+    const redisReader *in = r->c->reader;
+    if (in->pos != in->len) return; /* something that nobody asked for: its finder says so */
+    put_str(x, "+OK\r\n");
+    for (size_t i = 1; i < r->queued; i++) put_str(x, "+QUEUED\r\n");
+    head(x, r->queued - 1);
+    if (r->queued - 1 > n) put_str(x, "+OK\r\n");
+    for (size_t i = 0; i < n; i++, e = e->next) arg_str(x, e->id);
+    put_str(x, "+OK\r\n");
+    arg_u64(x, r->claiming);
+    if (x->failed) buf_reset(x);
+}
+
 static bool simple(const struct lrd *r, const struct lev *e, size_t n) {
     if (!r->transactions || !r->has_shipped || (n > 0 && e->seq <= r->careful_to)) return false;
     for (size_t i = 0; i < n; i++, e = e->next)
@@ -623,19 +641,32 @@ static bool simple(const struct lrd *r, const struct lev *e, size_t n) {
     return true;
 }
 
+/* Sends r->call, or as much of it as goes at once; hiredis has the rest. Mostly all of it fits into the socket, and a round of poll() is saved. False: no memory.
+ * An error of the connection is found by lrd_io(). */
+static bool send_call(struct lrd *r) {
+    size_t len = buf_used(&r->call);
+    if (r->call.failed) return false;
+    ssize_t n = r->unsent || r->c->err != 0 ? 0 : send(r->c->fd, buf_at(&r->call), len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) buf_drain(&r->call, (size_t)n);
+    len = buf_used(&r->call);
+    if (len > 0 && redisAppendFormattedCommand(r->c, (const char *)buf_at(&r->call), len) == REDIS_OK) r->unsent = true;
+    return true;
+}
+
 void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now) {
     r->state = LRD_BUSY;
     r->deadline = now + r->conf->timeout_ms;
     r->sending = n > 0 ? e->seq + n - 1 : r->sent;
-    if (simple(r, e, n))
+    bool transaction = simple(r, e, n);
+    if (transaction)
         format_transaction(r, e, n);
     else
         format_call(r, e, n);
     if (r->transactions) watch(r);
-    bool ok = !r->call.failed;
-    if (ok && redisAppendFormattedCommand(r->c, (const char *)buf_at(&r->call), buf_used(&r->call)) == REDIS_OK) r->unsent = true;
+    if (transaction) expect(r, e, n);
+    bool ok = send_call(r);
     if (ok && r->conf->replicas > 0) wait_for_replicas(r);
-    if (buf_used(&r->call) > CALL_KEPT)
+    if (r->call.cap > CALL_KEPT)
         buf_free(&r->call); /* after a rare large one */
     else
         buf_reset(&r->call);
@@ -643,8 +674,7 @@ void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now) {
         r->deadline = now; /* given up by lrd_io(), tried again later */
         return;
     }
-    /* Mostly all of it fits into the socket, and a round of poll() is saved; an error is found by lrd_io(). */
     int all = 0;
-    if (r->c->err == 0 && redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;
+    if (r->unsent && r->c->err == 0 && redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;
     if (r->c->err != 0) r->deadline = now;
 }

@@ -121,6 +121,8 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_event.h \
 	spoa/ledger_find.c \
 	spoa/ledger_find.h \
+	spoa/ledger_forms.c \
+	spoa/ledger_forms.h \
 	spoa/ledger_live.c \
 	spoa/ledger_live.h \
 	spoa/ledger_redis.c \

@@ -1,6 +1,7 @@
 #include "spoa/record.h"
 
 #include "spoa/digest.h"
+#include "spoa/ledger_forms.h"
 #include "spoa/mask.h"
 #include "spoa/secret_sql.h"
 #include "spoa/starved.h"
@@ -25,6 +26,8 @@ void rec_u64(struct rec *r, const char *name, uint64_t value) {
     char *text = r->numbers[r->nnumbers++];
     rec_bytes(r, name, text, gh_u64_text(text, value));
 }
+
+void rec_run(struct rec *r, const struct led_run *run) { rec_bytes(r, NULL, run, 0); }
 
 void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done,
                 void *arg) {
@@ -143,8 +146,38 @@ static json_t *param_of(const struct flt_param *p, bool conninfo) {
     return o;
 }
 
+/* The array where all of them are null, or texts that stand in JSON as they are, as most do. NULL: they are not, or no memory. */
+static char *simple_params(const struct flt_param *params, size_t n) {
+    size_t need = sizeof "[]";
+    for (size_t i = 0; i < n; i++) {
+        const struct flt_param *p = &params[i];
+        const char *value = (const char *)p->data;
+        need += sizeof ",null";
+        if (p->data == NULL) continue;
+        if (p->binary || p->kept != p->len || !form_plain(value, p->kept) || mask_needed(value, p->kept, false)) return NULL;
+        need += p->kept;
+    }
+    char *out = malloc(need), *at = out;
+    if (out == NULL) return NULL;
+    for (size_t i = 0; i < n; i++) {
+        *at++ = i == 0 ? '[' : ',';
+        if (params[i].data == NULL) {
+            memcpy(at, "null", 4);
+            at += 4;
+            continue;
+        }
+        *at++ = '"';
+        memcpy(at, params[i].data, params[i].kept);
+        at += params[i].kept;
+        *at++ = '"';
+    }
+    memcpy(at, "]", 2);
+    return out;
+}
+
 char *rec_params(const struct flt_param *params, size_t n, bool conninfo) {
-    if (n == 0) return NULL;
+    char *simple = n > 0 && !conninfo ? simple_params(params, n) : NULL;
+    if (n == 0 || simple != NULL) return simple;
     json_t *list = json_array();
     bool all = list != NULL;
     for (size_t i = 0; all && i < n; i++) all = json_array_append_new(list, param_of(&params[i], conninfo)) == 0;

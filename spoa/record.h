@@ -16,6 +16,7 @@ struct rec {
 void rec_str(struct rec *r, const char *name, const char *value); /* NULL: left out */
 void rec_bytes(struct rec *r, const char *name, const void *value, size_t len);
 void rec_u64(struct rec *r, const char *name, uint64_t value);
+void rec_run(struct rec *r, const struct led_run *run); /* its fields */
 void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done,
                 void *arg);
 

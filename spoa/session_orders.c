@@ -4,7 +4,6 @@
 
 #include "spoa/session_int.h"
 
-#include "spoa/clock.h"
 #include "spoa/log.h"
 #include "spoa/statement.h"
 
@@ -51,57 +50,35 @@ bool session_blocked(struct session *s) {
     return true;
 }
 
-static bool limited(const struct pol_limits *l) { return l->rows != 0 || l->bytes != 0 || l->ms != 0; }
-
-/* It runs what another statement said, which may be as old as the policy was. */
-static bool names_others(const struct pol_facts *f) {
-    bool yes = false;
-    for (size_t i = 0; i < f->nstmts; i++) yes = yes || f->stmts[i].uses_statement != NULL || f->stmts[i].uses_portal != NULL;
-    return yes;
-}
-
-/* Another policy, or the end of a rule's hours: what leaves now is what that allows, as it is. */
-static bool policy_still_may(struct session *s) {
+bool session_still_may(struct session *s) {
     struct question *q = s->q;
-    struct pol_verdict now;
     uint64_t epoch = s->epoch;
-    bool ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants; /* the server gets nothing of the client's */
+    if (session_blocked(s)) {
+        stmt_record_withheld(s->ws->d->led, s->id, q->id, "blocked");
+        return false;
+    }
     if (wstate_snap(s->ws)->policy_generation != s->snap->policy_generation) {
         snprintf(q->rule, sizeof q->rule, "%s", q->verdict.rule);
         q->verdict.rule = q->rule;
         session_renew(s);
     }
     session_clock(s);
-    if (s->epoch == epoch || ours) return true;
-    if (s->role == NULL || q->approval[0] != '\0' || q->glass) return false;
-    if (pol_role_observes(s->role)) return true;
-    const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
-    if (f == NULL || q->observed || names_others(f) || (s->unpinned && !pol_role_everything(s->role))) return false;
-    stmt_judge(s->role, f, &q->err, &now);
-    return now.effect == POL_ALLOW && !now.rewrite && !q->verdict.rewrite && !limited(&now.limits) && !limited(&q->limits);
-}
-
-bool session_still_may(struct session *s) {
-    struct question *q = s->q;
-    if (session_blocked(s)) {
-        stmt_record_withheld(s->ws->d->led, s->id, q->id, "blocked");
-        return false;
-    }
-    const char *over = !q->renews && clock_seconds() >= s->who->valid_until ? "the token has expired"
-                       : !policy_still_may(s)                               ? "the policy has changed"
-                                                                            : NULL;
-    if (over != NULL) {
-        stmt_record_withheld(s->ws->d->led, s->id, q->id, over);
-        stmt_deny(&q->verdict, over[4] == 't' ? "28000" : "42501", log_fmt("%s in this moment", over),
-                  "Nothing of this statement was executed. Send it again.");
-        session_refuse_recorded(s);
-        return false;
-    }
-    bool granted = q->grant[0] == '\0' || ord_grant_counts(s->ws->d->orders, q->grant);
-    if (granted && session_glass_holds(s)) return true;
-    stmt_record_withheld(s->ws->d->led, s->id, q->id, granted ? "the time of the broken glass is over" : "the grant has ended");
-    stmt_deny(&q->verdict, "42501", "the time in which it could run without being asked about has ended in this moment",
-              "Nothing of this statement was executed. Send it again: it is asked about then.");
+    const struct stmt_leaving leaving = {.role = s->role,
+                                         .facts = q->facts != NULL ? facts_of(q->facts) : NULL,
+                                         .err = &q->err,
+                                         .same = s->epoch == epoch,
+                                         .ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants,
+                                         .approved = q->approval[0] != '\0' || q->glass,
+                                         .observed = q->observed,
+                                         .shaped = q->verdict.rewrite || (q->limits.rows | q->limits.bytes | q->limits.ms) != 0,
+                                         .unpinned = s->unpinned,
+                                         .glass_over = !session_glass_holds(s),
+                                         .valid_until = q->renews ? INT64_MAX : s->who->valid_until,
+                                         .grant = q->grant,
+                                         .orders = s->ws->d->orders};
+    const char *over = stmt_over(&leaving, &q->verdict);
+    if (over == NULL) return true;
+    stmt_record_withheld(s->ws->d->led, s->id, q->id, over);
     session_refuse_recorded(s);
     return false;
 }

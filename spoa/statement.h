@@ -7,6 +7,7 @@
 #include "policy/policy.h"
 #include "spoa/factscache.h"
 #include "spoa/metrics.h"
+#include "spoa/order.h"
 #include "spoa/record.h"
 
 #define STMT_INLINE_BYTES 32768u /* longer texts are parsed by the pool */
@@ -32,6 +33,25 @@ bool stmt_my_overwrites(const struct pol_facts *f);
 /* Fills v. f NULL: the text has no facts, err says why. True when the statement is forwarded although v refuses it (mode: observe). */
 bool stmt_judge(const struct pol_role *role, const struct pol_facts *f, const struct pol_parse_error *err, struct pol_verdict *v);
 
+/* A statement that was allowed and recorded, to be looked at again before it leaves: the record may have taken as long as audit.timeout. */
+struct stmt_leaving {
+    const struct pol_role *role; /* of now; NULL: there is none */
+    const struct pol_facts *facts;
+    const struct pol_parse_error *err;
+    bool same;     /* nothing has changed by which it was judged */
+    bool ours;     /* the server gets nothing of its text */
+    bool approved; /* by people or with broken glass: under that policy, and no other */
+    bool observed; /* that verdict was a refusal, forwarded by mode: observe */
+    bool shaped;   /* that verdict rewrites it, or limits its result */
+    bool unpinned; /* names may mean something else than the pins say: pol_role_everything() */
+    bool glass_over;
+    int64_t valid_until; /* of the token, seconds since 1970; INT64_MAX: it brings a new one */
+    const char *grant;   /* by which it runs; "": by none */
+    struct ord *orders;
+};
+/* NULL: it may leave, as it is. Else a word for the record, and v, which refuses it. Under another policy it leaves only when that allows it as it is. */
+const char *stmt_over(const struct stmt_leaving *l, struct pol_verdict *v);
+
 /* Counts a verdict. */
 void stmt_count(struct mblock *m, const char *database, const struct pol_verdict *v, bool observed);
 
@@ -48,7 +68,7 @@ struct stmt_record {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
-    const struct pol_facts *facts; /* NULL: none */
+    struct facts_ref *facts; /* NULL: none */
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
     size_t rewritten_len;

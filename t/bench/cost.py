@@ -42,7 +42,7 @@ exec valgrind -q --tool=callgrind --callgrind-out-file={out} --toggle-collect=wo
         self._forget()
         with tempfile.NamedTemporaryFile("w", prefix="gh-bench.", suffix=".yaml") as policy:
             with open(world.SHOP_POLICY) as f:
-                policy.write(f.read() + world.BENCH_RULE)
+                policy.write(f.read() + world.BENCH_RULE.replace("@mask@", world.MASK))
             policy.flush()
             self.stack = stack.Stack(config=lambda text: world.edit(text, world.PLAIN, ("mode: strict", "mode: " + mode)), policy=policy.name, build=self.dir)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")

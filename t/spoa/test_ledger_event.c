@@ -1,8 +1,27 @@
-#include "spoa/ledger_event.h"
+#include "spoa/ledger_chain.h"
 #include "t/lib/guard.h"
 
 #include <jansson.h>
 #include <string.h>
+
+/* What is made at once, of e, is what is made of the names and values of its line, of again; with both, the same event from another way. */
+static void same_forms(const struct lev *e, const struct lev *again) {
+    struct buf one = BUF_INIT(1 << 20), two = BUF_INIT(1 << 20);
+    struct chain a, b;
+    struct lev *numbered = (struct lev *)(uintptr_t)e;
+    lev_resp(e, &one);
+    lev_resp(again, &two);
+    ck_assert(!one.failed && !two.failed);
+    ck_assert_uint_eq(buf_used(&one), buf_used(&two));
+    ck_assert_mem_eq(buf_at(&one), buf_at(&two), buf_used(&one));
+    chain_init(&a);
+    chain_init(&b);
+    ck_assert(chain_add(&a, numbered));
+    ck_assert(chain_hash(again->key, again->parts, again->nparts, b.main.hash));
+    ck_assert_str_eq(a.main.hash, b.main.hash);
+    buf_free(&one);
+    buf_free(&two);
+}
 
 /* The line that is made of one value, read back by a JSON reader of its own (jansson) and as an event. */
 static void round_trip(const char *value, size_t len) {
@@ -12,6 +31,7 @@ static void round_trip(const char *value, size_t len) {
     struct lev *e = lev_of(&ev, "node-1");
     ck_assert_ptr_nonnull(e);
     lev_number(e, 4711, (struct lev_id){1790000000000u, 3});
+    lev_set_prev(e, CHAIN_ZERO);
     lev_json(e, &out);
     ck_assert(!out.failed);
     json_t *root = json_loadb((const char *)buf_at(&out), buf_used(&out), 0, NULL);
@@ -29,11 +49,9 @@ static void round_trip(const char *value, size_t len) {
     ck_assert_str_eq(again->id, "1790000000000-3");
     ck_assert_uint_eq(again->ms, 1790000000000u);
     ck_assert_str_eq(again->seq_text, "4711");
-    ck_assert_uint_eq(again->nparts, e->nparts);
-    for (size_t i = 0; i < e->nparts; i++) {
-        ck_assert_uint_eq(again->parts[i].len, e->parts[i].len);
-        ck_assert_mem_eq(again->parts[i].at, e->parts[i].at, e->parts[i].len);
-    }
+    ck_assert_uint_eq(again->nfields, e->nfields);
+    ck_assert_uint_eq(again->nparts, 2 * e->nfields);
+    same_forms(e, again);
     lev_free_all(again);
     lev_free_all(e);
     json_decref(root);
@@ -56,6 +74,74 @@ START_TEST(every_byte_everywhere) {
 }
 END_TEST
 
+static char *line_of(const struct led_field *f, size_t n, struct lev **out) {
+    struct buf line = BUF_INIT(1 << 20);
+    struct lev *e = lev_of(&(struct led_event){LED_SESSION, "s1", "statement", f, n, false}, "node-1");
+    ck_assert_ptr_nonnull(e);
+    strcpy(e->time_text, "2026-01-01T00:00:00.000Z");
+    lev_number(e, 1, (struct lev_id){1, 0});
+    lev_set_prev(e, CHAIN_ZERO);
+    lev_json(e, &line);
+    ck_assert(!line.failed);
+    buf_u8(&line, 0);
+    char *text = strdup((const char *)buf_at(&line));
+    struct lev *again = lev_parse(text, strlen(text));
+    ck_assert_ptr_nonnull(again);
+    same_forms(e, again);
+    buf_free(&line);
+    lev_free_all(again);
+    if (out != NULL)
+        *out = e;
+    else
+        lev_free_all(e);
+    return text;
+}
+
+#define TOKEN "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+/* A run is its fields, whatever stands beside it: also where the event is not small. */
+START_TEST(runs) {
+    static char large[20000];
+    memset(large, 'l', sizeof large);
+    const struct led_field in[] = {{"kind", "query", 5}, {"sql", "SELECT '\n\"\xc3\xa9\\'", 14}, {"empty", NULL, 0}};
+    const struct {
+        const char *value;
+        size_t len;
+        bool small;
+    } beside[] = {{"7", 1, true}, {"", 0, true}, {"\xff\0", 2, false}, {large, sizeof large, false}, {TOKEN, strlen(TOKEN), false}};
+    struct led_run *run = led_run_new(in, 3), *other = led_run_new(in, 1);
+    ck_assert(run != NULL && other != NULL);
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        const struct led_field odd = {"odd", beside[i].value, beside[i].len};
+        const struct led_field flat[] = {odd, in[0], in[1], in[2], {"id", "1", 1}, in[0]};
+        const struct led_field made[] = {odd, {NULL, run, 0}, {"id", "1", 1}, {NULL, other, 0}};
+        struct lev *e;
+        char *one = line_of(flat, 6, NULL), *two = line_of(made, 4, &e);
+        ck_assert_str_eq(one, two);
+        ck_assert(strstr(two, TOKEN) == NULL);
+        ck_assert(beside[i].small == (e->nparts == 0));
+        lev_free_all(e);
+        free(one);
+        free(two);
+    }
+    led_run_free(run);
+    led_run_free(other);
+}
+END_TEST
+
+START_TEST(no_run) {
+    static char large[LED_RUN_BYTES + 1];
+    struct led_field many[LED_RUN_FIELDS + 1];
+    memset(large, 'l', sizeof large);
+    for (size_t i = 0; i <= LED_RUN_FIELDS; i++) many[i] = (struct led_field){"a", "b", 1};
+    ck_assert_ptr_null(led_run_new(many, LED_RUN_FIELDS + 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", large, sizeof large}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "a\0b", 3}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "\xff", 1}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "x " TOKEN, strlen(TOKEN) + 2}, 1));
+}
+END_TEST
+
 START_TEST(time_is_iso_8601) {
     const struct led_event ev = {LED_SESSIONS, NULL, "start", NULL, 0, false};
     for (int i = 0; i < 3; i++) {
@@ -73,6 +159,8 @@ int main(void) {
     Suite *s = suite_create("ledger_event");
     TCase *t = tcase_create("all");
     tcase_add_test(t, every_byte_everywhere);
+    tcase_add_test(t, runs);
+    tcase_add_test(t, no_run);
     tcase_add_test(t, time_is_iso_8601);
     suite_add_tcase(s, t);
     return run_suite(s);

@@ -1,0 +1,62 @@
+#include "spoa/ledger_forms.h"
+
+/* Control characters, '"', '\\' and DEL. */
+static bool escaped(unsigned char c) { return c < 0x20 || c == '"' || c == '\\' || c == 0x7f; }
+
+/* Eight bytes none of which needs an escape or is beyond ASCII. */
+static bool plain_word(const void *s) {
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t w;
+    memcpy(&w, s, sizeof w);
+    uint64_t quote = w ^ '"' * ones, slash = w ^ '\\' * ones, del = w ^ 0x7f * ones;
+    return ((w | (w - 0x20 * ones) | (quote - ones) | (slash - ones) | (del - ones)) & tops) == 0;
+}
+
+bool form_plain(const void *text, size_t len) {
+    const char *s = text;
+    size_t i = 0;
+    for (; len - i >= 8; i += 8)
+        if (!plain_word(s + i)) return false;
+    if (i > 0 && i < len) return plain_word(s + len - 8);
+    for (; i < len; i++)
+        if (escaped((unsigned char)s[i]) || (unsigned char)s[i] > 0x7f) return false;
+    return true;
+}
+
+size_t form_json_len(const char *s, size_t len) {
+    size_t n = len;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (escaped(c)) n += c == '"' || c == '\\' || c == '\n' ? 1 : FORM_JSON_WORST - 1;
+    }
+    return n;
+}
+
+static char *put_escaped(char *at, unsigned char c) {
+    static const char hex[] = "0123456789abcdef";
+    *at++ = '\\';
+    if (c == '"' || c == '\\')
+        *at++ = (char)c;
+    else if (c == '\n')
+        *at++ = 'n';
+    else {
+        memcpy(at, (char[]){'u', '0', '0', hex[c >> 4], hex[c & 15]}, 5);
+        at += 5;
+    }
+    return at;
+}
+
+char *form_json(char *at, const char *s, size_t len, bool plain) {
+    if (plain) {
+        memcpy(at, s, len);
+        return at + len;
+    }
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (escaped(c))
+            at = put_escaped(at, c);
+        else
+            *at++ = (char)c;
+    }
+    return at;
+}
