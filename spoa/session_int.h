@@ -22,6 +22,13 @@ enum session_state {
     SESSION_OVER, /* the filter has closed; bytes drain */
 };
 
+/* What is remembered of a verdict that allowed. */
+struct allowed {
+    const char *rule;
+    struct pol_limits limits;
+    bool rewrite, unpins, retracks;
+};
+
 /* What the daemon keeps of a prepared text: the ctx of the filter's PREPARE. */
 struct prep {
     struct facts_ref *facts;    /* NULL: forwarded unread, in observe mode */
@@ -32,11 +39,10 @@ struct prep {
     bool reason, breaks;        /* SET gatehouse.reason, gatehouse.breakglass */
     bool asks;                  /* it was that approval is needed: judged again at each execution */
     bool renews;                /* SET gatehouse.token */
-    bool retracks;              /* of the verdict */
     struct jwt_identity *fresh; /* what its token says, until it is executed */
     struct rewrite *sent;       /* what the server has in its place; NULL: the text itself */
-    struct pol_limits limits;   /* of the verdict */
-    char rule[128];
+    struct allowed allowed;     /* that verdict; not whether it rewrites, which was settled by the Parse */
+    char rule[128];             /* allowed.rule */
 };
 
 /* The question that is open. */
@@ -95,9 +101,7 @@ struct running {
 #define SESSION_JUDGED 4u
 struct judged {
     struct facts_ref *facts; /* NULL: none */
-    const char *rule;        /* borrowed from the role's policy */
-    struct pol_limits limits;
-    bool rewrite, unpins;
+    struct allowed allowed;  /* its rule is borrowed from the role's policy */
 };
 
 struct session {
@@ -298,6 +302,9 @@ void session_clock(struct session *s);
 /* This role, which is taken over (NULL: none), in the place of the session's. The caller has counted the epoch for all that he knows to have changed; what the clock has
  * changed since the last statement, and a session without a role, are counted here. */
 void session_take_role(struct session *s, struct pol_role *role);
+/* The whole of a verdict that allows, and back. */
+struct allowed session_allowed(const struct pol_verdict *v);
+struct pol_verdict session_allow_again(const struct allowed *a);
 /* The open question's facts were allowed before, and still are: true, and v says so. */
 bool session_judged(struct session *s, struct pol_verdict *v);
 /* The open question has just been judged. */

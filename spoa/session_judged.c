@@ -27,12 +27,21 @@ void session_take_role(struct session *s, struct pol_role *role) {
     if (s->my.key != NULL) pol_role_my_mode(role, s->my.mode);
 }
 
+struct allowed session_allowed(const struct pol_verdict *v) {
+    return (struct allowed){.rule = v->rule, .limits = v->limits, .rewrite = v->rewrite, .unpins = v->unpins, .retracks = v->retracks};
+}
+
+struct pol_verdict session_allow_again(const struct allowed *a) {
+    return (struct pol_verdict){
+        .effect = POL_ALLOW, .rule = a->rule, .limits = a->limits, .rewrite = a->rewrite, .unpins = a->unpins, .retracks = a->retracks};
+}
+
 bool session_judged(struct session *s, struct pol_verdict *v) {
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     for (size_t i = 0; i < SESSION_JUDGED && s->judged.of[i].facts != NULL; i++) {
         const struct judged *j = &s->judged.of[i];
         if (j->facts != s->q->facts) continue;
-        *v = (struct pol_verdict){.effect = POL_ALLOW, .rule = j->rule, .rewrite = j->rewrite, .limits = j->limits, .unpins = j->unpins};
+        *v = session_allow_again(&j->allowed);
         return true;
     }
     return false;
@@ -45,6 +54,5 @@ void session_keep_judged(struct session *s) {
     s->judged.epoch = s->epoch;
     struct judged *j = &s->judged.of[s->judged.next++ % SESSION_JUDGED];
     facts_ref_put(j->facts);
-    *j = (struct judged){
-        .facts = facts_ref_get(s->q->facts), .rule = v->rule, .rewrite = v->rewrite, .limits = v->limits, .unpins = v->unpins};
+    *j = (struct judged){.facts = facts_ref_get(s->q->facts), .allowed = session_allowed(v)};
 }

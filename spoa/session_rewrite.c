@@ -27,7 +27,7 @@ static bool any(const struct pol_limits *l) { return (l->rows | l->bytes | l->ms
 /* EXECUTE and FETCH name no relation: of what they run, the least limit that any PREPARE or DECLARE of this session had counts. */
 static bool limits(struct session *s, const struct pol_facts *f) {
     struct question *q = s->q;
-    q->limits = q->prep != NULL && q->prep->epoch == s->epoch ? q->prep->limits : q->verdict.limits;
+    q->limits = q->prep != NULL && q->prep->epoch == s->epoch ? q->prep->allowed.limits : q->verdict.limits;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (t->uses_statement != NULL || t->uses_portal != NULL) least(&q->limits, &s->named);

@@ -244,6 +244,15 @@ void session_refuse_statement(struct session *s) {
     answer_refusal(s);
 }
 
+/* The open question's verdict, for the next execution. */
+static void keep_allowed(struct prep *p, const struct question *q) {
+    if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
+    p->allowed = session_allowed(&q->verdict);
+    p->allowed.rule = p->rule;
+    p->allowed.limits = q->limits;
+    p->allowed.rewrite = false;
+}
+
 static struct prep *make_prep(struct session *s) {
     struct question *q = s->q;
     struct prep *p = calloc(1, sizeof *p);
@@ -260,9 +269,7 @@ static struct prep *make_prep(struct session *s) {
     p->fresh = q->fresh;
     q->fresh = NULL;
     if (q->rewrite != NULL && (q->grants || !pol_role_observes(s->role))) p->sent = rewrite_ref(q->rewrite);
-    p->limits = q->limits;
-    p->retracks = q->verdict.retracks;
-    snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
+    keep_allowed(p, q);
     return p;
 }
 
@@ -495,7 +502,7 @@ void session_judge(struct session *s) {
         return;
     }
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
-        q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = p->rule, .retracks = p->retracks};
+        q->verdict = session_allow_again(&p->allowed);
     else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
         session_keep_judged(s);
@@ -516,9 +523,7 @@ void session_rewritten(struct session *s, bool ok) {
     if (p != NULL && q->verdict.effect == POL_ALLOW) {
         p->epoch = s->epoch;
         p->observed = p->asks = false;
-        p->retracks = q->verdict.retracks;
-        p->limits = q->limits;
-        if (q->verdict.rule != p->rule) snprintf(p->rule, sizeof p->rule, "%s", q->verdict.rule);
+        keep_allowed(p, q);
     }
     s->unpinned = s->unpinned || q->observed || (q->verdict.effect == POL_ALLOW && q->verdict.unpins);
     /* A text may be prepared: approval is for an execution, with its parameters. */
