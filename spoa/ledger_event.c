@@ -177,8 +177,8 @@ struct led_run *led_run_new(const struct led_field *f, size_t n) {
     }
     size_t forms = room.netstrings + room.json + room.resp;
     char *scratch = malloc(forms);
-    struct forms begin = {scratch, scratch + room.netstrings, scratch + room.netstrings + room.json}, w = begin;
     if (scratch == NULL) return NULL;
+    struct forms begin = {scratch, scratch + room.netstrings, scratch + room.netstrings + room.json}, w = begin;
     for (size_t i = 0; i < n; i++) put_small(&w, &given[i]);
     const struct room len = {(size_t)(w.netstrings - begin.netstrings), (size_t)(w.json - begin.json), (size_t)(w.resp - begin.resp)};
     struct led_run *run = malloc(sizeof *run + len.netstrings + len.json + len.resp + copies);

@@ -163,7 +163,8 @@ END_TEST
 static enum gh_rc with_tlv(uint8_t type, size_t value) {
     struct buf b = BUF_INIT(4096);
     uint8_t raw[64];
-    buf_put(&b, raw, unhex(SIG "21 11", raw, sizeof raw));
+    size_t n = unhex(SIG "21 11", raw, sizeof raw);
+    buf_put(&b, raw, n);
     buf_be16(&b, (uint16_t)(12 + 3 + value));
     buf_put(&b, raw, unhex(ADR4, raw, sizeof raw));
     buf_u8(&b, type);
