@@ -505,6 +505,13 @@ class Life(Base):
             for i in range(60):
                 c.execute(f"SELECT {i} -- " + "y" * 60000)
             c.execute("SELECT 3")
+            for i in range(20):  # what a text's records have in common is kept, and must be what it would be anew
+                c.execute("SELECT %s || ' \"\u00e9\\ again'", ["v"], prepare=False)
+        again = [[(k, v) for k, v in e.items() if k not in ("id", "seq", "time", "prev")] for e in s.audit() if "again" in e.get("sql", "")]
+        for kind in ("parse", "execute"):
+            of_kind = [e for e in again if ("kind", kind) in e]
+            self.assertEqual((len(of_kind), [e for e in of_kind if e != of_kind[0]]), (20, []))
+            self.assertIn(("verdict", "allow"), of_kind[0])
         self.assertTrue(big in [e.get("sql") for e in s.audit()], "it is not whole in the record")
         self.assertGreater(len([n for n in os.listdir(journal) if n.startswith("journal-")]), 2)
         self.settled()
