@@ -35,6 +35,18 @@ WRITERS = """
     database: shop_my
     allow: select
     on: shop.customer_directory
+  - name: collectors-see-customers-of-eu
+    groups: collectors
+    database: shop_my
+    allow: select
+    on: shop.customers
+    columns: [id, name, birth_date]
+    rows: "region = 'eu'"
+  - name: collectors-have-a-place
+    groups: collectors
+    database: shop_my
+    allow: [select, insert, create, drop]
+    on: "shop.scratch_*"
 """
 HASHES = """
   - name: hashed-customers
@@ -515,6 +527,27 @@ class Rows(Case):
         for sql in ("SELECT id FROM customers WHERE id = %s AND exp(10000 * id) > 0", "SELECT name FROM customers WHERE id = %s AND exp(length(email) * 1000) > 0",
                     "SELECT count(*) FROM customers WHERE id = %s"):  # a row of another region is as one that is not there
             self.assertEqual(raw.ask_all(sql % 1).packets, raw.ask_all(sql % 999999).packets)
+
+    def test_what_is_written_from_a_query(self):
+        """There a warning is an error, in strict mode: it must not come of a row that is hidden."""
+        S.token("collectors", "collectors")
+        raw = self.raw("collectors")
+        for condition in ("id = '%sx'", "id = %s AND birth_date = 5", "id = %s AND id IN ('a', 1)", "id = %s AND id = DATE'2026-01-31'", "id < 5 AND id = '%sx'"):
+            with self.subTest(condition):
+                create = "CREATE TABLE scratch_q AS SELECT id FROM customers WHERE " + condition
+                answers = []
+                for sql in (create % 1, create % 999999):  # of another region; there is none
+                    ways = (sql, "EXECUTE IMMEDIATE '" + sql.replace("'", "''") + "'")
+                    answers.append([(raw.ask_all(way).packets, raw.ask_all("DROP TABLE IF EXISTS scratch_q").last[0]) for way in ways])
+                self.assertEqual(answers[0], answers[1])
+                for packets, _ in answers[0]:
+                    self.assertTrue(packets[0][0] == 0 or my.code(packets[0]) == 1292, packets)
+        self.assertEqual(raw.ask_all("CREATE TABLE scratch_q (id int)").last[0], 0)
+        self.addCleanup(lambda: my.rows(my.direct(), "DROP TABLE IF EXISTS shop.scratch_q"))
+        wait_until("the table is known", lambda: raw.ask_all("INSERT INTO scratch_q SELECT 0").last[0] == 0, 60)
+        ident = raw.prepare("INSERT INTO scratch_q SELECT id FROM customers WHERE id = ?")[0]
+        self.assertEqual(raw.execute(ident, values=("1x",)).packets, raw.execute(ident, values=("999999x",)).packets)
+        self.assertEqual(raw.execute(ident, values=("3",)).last[:2], b"\0\1")
 
     def test_hidden_columns(self):
         raw = self.raw("analyst")
