@@ -609,6 +609,17 @@ class Writes(Case):
             self.assertEqual(my.rows(d, before)[0], full)
         self.unseen(raw)
 
+    def test_guesses_in_another_language(self):
+        """The server says in its own words how many rows an UPDATE has found and changed."""
+        with my.direct() as d:
+            right = my.rows(d, "SELECT phone FROM customers WHERE id = 1")[0][0]
+            my.rows(d, "SET GLOBAL lc_messages = 'de_DE'")
+            self.addCleanup(lambda: my.rows(my.direct(), "SET GLOBAL lc_messages = 'en_US'"))
+        raw = self.raw("tester")
+        answers = [self.undone(raw, f"UPDATE customers SET phone = '{guess}' WHERE id = 1")[0] for guess in (right, right[:-1] + "x")]
+        self.assertEqual(answers[0], answers[1])
+        self.assertEqual(answers[0][1], 1)
+
     def test_temporary_tables(self):
         """None, also where a rule grants them, whatever they are called; the refusal says what to use instead."""
         raw = self.raw("tester")
