@@ -52,23 +52,26 @@ const char *my_veil_error(uint16_t code, bool as_sent) {
     return "The database reported an error" WITHHELD;
 }
 
-/* The number behind head, with which the text begins. */
-static bool number_behind(const struct my_ok *ok, const char *head, uint64_t *rows) {
-    size_t n = strlen(head), i = n;
+/* The first number of the text, behind which more must stand. lc_messages decides the words, and in all languages it is the number of rows that were found, or given. */
+static bool first_number(const struct my_ok *ok, uint64_t *rows) {
+    size_t from = 0, i;
     *rows = 0;
-    if (ok->info_len <= n || memcmp(ok->info, head, n) != 0) return false;
-    for (; i < ok->info_len && i < n + 18 && ok->info[i] >= '0' && ok->info[i] <= '9'; i++)
+    while (from < ok->info_len && (ok->info[from] < '0' || ok->info[from] > '9')) from++;
+    for (i = from; i < ok->info_len && i - from < 18 && ok->info[i] >= '0' && ok->info[i] <= '9'; i++)
         *rows = *rows * 10 + (uint64_t)(ok->info[i] - '0');
-    return i > n && i < ok->info_len && ok->info[i] == ' ';
+    return i > from && i < ok->info_len && (ok->info[i] < '0' || ok->info[i] > '9');
 }
 
 void my_veil_ok(struct my_ok *ok, bool given, char info[MY_VEIL_INFO]) {
+    static const char records[] = "Records: "; /* "Records: 3  Duplicates: 1  Warnings: 0" (ER_INSERT_INFO); of one row there is no text */
     uint64_t rows;
-    bool update = number_behind(ok, "Rows matched: ", &rows); /* "Rows matched: 40  Changed: 0  Warnings: 0" (ER_UPDATE_INFO) */
+    bool numbered = first_number(ok, &rows),
+         inserts = ok->info_len >= sizeof records - 1 && memcmp(ok->info, records, sizeof records - 1) == 0;
+    bool update = numbered && !inserts; /* "Rows matched: 40  Changed: 0  Warnings: 0" (ER_UPDATE_INFO), or what is in another language */
     if (update)
         ok->rows = rows;
-    else if (given) /* "Records: 3  Duplicates: 1  Warnings: 0" (ER_INSERT_INFO); of one row there is no text */
-        ok->rows = number_behind(ok, "Records: ", &rows) ? rows : 1;
+    else if (given)
+        ok->rows = numbered ? rows : 1;
     ok->warnings = 0;
     ok->status &= (uint16_t)~MY_STATUS_PLAN;
     ok->info_len = 0;

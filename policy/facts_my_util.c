@@ -296,7 +296,8 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "EXECUTE within PREPARE is not understood");
         if ((s->uses_statement = statement_name(x, fm_node(x, n->first)->tok)) == NULL) return false;
         break;
-    case MS_DEALLOCATE:
+    case MS_DEALLOCATE: /* within PREPARE it would be another name than the one that is made */
+        if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "DEALLOCATE within PREPARE is not understood");
         if ((s->forget_statement = statement_name(x, fm_node(x, n->first)->tok)) == NULL) return false;
         break;
     default: break;

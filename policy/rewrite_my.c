@@ -710,6 +710,7 @@ static bool all_statements(struct ry *x) {
         x->scopes = NULL;
         x->from = 0;
         x->subqueries = 0;
+        x->strict = ry_node(x, x->tree.stmts[i].node)->word != MS_QUERY;
         if (!statement(x, &x->tree.stmts[i], x->tree.stmts[i].node)) return false;
         bool elsewhere =
             ry_node(x, x->tree.stmts[i].node)->word == MS_PREPARE; /* ry_prepare() has seen them in the text that is prepared */

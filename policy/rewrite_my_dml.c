@@ -310,35 +310,62 @@ static bool returning(struct ry *x, uint32_t stmt) {
 
 /* --- conditions --- */
 
-static bool is_constant(const struct ry *x, uint32_t node, bool text) {
+/* -?digits[.digits], and not more of them than a DECIMAL has */
+static bool is_plain_number(const char *s, size_t n) {
+    size_t i = n > 0 && s[0] == '-', digits = 0, dots = 0;
+    for (; i < n; i++)
+        if (s[i] >= '0' && s[i] <= '9')
+            digits++;
+        else if (s[i] != '.' || digits == 0 || i + 1 == n || dots++ > 0)
+            return false;
+    return digits > 0 && digits <= 60;
+}
+
+/* A constant of the column's own kind, which is compared without a warning. */
+static bool fits(struct ry *x, uint32_t node, const struct my_type *type) {
+    const struct my_node *n = ry_node(x, node);
+    const struct my_token *t = ry_token(x, n->end - 1);
+    const char *s = x->tree.sql + t->at + 1;
+    size_t len = t->end - t->at;
+    bool string = t->kind == MY_T_STRING && len >= 2 && !(t->flags & MY_TF_ESCAPED);
+    if (type->class != MY_C_DATE && type->class != MY_C_DATETIME)
+        return n->end == n->tok + 1 && (t->kind == MY_T_NUMBER || (string && is_plain_number(s, len - 2)));
+    char time[32] = "";
+    bool typed = n->end == n->tok + 2 && (ry_is_word(x, n->tok, W_DATE) || ry_is_word(x, n->tok, W_TIMESTAMP));
+    if (!string || len - 2 >= sizeof time || memchr(s, '\0', len - 2) != NULL || (n->end != n->tok + 1 && !typed)) return false;
+    memcpy(time, s, len - 2);
+    return my_is_time(time, true) || my_is_time(time, false);
+}
+
+static bool is_constant(struct ry *x, uint32_t node, const struct my_type *type) {
     const struct my_node *n = ry_node(x, node);
     enum my_token_kind kind = (enum my_token_kind)ry_token(x, n->tok)->kind;
-    if (n->type == MN_LITERAL) return !text || ((kind == MY_T_STRING || kind == MY_T_NSTRING) && n->end == n->tok + 1);
+    bool text = my_is_text(type);
+    if (n->type == MN_LITERAL && text) return (kind == MY_T_STRING || kind == MY_T_NSTRING) && n->end == n->tok + 1;
+    if (n->type == MN_LITERAL) return !x->strict || fits(x, node, type);
     return n->type == MN_PARAM && !text;
 }
 
-/* A visible column of the target. Numbers and times are compared with anything without a warning about their own value; texts with texts alone. */
-static bool is_plain(struct ry *x, const struct pol_view *v, uint32_t node, bool *text) {
+/* A visible column of the target. In a SELECT numbers and times may be compared with anything: warnings are counted for nobody. Texts with texts alone. */
+static bool is_plain(struct ry *x, const struct pol_view *v, uint32_t node, struct my_type *type) {
     const struct my_node *n = ry_node(x, node);
-    struct my_type type;
     size_t at;
     const char *name = n->type == MN_COLUMN ? fm_part(&x->fm, n->tok, last_part(n), false) : NULL;
     const struct pol_view_column *c = name != NULL ? column_of(x, v, name, &at) : NULL;
-    if (c == NULL || c->visibility != POL_VISIBLE || !my_type_of(x->r->catalog, &v->relation->columns[at], &type)) return false;
-    *text = my_is_text(&type);
-    return *text || type.class == MY_C_INT || type.class == MY_C_DECIMAL || type.class == MY_C_FLOAT || type.class == MY_C_DATE ||
-           type.class == MY_C_DATETIME || type.class == MY_C_YEAR;
+    if (c == NULL || c->visibility != POL_VISIBLE || !my_type_of(x->r->catalog, &v->relation->columns[at], type)) return false;
+    return my_is_text(type) || type->class == MY_C_INT || type->class == MY_C_DECIMAL || type->class == MY_C_FLOAT ||
+           type->class == MY_C_DATE || type->class == MY_C_DATETIME || type->class == MY_C_YEAR;
 }
 
 /* What tells nothing of a row that it is tried on: column op constants, joined by AND and OR, in any parentheses. */
 static bool is_safe(struct ry *x, const struct pol_view *v, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
-    bool text = false;
+    struct my_type type;
     if (n->type == MN_ROW) return n->first != 0 && ry_node(x, n->first)->next == 0 && is_safe(x, v, n->first);
     if (n->type != MN_OP || n->first == 0) return false;
     uint32_t first = n->first, op = ry_node(x, first)->end, second = ry_node(x, first)->next;
     if (second == 0) /* column IS [NOT] NULL */
-        return ry_is_word(x, op, W_IS) && is_plain(x, v, first, &text) && ry_is_word(x, n->end - 1, W_NULL);
+        return ry_is_word(x, op, W_IS) && is_plain(x, v, first, &type) && ry_is_word(x, n->end - 1, W_NULL);
     if (ry_is_word(x, op, W_AND) || ry_is_word(x, op, W_OR)) {
         for (uint32_t c = first; c != 0; c = ry_node(x, c)->next)
             if (!is_safe(x, v, c)) return false;
@@ -350,13 +377,13 @@ static bool is_safe(struct ry *x, const struct pol_view *v, uint32_t node) {
     bool between = ry_is_word(x, op, W_BETWEEN), in = ry_is_word(x, op, W_IN);
     uint32_t last = between ? ry_node(x, second)->next : second;
     if ((!compares && !between && !in) || last == 0 || ry_node(x, last)->next != 0) return false; /* a = b = c, and the like */
-    if (!is_plain(x, v, first, &text)) return false;
+    if (!is_plain(x, v, first, &type)) return false;
     if (in) {
         if (ry_node(x, second)->type != MN_ROW) return false;
         second = ry_node(x, second)->first;
     }
     for (uint32_t c = second; c != 0; c = ry_node(x, c)->next)
-        if (!is_constant(x, c, text)) return false;
+        if (!is_constant(x, c, &type)) return false;
     return true;
 }
 
@@ -369,6 +396,7 @@ bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node, uint3
         if (ry_is_word(x, i, W_NULL) || (ry_token(x, i)->flags & MY_TF_COMMENT)) return false;
         *params += ry_token(x, i)->kind == MY_T_PARAM;
     }
+    if (x->strict && *params > 0) return false;
     return !(o->kind == MY_T_OP && o->word == MY_OP_NULLSAFE) && is_safe(x, v, node);
 }
 

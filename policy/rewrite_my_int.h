@@ -89,6 +89,7 @@ struct ry {
     uint32_t from;       /* the tables of an UPDATE or DELETE; 0: there is one, or none */
     unsigned subqueries; /* so many are open */
     bool in_returning;
+    bool strict; /* it may write: a SELECT's warnings are errors there, which come when a condition is tried on a row, be it hidden */
     bool procedure, defaults; /* PROCEDURE ANALYSE, DEFAULT(column) are somewhere in it */
     struct pol_rewritten *out;
     struct pol_verdict *why;

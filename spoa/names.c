@@ -24,7 +24,8 @@ static bool add(struct names *s, const char *name, uint64_t generation) {
 }
 
 void names_promise(struct names *s, const char *name, uint64_t generation) {
-    if (find(s, name) != NULL || add(s, name, generation)) return;
+    /* it may be one that found no room: then what is behind it is as old as that until the server has made it anew */
+    if (find(s, name) != NULL || add(s, name, s->unlisted != 0 && s->unlisted < generation ? s->unlisted : generation)) return;
     if (s->unlisted == 0 || generation < s->unlisted) s->unlisted = generation;
 }
 

@@ -35,6 +35,17 @@ WRITERS = """
     database: shop_my
     allow: select
     on: shop.customer_directory
+  - name: collectors-see-lots-of-eu
+    groups: collectors
+    database: shop_my
+    allow: select
+    on: shop.lots
+    rows: "region = 'eu'"
+  - name: collectors-have-a-place
+    groups: collectors
+    database: shop_my
+    allow: [select, insert, create, drop]
+    on: "shop.scratch_*"
 """
 HASHES = """
   - name: hashed-customers
@@ -280,6 +291,8 @@ REFUSED = (
     "EXECUTE IMMEDIATE 'EXPLAIN SELECT email FROM customers'",
     "EXECUTE IMMEDIATE 'SHOW INDEX FROM customers'",
     "PREPARE s FROM 'HANDLER customers OPEN'",
+    "PREPARE s FROM 'DEALLOCATE PREPARE t'",
+    "EXECUTE IMMEDIATE 'DEALLOCATE PREPARE t'",
     "SELECT * FROM customers PROCEDURE ANALYSE()",
     "SELECT email FROM customers INTO OUTFILE '/tmp/x'",
     "CREATE TABLE mine AS SELECT * FROM customers",
@@ -516,6 +529,29 @@ class Rows(Case):
                     "SELECT count(*) FROM customers WHERE id = %s"):  # a row of another region is as one that is not there
             self.assertEqual(raw.ask_all(sql % 1).packets, raw.ask_all(sql % 999999).packets)
 
+    def test_what_is_written_from_a_query(self):
+        """There a warning is an error, in strict mode: it must not come of a row that is hidden."""
+        with my.direct() as d:
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP TABLE IF EXISTS lots, scratch_q"))
+            my.rows(d, "CREATE TABLE lots (id int PRIMARY KEY, region varchar(10), k int, total decimal(10, 2), made date, KEY (k, total, made))")
+            my.rows(d, "INSERT INTO lots SELECT id, region, 5, 5, birth_date FROM customers WHERE id = 1")
+            my.rows(d, "INSERT INTO lots SELECT id, region, 10 + id, 7, birth_date FROM customers WHERE id > 1")
+            my.rows(d, "CREATE TABLE scratch_q (id int)")
+        S.token("collectors", "collectors")
+        raw = self.raw("collectors")
+        wait_until("the tables are known", lambda: raw.ask_all("INSERT INTO scratch_q SELECT id FROM lots WHERE id = 0").last[0] == 0, 60)
+        insert, ident = "INSERT INTO scratch_q SELECT id FROM lots WHERE ", raw.prepare("INSERT INTO scratch_q SELECT id FROM lots WHERE k = ? AND total IN (?, 1)")[0]
+        self.assertEqual(raw.execute(ident, values=("13", "7")).last[:2], b"\0\1")
+        self.assertEqual(raw.execute(ident, values=("5", "a")).packets, raw.execute(ident, values=("6", "a")).packets)
+        # of another region, with 5 in k; and none
+        for condition, hidden, none in (("id = '%sx'", 1, 999999), ("k = %s AND total IN ('a', 1)", 5, 6), ("k = %s AND total = DATE'2026-01-31'", 5, 6),
+                                        ("k = %s AND made IN (DATE'2026-01-31', 5)", 5, 6), ("k = %s AND id = '1x'", 5, 6)):
+            for way in ("%s", "EXECUTE IMMEDIATE \"%s\""):
+                with self.subTest(condition, way=way):
+                    answers = [raw.ask_all(way % (insert + condition % n)) for n in (hidden, none)]
+                    self.assertEqual(answers[0].packets, answers[1].packets)
+                    self.assertTrue(answers[0].last[0] == 0 or answers[0].code() == 1292, answers[0].last)
+
     def test_hidden_columns(self):
         raw = self.raw("analyst")
         for sql in ("SELECT card_number FROM customers", "SELECT id FROM customers WHERE card_number LIKE '4%'", "SELECT max(phone) FROM customers",
@@ -575,6 +611,17 @@ class Writes(Case):
         with my.direct() as d:
             self.assertEqual(my.rows(d, before)[0], full)
         self.unseen(raw)
+
+    def test_guesses_in_another_language(self):
+        """The server says in its own words how many rows an UPDATE has found and changed."""
+        with my.direct() as d:
+            right = my.rows(d, "SELECT phone FROM customers WHERE id = 1")[0][0]
+            my.rows(d, "SET GLOBAL lc_messages = 'de_DE'")
+            self.addCleanup(lambda: my.rows(my.direct(), "SET GLOBAL lc_messages = 'en_US'"))
+        raw = self.raw("tester")
+        answers = [self.undone(raw, f"UPDATE customers SET phone = '{guess}' WHERE id = 1")[0] for guess in (right, right[:-1] + "x")]
+        self.assertEqual(answers[0], answers[1])
+        self.assertEqual(answers[0][1], 1)
 
     def test_temporary_tables(self):
         """None, also where a rule grants them, whatever they are called; the refusal says what to use instead."""

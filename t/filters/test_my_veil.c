@@ -33,14 +33,22 @@ START_TEST(oks) {
     static const struct {
         const char *info, *out;
         uint64_t rows, out_rows, given;
-    } cases[] = {{"Rows matched: 40  Changed: 0  Warnings: 3", "Rows matched: 40  Changed: 40  Warnings: 0", 0, 40, 40},
-                 {"Rows matched: 1  Changed: 1  Warnings: 0", "Rows matched: 1  Changed: 1  Warnings: 0", 1, 1, 1},
-                 {"Rows matched: 999999999999999999999  Changed: 1", "", 7, 7, 1},
-                 {"Rows matched: ", "", 7, 7, 1},
-                 {"Rows matched: x", "", 7, 7, 1},
-                 {"Rows matched: 4", "", 7, 7, 1},
-                 {"Records: 3  Duplicates: 1  Warnings: 0", "", 3, 3, 3},
-                 {"", "", 5, 5, 1}};
+    } cases[] = {
+        {"Rows matched: 40  Changed: 0  Warnings: 3", "Rows matched: 40  Changed: 40  Warnings: 0", 0, 40, 40},
+        {"Rows matched: 1  Changed: 1  Warnings: 0", "Rows matched: 1  Changed: 1  Warnings: 0", 1, 1, 1},
+        /* other lc_messages: an UPDATE must not tell how many rows it has changed; of a text that may be an INSERT's that is no harm */
+        {"Datens\xC3\xA4tze gefunden: 40  Ge\xC3\xA4ndert: 0  Warnungen: 3", "Rows matched: 40  Changed: 40  Warnings: 0", 0, 40, 40},
+        {"\xE5\x8C\xB9\xE9\x85\x8D\xE8\xA1\x8C\xEF\xBC\x9A"
+         "1\xE5\xB7\xB2\xE6\x9B\xB4\xE6\x94\xB9\xEF\xBC\x9A"
+         "0",
+         "Rows matched: 1  Changed: 1  Warnings: 0", 0, 1, 1},
+        {"Rader: 3  Dubletter: 1  Varningar: 0", "Rows matched: 3  Changed: 3  Warnings: 0", 2, 3, 3},
+        {"Rows matched: 999999999999999999999  Changed: 1", "", 7, 7, 1},
+        {"Rows matched: ", "", 7, 7, 1},
+        {"Rows matched: x", "", 7, 7, 1},
+        {"Rows matched: 4", "", 7, 7, 1},
+        {"Records: 3  Duplicates: 1  Warnings: 0", "", 3, 3, 3},
+        {"", "", 5, 5, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = strlen(cases[i].info);
         uint8_t *p = guard_copy(cases[i].info, n);

@@ -248,6 +248,7 @@ static const struct {
      "prepare fn:concat forget:s opaque"},
     {"prepare s from 'prepare q from \"select 1\"'",
      "!unknown PREPARE within PREPARE is not understood"},
+    {"PREPARE p FROM 'DEALLOCATE PREPARE q'", "!unknown DEALLOCATE within PREPARE is not understood"},
     {"prepare s from 'select ''a'' from u'",
      "prepare test.u=select forget:s"},
     {"execute s using @a",

@@ -248,7 +248,27 @@ static const struct {
     {"f", "SELECT 1 FROM customers c WHERE shop.c.id = ? AND c.Id > ?",
      "SELECT 1 FROM {F:c AND (`c`.`id` = ?) AND (`c`.`Id` > ?)} WHERE  TRUE  AND  TRUE "},
     {"f", "UPDATE orders SET total = (SELECT max(c.id) FROM customers c WHERE c.id = ?) WHERE id = ?",
-     "UPDATE orders SET total = (SELECT max(c.id) FROM {F:c AND (`c`.`id` = ?)} WHERE  TRUE ) WHERE id = ?"},
+     "UPDATE orders SET total = (SELECT max(c.id) FROM {F:c} WHERE c.id = ?) WHERE id = ?"},
+    /* where warnings are errors, only what warns of nothing goes to rows that are hidden */
+    {"f", "INSERT INTO orders (id) SELECT id FROM customers c WHERE c.id = ?",
+     "INSERT INTO orders (id) SELECT id FROM {F:c} WHERE c.id = ?"},
+    {"f",
+     "INSERT INTO orders (id) SELECT id FROM customers c WHERE id = '6x' AND id IN ('a', 1) AND id <> DATE'2026-01-31' AND id > '-7.5'",
+     "INSERT INTO orders (id) SELECT id FROM {F:c AND (`c`.`id` > '-7.5')} WHERE id = '6x' AND id IN ('a', 1) AND id <> DATE'2026-01-31' "
+     "AND id > '-7.5'"},
+    {"f", "SET @x = (SELECT id FROM customers c WHERE id = '6x')", "SET @x = (SELECT id FROM {F:c} WHERE id = '6x')"},
+    {"f", "SELECT id FROM customers c WHERE id = '6x'", "SELECT id FROM {F:c AND (`c`.`id` = '6x')} WHERE id = '6x'"},
+    {"f", "DELETE FROM customers WHERE id = '6x'", "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (id = '6x') IS TRUE ELSE FALSE END "},
+    {"f", "DELETE FROM customers WHERE id = '6'", "DELETE FROM customers WHERE ({W}) AND (id = '6')"},
+    {"f", "DELETE FROM customers WHERE id = '1234567890123456789012345678901234567890123456789012345678901'",
+     "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (id = '1234567890123456789012345678901234567890123456789012345678901') IS TRUE "
+     "ELSE FALSE END "},
+    {"f", "DELETE FROM customers WHERE birth_date = '2026-01-31' OR birth_date > DATE'2026-01-31'",
+     "DELETE FROM customers WHERE ({W}) AND (birth_date = '2026-01-31' OR birth_date > DATE'2026-01-31')"},
+    {"f", "DELETE FROM customers WHERE birth_date = 'x' '2026-01-31'",
+     "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (birth_date = 'x' '2026-01-31') IS TRUE ELSE FALSE END "},
+    {"f", "DELETE FROM customers WHERE birth_date = 5",
+     "DELETE FROM customers WHERE  CASE WHEN ({W}) THEN (birth_date = 5) IS TRUE ELSE FALSE END "},
     {"f", "UPDATE customers SET name = ? WHERE id = ? AND id IN (SELECT c.id FROM customers c WHERE c.id = ?)",
      "UPDATE customers SET name = ? WHERE  CASE WHEN ({W}) THEN (id = ? AND id IN (SELECT c.id FROM {F:c} WHERE c.id = ?)) IS TRUE ELSE "
      "FALSE END "},

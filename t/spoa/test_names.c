@@ -35,8 +35,15 @@ START_TEST(no_room) {
     ck_assert(!names_older(&n, name, 3));
     ck_assert(names_older(&n, name, 4)); /* not listed: as old as the oldest that found no room */
     ck_assert(names_older(&n, "another", 4));
-    names_clear(&n);
+    /* Room for it now makes it no younger before the server has made it anew. */
+    names_dropped(&n, "s0");
+    names_promise(&n, name, 4);
+    ck_assert_uint_eq(n.n, NAMES_MAX);
+    ck_assert(names_older(&n, name, 4));
+    names_made(&n, name, 4);
     ck_assert(!names_older(&n, name, 4));
+    names_clear(&n);
+    ck_assert(!names_older(&n, name, 5));
 }
 END_TEST
 
