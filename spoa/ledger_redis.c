@@ -185,7 +185,7 @@ void lrd_free(struct lrd *r) {
 enum lrd_state lrd_state(const struct lrd *r) { return r->state; }
 uint64_t lrd_shipped(const struct lrd *r) { return r->shipped; }
 void lrd_careful(struct lrd *r, uint64_t seq) { r->careful_to = seq; }
-bool lrd_unclaimed(const struct lrd *r) { return r->state >= LRD_READY && r->sent > r->shipped; }
+bool lrd_unclaimed(const struct lrd *r) { return r->sent > r->shipped; }
 const char *lrd_error(const struct lrd *r) { return r->error; }
 bool lrd_refused(const struct lrd *r) { return r->refused; }
 

@@ -41,7 +41,7 @@ void lrd_send(struct lrd *r, const struct lev *e, size_t n, uint64_t now);
 uint64_t lrd_shipped(const struct lrd *r);
 /* After LRD_UP: events up to this one may be in Redis already, whatever the shipped key says. Without it, any may be. */
 void lrd_careful(struct lrd *r, uint64_t seq);
-/* Redis has events that the shipped key says nothing of yet. */
+/* Redis has events that the shipped key says nothing of yet; as far as is known while the connection is down. */
 bool lrd_unclaimed(const struct lrd *r);
 const char *lrd_error(const struct lrd *r);
 /* Redis's clock when the connection was made, milliseconds since 1970; false when Redis does not tell (TIME is not among its user's rights). */

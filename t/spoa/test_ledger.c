@@ -354,7 +354,9 @@ START_TEST(redis_says_no) {
         append("s", 3 * i + 3, NULL);
         wait_healthy(false);
         led_why(led, err, sizeof err);
-        ck_assert_msg(strstr(err, say[i]) != NULL, "%s", err);
+        /* what goes alone with events of sessions goes by MULTI, and is refused by Redis itself before the script sees it */
+        bool itself = i == 1 && strstr(err, "equal or smaller than the target stream top item") != NULL;
+        ck_assert_msg(itself || strstr(err, say[i]) != NULL, "%s", err);
         nap(250); /* some retries */
         redis_run(&rds, undo[i]);
         wait_healthy(true);
