@@ -99,7 +99,7 @@ struct pol_stmt {
     size_t nsettings;
     bool opaque;                  /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
     bool where;                   /* UPDATE or DELETE has a WHERE */
-    bool limited;                 /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter; PREPARE: that of the SELECT in it */
+    bool limited;                 /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter, also in PREPARE, DECLARE, COPY */
     bool unbounded;               /* somewhere in it an UPDATE or DELETE has no WHERE that names a column, or a MERGE updates or deletes */
     bool reads_only;              /* nothing in it writes */
     bool copy_in, copy_out;       /* COPY FROM STDIN, COPY TO STDOUT */

@@ -198,8 +198,11 @@ static void least(uint64_t *limit, uint64_t v) {
     if (v != 0 && (*limit == 0 || v < *limit)) *limit = v;
 }
 
-/* What PREPARE holds runs by an EXECUTE of which one sees nothing. */
-static bool selects(const struct pol_stmt *s) { return s->kind == POL_K_SELECT || (s->kind == POL_K_PREPARE && s->reads_only); }
+/* What PREPARE and DECLARE hold runs by an EXECUTE or FETCH of which one sees nothing, and COPY gives all that it reads. */
+static bool selects(const struct pol_stmt *s) {
+    return s->kind == POL_K_SELECT || s->kind == POL_K_DECLARE || (s->kind == POL_K_COPY && !s->copy_in) ||
+           (s->kind == POL_K_PREPARE && s->reads_only);
+}
 
 static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
     if (!rule->need_limit || !selects(s) || (rel->access & POL_SELECT) == 0 || s->limited) return true;
