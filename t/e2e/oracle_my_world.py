@@ -88,7 +88,7 @@ class World:
             self.stack = stack.Stack(policy=path, config=config, mysql=True)
         finally:
             os.unlink(path)
-        self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu") for g in [*GROUPS, "all"]}
+        self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu", "--ttl", "24h") for g in [*GROUPS, "all"]}  # long runs take hours
         env = self.stack.env
         with pymysql.connect(host="127.0.0.1", port=int(env["GH_MY_PORT_DIRECT"]), user="root", password=env["GH_PASSWORD_SUPER"], autocommit=True) as root, root.cursor() as c:
             for name in DATABASES:

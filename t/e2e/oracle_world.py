@@ -188,7 +188,7 @@ class World:
         finally:
             os.unlink(path)
         self.url = self.stack.env["GH_PG_DIRECT_URL"]
-        self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu") for g in [*GROUPS, "all"]}
+        self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu", "--ttl", "24h") for g in [*GROUPS, "all"]}  # long runs take hours
         with psycopg.connect(self.url, autocommit=True) as admin:
             admin.execute("CREATE DATABASE oracle_template TEMPLATE template0 ENCODING 'UTF8'")
             with psycopg.connect(self.url, dbname="oracle_template", autocommit=True) as c:
