@@ -513,6 +513,11 @@ class Approvals(test_daemon.Daemon):
         """A held statement whose client leaves in the moment of the decision: it runs once or not at all, and what is left of the approval is used once."""
         rounds = max(10, ROUNDS // 10) if ROUNDS < 1000 else ROUNDS
         keeper = self.connect("waiter")
+
+        def at_the_server():
+            return self.stack.direct("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                                     "AND application_name <> 'gatehouse' AND pid <> pg_backend_pid()")[0][0]
+        before = at_the_server()
         for n in range(rounds):
             sql = f"INSERT INTO scratch.t VALUES ({n}, 'gone')"
             conn = self.stack.psycopg("waiter", autocommit=True)
@@ -525,6 +530,7 @@ class Approvals(test_daemon.Daemon):
             decide.join()
 
             stack.wait_until("its session is over", lambda: len([s for s in self.get("/sessions")["sessions"] if s["principal"] == "waiter@shop.example"]) == 1)
+            stack.wait_until("what it sent is done at the server", lambda: at_the_server() <= before)
             rows, again = self.stack.direct("SELECT count(*) FROM scratch.t WHERE n = %s", [n])[0][0], 0
             if self.get(f"/approvals/{ident}")["status"] == "approved":
                 try:
