@@ -123,6 +123,7 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_find.h \
 	spoa/ledger_forms.c \
 	spoa/ledger_forms.h \
+	spoa/ledger_int.h \
 	spoa/ledger_live.c \
 	spoa/ledger_live.h \
 	spoa/ledger_redis.c \
@@ -130,10 +131,12 @@ libghspoa_a_SOURCES = \
 	spoa/ledger_reqs.h \
 	spoa/ledger_retained.c \
 	spoa/ledger_retained.h \
+	spoa/ledger_ship.c \
 	spoa/ledger_slots.c \
 	spoa/ledger_slots.h \
 	spoa/ledger_trim.c \
 	spoa/ledger_trim.h \
+	spoa/ledger_write.c \
 	spoa/log.c \
 	spoa/log.h \
 	spoa/mask.c \

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,11 @@ struct worker {
     void (*late_fn)(void *arg);
     void *late_arg;
     bool in_messages; /* on_wake() runs them */
+
+    int ear; /* an epoll of its own for worker_hear(), -1: none; libevent would keep descriptors that others close */
+    struct event *hears;
+    void (*hear_fn)(void *arg);
+    void *hear_arg;
 };
 
 static _Thread_local struct worker *self; /* while its loop runs */
@@ -82,6 +88,22 @@ bool worker_defer(void (*fn)(void *arg), void *arg) {
     return true;
 }
 
+static void on_ear(evutil_socket_t fd, short what, void *arg) {
+    struct worker *w = arg;
+    struct epoll_event ev;
+    (void)what;
+    if (epoll_wait((int)fd, &ev, 1, 0) == 1) w->hear_fn(w->hear_arg);
+}
+
+bool worker_hear(int fd, void (*fn)(void *arg), void *arg) {
+    struct worker *w = self;
+    if (w == NULL || w->ear < 0 || (w->hear_fn != NULL && (w->hear_fn != fn || w->hear_arg != arg))) return false;
+    w->hear_fn = fn;
+    w->hear_arg = arg;
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.fd = fd};
+    return epoll_ctl(w->ear, EPOLL_CTL_MOD, fd, &ev) == 0 || (errno == ENOENT && epoll_ctl(w->ear, EPOLL_CTL_ADD, fd, &ev) == 0);
+}
+
 static void *worker_main(void *arg) {
     struct worker *w = arg;
     self = w;
@@ -116,11 +138,20 @@ struct worker *worker_start(const struct worker_conf *conf) {
     if (w == NULL) return NULL;
     w->conf = *conf;
     w->tail = &w->head;
+    w->ear = -1;
     pthread_mutex_init(&w->lock, NULL);
     w->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->base = event_base_new();
     if (w->efd >= 0 && w->base != NULL) w->wake = event_new(w->base, w->efd, EV_READ | EV_PERSIST, on_wake, w);
     if (w->base != NULL) w->late = event_new(w->base, -1, EV_PERSIST, on_late, w);
+    if (w->base != NULL && conf->hears) {
+        w->ear = epoll_create1(EPOLL_CLOEXEC);
+        if (w->ear >= 0) w->hears = event_new(w->base, w->ear, EV_READ | EV_PERSIST, on_ear, w);
+        if (w->hears == NULL || event_add(w->hears, NULL) != 0) {
+            worker_free(w);
+            return NULL;
+        }
+    }
     if (w->late == NULL || w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
         worker_free(w);
         return NULL;
@@ -156,8 +187,10 @@ void worker_free(struct worker *w) {
     if (w == NULL) return;
     if (w->wake != NULL) event_free(w->wake);
     if (w->late != NULL) event_free(w->late);
+    if (w->hears != NULL) event_free(w->hears);
     if (w->base != NULL) event_base_free(w->base);
     if (w->efd >= 0) close(w->efd);
+    if (w->ear >= 0) close(w->ear);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }

@@ -23,6 +23,7 @@ struct worker_conf {
     void (*start)(struct worker *w); /* on the new thread, before the loop; may be NULL */
     void (*end)(struct worker *w);   /* on the thread, after the loop; may be NULL */
     void *data;
+    bool hears; /* its loop never waits for anything else, so that worker_hear() may be relied on */
 };
 /* Makes the loop and starts the thread with all signals blocked. NULL when the system has no room. */
 struct worker *worker_start(const struct worker_conf *conf);
@@ -37,6 +38,10 @@ void worker_free(struct worker *w);
 /* fn(arg) is called on this thread as soon as what its loop has found this time is dealt with; once, however often it was asked for by then. False, and it
  * is not: on a thread that is no worker's, whose loop has ended, or when another fn or arg waits already. */
 bool worker_defer(void (*fn)(void *arg), void *arg);
+
+/* fn(arg) is called on this thread, once, when fd can be read or its peer has gone; not at all when it is closed before, by whichever thread. False, and it is
+ * not: on a thread that is no worker's that hears, or with another fn or arg than before. */
+bool worker_hear(int fd, void (*fn)(void *arg), void *arg);
 
 struct event_base *worker_base(const struct worker *w);
 void *worker_data(const struct worker *w);

@@ -662,7 +662,7 @@ static void chain_on(struct worker *w, struct wmsg *m) {
     led_append(led, &(struct led_event){LED_SESSION, c->session, "result", &f, 1, true}, NULL, NULL);
 }
 
-static void workers_append(enum led_mode mode, bool fsync) {
+static void workers_append(enum led_mode mode, bool fsync, bool hears) {
     static const char *const names[] = {"w0", "w1"};
     struct chain_of_events c[2];
     struct worker *w[2];
@@ -671,7 +671,7 @@ static void workers_append(enum led_mode mode, bool fsync) {
     open_ledger();
     ck_assert_int_eq(append_wait("m", 1), LED_OK);
     for (int i = 0; i < 2; i++) {
-        ck_assert_ptr_nonnull(w[i] = worker_start(&(struct worker_conf){.stack = 1u << 20}));
+        ck_assert_ptr_nonnull(w[i] = worker_start(&(struct worker_conf){.stack = 1u << 20, .hears = hears}));
         c[i] = (struct chain_of_events){.msg.run = chain_on, .w = w[i], .session = names[i]};
         sem_init(&c[i].end, 0, 0);
         worker_post(w[i], &c[i].msg);
@@ -691,11 +691,55 @@ static void workers_append(enum led_mode mode, bool fsync) {
     expect("gatehouse:audit:m", "statement", 1, 200);
     ck_assert_uint_eq(shipped("n1"), 2 * 2 * CHAIN + 200);
 }
-START_TEST(workers_strict) { workers_append(LED_STRICT, false); }
+START_TEST(workers_strict) { workers_append(LED_STRICT, false, false); }
 END_TEST
-START_TEST(workers_journal) { workers_append(LED_JOURNAL, false); }
+START_TEST(workers_that_hear) { workers_append(LED_STRICT, false, true); }
 END_TEST
-START_TEST(workers_fsync) { workers_append(LED_JOURNAL, true); }
+START_TEST(workers_journal) { workers_append(LED_JOURNAL, false, true); }
+END_TEST
+START_TEST(workers_fsync) { workers_append(LED_JOURNAL, true, true); }
+END_TEST
+
+/* A worker sends to Redis and hangs before it hears the answer: the ledger's thread hears it. */
+static sem_t hung, free_again;
+static struct wmsg hang_next;
+static struct call hanging;
+
+static void hang_on(struct worker *w, struct wmsg *m) {
+    (void)w;
+    (void)m;
+    sem_post(&hung);
+    while (sem_wait(&free_again) < 0) continue;
+}
+
+static void send_and_hang(struct worker *w, struct wmsg *m) {
+    (void)m;
+    append("w", 1, &hanging);
+    worker_post(w, &hang_next);
+}
+
+START_TEST(a_worker_that_hears_hangs) {
+    struct wmsg m = {NULL, send_and_hang};
+    open_ledger();
+    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    struct worker *w = worker_start(&(struct worker_conf){.stack = 1u << 20, .hears = true});
+    ck_assert_ptr_nonnull(w);
+    sem_init(&hung, 0, 0);
+    sem_init(&free_again, 0, 0);
+    hang_next = (struct wmsg){NULL, hang_on};
+    for (uint64_t n = 2; n <= 20; n++) {
+        worker_post(w, &m);
+        while (sem_wait(&hung) < 0) continue;
+        ck_assert_int_eq(wait_for(&hanging), LED_OK);
+        ck_assert_int_eq(append_wait("m", n), LED_OK);
+        sem_post(&free_again);
+    }
+    worker_stop(w);
+    worker_join(w);
+    worker_free(w);
+    close_ledger(10000);
+    expect("gatehouse:audit:m", "statement", 1, 20);
+}
 END_TEST
 
 START_TEST(closing_answers_everybody) {
@@ -748,7 +792,9 @@ int main(void) {
     tcase_add_test(t, daemon_killed_strict);
     tcase_add_test(t, daemon_killed_journal);
     tcase_add_test(t, workers_strict);
+    tcase_add_test(t, workers_that_hear);
     tcase_add_test(t, workers_journal);
+    tcase_add_test(t, a_worker_that_hears_hangs);
     tcase_add_test(t, workers_fsync);
     tcase_add_test(t, closing_answers_everybody);
     suite_add_tcase(s, t);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define POSTERS 4
 #define EACH    2000
@@ -131,12 +132,82 @@ START_TEST(put_off_to_the_end) {
 }
 END_TEST
 
+/* A descriptor is heard once for each time that it was asked for, by the worker that asked; one that was closed and came again under its number, too. */
+static int ends[2], heard;
+static struct wmsg ask;
+
+static void run_heard(void *arg) {
+    struct worker *w = arg;
+    char c;
+    if (!pthread_equal(ran_on, pthread_self())) disordered = true;
+    heard++;
+    if (heard < 3) { /* still readable: asked again, it is called again */
+        worker_post(w, &ask);
+        return;
+    }
+    if (read(ends[0], &c, 1) != 1) disordered = true;
+    if (heard == 3) {
+        close(ends[0]);
+        close(ends[1]);
+        if (pipe(ends) != 0) disordered = true;
+        worker_post(w, &ask);
+        if (write(ends[1], "x", 1) != 1) disordered = true;
+    } else
+        worker_stop(w);
+}
+
+static void run_ask(struct worker *w, struct wmsg *m) {
+    (void)m;
+    if (!worker_hear(ends[0], run_heard, w) || worker_hear(ends[0], run_other, w)) disordered = true;
+}
+
+START_TEST(hears) {
+    struct worker_conf conf = {.stack = 1u << 20, .start = on_start, .hears = true};
+    ask = (struct wmsg){NULL, run_ask};
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert(!worker_hear(ends[0], run_other, NULL));
+    struct worker *w = worker_start(&conf);
+    ck_assert_ptr_nonnull(w);
+    worker_post(w, &ask);
+    ck_assert_int_eq(write(ends[1], "x", 1), 1);
+    worker_join(w);
+    ck_assert_int_eq(heard, 4);
+    ck_assert(!disordered);
+    worker_free(w);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+static void run_deaf(struct worker *w, struct wmsg *m) {
+    (void)m;
+    if (worker_hear(ends[0], run_heard, w)) disordered = true;
+    worker_stop(w);
+}
+
+START_TEST(hears_only_where_it_said_so) {
+    struct worker_conf conf = {.stack = 1u << 20};
+    struct wmsg m = {NULL, run_deaf};
+    ck_assert_int_eq(pipe(ends), 0);
+    struct worker *w = worker_start(&conf);
+    ck_assert_ptr_nonnull(w);
+    worker_post(w, &m);
+    worker_join(w);
+    worker_free(w);
+    ck_assert(!disordered);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("worker");
     TCase *t = tcase_create("worker");
     tcase_add_test(t, messages);
     tcase_add_test(t, again);
     tcase_add_test(t, put_off_to_the_end);
+    tcase_add_test(t, hears);
+    tcase_add_test(t, hears_only_where_it_said_so);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
