@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define LOOK 8 /* steps (cx_step()) for a node that a column's name is looked for in */
+
 static bool name_text(struct cx *x, uint32_t i, const char **out) {
     *out = fx_text(&x->fx, i);
     return x->fx.c.err->rc == POL_PARSED;
@@ -188,7 +190,7 @@ static bool figure_name(struct cx *x, uint32_t node, const char **out) {
     const struct jt *t = x->fx.t;
     const char *p[4], *weak = NULL;
     *out = NULL;
-    for (;;) {
+    while (cx_step(x, LOOK)) { /* subselects inside each other: each is looked through again from every one around it */
         uint32_t f, last;
         size_t n;
         switch (fx_node(&x->fx, node, &f)) {
@@ -239,6 +241,7 @@ static bool figure_name(struct cx *x, uint32_t node, const char **out) {
         default: *out = weak; return true;
         }
     }
+    return true;
 }
 
 static bool expand(struct cx *x, struct cx_item *it, unsigned use, bool all, struct cx_cols *out) {

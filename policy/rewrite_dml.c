@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROOF_STEPS 100 /* steps (rw_work()) for a byte that the proof parses: half a megabyte of them in 50 ms */
+
 /* Tokens of a statement's clauses, each the keyword's; RW_NONE when there is none. end is behind the statement's last token. */
 struct clauses {
     size_t set, from, where, returning, conflict, end;
@@ -160,14 +162,19 @@ static const char *joined(struct rw *x, const char *a, const char *b, const char
     return rw_keep(x, &out);
 }
 
+/* Text around an expression. The proof parses all of it again, and an item of RETURNING or SET has the whole row around it. */
+static bool put_around(struct rw *x, size_t from, size_t to, const char *before, const char *after) {
+    return before != NULL && after != NULL && rw_work(x, (strlen(before) + strlen(after)) * PROOF_STEPS) &&
+           around_tokens(x, from, to, before, after);
+}
+
 /* An item of RETURNING, or with set the value of a column. Without a column in it, it needs no row, and keeps its type: SET d = '2026-01-31', SET d = $1. */
 static bool wrap(struct rw *x, const struct rw_target *t, uint32_t value, size_t from, size_t to, bool set) {
     if (!rw_holds(x, value, "ColumnRef")) return true;
     if (from >= to || to > x->ntokens) return odd(x, t);
     const char *before = set ? joined(x, "(SELECT _ghv.v FROM ", t->row, ", LATERAL (VALUES ((") : "(SELECT (";
     const char *after = set ? "))) AS _ghv(v))" : joined(x, ") FROM ", t->row, ")");
-    return before != NULL && after != NULL && around_tokens(x, from, to, before, after) &&
-           rw_mark(x, value, set ? RW_M_VALUE : RW_M_WRAP, t->view, t->alias) != NULL;
+    return put_around(x, from, to, before, after) && rw_mark(x, value, set ? RW_M_VALUE : RW_M_WRAP, t->view, t->alias) != NULL;
 }
 
 /* The condition at tokens [from, to): over the masked row, fence: behind the filter, conjuncts: with the safe ones again outside for the index. */
@@ -201,7 +208,7 @@ static bool condition(struct rw *x, const struct rw_target *t, uint32_t value, s
         n++;
     }
     const char *after = rw_keep(x, &b);
-    if (after == NULL || before == NULL || !around_tokens(x, from, to, before, after)) return false;
+    if (!put_around(x, from, to, before, after)) return false;
     struct rw_mark *m = rw_mark(x, value, RW_M_WHERE, t->view, t->alias);
     if (m == NULL) return false;
     m->n = n;

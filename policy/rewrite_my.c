@@ -70,7 +70,8 @@ static bool add_edit(struct ry *x, uint32_t from, uint32_t to, const char *text,
         if (ry_token(x, i)->flags & MY_TF_COMMENT)
             return ry_refuse(x, NULL, i, "Write it without comments that the server executes.",
                              "what stands in a comment /*! */ cannot be rewritten so that what is hidden from you stays hidden");
-    if ((x->inserted += strlen(text)) > RY_MAX_TEXT) return ry_too_large(x);
+    x->inserted += strlen(text);
+    if (!rw_may_put(x->inserted, x->len)) return ry_too_large(x);
     struct ry_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
     if (all == NULL) return ry_no_memory(x);
     x->edits = all;
@@ -801,7 +802,7 @@ static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
 
 enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_options *o, const struct pol_role *r,
                                    struct pol_rewritten *out, struct pol_verdict *why) {
-    struct ry x = {.o = o, .r = r, .out = out, .why = why};
+    struct ry x = {.o = o, .r = r, .out = out, .why = why, .len = len};
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     *out = (struct pol_rewritten){0};
     if (r->catalog == NULL)

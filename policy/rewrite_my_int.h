@@ -78,7 +78,8 @@ struct ry {
     bool *is_target;    /* by node: a restricted table that is changed where it stands */
     uint32_t *moved;    /* by token: where a "?" has gone, as the first token of the table; 0: nowhere. NULL: none has gone */
     struct ry_edit *edits;
-    size_t nedits, edits_cap, inserted;
+    size_t nedits, edits_cap;
+    size_t len, inserted; /* bytes: of the text; put into it */
     struct ry_item *items;
     size_t nitems, items_cap;
     uint64_t steps;

@@ -182,7 +182,8 @@ struct rw_named *rw_named(struct rw *x, const struct pol_view *view) {
 
 static bool add_edit(struct rw *x, uint32_t start, uint32_t end, const char *text, const char *proof, enum rw_side side) {
     if (text == NULL || proof == NULL) return rw_no_memory(x);
-    if ((x->inserted += strlen(text)) > RW_MAX_TEXT) return too_large(x);
+    x->inserted += strlen(text);
+    if (!rw_may_put(x->inserted, x->len)) return too_large(x);
     struct rw_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
     if (all == NULL) return rw_no_memory(x);
     x->edits = all;

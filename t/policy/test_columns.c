@@ -113,7 +113,8 @@ static const struct {
     bool complete;
 } large[] = {
     {"SELECT ", "1+", "length(email)", "", " FROM customers", 31000, true},
-    {"SELECT ", "(SELECT ", "(SELECT email)", ")", " FROM customers", 1200, true},
+    {"SELECT ", "(SELECT ", "(SELECT email)", ")", " FROM customers", 300, true},
+    {"SELECT ", "(SELECT ", "(SELECT email)", ")", " FROM customers", 1200, false},
     {"", "SELECT * FROM (", "SELECT email FROM customers", ") a", "", 1200, true},
     {"", "SELECT * FROM (", "SELECT * FROM customers", ") a", "", 1200, true},
     {"SELECT email FROM customers", " UNION ALL SELECT email FROM customers", "", "", " ORDER BY 1", 4000, true},
