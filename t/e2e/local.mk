@@ -29,6 +29,7 @@ EXTRA_DIST += \
 	t/e2e/test_audit.py \
 	t/e2e/test_bypass.py \
 	t/e2e/test_catalog.py \
+	t/e2e/test_clock.py \
 	t/e2e/test_columns.py \
 	t/e2e/test_columns_facts.py \
 	t/e2e/test_columns_oracle.py \
