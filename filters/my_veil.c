@@ -88,13 +88,31 @@ static bool is_numbered(const uint8_t *name, size_t len) {
     return ok;
 }
 
-/* What stands behind the names: their length, character set, length, type, flags, decimals. */
+/* What stands behind the names: their length, character set, length, type, flags, decimals. What differs when a value went through a table of the plan's is left out: BINARY of what is
+ * no text, keys and what else a stored column has by its table, and the 39 decimals of a text that is an expression. */
 static void put_form(struct buf *out, const uint8_t *at, size_t len) {
-    enum { TYPE = 7, DECIMALS = 10 };
-    bool text = len > DECIMALS && (at[TYPE] == 15 || (at[TYPE] >= 245 && at[TYPE] <= 254 && at[TYPE] != 246));
-    buf_put(out, at, text ? DECIMALS : len);
-    if (!text) return;
-    buf_u8(out, 0); /* 39 of an expression, 0 when it went through a table of the plan's */
+    enum { TYPE = 7, FLAGS = 8, DECIMALS = 10 };
+    enum {
+        NOT_NULL = 1,
+        BLOB = 0x10,
+        UNSIGNED = 0x20,
+        ZEROFILL = 0x40,
+        BINARY = 0x80,
+        ENUM = 0x100,
+        TIMESTAMP = 0x400,
+        SET = 0x800,
+        NUM = 0x8000
+    };
+    if (len <= DECIMALS) {
+        buf_put(out, at, len);
+        return;
+    }
+    bool text = at[TYPE] == 15 || (at[TYPE] >= 245 && at[TYPE] <= 254 && at[TYPE] != 246);
+    unsigned kept = NOT_NULL | BLOB | UNSIGNED | ZEROFILL | ENUM | TIMESTAMP | SET | NUM | (text ? BINARY : 0);
+    buf_put(out, at, FLAGS);
+    buf_u8(out, (uint8_t)(at[FLAGS] & kept));
+    buf_u8(out, (uint8_t)(at[FLAGS + 1] & kept >> 8));
+    buf_u8(out, text ? 0 : at[DECIMALS]);
     buf_put(out, at + DECIMALS + 1, len - DECIMALS - 1);
 }
 

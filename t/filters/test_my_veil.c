@@ -90,6 +90,43 @@ START_TEST(columns) {
     ck_assert(my_veil_column(cur_of((const uint8_t *)decimal, sizeof decimal - 1), &out));
     ck_assert_uint_eq(buf_used(&out), sizeof decimal - 1);
     ck_assert_int_eq(memcmp(buf_at(&out), decimal, sizeof decimal - 1), 0);
+    /* A number that went through the plan's table or did not; a key and a column that is none; what its type says stays. */
+    static const struct {
+        uint8_t type;
+        uint16_t flags, want;
+    } flags[] = {{3, 0x80, 0},  {3, 0, 0},           {8, 0x81, 1},      {3, 0x4203, 1},     {3, 0xf06b, 0x8061},
+                 {10, 0x80, 0}, {253, 0x1080, 0x80}, {252, 0x90, 0x90}, {254, 0x981, 0x981}};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        uint8_t column[] = {3,
+                            'd',
+                            'e',
+                            'f',
+                            0,
+                            0,
+                            0,
+                            1,
+                            'a',
+                            0,
+                            0x0c,
+                            0x3f,
+                            0,
+                            10,
+                            0,
+                            0,
+                            0,
+                            flags[i].type,
+                            (uint8_t)flags[i].flags,
+                            (uint8_t)(flags[i].flags >> 8),
+                            0,
+                            0,
+                            0};
+        buf_reset(&out);
+        ck_assert(my_veil_column(cur_of(column, sizeof column), &out));
+        ck_assert_uint_eq(buf_used(&out), sizeof column);
+        column[18] = (uint8_t)flags[i].want;
+        column[19] = (uint8_t)(flags[i].want >> 8);
+        ck_assert_int_eq(memcmp(buf_at(&out), column, sizeof column), 0);
+    }
     for (size_t cut = 0; cut < 25; cut++) { /* within the names */
         uint8_t *p = guard_copy(in, cut);
         buf_reset(&out);
