@@ -78,7 +78,7 @@ static bool is_moved(struct courier *c, const redisReply *r) {
 
 /* NULL, and the connection is gone, when Redis did not answer or said no. */
 static redisReply *ask(struct courier *c, const char *what, int argc, const char **argv, const size_t *len) {
-    redisReply *r = redisCommandArgv(c->c, argc, argv, len);
+    redisReply *r = led_ask(c->c, argc, argv, len);
     if (r != NULL && r->type != REDIS_REPLY_ERROR) return r;
     if (r == NULL || !is_moved(c, r)) complain(c, what, r != NULL ? r->str : c->c->errstr);
     if (r != NULL) freeReplyObject(r);

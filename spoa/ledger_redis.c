@@ -1,5 +1,6 @@
 #include "spoa/ledger_redis.h"
 
+#include "spoa/ledger_dial.h"
 #include "spoa/ledger_find.h"
 #include "spoa/ledger_forms.h"
 
@@ -120,7 +121,8 @@ struct lrd {
     enum lrd_state state;
     enum step step; /* whose reply comes next */
     redisContext *c;
-    bool unsent; /* bytes wait in hiredis's buffer */
+    bool unsent;  /* bytes wait in hiredis's buffer */
+    size_t taken; /* bytes of a reply that has not ended */
     struct led_find *find;
     struct led_place moved; /* of Redis Cluster: where our slot is; port 0: not told */
     uint64_t deadline;
@@ -172,6 +174,7 @@ static void down(struct lrd *r) {
     r->find = NULL;
     r->state = LRD_DOWN;
     r->unsent = false;
+    r->taken = 0;
     buf_reset(&r->expected);
 }
 
@@ -466,6 +469,7 @@ static enum lrd_news compare(struct lrd *r) {
     }
     if (have < want) return LRD_NOTHING;
     buf_reset(&r->expected);
+    r->taken = 0;
     in->pos += want;
     void *none;
     if (have == want && in->pos >= READER_KEPT) (void)redisGetReplyFromReader(r->c, &none);
@@ -492,10 +496,16 @@ enum lrd_news lrd_io(struct lrd *r, short revents, uint64_t now) {
         int all = 0;
         if (redisBufferWrite(r->c, &all) == REDIS_OK) r->unsent = all == 0;
     }
-    if (r->c != NULL && r->c->err == 0 && (revents & (POLLIN | POLLHUP | POLLERR))) redisBufferRead(r->c);
+    if (r->c != NULL && r->c->err == 0 && (revents & (POLLIN | POLLHUP | POLLERR))) {
+        size_t before = r->c->reader->len;
+        if (redisBufferRead(r->c) == REDIS_OK) r->taken += r->c->reader->len - before;
+        if (r->taken > LED_ANSWER_MAX)
+            return lost(r, true, "Redis's answer is larger than %zu MB: somebody else writes to our keys", LED_ANSWER_MAX >> 20);
+    }
     if (r->c != NULL && r->c->err == 0 && buf_used(&r->expected) > 0 && compare(r) == LRD_SHIPPED) return LRD_SHIPPED;
     for (void *p;
          buf_used(&r->expected) == 0 && r->c != NULL && r->c->err == 0 && redisGetReplyFromReader(r->c, &p) == REDIS_OK && p != NULL;) {
+        r->taken = 0;
         enum lrd_news news = got_reply(r, p);
         freeReplyObject(p);
         if (news != LRD_NOTHING) return news;

@@ -24,6 +24,7 @@
 #define LEAST_MS   86400000u
 #define AGAIN_MS   60000u /* after a failure, when that is sooner */
 #define PAGE       "500"
+#define LARGE_PAGE "3"    /* of events of up to LEV_MAX_BYTES: under LED_ANSWER_MAX */
 #define BATCH      20000u /* events in one batch, and so in one event's runs at most; a session that has more goes in pieces */
 #define STREAMS    500u   /* of one batch */
 #define ID_LONGEST 200u   /* of a session's or a request's id */
@@ -83,6 +84,7 @@ struct trim {
     const char *prefix;
     bool others[LED_SLOTS]; /* journals that another process has */
     char at[48];            /* how far the index was looked at in this pass */
+    bool large;             /* pages of the stream that is read are small, because its events are not */
 };
 
 static bool stopping(struct trim *t) {
@@ -120,15 +122,22 @@ static void complain(struct trim *t, const char *what, const char *why) {
     t->c = NULL;
 }
 
-/* NULL, and the connection is gone, when Redis did not answer or said no. */
+/* NULL, and the connection is gone, when Redis did not answer or said no; t->large when the answer was too large, and the same may be asked in smaller pieces. */
 static redisReply *ask(struct trim *t, const char *what, int argc, const char **argv) {
     char why[400];
     if (t->c == NULL && (t->c = led_dial(t->conf, &t->moved, WAIT_MS, why, sizeof why)) == NULL) {
         complain(t, "connecting", why);
         return NULL;
     }
-    redisReply *r = redisCommandArgv(t->c, argc, argv, NULL);
+    redisReply *r = led_ask(t->c, argc, argv, NULL);
     if (r != NULL && r->type != REDIS_REPLY_ERROR) return r;
+    bool large = r == NULL && t->c->err == REDIS_ERR_OOM && !t->large;
+    if (large) {
+        t->large = true;
+        redisFree(t->c);
+        t->c = NULL;
+        return NULL;
+    }
     if (r != NULL) (void)led_find_moved(t->conf, r->str, &t->moved); /* the next connection goes there */
     complain(t, what, r != NULL ? r->str : t->c->errstr);
     if (r != NULL) freeReplyObject(r);
@@ -328,6 +337,13 @@ static bool take_page(struct trim *t, struct batch *b, const redisReply *r, cons
     return true;
 }
 
+static redisReply *page_of(struct trim *t, const char *key, const char *next) {
+    const char *what = "reading a stream";
+    bool before = t->large;
+    redisReply *r = ask(t, what, 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", t->large ? LARGE_PAGE : PAGE});
+    return r == NULL && t->large && !before ? ask(t, what, 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", LARGE_PAGE}) : r;
+}
+
 /* A stream whose last event is old. q NULL: of a request, whose events are of any of this node's daemons. */
 static enum old take_stream(struct trim *t, struct batch *b, const char *hashed, uint64_t before, struct requests *q) {
     char key[LEV_KEY_MAX], next[64] = "-";
@@ -340,9 +356,10 @@ static enum old take_stream(struct trim *t, struct batch *b, const char *hashed,
     struct stream *s = &b->streams[b->nstreams];
     *s = (struct stream){.key = strdup(hashed)};
     size_t before_n = b->n, page = 1;
+    t->large = false;
     bool ok = s->key != NULL;
     while (ok && page > 0 && s->from[0] == '\0') {
-        redisReply *r = ask(t, "reading a stream", 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", PAGE});
+        redisReply *r = page_of(t, key, next);
         page = r != NULL && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
         ok = r != NULL && take_page(t, b, r, hashed, q, next);
         if (r != NULL) freeReplyObject(r);
