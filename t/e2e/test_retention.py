@@ -117,6 +117,14 @@ class Retained(Base):
         self.whole(*self.both)
         self.as_documented()
 
+    def test_large_events(self):
+        """More of them than one answer may take: they are read a few at a time."""
+        self.start("{ age: 4s, interval: 200ms }")
+        ended = self.session(*(f"SELECT length('{i}{'x' * 12_000_000}')" for i in range(7)))
+        self.gone(ended)
+        self.assertNotIn("retention.redis", self.s.log("gatehouse"))
+        self.whole(*self.both)
+
     def as_documented(self):
         """The signature with openssl, and the runs computed from the journal."""
         hashes = {}
