@@ -212,10 +212,13 @@ static bool anchor_due(struct led *l, uint64_t now, bool closing) {
     return true;
 }
 
+/* Calls, and says whether anybody has. It writes even when it only looks: of two that come here the later one sees the call of the earlier, or that it has let
+ * go of the ledger. So nobody leaves a call at a ledger that its owner has left without a look. */
+static bool called(struct led *l, unsigned what) { return (atomic_fetch_or(&l->calls, what) | what) != 0; }
+
 static void doze(struct led *l, struct pollfd fds[2], int ms) {
     pthread_mutex_unlock(&l->own);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&l->calls) != 0) ms = 0;
+    if (called(l, 0)) ms = 0;
     if (poll(fds, 2, ms) < 0) fds[0].revents = fds[1].revents = 0;
     pthread_mutex_lock(&l->own);
     pthread_mutex_lock(&l->mu);
@@ -282,10 +285,7 @@ static bool send_here(struct led *l) {
 /* Does what this worker was called for, and what others are called for meanwhile: who finds the ledger taken leaves it to its owner, and nobody waits. */
 static void call(struct led *l, unsigned what) {
     bool due = false;
-    atomic_fetch_or(&l->calls, what);
-    for (;;) {
-        atomic_thread_fence(memory_order_seq_cst); /* as in doze(): either we see that it is free, or its owner sees the call */
-        if (atomic_load(&l->calls) == 0 || pthread_mutex_trylock(&l->own) != 0) break;
+    for (; called(l, what) && pthread_mutex_trylock(&l->own) == 0; what = 0) {
         unsigned calls = atomic_exchange(&l->calls, 0);
         if ((calls & CALL_HEAR) != 0) heard(l, led_now_ms(CLOCK_MONOTONIC));
         if ((calls & CALL_WRITE) != 0 && !write_here(l)) due = true;
