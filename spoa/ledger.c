@@ -30,6 +30,7 @@
 #define FLUSH_REST_MAX 1024
 #define CALL_WRITE     1u
 #define CALL_HEAR      2u
+#define CALL_ROUNDS    16
 #define RETAIN_EACH    60000 /* ms between looks for files that are too old */
 #define ANCHOR_MIN     500   /* ms for anchors to get out when a ledger is closed at once */
 
@@ -150,6 +151,12 @@ static void expire(struct led *l, uint64_t now) {
     }
 }
 
+/* Holding mu, too. */
+static void settle(struct led *l) {
+    atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && !lrd_unclaimed(l->r) && l->next_ship > jnl_last_seq(l->j) &&
+                                  l->queue.head == NULL && l->pending.head == NULL);
+}
+
 /* When the thread has something to do, if nobody comes; UINT64_MAX: never. */
 static uint64_t next_at(const struct led *l) {
     uint64_t at = lrd_deadline(l->r);
@@ -159,6 +166,8 @@ static uint64_t next_at(const struct led *l) {
     if (l->conf.retain_ms != 0 && l->retain_at < at) at = l->retain_at;
     if (led_unanchored(l) && !l->journal_failed && !led_too_much(l) && l->anchor_at < at) at = l->anchor_at;
     if (lrd_state(l->r) == LRD_READY && l->mem != NULL && l->ship_at < at) at = l->ship_at;
+    /* What a worker that hears Redis leaves to the thread, which does it whenever it comes by: to read events back from the journal, to say that Redis is back. */
+    if (lrd_state(l->r) == LRD_READY && (l->away || l->backoff != 0 || (l->mem == NULL && l->next_ship <= jnl_last_seq(l->j)))) at = 0;
     if (lrd_state(l->r) == LRD_READY && l->mem == NULL && lrd_unclaimed(l->r) && l->claim_at < at) at = l->claim_at;
     return at;
 }
@@ -195,13 +204,6 @@ static bool take(struct led *l, uint64_t now, uint64_t *until) {
     bool more = l->next_ship <= jnl_last_seq(l->j) || lrd_unclaimed(l->r) ||
                 (led_unanchored(l) && !l->last_anchor && !l->journal_failed && !led_too_much(l));
     return !closing || l->pending.head != NULL || (now < *until && more);
-}
-
-static void settle(struct led *l) {
-    pthread_mutex_lock(&l->mu);
-    atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && !lrd_unclaimed(l->r) && l->next_ship > jnl_last_seq(l->j) &&
-                                  l->queue.head == NULL);
-    pthread_mutex_unlock(&l->mu);
 }
 
 /* At its interval; and when the ledger closes, behind the last event. */
@@ -277,22 +279,25 @@ static bool send_here(struct led *l) {
     show(l);
     uint64_t at = next_at(l);
     pthread_mutex_lock(&l->mu);
-    bool due = l->pending.head != NULL || at < l->wakes_at || unsent;
+    bool due = l->pending.head != NULL || at < l->wakes_at || unsent || (busy && !l->heard && !l->listens && l->waiting.head != NULL);
+    settle(l);
     pthread_mutex_unlock(&l->mu);
     return due;
 }
 
-/* Does what this worker was called for, and what others are called for meanwhile: who finds the ledger taken leaves it to its owner, and nobody waits. */
+/* Does what this worker was called for, and what others are called for meanwhile: who finds the ledger taken leaves it to its owner, and nobody waits. Not for
+ * ever, because this worker's sessions do: then the thread is next. */
 static void call(struct led *l, unsigned what) {
     bool due = false;
-    for (; called(l, what) && pthread_mutex_trylock(&l->own) == 0; what = 0) {
+    int n = 0;
+    for (; n < CALL_ROUNDS && called(l, what) && pthread_mutex_trylock(&l->own) == 0; n++, what = 0) {
         unsigned calls = atomic_exchange(&l->calls, 0);
         if ((calls & CALL_HEAR) != 0) heard(l, led_now_ms(CLOCK_MONOTONIC));
         if ((calls & CALL_WRITE) != 0 && !write_here(l)) due = true;
         due = send_here(l) || due;
         pthread_mutex_unlock(&l->own);
     }
-    if (due) wake(l);
+    if (due || (n == CALL_ROUNDS && called(l, 0))) wake(l);
 }
 
 static void hear(void *arg) { call(arg, CALL_HEAR); }
@@ -324,9 +329,12 @@ static void *run(void *arg) {
         led_retain(l, look);
         led_ship(l, now, until != UINT64_MAX);
         if (now >= l->say_at) led_update_health(l);
+        pthread_mutex_lock(&l->mu);
         settle(l);
+        pthread_mutex_unlock(&l->mu);
         struct pollfd fds[2] = {{.fd = l->wake, .events = POLLIN}, lrd_poll(l->r)};
         if (look_after(l, now)) fds[1].fd = -1;
+        l->listens = fds[1].fd >= 0;
         /* Only after a round that found nothing do callers know that they must wake us; most often the next one is that. */
         polled = !busy || !polled;
         fds[0].revents = fds[1].revents = 0;

@@ -78,6 +78,7 @@ struct led {
     bool journal_failed;
     bool heard;                    /* the worker that sent to Redis hears the answer, not the thread ... */
     uint64_t heard_at;             /* ... which looks after it when it does not; ms. 0: no worker has of late */
+    bool listens;                  /* the thread, while it sleeps, has an ear on Redis */
     uint64_t flush_at, flush_rest; /* not before that does a worker write; for how long the last time, ms */
     uint64_t journal_retry;
     char journal_why[400], redis_why[400];
