@@ -513,11 +513,13 @@ class Approvals(test_daemon.Daemon):
         """A held statement whose client leaves in the moment of the decision: it runs once or not at all, and what is left of the approval is used once."""
         rounds = max(10, ROUNDS // 10) if ROUNDS < 1000 else ROUNDS
         keeper = self.connect("waiter")
+        keeper.execute("SELECT 1")  # from here on it has a connection to the server
 
         def at_the_server():
             return self.stack.direct("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
                                      "AND application_name <> 'gatehouse' AND pid <> pg_backend_pid()")[0][0]
         before = at_the_server()
+        self.assertGreaterEqual(before, 1)
         for n in range(rounds):
             sql = f"INSERT INTO scratch.t VALUES ({n}, 'gone')"
             conn = self.stack.psycopg("waiter", autocommit=True)

@@ -151,7 +151,10 @@ static void agent_on(struct worker *w, struct wmsg *m) {
     if (a->n > 0) {
         uint64_t took = ms() - a->sent_at;
         if (took > a->longest) a->longest = took;
-        if (a->status[a->n] == 2 + LED_OK) a->oks++;
+        if (a->status[a->n] == 2 + LED_OK)
+            a->oks++;
+        else
+            nap(1);
         if (a->hangs != 0 && a->n % a->hangs == 0) nap(12);
     }
     if (atomic_load(&a->end) || a->n + 1 >= MOST) {
@@ -240,7 +243,7 @@ static void *take_descriptors(void *arg) {
 
 static unsigned how_long(void) {
     const char *s = getenv("GH_HEAR_MS");
-    return s != NULL ? (unsigned)atoi(s) : 2500;
+    return s != NULL ? (unsigned)atoi(s) : 1500;
 }
 
 /* ---- the tests ---- */
@@ -411,11 +414,90 @@ START_TEST(closes_while_it_waits) {
 }
 END_TEST
 
+/* One append each of several workers, in the same moment, when all have rested for a while: nothing comes behind them that would wake who has slept through it. */
+#define RESTED 4
+struct rested {
+    struct wmsg msg, hang;
+    uint64_t n;
+    long hang_us, hangs_us; /* as it is told, and as the worker goes by */
+    sem_t answered;
+    enum led_status status;
+};
+
+static void rested_answered(void *arg, enum led_status status) {
+    struct rested *a = arg;
+    a->status = status;
+    sem_post(&a->answered);
+}
+
+static void hang_for(struct worker *w, struct wmsg *m) {
+    const struct rested *a = (const struct rested *)worker_data(w);
+    (void)m;
+    nanosleep(&(struct timespec){.tv_nsec = a->hangs_us * 1000}, NULL);
+}
+
+static void append_rested(struct worker *w, struct wmsg *m) {
+    struct rested *a = worker_data(w);
+    char session[16], text[24];
+    (void)m;
+    a->hangs_us = a->hang_us;
+    snprintf(session, sizeof session, "r%u", worker_index(w));
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, a->n)};
+    led_append(led, &(struct led_event){LED_SESSION, session, "statement", &f, 1, false}, rested_answered, a);
+    if (a->hangs_us > 0) worker_post(w, &a->hang);
+}
+
+START_TEST(after_a_rest) {
+    static struct rested a[RESTED];
+    static const long rests[] = {0, 0, 1, 6, 12, 20};
+    struct worker *w[RESTED];
+    unsigned seed = (unsigned)time(NULL), rounds = how_long() / 5;
+    uint64_t longest = 0;
+    conf.timeout_ms = 5000;
+    open_ledger();
+    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    for (unsigned i = 0; i < RESTED; i++) {
+        a[i] = (struct rested){.msg.run = append_rested, .hang.run = hang_for};
+        sem_init(&a[i].answered, 0, 0);
+        w[i] = worker_start(&(struct worker_conf){.index = i, .stack = 1u << 20, .data = &a[i], .hears = i > 0});
+        ck_assert_ptr_nonnull(w[i]);
+    }
+    for (unsigned round = 1; round <= rounds; round++) {
+        uint64_t start = ms();
+        for (unsigned i = 0; i < RESTED; i++) {
+            a[i].n = round;
+            a[i].hang_us = rand_r(&seed) % 8 == 0 ? rand_r(&seed) % 8000 : 0;
+            worker_post(w[i], &a[i].msg);
+        }
+        for (unsigned i = 0; i < RESTED; i++) {
+            while (sem_wait(&a[i].answered) < 0) continue;
+            ck_assert_int_eq(a[i].status, LED_OK);
+        }
+        if (ms() - start > longest) longest = ms() - start;
+        nap(rests[rand_r(&seed) % 6]);
+    }
+    for (unsigned i = 0; i < RESTED; i++) {
+        worker_stop(w[i]);
+        worker_join(w[i]);
+        worker_free(w[i]);
+    }
+    close_ledger(10000);
+    printf("after a rest: the longest took %" PRIu64 " ms\n", longest);
+    ck_assert_uint_lt(longest, 1000);
+    for (unsigned i = 0; i < RESTED; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "gatehouse:audit:r%u", i);
+        expect(key, "statement", 1, rounds);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("ledger_hear");
     TCase *t = tcase_create("ledger_hear");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, undisturbed);
+    tcase_add_test(t, after_a_rest);
     tcase_add_loop_test(t, disturbed, 0, (int)(sizeof obstacles / sizeof *obstacles));
     tcase_add_test(t, workers_come_and_go);
     tcase_add_test(t, closes_while_it_waits);
