@@ -232,7 +232,7 @@ class FullDisk(Beside):
         owner = os.stat(journal).st_uid
         slot = os.path.join(journal, "slot-1")
         subprocess.run(stack.as_root("install", "-d", "-o", str(owner), "-m", "0700", slot), check=True)
-        subprocess.run(stack.as_root("mount", "-t", "tmpfs", "-o", f"size=64k,mode=700,uid={owner}", "none", slot), check=True)
+        subprocess.run(stack.as_root("mount", "-t", "tmpfs", "-o", f"size=96k,mode=700,uid={owner}", "none", slot), check=True)
         self.addCleanup(subprocess.run, stack.as_root("umount", "-l", slot))
         subprocess.run(stack.as_root("dd", "if=/dev/zero", f"of={slot}/ballast", "bs=4k"), stderr=subprocess.DEVNULL)
         conn = self.connect()
