@@ -63,16 +63,16 @@ static bool take_le(struct cur *c, size_t n, uint64_t *v) {
 }
 
 bool cur_be16(struct cur *c, uint16_t *v) {
-    uint64_t w;
-    if (!take_be(c, 2, &w)) return false;
-    *v = (uint16_t)w;
+    const uint8_t *at;
+    if (!cur_take(c, 2, &at)) return false;
+    *v = (uint16_t)(at[0] << 8 | at[1]);
     return true;
 }
 
 bool cur_be32(struct cur *c, uint32_t *v) {
-    uint64_t w;
-    if (!take_be(c, 4, &w)) return false;
-    *v = (uint32_t)w;
+    const uint8_t *at;
+    if (!cur_take(c, 4, &at)) return false;
+    *v = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
     return true;
 }
 
@@ -190,15 +190,38 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v) {
     at[3] = (uint8_t)v;
 }
 
+/* Two characters for each value of a pair of digits. */
+#define TENS(d)     d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9"
+#define SIXTEENS(d) TENS(d) d "a" d "b" d "c" d "d" d "e" d "f"
+static const char decimal[] = TENS("0") TENS("1") TENS("2") TENS("3") TENS("4") TENS("5") TENS("6") TENS("7") TENS("8") TENS("9");
+static const char hex[] = SIXTEENS("0") SIXTEENS("1") SIXTEENS("2") SIXTEENS("3") SIXTEENS("4") SIXTEENS("5") SIXTEENS("6") SIXTEENS("7")
+    SIXTEENS("8") SIXTEENS("9") SIXTEENS("a") SIXTEENS("b") SIXTEENS("c") SIXTEENS("d") SIXTEENS("e") SIXTEENS("f");
+
+static size_t count_digits(uint64_t v) {
+    size_t n = 1;
+    for (; v >= 10000; v /= 10000) n += 4;
+    return n + (v >= 10) + (v >= 100) + (v >= 1000);
+}
+
 size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v) {
-    char digits[GH_U64_TEXT];
-    size_t at = sizeof digits, n;
-    do digits[--at] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    n = sizeof digits - at;
-    memcpy(out, digits + at, n);
+    size_t n = count_digits(v), at = n;
+    for (; v >= 100; v /= 100) memcpy(out + (at -= 2), decimal + 2 * (v % 100), 2);
+    if (v >= 10)
+        memcpy(out, decimal + 2 * v, 2);
+    else
+        out[0] = (char)('0' + v);
     out[n] = '\0';
     return n;
+}
+
+void *gh_zalloc(size_t size) {
+    void *p = malloc(size);
+    return p == NULL ? NULL : memset(p, 0, size);
+}
+
+void gh_hex(char *out, const void *data, size_t len) {
+    const uint8_t *p = data;
+    for (size_t i = 0; i < len; i++) memcpy(out + 2 * i, hex + 2 * p[i], 2);
 }
 
 /* Length of the well-formed sequence at p, 0 when there is none. */

@@ -125,6 +125,31 @@ static inline char *gh_put_len(char *at, size_t v) {
     *at++ = (char)('0' + v % 10);
     return at;
 }
+/* Two lower-case digits for each byte, without a NUL. */
+void gh_hex(char *out, const void *data, size_t len);
+/* memcpy() for texts that most often have a few bytes, where a call costs more than the copy. Gives what is behind it. */
+static inline char *gh_put(char *at, const void *text, size_t len) {
+    const char *s = text;
+    if (len > 32)
+        memcpy(at, s, len);
+    else if (len >= 16) { /* these overlap in the middle */
+        memcpy(at, s, 16);
+        memcpy(at + len - 16, s + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(at, s, 8);
+        memcpy(at + len - 8, s + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(at, s, 4);
+        memcpy(at + len - 4, s + len - 4, 4);
+    } else if (len > 0) {
+        at[0] = s[0];
+        at[len / 2] = s[len / 2];
+        at[len - 1] = s[len - 1];
+    }
+    return at + len;
+}
+/* As calloc(1, size), for what comes and goes with each message: glibc's calloc() passes by the blocks that malloc() keeps at hand. */
+void *gh_zalloc(size_t size);
 /* True when data is well-formed UTF-8 (Unicode 15, table 3-7) without NUL bytes. */
 bool gh_utf8_valid(const void *data, size_t len);
 /* Overwrites memory that held a secret; the compiler does not drop it. */

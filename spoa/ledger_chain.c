@@ -44,10 +44,7 @@ static bool finish(EVP_MD_CTX *ctx, char out[LEV_HASH_TEXT]) {
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     if (EVP_DigestFinal_ex(ctx, md, &n) != 1 || n != 32) return false;
-    for (size_t i = 0; i < 32; i++) {
-        out[2 * i] = "0123456789abcdef"[md[i] >> 4];
-        out[2 * i + 1] = "0123456789abcdef"[md[i] & 15];
-    }
+    gh_hex(out, md, 32);
     out[64] = '\0';
     return true;
 }

@@ -3,6 +3,7 @@
 #include "spoa/json_read.h"
 #include "spoa/ledger_forms.h"
 #include "spoa/mask.h"
+#include "spoa/spare.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -16,6 +17,7 @@
 #define OWN_FIELDS 5   /* type, seq, node, time, prev */
 #define OWN_ROOM   512 /* for these, when small, in any form: a type and a node of at most OWN_TEXT bytes, numbers, a hash */
 #define OWN_TEXT   100
+#define LINE_ROOM  200               /* for what stands before the fields in a line, but for the session */
 #define SMALL      ((size_t)8 << 10) /* bytes of values */
 #define OWN_PLAIN  0x3dd /* a bit for each of their names and values that needs no escapes: all but the values of type and node */
 
@@ -38,19 +40,18 @@ struct lev_id lev_id_next(struct lev_id last, uint64_t now_ms) {
 
 /* An event with room for text bytes of its own, whose start goes to *text. */
 static struct lev *lev_new(size_t nparts, size_t text_bytes, char **text) {
-    size_t head = sizeof(struct lev) + nparts * sizeof(struct lev_part);
-    struct lev *e = malloc(head + text_bytes);
+    size_t head = sizeof(struct lev) + nparts * sizeof(struct lev_part), bytes = spare_room(head + text_bytes);
+    struct lev *e = spare_get(bytes);
     if (e == NULL) return NULL;
-    *e = (struct lev){.bytes = head + text_bytes, .nparts = nparts};
+    *e = (struct lev){.bytes = bytes, .nparts = nparts};
     *text = (char *)e + head;
     return e;
 }
 
 static const char *keep(char **text, const void *s, size_t len) {
     char *at = *text;
-    if (len > 0) memcpy(at, s, len);
-    at[len] = '\0';
-    *text += len + 1;
+    *text = gh_put(at, s, len);
+    *(*text)++ = '\0';
     return at;
 }
 
@@ -60,14 +61,12 @@ static void set_key(struct lev *e, enum led_stream stream, const char *session, 
     e->key = stream == LED_SESSIONS ? LEV_KEY_SESSIONS : LEV_KEY_AUTH;
     const char *prefix = prefix_of(stream);
     if (prefix == NULL) return;
-    size_t len = strlen(prefix);
     e->key = *text;
-    memcpy(*text, prefix, len);
-    *text += len;
+    *text = gh_put(*text, prefix, strlen(prefix));
     e->session = keep(text, session, strlen(session));
 }
 
-static void stamp(char out[32]) {
+static void stamp(struct lev *e) {
     static _Thread_local struct {
         time_t second;
         size_t len; /* 0: nothing yet */
@@ -83,8 +82,9 @@ static void stamp(char out[32]) {
     }
     unsigned ms = (unsigned)(now.tv_nsec / 1000000 % 1000);
     const char fraction[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
-    memcpy(out, last.text, last.len);
-    memcpy(out + last.len, fraction, sizeof fraction);
+    memcpy(e->time_text, last.text, last.len);
+    memcpy(e->time_text + last.len, fraction, sizeof fraction);
+    e->time_len = last.len + sizeof fraction - 1;
 }
 
 static struct lev_part part(const char *s) { return (struct lev_part){s, strlen(s)}; }
@@ -133,10 +133,10 @@ static struct given look_at(const struct led_field *f) {
 /* A field that is written as it is, and its room; false: it is none. */
 static bool ordinary(const struct given *g, struct room *r) {
     size_t len = g->f->len, around = 2 * FORM_ROOM;
-    if (!g->utf8 || mask_needed(g->f->value, len, may_be_cut(g->f->name))) return false;
+    if (!g->utf8 || (len > MASK_NONE && mask_needed(g->f->value, len, may_be_cut(g->f->name)))) return false;
     r->netstrings += g->name + len + around;
     r->resp += g->name + len + around;
-    r->json += g->name * FORM_JSON_WORST + (g->plain ? len : form_json_len(g->f->value, len)) + sizeof ",[\"\",\"\"]";
+    r->json += g->name + (g->plain ? len : form_json_len(g->f->value, len)) + sizeof ",[\"\",\"\"]";
     return true;
 }
 
@@ -146,7 +146,7 @@ static void put_small(struct forms *w, const struct given *g) {
     w->netstrings = form_netstring(form_netstring(w->netstrings, name, g->name), value, len);
     w->resp = form_resp(form_resp(w->resp, name, g->name), value, len);
     memcpy(w->json, ",[\"", 3);
-    w->json = form_json(w->json + 3, name, g->name, form_plain(name, g->name));
+    w->json = gh_put(w->json + 3, name, g->name);
     memcpy(w->json, "\",\"", 3);
     w->json = form_json(w->json + 3, value, len, g->plain);
     memcpy(w->json, "\"]", 2);
@@ -231,7 +231,7 @@ static struct lev *small_of(const struct led_event *ev, const char *node) {
     struct lev *e = lev_new(0, session + sizeof LEV_KEY_APPROVAL + type + 1 + room.netstrings + room.json + room.resp, &text);
     if (e == NULL) return NULL;
     set_key(e, ev->stream, ev->session, &text);
-    stamp(e->time_text);
+    stamp(e);
     e->nfields = n;
     e->type = (struct lev_text){keep(&text, ev->type, type), type};
     e->node = (struct lev_text){node, nodelen};
@@ -249,22 +249,23 @@ static struct lev *small_of(const struct led_event *ev, const char *node) {
     return e;
 }
 
-/* A field's name in the three forms, up to the value. */
-static const struct {
-    const char *netstring, *json, *resp;
-    size_t len;
-} own_names[OWN_FIELDS] = {{"4:type,", "[\"type\",\"", "$4\r\ntype\r\n", 4},
-                           {"3:seq,", "[\"seq\",\"", "$3\r\nseq\r\n", 3},
-                           {"4:node,", "[\"node\",\"", "$4\r\nnode\r\n", 4},
-                           {"4:time,", "[\"time\",\"", "$4\r\ntime\r\n", 4},
-                           {"4:prev,", "[\"prev\",\"", "$4\r\nprev\r\n", 4}};
+/* A field's name in the three forms, up to the value: all of the bytes are copied, and those behind its length written over. */
+struct own_name {
+    char netstring[16], json[16], resp[16];
+};
+static const struct own_name own_names[OWN_FIELDS] = {{"4:type,", "[\"type\",\"", "$4\r\ntype\r\n"},
+                                                      {"3:seq,", "[\"seq\",\"", "$3\r\nseq\r\n"},
+                                                      {"4:node,", "[\"node\",\"", "$4\r\nnode\r\n"},
+                                                      {"4:time,", "[\"time\",\"", "$4\r\ntime\r\n"},
+                                                      {"4:prev,", "[\"prev\",\"", "$4\r\nprev\r\n"}};
+#define OWN_LEN(i, around) ((i) == 1 ? sizeof "seq" around - 1 : sizeof "type" around - 1)
 
 static void own_values(const struct lev *e, struct lev_text v[OWN_FIELDS]) {
     v[0] = e->type;
     v[1] = (struct lev_text){e->seq_text, e->seq_len};
     v[2] = e->node;
-    v[3] = (struct lev_text){e->time_text, strlen(e->time_text)};
-    v[4] = (struct lev_text){e->prev_text, strlen(e->prev_text)};
+    v[3] = (struct lev_text){e->time_text, e->time_len};
+    v[4] = (struct lev_text){e->prev_text, e->prev_len};
 }
 
 size_t lev_hashed_head(const struct lev *e, char out[LEV_HEAD_ROOM]) {
@@ -272,9 +273,8 @@ size_t lev_hashed_head(const struct lev *e, char out[LEV_HEAD_ROOM]) {
     char *at = form_netstring(out, e->key, strlen(e->key));
     own_values(e, v);
     for (size_t i = 0; i < OWN_FIELDS; i++) {
-        size_t n = own_names[i].len + sizeof "4:," - 1;
-        memcpy(at, own_names[i].netstring, n);
-        at = form_netstring(at + n, v[i].at, v[i].len);
+        memcpy(at, own_names[i].netstring, sizeof own_names[i].netstring);
+        at = form_netstring(at + OWN_LEN(i, "4:,"), v[i].at, v[i].len);
     }
     return (size_t)(at - out);
 }
@@ -283,11 +283,9 @@ static char *json_head(const struct lev *e, char *at) {
     struct lev_text v[OWN_FIELDS];
     own_values(e, v);
     for (size_t i = 0; i < OWN_FIELDS; i++) {
-        size_t n = own_names[i].len + sizeof "[\"\",\"" - 1;
         if (i > 0) *at++ = ',';
-        memcpy(at, own_names[i].json, n);
-        memcpy(at + n, v[i].at, v[i].len);
-        at += n + v[i].len;
+        memcpy(at, own_names[i].json, sizeof own_names[i].json);
+        at = gh_put(at + OWN_LEN(i, "[\"\",\""), v[i].at, v[i].len);
         memcpy(at, "\"]", 2);
         at += 2;
     }
@@ -300,12 +298,10 @@ static void resp_small(const struct lev *e, struct buf *out) {
     if (start == NULL) return;
     own_values(e, v);
     for (size_t i = 0; i < OWN_FIELDS; i++) {
-        size_t n = own_names[i].len + sizeof "$4\r\n\r\n" - 1;
-        memcpy(at, own_names[i].resp, n);
-        at = form_resp(at + n, v[i].at, v[i].len);
+        memcpy(at, own_names[i].resp, sizeof own_names[i].resp);
+        at = form_resp(at + OWN_LEN(i, "$4\r\n\r\n"), v[i].at, v[i].len);
     }
-    memcpy(at, e->resp.at, e->resp.len);
-    buf_commit(out, (size_t)(at - start) + e->resp.len);
+    buf_commit(out, (size_t)(gh_put(at, e->resp.at, e->resp.len) - start));
 }
 
 void lev_resp(const struct lev *e, struct buf *out) {
@@ -374,7 +370,7 @@ static struct lev *parts_of(const struct led_event *ev, const char *node) {
     struct lev *e = lev_new(2 * (OWN_FIELDS + ev->nfields), need, &text);
     if (e == NULL) return NULL;
     set_key(e, ev->stream, ev->session, &text);
-    stamp(e->time_text);
+    stamp(e);
     struct lev_part *p = e->parts;
     p[0] = part("type");
     p[1] = (struct lev_part){keep(&text, ev->type, type), type};
@@ -389,7 +385,7 @@ static struct lev *parts_of(const struct led_event *ev, const char *node) {
     e->nfields = OWN_FIELDS + ev->nfields;
     for (size_t i = 0; i < ev->nfields; i++) {
         if (put_value(e, 2 * (OWN_FIELDS + i), &given[i], &text)) continue;
-        free(e);
+        lev_free_all(e);
         return NULL;
     }
     return e;
@@ -419,13 +415,14 @@ void lev_number(struct lev *e, uint64_t seq, struct lev_id id) {
     e->ms = id.ms;
     size_t n = gh_u64_text(e->id, id.ms);
     e->id[n++] = '-';
-    gh_u64_text(e->id + n, id.n);
+    e->id_len = n + gh_u64_text(e->id + n, id.n);
     e->seq_len = gh_u64_text(e->seq_text, seq);
     if (e->nparts > 0) e->parts[3] = (struct lev_part){e->seq_text, e->seq_len};
 }
 
 void lev_set_prev(struct lev *e, const char hash[LEV_HASH_TEXT]) {
     memcpy(e->prev_text, hash, sizeof e->prev_text);
+    e->prev_len = sizeof e->prev_text - 1;
     if (e->nparts > 0) e->parts[9] = (struct lev_part){e->prev_text, sizeof e->prev_text - 1};
 }
 
@@ -476,35 +473,49 @@ static void put_fields_in_pieces(struct buf *out, const struct lev *e) {
     }
 }
 
-/* A small one's fields, and what closes the line. */
+/* A small one's fields. */
 static void json_small(const struct lev *e, struct buf *out) {
     char *start = (char *)buf_reserve(out, OWN_ROOM + e->json.len), *at = start;
     if (start == NULL) return;
     at = json_head(e, at);
-    memcpy(at, e->json.at, e->json.len);
-    buf_commit(out, (size_t)(at - start) + e->json.len);
+    buf_commit(out, (size_t)(gh_put(at, e->json.at, e->json.len) - start));
+}
+
+/* What stands before the fields. */
+static void json_begin(const struct lev *e, struct buf *out) {
+    size_t len = e->session != NULL ? strlen(e->session) : 0;
+    char *start = len > LEV_MAX_BYTES ? NULL : (char *)buf_reserve(out, LINE_ROOM + len * FORM_JSON_WORST), *at = start;
+    if (start == NULL) {
+        out->failed = true;
+        return;
+    }
+    PUT(at, "{\"seq\":");
+    at = gh_put(at, e->seq_text, e->seq_len);
+    PUT(at, ",\"id\":\"");
+    at = gh_put(at, e->id, e->id_len);
+    PUT(at, "\",\"stream\":\"");
+    at = gh_put(at, stream_names[e->stream], strlen(stream_names[e->stream]));
+    PUT(at, "\",\"session\":");
+    if (e->session == NULL)
+        PUT(at, "null");
+    else {
+        *at++ = '"';
+        at = form_json(at, e->session, len, form_plain(e->session, len));
+        *at++ = '"';
+    }
+    PUT(at, ",\"fields\":[");
+    buf_commit(out, (size_t)(at - start));
 }
 
 void lev_json(const struct lev *e, struct buf *out) {
-    buf_str(out, "{\"seq\":");
-    buf_put(out, e->seq_text, e->seq_len);
-    buf_str(out, ",\"id\":\"");
-    buf_str(out, e->id);
-    buf_str(out, "\",\"stream\":\"");
-    buf_str(out, stream_names[e->stream]);
-    buf_str(out, "\",\"session\":");
-    if (e->session == NULL)
-        buf_str(out, "null");
-    else
-        put_string(out, e->session, strlen(e->session));
-    buf_str(out, ",\"fields\":[");
+    json_begin(e, out);
     if (e->json.at != NULL)
         json_small(e, out);
     else if (room_in_json(e) > 0)
         put_fields(out, e);
     else
         put_fields_in_pieces(out, e);
-    buf_str(out, "]}");
+    buf_put(out, "]}", 2);
 }
 
 /* The strings of the fields; false when one is not a pair of strings. */
@@ -562,7 +573,7 @@ const char *lev_field(const struct lev *e, const char *name) {
 void lev_free_all(struct lev *list) {
     while (list != NULL) {
         struct lev *next = list->next;
-        free(list);
+        spare_put(list, list->bytes);
         list = next;
     }
 }

@@ -49,7 +49,7 @@ struct lev {
     const char *session;                                /* NULL unless LED_SESSION or LED_APPROVAL */
     size_t nfields;                                     /* type, seq, node, time, prev, then the caller's */
     struct lev_text type, node, netstrings, json, resp; /* small: these, and the caller's fields; else at NULL */
-    size_t seq_len;
+    size_t id_len, seq_len, time_len, prev_len;
     size_t nparts;     /* name, value, name, value; 0: small */
     uint64_t plain[2]; /* a bit for each part that is known to need no escapes in JSON */
     struct lev_part parts[];
@@ -61,7 +61,7 @@ struct lev {
 struct lev *lev_of(const struct led_event *ev, const char *node);
 /* Gives it its number and its id. */
 void lev_number(struct lev *e, uint64_t seq, struct lev_id id);
-/* Sets the hash of the event before it in its chain; zeros until then. */
+/* Sets the hash of the event before it in its chain; empty until then. */
 void lev_set_prev(struct lev *e, const char hash[LEV_HASH_TEXT]);
 void lev_json(const struct lev *e, struct buf *out);
 /* All of its names and values as RESP's bulk strings. */

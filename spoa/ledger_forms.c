@@ -4,23 +4,36 @@
 static bool escaped(unsigned char c) { return c < 0x20 || c == '"' || c == '\\' || c == 0x7f; }
 
 /* Eight bytes none of which needs an escape or is beyond ASCII. */
-static bool plain_word(const void *s) {
+static bool plain_word(uint64_t w) {
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t w;
-    memcpy(&w, s, sizeof w);
     uint64_t quote = w ^ '"' * ones, slash = w ^ '\\' * ones, del = w ^ 0x7f * ones;
     return ((w | (w - 0x20 * ones) | (quote - ones) | (slash - ones) | (del - ones)) & tops) == 0;
 }
 
+static uint64_t word_at(const char *s) {
+    uint64_t w;
+    memcpy(&w, s, sizeof w);
+    return w;
+}
+
+/* All of a text of less than eight bytes, some of them twice. */
+static uint64_t short_word(const char *s, size_t len) {
+    uint32_t low = 0x61616161, high;
+    if (len >= 4) {
+        memcpy(&low, s, 4);
+        memcpy(&high, s + len - 4, 4);
+    } else
+        high = len == 0 ? low
+                        : (uint32_t)(uint8_t)s[0] << 24 | (uint32_t)(uint8_t)s[len / 2] << 16 | (uint32_t)(uint8_t)s[len - 1] << 8 | 0x61;
+    return (uint64_t)high << 32 | low;
+}
+
 bool form_plain(const void *text, size_t len) {
     const char *s = text;
-    size_t i = 0;
-    for (; len - i >= 8; i += 8)
-        if (!plain_word(s + i)) return false;
-    if (i > 0 && i < len) return plain_word(s + len - 8);
-    for (; i < len; i++)
-        if (escaped((unsigned char)s[i]) || (unsigned char)s[i] > 0x7f) return false;
-    return true;
+    if (len < 8) return plain_word(short_word(s, len));
+    for (size_t i = 0; len - i > 8; i += 8)
+        if (!plain_word(word_at(s + i))) return false;
+    return plain_word(word_at(s + len - 8));
 }
 
 size_t form_json_len(const char *s, size_t len) {
@@ -47,10 +60,7 @@ static char *put_escaped(char *at, unsigned char c) {
 }
 
 char *form_json(char *at, const char *s, size_t len, bool plain) {
-    if (plain) {
-        memcpy(at, s, len);
-        return at + len;
-    }
+    if (plain) return gh_put(at, s, len);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
         if (escaped(c))

@@ -14,13 +14,16 @@
 /* And these bytes so many together. */
 size_t form_json_len(const char *s, size_t len);
 
+/* Puts a string literal. */
+#define PUT(at, literal) ((at) = (char *)memcpy(at, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
+
 /* "LENGTH:BYTES," */
 static inline char *form_netstring(char *at, const char *s, size_t len) {
     at = gh_put_len(at, len);
     *at++ = ':';
-    memcpy(at, s, len);
-    at[len] = ',';
-    return at + len + 1;
+    at = gh_put(at, s, len);
+    *at++ = ',';
+    return at;
 }
 
 /* A bulk string. */
@@ -28,8 +31,7 @@ static inline char *form_resp(char *at, const char *s, size_t len) {
     *at++ = '$';
     at = gh_put_len(at, len);
     memcpy(at, "\r\n", 2);
-    memcpy(at + 2, s, len);
-    at += 2 + len;
+    at = gh_put(at + 2, s, len);
     memcpy(at, "\r\n", 2);
     return at + 2;
 }

@@ -93,7 +93,9 @@ static const char probe_script[] =
 #define CALL_KEPT  ((size_t)4 << 20)
 /* The answer to a transaction has well under a hundred bytes for each event. */
 #define EXPECTED_BYTES ((size_t)256 << 10)
-#define READER_KEPT    1024 /* hiredis lets go of what was read from so many bytes on, when it is asked for a reply */
+/* Commands around a few keys and numbers. */
+#define COMMANDS_ROOM (4 * LEV_KEY_MAX)
+#define READER_KEPT   1024 /* hiredis lets go of what was read from so many bytes on, when it is asked for a reply */
 
 enum step {
     ST_AUTH,
@@ -141,6 +143,7 @@ struct lrd {
     char sha[41];
     const char *prefix; /* of our keys */
     bool cluster; /* the prefix has a hash tag, so all of our keys are in one slot, whose node may be another than the one that we asked */
+    size_t shipped_key_len;
     char shipped_key[LEV_KEY_MAX], sessions_key[LEV_KEY_MAX], auth_key[LEV_KEY_MAX], audit_key[LEV_KEY_MAX], approval_key[LEV_KEY_MAX],
         auth_max[24];
     bool refused;
@@ -160,6 +163,7 @@ struct lrd *lrd_new(const struct led_conf *conf, int wakefd) {
     r->prefix = conf->redis_prefix != NULL ? conf->redis_prefix : LEV_PREFIX;
     r->cluster = strchr(r->prefix, '{') != NULL;
     snprintf(r->shipped_key, sizeof r->shipped_key, "%sshipped:%s", r->prefix, conf->node);
+    r->shipped_key_len = strlen(r->shipped_key);
     snprintf(r->sessions_key, sizeof r->sessions_key, "%ssessions", r->prefix);
     snprintf(r->auth_key, sizeof r->auth_key, "%sauth", r->prefix);
     snprintf(r->audit_key, sizeof r->audit_key, "%saudit:0", r->prefix);
@@ -539,23 +543,24 @@ static void arg_u64(struct buf *out, uint64_t v) {
     arg(out, text, gh_u64_text(text, v));
 }
 
-/* Its key as Redis has it. */
-static void arg_key(struct buf *out, const struct lrd *r, const char *key) {
-    char text[LEV_KEY_MAX];
-    if (r->conf->redis_prefix == NULL)
-        arg_str(out, key);
-    else
-        arg(out, text, (size_t)snprintf(text, sizeof text, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1));
+/* Its key as Redis has it; text is room for it. */
+static struct lev_text key_of(const struct lrd *r, const char *key, char text[LEV_KEY_MAX]) {
+    if (r->conf->redis_prefix == NULL) return (struct lev_text){key, strlen(key)};
+    return (struct lev_text){text, (size_t)snprintf(text, LEV_KEY_MAX, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1)};
 }
 
-static void put_str(struct buf *out, const char *s) { buf_put(out, s, strlen(s)); }
+/* "*COUNT": of a command's arguments, or of the replies in one. */
+static char *head(char *at, size_t count) {
+    *at++ = '*';
+    at = gh_put_len(at, count);
+    memcpy(at, "\r\n", 2);
+    return at + 2;
+}
 
-/* A command's beginning. */
-static void head(struct buf *out, size_t args) {
+static char *form_u64(char *at, uint64_t v) {
     char text[GH_U64_TEXT];
-    buf_u8(out, '*');
-    buf_put(out, text, gh_u64_text(text, args));
-    put_str(out, "\r\n");
+    size_t n = gh_u64_text(text, v);
+    return form_resp(at, text, n);
 }
 
 static void event_args(struct buf *out, const struct lev *e) {
@@ -572,14 +577,18 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
     const struct lev *x = e;
     for (size_t i = 0; i < n; i++, x = x->next)
         if (x->seq > r->floor[x->stream]) events++, args += 4 + 2 * x->nfields;
-    head(out, args);
+    char *at = (char *)buf_reserve(out, FORM_ROOM), text[LEV_KEY_MAX];
+    if (at == NULL) return;
+    buf_commit(out, (size_t)(head(at, args) - at));
     arg_str(out, "EVALSHA");
     arg_str(out, r->sha);
     arg_u64(out, events + 1);
     arg_str(out, r->shipped_key);
     x = e;
-    for (size_t i = 0; i < n; i++, x = x->next)
-        if (x->seq > r->floor[x->stream]) arg_key(out, r, x->key);
+    for (size_t i = 0; i < n; i++, x = x->next) {
+        struct lev_text key = key_of(r, x->key, text);
+        if (x->seq > r->floor[x->stream]) arg(out, key.at, key.len);
+    }
     if (r->has_shipped)
         arg_u64(out, r->shipped);
     else
@@ -592,7 +601,7 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
         if (x->seq > r->floor[x->stream]) event_args(out, x);
     r->step = ST_SHIP;
     r->claiming = r->sending;
-    if (r->transactions) put_str(out, "*1\r\n$7\r\nUNWATCH\r\n");
+    if (r->transactions) buf_str(out, "*1\r\n$7\r\nUNWATCH\r\n");
 }
 
 /* The same as a transaction, which costs Redis half: it parses what it gets once. It is for events whose ids are ours and that cannot be there yet. WATCH and
@@ -602,31 +611,38 @@ static void format_call(struct lrd *r, const struct lev *e, size_t n) {
 static void format_transaction(struct lrd *r, const struct lev *e, size_t n) {
     struct buf *out = &r->call;
     bool claim = r->sent > r->shipped;
-    put_str(out, "*1\r\n$5\r\nMULTI\r\n");
-    if (claim) {
-        put_str(out, "*3\r\n$3\r\nSET\r\n");
-        arg_str(out, r->shipped_key);
-        arg_u64(out, r->sent);
-    }
-    for (size_t i = 0; i < n; i++, e = e->next) {
-        head(out, 3 + 2 * e->nfields);
-        put_str(out, "$4\r\nXADD\r\n");
-        arg_key(out, r, e->key);
-        arg_str(out, e->id);
-        lev_resp(e, out);
-    }
-    put_str(out, "*1\r\n$4\r\nEXEC\r\n");
+    char key_text[LEV_KEY_MAX], *start = (char *)buf_reserve(out, COMMANDS_ROOM), *at = start;
     r->step = ST_QUEUED;
     r->queued = 1 + (claim ? 1 : 0) + n;
     r->claiming = r->sent;
+    if (start == NULL) return;
+    PUT(at, "*1\r\n$5\r\nMULTI\r\n");
+    if (claim) {
+        PUT(at, "*3\r\n$3\r\nSET\r\n");
+        at = form_u64(form_resp(at, r->shipped_key, r->shipped_key_len), r->sent);
+    }
+    buf_commit(out, (size_t)(at - start));
+    for (size_t i = 0; i < n; i++, e = e->next) {
+        struct lev_text key = key_of(r, e->key, key_text);
+        if ((start = at = (char *)buf_reserve(out, COMMANDS_ROOM + key.len)) == NULL) return;
+        at = head(at, 3 + 2 * e->nfields);
+        PUT(at, "$4\r\nXADD\r\n");
+        at = form_resp(form_resp(at, key.at, key.len), e->id, e->id_len);
+        buf_commit(out, (size_t)(at - start));
+        lev_resp(e, out);
+    }
+    buf_put(out, "*1\r\n$4\r\nEXEC\r\n", 14);
 }
 
 static void watch(struct lrd *r) {
     struct buf *out = &r->call;
-    put_str(out, "*2\r\n$5\r\nWATCH\r\n");
-    arg_str(out, r->shipped_key);
-    put_str(out, "*2\r\n$3\r\nGET\r\n");
-    arg_str(out, r->shipped_key);
+    char *start = (char *)buf_reserve(out, COMMANDS_ROOM), *at = start;
+    if (start == NULL) return;
+    PUT(at, "*2\r\n$5\r\nWATCH\r\n");
+    at = form_resp(at, r->shipped_key, r->shipped_key_len);
+    PUT(at, "*2\r\n$3\r\nGET\r\n");
+    at = form_resp(at, r->shipped_key, r->shipped_key_len);
+    buf_commit(out, (size_t)(at - start));
 }
 
 /* What Redis answers to format_transaction() and watch() when every event has its entry. */
@@ -634,14 +650,19 @@ static void expect(struct lrd *r, const struct lev *e, size_t n) {
     struct buf *x = &r->expected;
     const redisReader *in = r->c->reader;
     if (in->pos != in->len) return; /* something that nobody asked for: its finder says so */
-    put_str(x, "+OK\r\n");
-    for (size_t i = 1; i < r->queued; i++) put_str(x, "+QUEUED\r\n");
-    head(x, r->queued - 1);
-    if (r->queued - 1 > n) put_str(x, "+OK\r\n");
-    for (size_t i = 0; i < n; i++, e = e->next) arg_str(x, e->id);
-    put_str(x, "+OK\r\n");
-    arg_u64(x, r->claiming);
-    if (x->failed) buf_reset(x);
+    char *start = (char *)buf_reserve(x, COMMANDS_ROOM + n * (sizeof "+QUEUED\r\n" + LEV_ID_TEXT + FORM_ROOM)), *at = start;
+    if (start == NULL) {
+        buf_reset(x);
+        return;
+    }
+    PUT(at, "+OK\r\n");
+    for (size_t i = 1; i < r->queued; i++) PUT(at, "+QUEUED\r\n");
+    at = head(at, r->queued - 1);
+    if (r->queued - 1 > n) PUT(at, "+OK\r\n");
+    for (size_t i = 0; i < n; i++, e = e->next) at = form_resp(at, e->id, e->id_len);
+    PUT(at, "+OK\r\n");
+    at = form_u64(at, r->claiming);
+    buf_commit(x, (size_t)(at - start));
 }
 
 static bool simple(const struct lrd *r, const struct lev *e, size_t n) {

@@ -217,6 +217,8 @@ libghspoa_a_SOURCES = \
 	spoa/session_token.c \
 	spoa/session_upstream.c \
 	spoa/snap.c \
+	spoa/spare.c \
+	spoa/spare.h \
 	spoa/spop.c \
 	spoa/spop.h \
 	spoa/spop_agent.c \

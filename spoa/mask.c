@@ -9,7 +9,7 @@
 
 #define STARS          "***"
 #define HEADER_CHARS   1024u /* of a header that are looked at; a multiple of 4 */
-#define HEADER_MIN     10
+#define HEADER_MIN     MASK_NONE
 #define SIGNATURE_MIN  40u
 #define STARTS_PER_RUN 16u /* places in one run of characters where a token may begin: what goes before may be of the same alphabet */
 

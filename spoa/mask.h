@@ -11,6 +11,8 @@
  * shape, so that nobody hides a statement this way.
  * cut: the text may end in the middle of a token: a beginning at its end counts too. */
 size_t mask_tokens(char *text, size_t len, bool cut);
+/* Texts of at most so many bytes hold none. */
+#define MASK_NONE 10
 /* Whether there is something to replace. */
 bool mask_needed(const char *text, size_t len, bool cut);
 /* mask_tokens() of a NUL-terminated text, which ends earlier then. */

@@ -105,21 +105,13 @@ char *rec_copy(const char *text, size_t len) {
 
 /* --- parameters --- */
 
-static void put_hex(char *out, const uint8_t *data, size_t len) {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = digits[data[i] >> 4];
-        out[2 * i + 1] = digits[data[i] & 15];
-    }
-}
-
 static json_t *hex_of(const struct flt_param *p) {
     char *hex = malloc(2 * (size_t)p->kept + 1);
     if (hex == NULL) {
         starved_note();
         return NULL;
     }
-    put_hex(hex, p->data, p->kept);
+    gh_hex(hex, p->data, p->kept);
     json_t *text = json_stringn(hex, 2 * (size_t)p->kept);
     free(hex);
     return json_pack("{s:o}", "hex", text);
@@ -192,6 +184,6 @@ void rec_sha256(const void *data, size_t len, char out[65]) {
     EVP_MD_CTX *ctx = digest_sha256();
     if (ctx == NULL || EVP_DigestUpdate(ctx, data, len) != 1 || EVP_DigestFinal_ex(ctx, md, &n) != 1) n = 0;
     if (n > 32) n = 32;
-    put_hex(out, md, n);
+    gh_hex(out, md, n);
     out[2 * (size_t)n] = '\0';
 }

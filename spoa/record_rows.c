@@ -7,13 +7,9 @@
 #include <stdlib.h>
 
 static json_t *hex(const uint8_t *data, size_t len) {
-    static const char digits[] = "0123456789abcdef";
     char *text = malloc(2 * len + 1);
     if (text == NULL) return NULL;
-    for (size_t i = 0; i < len; i++) {
-        text[2 * i] = digits[data[i] >> 4];
-        text[2 * i + 1] = digits[data[i] & 15];
-    }
+    gh_hex(text, data, len);
     json_t *o = json_pack("{s:o}", "hex", json_stringn(text, 2 * len));
     free(text);
     return o;
