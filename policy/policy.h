@@ -8,6 +8,9 @@
 #include "policy/facts.h"
 #include "policy/yaml.h"
 
+#include <stddef.h>
+#include <string.h>
+
 struct pol_catalog;
 struct pol_policy; /* immutable after loading; reference-counted (atomic): may be shared by threads */
 struct pol_role;   /* what applies to one identity on one database; holds a reference to its policy; used by one thread at a time */
@@ -125,12 +128,18 @@ struct pol_verdict {
     bool unpins;              /* allowed, and behind it names may mean something else than the pins say: see pol_role_everything() */
     bool retracks;      /* MySQL: allowed, and what the server reports of its session has to be set again behind it (flt_answer.retrack) */
     bool column;        /* refused for one column, which MySQL has a number of its own for (flt_answer.column) */
-    char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */
-    char message[512];  /* one sentence: what was refused and why */
-    char detail[768];   /* which rule or pin, what tripped it */
-    char hint[768];     /* what would be allowed, or what to do */
     struct pol_ask ask; /* POL_ASK */
+    char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */
+    /* From here on texts alone, see pol_verdict_clear(). */
+    char message[512]; /* one sentence: what was refused and why */
+    char detail[768];  /* which rule or pin, what tripped it */
+    char hint[768];    /* what would be allowed, or what to do */
 };
+/* As an initializer without values does it, but for the rest of the texts, which is most of the verdict. */
+static inline void pol_verdict_clear(struct pol_verdict *v) {
+    memset(v, 0, offsetof(struct pol_verdict, message));
+    v->message[0] = v->detail[0] = v->hint[0] = '\0';
+}
 /* Pure: no I/O, no allocation that outlives the call. Judges all statements of the text; the first refused one decides. */
 void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_verdict *out);
 /* A startup parameter (or an item of "options"): judged as SET name = value would be. */

@@ -83,7 +83,8 @@ struct mblock {
     _Atomic uint64_t bucket[M_HISTOGRAMS][M_BUCKETS]; /* not cumulative */
     _Atomic uint64_t sum_us[M_HISTOGRAMS];
     _Atomic(struct m_entry *) slot[M_FAMILIES][M_FAMILY_SLOTS];
-    unsigned used[M_FAMILIES]; /* the writer's */
+    unsigned used[M_FAMILIES];        /* the writer's */
+    struct m_entry *last[M_FAMILIES]; /* the writer's: what it has found last */
     _Atomic uint64_t other[M_FAMILIES];
 };
 /* NULL when out of memory. */

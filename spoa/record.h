@@ -13,6 +13,11 @@ struct rec {
     struct led_field f[LED_MAX_FIELDS];
     char numbers[16][24];
 };
+/* Empties it; a record that is made for each statement is not cleared down to its last byte. */
+static inline void rec_begin(struct rec *r) {
+    r->n = r->nnumbers = 0;
+    r->can_wait = r->journal_does = false;
+}
 void rec_str(struct rec *r, const char *name, const char *value); /* NULL: left out */
 void rec_bytes(struct rec *r, const char *name, const void *value, size_t len);
 void rec_u64(struct rec *r, const char *name, uint64_t value);

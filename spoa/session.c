@@ -52,6 +52,7 @@ static void session_free(struct session *s) {
     tls_ctx_unref(s->up_tls);
     upstream_cred_drop(&s->up_cred);
     session_my_free(s);
+    led_run_free(s->whose);
     free(s->groups);
     free(s->user);
     snap_unref(s->login);

@@ -55,11 +55,9 @@ struct question {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
-    bool by_name;            /* EXECUTE: by SQL's EXECUTE, with values that are in the text of that */
-    struct prep *prep;       /* EXECUTE */
-    struct facts_ref *facts; /* ours; NULL: none, see err */
-    struct pol_parse_error err;
-    struct pol_verdict verdict;
+    bool by_name;               /* EXECUTE: by SQL's EXECUTE, with values that are in the text of that */
+    struct prep *prep;          /* EXECUTE */
+    struct facts_ref *facts;    /* ours; NULL: none, see err */
     bool observed;              /* refused, but forwarded */
     bool fatal;                 /* the refusal ends the session */
     bool quiet;                 /* nor is it logged: there were many before */
@@ -72,21 +70,25 @@ struct question {
     uint64_t asked_us;
     const uint32_t *types; /* of parameters; EXECUTE */
     size_t ntypes;
-    bool alone;              /* holding it holds nobody else */
-    bool asking;             /* the desk has it */
-    bool reason;             /* SET gatehouse.reason: the server gets RENEWAL_INSTEAD */
-    bool breaks;             /* SET gatehouse.breakglass: likewise */
-    bool glass;              /* it needs approval, and runs without */
-    const char *instead;     /* what the server gets in its place, because Gatehouse itself does what it says; static; NULL: the text */
-    uint32_t kill;           /* KILL of this connection; 0: none */
-    bool kill_session;       /* and not just of its statement */
-    bool multi;              /* MySQL: several statements in the text are several */
-    uint64_t hold_until_ms;  /* held for a decision; 0: not */
-    uint64_t hold_epoch;     /* appr_epoch() when it was asked about */
-    struct appr_reply reply; /* while it is held */
-    char rule[128];          /* verdict.rule, when it must outlive the policy */
-    char approval[APPR_ID_SIZE], approved_by[512];
+    bool alone;             /* holding it holds nobody else */
+    bool asking;            /* the desk has it */
+    bool reason;            /* SET gatehouse.reason: the server gets RENEWAL_INSTEAD */
+    bool breaks;            /* SET gatehouse.breakglass: likewise */
+    bool glass;             /* it needs approval, and runs without */
+    const char *instead;    /* what the server gets in its place, because Gatehouse itself does what it says; static; NULL: the text */
+    uint32_t kill;          /* KILL of this connection; 0: none */
+    bool kill_session;      /* and not just of its statement */
+    bool multi;             /* MySQL: several statements in the text are several */
+    uint64_t hold_until_ms; /* held for a decision; 0: not */
+    uint64_t hold_epoch;    /* appr_epoch() when it was asked about */
+    char approval[APPR_ID_SIZE];
     char grant[ORD_ID_SIZE]; /* by which it runs; "": by none */
+    /* From here on what is mostly text: most questions have none of it, and nobody clears it all (open_question()). */
+    char approved_by[512];
+    char rule[128]; /* verdict.rule, when it must outlive the policy */
+    struct pol_parse_error err;
+    struct pol_verdict verdict;
+    struct appr_reply reply; /* while it is held */
 };
 
 /* A forwarded statement that has not ended. */
@@ -167,7 +169,8 @@ struct session {
     } keys;
 
     /* statements */
-    struct question *q; /* the open one; else an empty one that is nobody's, to be read only */
+    struct led_run *whose; /* of their records; NULL: not made */
+    struct question *q;    /* the open one; else an empty one that is nobody's, to be read only */
     struct {
         struct wmsg msg;
         struct session *s;
@@ -305,7 +308,7 @@ void session_clock(struct session *s);
 void session_take_role(struct session *s, struct pol_role *role);
 /* The whole of a verdict that allows, and back. */
 struct allowed session_allowed(const struct pol_verdict *v);
-struct pol_verdict session_allow_again(const struct allowed *a);
+void session_allow_again(const struct allowed *a, struct pol_verdict *v);
 /* The open question's facts were allowed before, and still are: true, and v says so. */
 bool session_judged(struct session *s, struct pol_verdict *v);
 /* The open question has just been judged. */

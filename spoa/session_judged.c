@@ -31,9 +31,14 @@ struct allowed session_allowed(const struct pol_verdict *v) {
     return (struct allowed){.rule = v->rule, .limits = v->limits, .rewrite = v->rewrite, .unpins = v->unpins, .retracks = v->retracks};
 }
 
-struct pol_verdict session_allow_again(const struct allowed *a) {
-    return (struct pol_verdict){
-        .effect = POL_ALLOW, .rule = a->rule, .limits = a->limits, .rewrite = a->rewrite, .unpins = a->unpins, .retracks = a->retracks};
+void session_allow_again(const struct allowed *a, struct pol_verdict *v) {
+    pol_verdict_clear(v);
+    v->effect = POL_ALLOW;
+    v->rule = a->rule;
+    v->limits = a->limits;
+    v->rewrite = a->rewrite;
+    v->unpins = a->unpins;
+    v->retracks = a->retracks;
 }
 
 bool session_judged(struct session *s, struct pol_verdict *v) {
@@ -41,7 +46,7 @@ bool session_judged(struct session *s, struct pol_verdict *v) {
     for (size_t i = 0; i < SESSION_JUDGED && s->judged.of[i].facts != NULL; i++) {
         const struct judged *j = &s->judged.of[i];
         if (j->facts != s->q->facts) continue;
-        *v = session_allow_again(&j->allowed);
+        session_allow_again(&j->allowed, v);
         return true;
     }
     return false;

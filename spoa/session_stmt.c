@@ -7,6 +7,7 @@
 #include "spoa/mask.h"
 #include "spoa/renewal.h"
 #include "spoa/secret_sql.h"
+#include "spoa/spare.h"
 #include "spoa/statement.h"
 
 #include <stdio.h>
@@ -43,7 +44,7 @@ static void free_question(struct question *q) {
     facts_ref_put(q->facts);
     rewrite_unref(q->rewrite);
     jwt_identity_free(q->fresh);
-    free(q);
+    spare_put(q, sizeof *q);
 }
 
 void session_drop_question(struct session *s) {
@@ -166,8 +167,10 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
                                    .database = s->db->name,
                                    .policy = pol_policy_hash(s->snap->policy),
                                    .rewritten = rewritten == NULL || by_id ? NULL : rewritten->sql,
-                                   .rewritten_len = rewritten == NULL ? 0 : rewritten->len};
-    struct rec more = {0};
+                                   .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
+                                   .whose = &s->whose};
+    struct rec more;
+    rec_begin(&more);
     if (q->approval[0] != '\0') rec_str(&more, "approval", q->approval);
     if (q->approved_by[0] != '\0') rec_str(&more, "approved_by", q->approved_by);
     if (q->grant[0] != '\0') rec_str(&more, "grant", q->grant);
@@ -189,9 +192,11 @@ static char *kept_rows(struct session *s, const struct flt_event *ev, bool *cut)
 }
 
 static void record_result(struct session *s, const struct flt_event *ev, uint64_t started_us) {
-    struct rec r = {.can_wait = true}; /* with the next statement's */
+    struct rec r;
     bool cut;
     char *rows = kept_rows(s, ev, &cut);
+    rec_begin(&r);
+    r.can_wait = true; /* with the next statement's */
     rec_u64(&r, "id", ev->result.id);
     rec_u64(&r, "rows", ev->result.rows);
     rec_u64(&r, "bytes", ev->result.bytes);
@@ -502,7 +507,7 @@ void session_judge(struct session *s) {
         return;
     }
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
-        q->verdict = session_allow_again(&p->allowed);
+        session_allow_again(&p->allowed, &q->verdict);
     else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
         session_keep_judged(s);
@@ -628,8 +633,38 @@ static void look(struct session *s) {
     session_judge(s);
 }
 
+/* NULL without memory. */
+static struct question *open_question(const struct flt_event *ev) {
+    struct question *q = spare_get(sizeof *q);
+    if (q == NULL) return NULL;
+    memset(q, 0, offsetof(struct question, approved_by));
+    q->approved_by[0] = q->rule[0] = q->err.text[0] = '\0';
+    q->err.rc = POL_PARSED;
+    q->err.position = 0;
+    pol_verdict_clear(&q->verdict);
+    memset(&q->reply, 0, offsetof(struct appr_reply, by));
+    q->reply.by[0] = q->reply.text[0] = '\0';
+    q->open = true;
+    q->id = ev->stmt.id;
+    q->kind = ev->stmt.kind;
+    q->text = ev->stmt.text;
+    q->name = ev->stmt.name;
+    q->len = ev->stmt.len;
+    q->params = ev->stmt.params;
+    q->nparams = ev->stmt.nparams;
+    q->params_cut = ev->stmt.params_cut;
+    q->by_name = ev->stmt.by_name;
+    q->types = ev->stmt.types;
+    q->ntypes = ev->stmt.ntypes;
+    q->alone = ev->stmt.alone;
+    q->multi = ev->stmt.multi;
+    q->asked_us = worker_now_us();
+    q->prep = ev->stmt.kind == FLT_STMT_EXECUTE ? ev->stmt.ctx : NULL;
+    return q;
+}
+
 void session_on_statement(struct session *s, const struct flt_event *ev) {
-    struct question *q = malloc(sizeof *q);
+    struct question *q = open_question(ev);
     session_drop_question(s);
     if (q == NULL) {
         s->why = "out of memory";
@@ -637,22 +672,6 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
         return;
     }
     s->q = q;
-    *q = (struct question){.open = true,
-                           .id = ev->stmt.id,
-                           .kind = ev->stmt.kind,
-                           .text = ev->stmt.text,
-                           .name = ev->stmt.name,
-                           .len = ev->stmt.len,
-                           .params = ev->stmt.params,
-                           .nparams = ev->stmt.nparams,
-                           .params_cut = ev->stmt.params_cut,
-                           .by_name = ev->stmt.by_name,
-                           .types = ev->stmt.types,
-                           .ntypes = ev->stmt.ntypes,
-                           .alone = ev->stmt.alone,
-                           .multi = ev->stmt.multi,
-                           .asked_us = worker_now_us(),
-                           .prep = ev->stmt.kind == FLT_STMT_EXECUTE ? ev->stmt.ctx : NULL};
     s->statements++;
     if (!session_wait_catalog(s, look)) look(s);
 }

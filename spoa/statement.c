@@ -117,6 +117,22 @@ static bool is(const struct led_run *run, size_t i, const char *value, size_t le
 
 static struct led_run *run_of(const struct rec *r) { return led_run_new(r->f, r->n); }
 
+static void put_whose(struct rec *r, const struct stmt_record *st) {
+    rec_str(r, "principal", st->principal);
+    rec_str(r, "database", st->database);
+}
+
+/* These two, as the session has them; compared, because a fresh token may bring another principal. NULL: it has none. */
+static const struct led_run *run_of_whose(const struct stmt_record *st) {
+    if (st->whose == NULL || st->principal == NULL || st->database == NULL) return NULL;
+    const struct led_run *has = *st->whose;
+    if (has != NULL && is(has, 0, st->principal, strlen(st->principal)) && is(has, 1, st->database, strlen(st->database))) return has;
+    struct rec r = {0};
+    put_whose(&r, st);
+    led_run_free(*st->whose);
+    return *st->whose = run_of(&r);
+}
+
 static void put_verdict(struct rec *r, const struct stmt_record *st) {
     rec_str(r, "verdict", verdict_name(st->verdict, st->observed));
     rec_str(r, "rule", st->verdict->rule);
@@ -195,8 +211,12 @@ void stmt_record(struct led *l, const char *session, const struct stmt_record *s
     const struct pol_verdict *v = st->verdict;
     const struct pol_facts *f = st->facts != NULL ? facts_of(st->facts) : NULL;
     const struct facts_said *said = common(st); /* of a text in which nothing is hidden */
+    const struct led_run *whose = run_of_whose(st);
+    struct rec r;
+    rec_begin(&r);
     /* What was prepared and runs by its Execute, whose record comes behind this one and is waited for. */
-    struct rec r = {.can_wait = done == NULL && v->effect == POL_ALLOW, .journal_does = more != NULL && more->journal_does};
+    r.can_wait = done == NULL && v->effect == POL_ALLOW;
+    r.journal_does = more != NULL && more->journal_does;
     char sha[65], reason[sizeof v->message];
     struct which which;
     struct shown text = {0}, instead = {0};
@@ -227,8 +247,10 @@ void stmt_record(struct led *l, const char *session, const struct stmt_record *s
     rec_str(&r, "name", st->name);
     rec_str(&r, "params", params);
     if (st->params_cut || (params == NULL && st->nparams > 0)) rec_str(&r, "params_cut", "1");
-    rec_str(&r, "principal", st->principal);
-    rec_str(&r, "database", st->database);
+    if (whose != NULL)
+        rec_run(&r, whose);
+    else
+        put_whose(&r, st);
     if (said != NULL)
         rec_run(&r, said->which);
     else

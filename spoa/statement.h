@@ -72,6 +72,7 @@ struct stmt_record {
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
     size_t rewritten_len;
+    struct led_run **whose; /* where a session keeps what is recorded of principal and database; NULL: nowhere */
 };
 /* The text as it may be recorded and shown: without passwords and tokens. NULL when there is nothing to hide; else the caller frees, *outlen without
  * its NUL. NULL also without memory: starved() tells. facts may be NULL. */
