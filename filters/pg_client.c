@@ -357,7 +357,7 @@ static bool read_params(struct pg_filter *f, struct cur *c, struct flt_param **l
     if (!cur_be16(c, &nformats) || !cur_sub(c, 2 * (size_t)nformats, &formats) || !cur_be16(c, &nparams))
         return prefix ? (*cut = true) : false;
     if (nformats > 1 && nformats != nparams) return false;
-    struct flt_param *p = calloc(nparams + 1u, sizeof *p);
+    struct flt_param *p = gh_zalloc((nparams + 1u) * sizeof *p);
     *list = p;
     if (p == NULL) return true;
     for (size_t i = 0; i < nparams; i++) {
@@ -601,20 +601,24 @@ static enum next dispatch_ready(struct pg_filter *f, char type, struct cur body)
 
 /* --- gathering ------------------------------------------------------------------------------------------------------------- */
 
+static void free_names(char ***names, size_t n) {
+    if (*names == NULL) return;
+    for (size_t i = 0; i < n; i++) free((*names)[i]);
+    free(*names);
+    *names = NULL;
+}
+
 static void end_answer(struct pg_filter *f) {
+    if (!f->answered) return;
+    f->answered = false;
     if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx);
-    for (size_t i = 0; i < f->answer.nforget_statements; i++) free(f->forget_statements[i]);
-    for (size_t i = 0; i < f->answer.nforget_portals; i++) free(f->forget_portals[i]);
-    for (size_t i = 0; i < f->answer.nfetched; i++) free(f->fetched[i]);
-    for (size_t i = 0; i < f->answer.nexecuted; i++) free(f->executed[i]);
-    free(f->forget_statements);
-    free(f->forget_portals);
-    free(f->fetched);
-    free(f->executed);
+    free_names(&f->forget_statements, f->answer.nforget_statements);
+    free_names(&f->forget_portals, f->answer.nforget_portals);
+    free_names(&f->fetched, f->answer.nfetched);
+    free_names(&f->executed, f->answer.nexecuted);
     free(f->rewritten);
     free(f->pieces);
     f->pieces = NULL;
-    f->forget_statements = f->forget_portals = f->fetched = f->executed = NULL;
     f->rewritten = NULL;
     f->answer = (struct flt_answer){0};
 }

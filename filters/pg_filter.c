@@ -89,6 +89,7 @@ static char **copy_names(const char *const *names, size_t n) {
 
 static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->answer = *a;
+    f->answered = true;
     f->forget_statements = copy_names(a->forget_statements, a->nforget_statements);
     f->forget_portals = copy_names(a->forget_portals, a->nforget_portals);
     f->fetched = copy_names(a->fetched, a->nfetched);

@@ -107,6 +107,7 @@ struct pg_filter {
     bool nested;                     /* a second question was asked, about what the message runs by its name */
     struct pg_portal *nested_portal; /* the portal that it fetches from, or one for the statement that it executes (referenced) */
     struct flt_answer answer;        /* the owner's; its strings are copied below */
+    bool answered;                   /* there is one; else it is empty, and so are they */
     char **forget_statements, **forget_portals, **fetched, **executed; /* owned, with the counts in answer */
     char *rewritten;                                                   /* owned */
     struct gh_piece *pieces;                                           /* owned, with the count in answer */

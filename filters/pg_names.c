@@ -28,7 +28,7 @@ void pg_stmt_unref(struct pg_stmt *s) {
 }
 
 struct pg_portal *pg_portal_new(struct pg_stmt *s, const struct flt_param *params, size_t nparams, size_t keep) {
-    struct pg_portal *p = calloc(1, sizeof *p);
+    struct pg_portal *p = gh_zalloc(sizeof *p);
     if (p == NULL) return NULL;
     size_t room = 0;
     if (nparams > keep / PG_PARAM_COST) {
@@ -148,7 +148,7 @@ void *pg_names_look(struct pg_names *t, const char *name, uint64_t unit, bool *w
 struct pg_name *pg_names_pend(struct pg_names *t, const char *name, void *obj, uint64_t unit) {
     struct pg_name **at = slot(t, name), *n = *at;
     if (n == NULL) {
-        n = calloc(1, sizeof *n);
+        n = gh_zalloc(sizeof *n);
         if (n == NULL) return NULL;
         assert(strlen(name) <= PG_NAME_MAX);
         memcpy(n->name, name, strlen(name) + 1);
@@ -187,7 +187,7 @@ void pg_names_forget(struct pg_names *t, const char *name) {
 }
 
 void pg_names_forget_all(struct pg_names *t) {
-    for (size_t i = 0; i < PG_NAME_BUCKETS; i++) {
+    for (size_t i = 0; i < PG_NAME_BUCKETS && t->count > 0; i++) {
         for (struct pg_name *n = t->bucket[i], *next; n != NULL; n = next) {
             next = n->next;
             if (!t->portals && n->name[0] == '\0') continue; /* DEALLOCATE ALL and DISCARD ALL leave the unnamed statement */

@@ -13,6 +13,7 @@
 #define CLOSE_MS     5000u        /* for the last bytes to be written */
 #define LINGER_MS    2000u        /* for the peer to close after them */
 #define LINGER_BYTES (1u << 20)
+#define IN_KEPT      1024u /* what waits for the filter is mostly the rest of a pipeline */
 
 void pump_init(struct pump *p) {
     for (int i = 0; i < 2; i++) p->side[i] = (struct pump_side){.pump = p, .fd = -1, .in = BUF_INIT(p->scratch_size)};
@@ -121,7 +122,7 @@ static bool feed_rest(struct pump *p, int side) {
         size_t n = flt_feed(p->filter, (enum flt_side)side, buf_at(&s->in), buf_used(&s->in));
         buf_drain(&s->in, n);
         moved = n > 0;
-        if (buf_used(&s->in) == 0) buf_free(&s->in); /* an idle session keeps no buffer */
+        if (buf_used(&s->in) == 0 && s->in.cap > IN_KEPT) buf_free(&s->in);
     }
     if (s->eof && !s->eof_told && buf_used(&s->in) == 0) {
         s->eof_told = true;
@@ -137,6 +138,7 @@ static void step(struct pump *p) {
         moved = false;
         take_events(p);
         for (int i = 0; i < 2 && !p->closing; i++) {
+            if (buf_used(&p->side[i].in) == 0 && !p->side[i].eof) continue;
             moved = feed_rest(p, i) || moved;
             take_events(p);
         }
@@ -321,6 +323,10 @@ void pump_detach_server(struct pump *p) {
 }
 
 void pump_prefill(struct pump *p, const void *data, size_t len) { buf_put(&p->side[FLT_CLIENT].in, data, len); }
+
+void pump_spare(struct pump *p) {
+    for (int i = 0; i < 2; i++) buf_spare(&p->side[i].in);
+}
 
 void pump_tick(struct pump *p, uint64_t now_ms) {
     if (p->closing && !p->closed && now_ms >= p->deadline_ms) pump_abort(p);

@@ -63,6 +63,8 @@ void pump_detach_server(struct pump *p);
 void pump_prefill(struct pump *p, const void *data, size_t len);
 /* Moves what can be moved, hands events to the owner. To be called after every answer that was given outside on_event. */
 void pump_run(struct pump *p);
+/* Nothing has moved for a while: buffers that are empty give their memory back. */
+void pump_spare(struct pump *p);
 /* Time passes: ends a closing that takes too long. */
 void pump_tick(struct pump *p, uint64_t now_ms);
 /* The client sends no more, seen past bytes that the filter does not take yet. */

@@ -365,7 +365,10 @@ static void tick(struct session *s, uint64_t now) {
         session_close(s, "57P05", "terminating connection because it was idle for too long", "Connect again.");
         pump_run(&s->pump);
     }
-    if (s->state == SESSION_OPEN && !s->q->open && s->run_count == 0 && now - s->pump.active_ms > SPARE_MS) flt_spare(s->filter);
+    if (s->state == SESSION_OPEN && !s->q->open && s->run_count == 0 && now - s->pump.active_ms > SPARE_MS) {
+        flt_spare(s->filter);
+        pump_spare(&s->pump);
+    }
     if (session_blocked(s)) pump_run(&s->pump);
     if (s->glass != NULL && s->state == SESSION_OPEN && now >= s->glass_until_ms) session_glass_over(s);
     tell_roster(s);
