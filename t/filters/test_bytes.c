@@ -139,6 +139,32 @@ START_TEST(decimals) {
 }
 END_TEST
 
+/* Every length: neither a byte too many read, nor one written. */
+START_TEST(copies_and_hex) {
+    uint8_t in[100], out[256], want[3];
+    for (size_t i = 0; i < sizeof in; i++) in[i] = (uint8_t)(i * 37 + 11);
+    for (size_t n = 0; n <= sizeof in; n++) {
+        uint8_t *p = guard_copy(in, n);
+        memset(out, 0xee, sizeof out);
+        ck_assert_ptr_eq(gh_put((char *)out + 1, p, n), (char *)out + 1 + n);
+        ck_assert(out[0] == 0xee && out[n + 1] == 0xee && memcmp(out + 1, in, n) == 0);
+        memset(out, 0xee, sizeof out);
+        gh_hex((char *)out, p, n);
+        ck_assert(out[2 * n] == 0xee);
+        for (size_t i = 0; i < n; i++) {
+            snprintf((char *)want, sizeof want, "%02x", in[i]);
+            ck_assert(memcmp(out + 2 * i, want, 2) == 0);
+        }
+        guard_free(p, n);
+    }
+    for (unsigned v = 0; v < 256; v++) {
+        gh_hex((char *)out, &(uint8_t){(uint8_t)v}, 1);
+        snprintf((char *)want, sizeof want, "%02x", v);
+        ck_assert(memcmp(out, want, 2) == 0);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("bytes");
     TCase *t = tcase_create("all");
@@ -149,6 +175,7 @@ int main(void) {
     tcase_add_test(t, utf8);
     tcase_add_test(t, utf8_everywhere);
     tcase_add_test(t, decimals);
+    tcase_add_test(t, copies_and_hex);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
