@@ -39,8 +39,9 @@ void worker_free(struct worker *w);
  * is not: on a thread that is no worker's, whose loop has ended, or when another fn or arg waits already. */
 bool worker_defer(void (*fn)(void *arg), void *arg);
 
-/* fn(arg) is called on this thread, once, when fd can be read or its peer has gone. Any thread may close fd before: then it is not called, or for nothing (a child
- * that has not executed its program yet keeps the connection). False, and it is not: on a thread that is no worker's that hears, or with another fn or arg than before. */
+/* fn(arg) is called on this thread, once, when fd can be read or its peer has gone. Any thread may close fd before: then it is not called, or for nothing (a
+ * child that has not executed its program yet keeps the connection). False, and it is not: on a thread that is no worker's that hears, or with another fn or
+ * arg than before. */
 bool worker_hear(int fd, void (*fn)(void *arg), void *arg);
 
 struct event_base *worker_base(const struct worker *w);
