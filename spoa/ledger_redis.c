@@ -546,7 +546,8 @@ static void arg_u64(struct buf *out, uint64_t v) {
 /* Its key as Redis has it; text is room for it. */
 static struct lev_text key_of(const struct lrd *r, const char *key, char text[LEV_KEY_MAX]) {
     if (r->conf->redis_prefix == NULL) return (struct lev_text){key, strlen(key)};
-    return (struct lev_text){text, (size_t)snprintf(text, LEV_KEY_MAX, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1)};
+    size_t n = (size_t)snprintf(text, LEV_KEY_MAX, "%s%s", r->prefix, key + sizeof LEV_PREFIX - 1);
+    return (struct lev_text){text, n < LEV_KEY_MAX ? n : LEV_KEY_MAX - 1}; /* none of ours is so long */
 }
 
 /* "*COUNT": of a command's arguments, or of the replies in one. */

@@ -126,7 +126,8 @@ bool wstate_start_all(struct daemon *d) {
         if (ws == NULL) return false;
         ws->d = d;
         ws->m = d->metrics[i];
-        struct worker_conf conf = {.index = i, .stack = POL_STACK_BYTES + (1u << 20), .start = start, .end = end, .data = ws, .hears = true};
+        struct worker_conf conf = {
+            .index = i, .stack = POL_STACK_BYTES + (1u << 20), .start = start, .end = end, .data = ws, .hears = true};
         d->workers[i] = worker_start(&conf);
         if (d->workers[i] == NULL) {
             free(ws);
