@@ -289,7 +289,7 @@ gh_init_mariadb() {
     GH_SUITE=${GH_SUITE_MY:-} gh_as "$GH_USER_MY" env -C / mariadb-install-db --no-defaults --innodb-log-file-size=16M --datadir="$GH_DIR/my" --tmpdir="$GH_DIR/mytmp" --auth-root-authentication-method=normal --skip-test-db \
         --skip-name-resolve >"$GH_DIR/log/mariadb-install.log" 2>&1
     gh_tls "$GH_DIR/mytls" server
-    gh_root install -o "$GH_USER_MY" -m 600 "$GH_DIR/mytls/server.key" "$GH_DIR/mytls/server.crt" "$GH_DIR/my/"
+    gh_root install -o "$GH_USER_MY" -m 600 "$GH_DIR/mytls/server.key" "$GH_DIR/mytls/server.crt" "$GH_DIR/mytls/ca.pem" "$GH_DIR/my/"
     (umask 077 && cat >"$GH_DIR/run/mariadb.sql" <<SQL
 ALTER USER root@localhost IDENTIFIED BY '$GH_PASSWORD_SUPER';
 ALTER USER root@'127.0.0.1' IDENTIFIED BY '$GH_PASSWORD_SUPER';
@@ -312,7 +312,7 @@ gh_start_mariadb() {
     gh_root install -d -o "$GH_USER_MY" -m 700 "$GH_DIR/mytmp"
     [ ! -e "$GH_DIR/run/mariadb.sql" ] || init=(--init-file="$GH_DIR/run/mariadb.sql")
     GH_SUITE=${GH_SUITE_MY:-} gh_spawn mariadb "$GH_USER_MY" /usr/sbin/mariadbd --no-defaults --datadir="$GH_DIR/my" --tmpdir="$GH_DIR/mytmp" --bind-address=127.0.0.1 --port="$GH_MY_PORT_DIRECT" \
-        --socket="$GH_DIR/my/my.sock" --pid-file="$GH_DIR/my/my.pid" --ssl-cert="$GH_DIR/my/server.crt" --ssl-key="$GH_DIR/my/server.key" \
+        --socket="$GH_DIR/my/my.sock" --pid-file="$GH_DIR/my/my.pid" --ssl-cert="$GH_DIR/my/server.crt" --ssl-key="$GH_DIR/my/server.key" --ssl-ca="$GH_DIR/my/ca.pem" \
         --skip-name-resolve --character-set-server=utf8mb4 --general-log --general-log-file="$GH_DIR/my/general.log" --innodb-flush-log-at-trx-commit=2 --innodb-log-file-size=16M \
         --skip-log-bin --performance-schema=OFF "${init[@]}"
     gh_wait_for 60 mariadb gh_mariadb_direct -e 'SELECT 1'

@@ -12,11 +12,15 @@ class Sysbench:
         self.folder = folder
         self.common = [f"--mysql-host={host}", f"--mysql-port={port}", f"--mysql-user={user}", f"--mysql-password={password}", "--mysql-db=shop",
                        f"--tables={tables}", f"--table-size={rows}"]
-        if ca:  # its names of files for TLS cannot be chosen, and it wants a certificate of its own
+        if ca:  # its names of files for TLS cannot be chosen, and it wants a certificate of its own, which servers hold against their CA: ca.key lies beside ca.pem
             self.common.append("--mysql-ssl=on")
             shutil.copyfile(ca, os.path.join(folder, "cacert.pem"))
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=sysbench", "-keyout", os.path.join(folder, "client-key.pem"), "-out",
-                            os.path.join(folder, "client-cert.pem")], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            key, request, cert = (os.path.join(folder, name) for name in ("client-key.pem", "client.csr", "client-cert.pem"))
+            for args in (["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=sysbench", "-keyout", key, "-out", request],
+                         ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", os.path.join(os.path.dirname(ca), "ca.key"), "-set_serial", "2", "-days", "30", "-out", cert]):
+                done = subprocess.run(["openssl", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                if done.returncode != 0:
+                    raise AssertionError(f"a certificate for sysbench: {done.stdout}")
 
     def run(self, script, command, *more):
         """What it printed; an AssertionError when it failed."""
