@@ -41,11 +41,14 @@ struct jnl {
 
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) static uint32_t crc_hw(uint32_t crc, const uint8_t *p, size_t n) {
-    uint64_t c = crc;
+    uint64_t c = crc, v[4];
+    for (; n >= sizeof v; n -= sizeof v, p += sizeof v) {
+        memcpy(v, p, sizeof v);
+        for (int i = 0; i < 4; i++) c = __builtin_ia32_crc32di(c, v[i]);
+    }
     for (; n >= 8; n -= 8, p += 8) {
-        uint64_t v;
-        memcpy(&v, p, 8);
-        c = __builtin_ia32_crc32di(c, v);
+        memcpy(v, p, 8);
+        c = __builtin_ia32_crc32di(c, *v);
     }
     for (; n > 0; n--, p++) c = __builtin_ia32_crc32qi((uint32_t)c, *p);
     return (uint32_t)c;

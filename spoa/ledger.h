@@ -55,12 +55,28 @@ struct led_conf {     /* strings are copied by led_open() */
 };
 
 enum led_stream { LED_SESSION, LED_SESSIONS, LED_AUTH, LED_APPROVAL };
+/* A name that many events have, as it will be written up to the value: in what is hashed, in the journal, in Redis. */
+#define LED_NAME_ROOM 24
+struct led_name {
+    const char *text;
+    size_t len;
+    char netstring[LED_NAME_ROOM], json[LED_NAME_ROOM], resp[LED_NAME_ROOM];
+};
+/* An initializer; length is the literal's, in decimal digits (the compiler looks whether it is), and at most 12. */
+#define LED_NAME(length, literal)                                                                                                          \
+    {                                                                                                                                      \
+        literal, sizeof(char[sizeof literal - 1 == (length) && (length) <= 12 ? (length) : -1]), #length ":" literal ",",                  \
+            ",[\"" literal "\",\"", "$" #length "\r\n" literal "\r\n"                                                                      \
+    }
 struct led_field {
     const char *name;  /* ASCII that needs no escapes. NULL: value is a struct led_run, whose fields stand here */
     const void *value; /* any bytes; what is not valid UTF-8 is recorded as base64 under NAME.b64 */
     size_t len;
+    const struct led_name
+        *number; /* the name again: the value is a number in digits, with LED_NUMBER_ROOM bytes that may be read. Else NULL */
 };
-#define LED_MAX_FIELDS 40 /* those of runs count too */
+#define LED_NUMBER_ROOM 24
+#define LED_MAX_FIELDS  40 /* those of runs count too */
 /* Some fields that many events have, as they will be written: made once, and copied from then on. It never changes. */
 struct led_run;
 #define LED_RUN_FIELDS 8

@@ -14,12 +14,13 @@
 #include <string.h>
 #include <time.h>
 
-#define OWN_FIELDS 5   /* type, seq, node, time, prev */
-#define OWN_ROOM   512 /* for these, when small, in any form: a type and a node of at most OWN_TEXT bytes, numbers, a hash */
-#define OWN_TEXT   100
-#define LINE_ROOM  200               /* for what stands before the fields in a line, but for the session */
-#define SMALL      ((size_t)8 << 10) /* bytes of values */
-#define OWN_PLAIN  0x3dd /* a bit for each of their names and values that needs no escapes: all but the values of type and node */
+#define OWN_FIELDS  5   /* type, seq, node, time, prev */
+#define OWN_ROOM    512 /* for these, when small, in any form: a type and a node of at most OWN_TEXT bytes, numbers, a hash */
+#define OWN_TEXT    100
+#define LINE_ROOM   200                                       /* for what stands before the fields in a line, but for the session */
+#define SMALL       ((size_t)8 << 10)                         /* bytes of values */
+#define NUMBER_ROOM (2 * LED_NAME_ROOM + 2 * LED_NUMBER_ROOM) /* what put_number() writes in each form, and writes over */
+#define OWN_PLAIN   0x3dd /* a bit for each of their names and values that needs no escapes: all but the values of type and node */
 
 static const char *const stream_names[] = {
     [LED_SESSION] = "audit", [LED_SESSIONS] = "sessions", [LED_AUTH] = "auth", [LED_APPROVAL] = "approval"};
@@ -74,6 +75,7 @@ static void stamp(struct lev *e) {
     } last; /* a calendar for each event would cost more than all of its other fields */
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
+    e->ms = now.tv_sec < 0 ? 0 : (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     if (last.len == 0 || last.second != now.tv_sec) {
         struct tm tm;
         gmtime_r(&now.tv_sec, &tm);
@@ -153,6 +155,31 @@ static void put_small(struct forms *w, const struct given *g) {
     w->json += 2;
 }
 
+/* A number: all of the bytes that its name and it may have are copied, and those behind written over. */
+static void put_number(struct forms *w, const struct led_field *f) {
+    const struct led_name *name = f->number;
+    size_t around = name->len + (name->len > 9 ? 1 : 0);
+    memcpy(w->netstrings, name->netstring, LED_NAME_ROOM);
+    w->netstrings = gh_put_len(w->netstrings + around + sizeof "0:," - 1, f->len);
+    *w->netstrings++ = ':';
+    memcpy(w->netstrings, f->value, LED_NUMBER_ROOM);
+    w->netstrings[f->len] = ',';
+    w->netstrings += f->len + 1;
+    memcpy(w->resp, name->resp, LED_NAME_ROOM);
+    w->resp += around + sizeof "$0\r\n\r\n" - 1;
+    *w->resp++ = '$';
+    w->resp = gh_put_len(w->resp, f->len);
+    memcpy(w->resp, "\r\n", 2);
+    memcpy(w->resp + 2, f->value, LED_NUMBER_ROOM);
+    memcpy(w->resp + 2 + f->len, "\r\n", 2);
+    w->resp += f->len + 4;
+    memcpy(w->json, name->json, LED_NAME_ROOM);
+    w->json += name->len + sizeof ",[\"\",\"" - 1;
+    memcpy(w->json, f->value, LED_NUMBER_ROOM);
+    memcpy(w->json + f->len, "\"]", 2);
+    w->json += f->len + 2;
+}
+
 static void put_run(struct forms *w, const struct led_run *run) {
     const char *at = run->text;
     memcpy(w->netstrings, at, run->len.netstrings);
@@ -191,7 +218,7 @@ struct led_run *led_run_new(const struct led_field *f, size_t n) {
         at += len.resp;
         for (size_t i = 0; i < n; i++) {
             const char *name = keep(&at, f[i].name, given[i].name);
-            run->f[i] = (struct led_field){name, keep(&at, f[i].value, f[i].len), f[i].len};
+            run->f[i] = (struct led_field){name, keep(&at, f[i].value, f[i].len), f[i].len, NULL};
         }
     }
     free(scratch);
@@ -221,6 +248,12 @@ static struct lev *small_of(const struct led_event *ev, const char *node) {
             room.resp += run->len.resp;
             continue;
         }
+        if (f->number != NULL) {
+            room.netstrings += NUMBER_ROOM;
+            room.json += NUMBER_ROOM;
+            room.resp += NUMBER_ROOM;
+            continue;
+        }
         if (f->len > SMALL - raw) return NULL;
         raw += f->len;
         given[i] = look_at(f);
@@ -240,6 +273,8 @@ static struct lev *small_of(const struct led_event *ev, const char *node) {
     for (size_t i = 0; i < ev->nfields; i++) {
         if (given[i].f->name == NULL)
             put_run(&w, given[i].f->value);
+        else if (given[i].f->number != NULL)
+            put_number(&w, given[i].f);
         else
             put_small(&w, &given[i]);
     }

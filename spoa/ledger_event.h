@@ -42,7 +42,7 @@ struct lev {
     size_t bytes;      /* of memory */
     size_t line_bytes; /* of its line in the journal, once it has one */
     uint64_t seq;      /* 0 until lev_number() */
-    uint64_t ms;       /* of its id */
+    uint64_t ms;       /* of its time; from lev_number() on, of its id */
     enum led_stream stream;
     char id[LEV_ID_TEXT], seq_text[24], time_text[32], prev_text[LEV_HASH_TEXT];
     const char *key;                                    /* the Redis key */

@@ -93,7 +93,7 @@ bool retained_runs(const struct retained_event *e, size_t n, struct retained *r,
 
 /* --- the event --- */
 
-static struct led_field field(const char *name, const char *value) { return (struct led_field){name, value, strlen(value)}; }
+static struct led_field field(const char *name, const char *value) { return (struct led_field){name, value, strlen(value), NULL}; }
 
 bool retained_entry(const struct nodekey *key, const struct retained *r, json_t *streams, struct retained_entry *out) {
     *out = (struct retained_entry){.text = text_of(r, streams)};

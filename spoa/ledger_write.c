@@ -161,7 +161,7 @@ static bool commit(struct led *l, const struct tail *t) {
 }
 
 static void format(struct led *l, struct lev *e, struct tail *t) {
-    t->id = lev_id_next(t->id, led_now_ms(CLOCK_REALTIME));
+    t->id = lev_id_next(t->id, e->ms);
     lev_number(e, ++t->seq, t->id);
     if (!chain_add(&t->chain, e)) l->lines.failed = true; /* found by commit() */
     size_t before = buf_used(&l->lines), at = jnl_line_begin(&l->lines, e->seq);
@@ -195,7 +195,7 @@ void led_anchor(struct led *l) {
     char *text = chain_anchor_text(&a), *line = NULL;
     if (text != NULL && nodekey_sign(l->key, text, strlen(text), signature)) {
         const struct led_field f[] = {
-            {"signed", text, strlen(text)}, {"signature", signature, strlen(signature)}, {"key", key, strlen(key)}};
+            {"signed", text, strlen(text), NULL}, {"signature", signature, strlen(signature), NULL}, {"key", key, strlen(key), NULL}};
         e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "anchor", .fields = f, .nfields = 3}, l->conf.node);
         line = chain_anchor_line(text, signature, key);
     }
@@ -266,9 +266,9 @@ void led_record_gap(struct led *l) {
     if (l->refused + l->dropped == 0 || !redis_ok || led_too_much(l)) return;
     if (l->journal_failed && led_now_ms(CLOCK_MONOTONIC) < l->journal_retry) return;
     char refused[24], dropped[24];
-    struct led_field f[] = {{"refused", refused, (size_t)snprintf(refused, sizeof refused, "%" PRIu64, l->refused)},
-                            {"dropped", dropped, (size_t)snprintf(dropped, sizeof dropped, "%" PRIu64, l->dropped)},
-                            {"since", l->since, strlen(l->since)}};
+    struct led_field f[] = {{"refused", refused, (size_t)snprintf(refused, sizeof refused, "%" PRIu64, l->refused), NULL},
+                            {"dropped", dropped, (size_t)snprintf(dropped, sizeof dropped, "%" PRIu64, l->dropped), NULL},
+                            {"since", l->since, strlen(l->since), NULL}};
     struct lev *e = lev_of(&(struct led_event){.stream = LED_SESSIONS, .type = "unavailable", .fields = f, .nfields = 3}, l->conf.node);
     if (e == NULL) return;
     if (record_own(l, e)) l->refused = l->dropped = 0;

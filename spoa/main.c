@@ -92,7 +92,7 @@ static void reload(void *arg) {
     if (keys[0] != '\0') log_event(LOG_WARN, "reload.ignored", "keys", keys, "reason", "only a restart changes these", NULL);
     log_set_level(next->conf->log_level);
     paramcache_forget(c->d.params, NULL);
-    struct led_field f[] = {{"policy", pol_policy_hash(next->policy), strlen(pol_policy_hash(next->policy))}};
+    struct led_field f[] = {{"policy", pol_policy_hash(next->policy), strlen(pol_policy_hash(next->policy)), NULL}};
     struct led_event ev = {.stream = LED_SESSIONS, .type = "reload", .fields = f, .nfields = 1};
     led_append(c->d.led, &ev, NULL, NULL);
     if (!hooks_use(c->d.hooks, next->conf->hooks, next->conf->nhooks))

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 void rec_bytes(struct rec *r, const char *name, const void *value, size_t len) {
-    if (r->n < LED_MAX_FIELDS) r->f[r->n++] = (struct led_field){name, value, len};
+    if (r->n < LED_MAX_FIELDS) r->f[r->n++] = (struct led_field){name, value, len, NULL};
 }
 
 void rec_str(struct rec *r, const char *name, const char *value) {
@@ -25,6 +25,12 @@ void rec_u64(struct rec *r, const char *name, uint64_t value) {
     if (r->nnumbers == sizeof r->numbers / sizeof *r->numbers) return;
     char *text = r->numbers[r->nnumbers++];
     rec_bytes(r, name, text, gh_u64_text(text, value));
+}
+
+void rec_number(struct rec *r, const struct led_name *name, uint64_t value) {
+    if (r->nnumbers == sizeof r->numbers / sizeof *r->numbers || r->n == LED_MAX_FIELDS) return;
+    char *text = r->numbers[r->nnumbers++];
+    r->f[r->n++] = (struct led_field){name->text, text, gh_u64_text(text, value), name};
 }
 
 void rec_run(struct rec *r, const struct led_run *run) { rec_bytes(r, NULL, run, 0); }

@@ -11,7 +11,7 @@ struct rec {
     bool can_wait;     /* as in struct led_event */
     bool journal_does; /* led_append_journal() */
     struct led_field f[LED_MAX_FIELDS];
-    char numbers[16][24];
+    char numbers[16][LED_NUMBER_ROOM];
 };
 /* Empties it; a record that is made for each statement is not cleared down to its last byte. */
 static inline void rec_begin(struct rec *r) {
@@ -21,7 +21,8 @@ static inline void rec_begin(struct rec *r) {
 void rec_str(struct rec *r, const char *name, const char *value); /* NULL: left out */
 void rec_bytes(struct rec *r, const char *name, const void *value, size_t len);
 void rec_u64(struct rec *r, const char *name, uint64_t value);
-void rec_run(struct rec *r, const struct led_run *run); /* its fields */
+void rec_number(struct rec *r, const struct led_name *name, uint64_t value); /* the same, for what is in every record */
+void rec_run(struct rec *r, const struct led_run *run);                      /* its fields */
 void rec_append(struct led *l, const struct rec *r, enum led_stream stream, const char *session, const char *type, led_done_fn done,
                 void *arg);
 

@@ -40,7 +40,7 @@ static bool is_token(char c) { return isalnum((unsigned char)c) || c == '-' || c
 bool renewal_form(const char *text, size_t len, const char *name, bool (*takes)(char c), const char **value, size_t *value_len) {
     struct text t = {text, text + len};
     blanks(&t);
-    if (!word(&t, "SET")) return false;
+    if (t.p == t.end || (*t.p | 0x20) != 's' || !word(&t, "SET")) return false;
     word(&t, "SESSION");
     if (!letters(&t, SCHEMA ".") || !letters(&t, name)) return false;
     bool apart = blanks(&t);
@@ -62,17 +62,20 @@ bool renewal_form(const char *text, size_t len, const char *name, bool (*takes)(
 }
 
 /* What may stand between the name's parts and mean nothing. */
+static bool is_skipped(char c) { return is_blank(c) || c == '"' || c == '\''; }
+
 static void skip(struct text *t) {
-    while (t->p < t->end && (is_blank(*t->p) || *t->p == '"' || *t->p == '\'')) t->p++;
+    while (t->p < t->end && is_skipped(*t->p)) t->p++;
 }
 
-static bool names_it(struct text t) {
-    while (t.p < t.end) {
-        struct text at = t;
-        t.p++;
-        if ((*at.p | 0x20) != SCHEMA[0] || !letters(&at, SCHEMA)) continue;
-        skip(&at);
-        if (at.p == at.end || *at.p++ != '.') continue;
+/* From each dot on, whatever it stands in: what is before it, and what is behind. */
+static bool names_it(const char *text, size_t len) {
+    const char *end = text + len;
+    for (const char *dot = text; (dot = memchr(dot, '.', (size_t)(end - dot))) != NULL; dot++) {
+        const char *p = dot;
+        while (p > text && is_skipped(p[-1])) p--;
+        if ((size_t)(p - text) < sizeof SCHEMA - 1 || strncasecmp(p - (sizeof SCHEMA - 1), SCHEMA, sizeof SCHEMA - 1) != 0) continue;
+        struct text at = {dot + 1, end};
         skip(&at);
         if (!letters(&at, NAME)) continue;
         if (at.p == at.end || !(isalnum((unsigned char)*at.p) || *at.p == '_' || *at.p == '$' || (unsigned char)*at.p >= 0x80)) return true;
@@ -81,9 +84,8 @@ static bool names_it(struct text t) {
 }
 
 enum renewal renewal_scan(const char *text, size_t len, const char **token, size_t *token_len) {
-    struct text t = {text, text + len};
     if (renewal_form(text, len, NAME, is_token, token, token_len)) return RENEWAL_SET;
-    return names_it(t) ? RENEWAL_OTHER : RENEWAL_NONE;
+    return names_it(text, len) ? RENEWAL_OTHER : RENEWAL_NONE;
 }
 
 bool renewal_is_name(const char *setting) { return strcasecmp(setting, SCHEMA "." NAME) == 0; }

@@ -192,17 +192,19 @@ static char *kept_rows(struct session *s, const struct flt_event *ev, bool *cut)
 }
 
 static void record_result(struct session *s, const struct flt_event *ev, uint64_t started_us) {
+    static const struct led_name id = LED_NAME(2, "id"), nrows = LED_NAME(4, "rows"), bytes = LED_NAME(5, "bytes"),
+                                 duration = LED_NAME(11, "duration_us"), skipped = LED_NAME(7, "skipped");
     struct rec r;
     bool cut;
     char *rows = kept_rows(s, ev, &cut);
     rec_begin(&r);
     r.can_wait = true; /* with the next statement's */
-    rec_u64(&r, "id", ev->result.id);
-    rec_u64(&r, "rows", ev->result.rows);
-    rec_u64(&r, "bytes", ev->result.bytes);
+    rec_number(&r, &id, ev->result.id);
+    rec_number(&r, &nrows, ev->result.rows);
+    rec_number(&r, &bytes, ev->result.bytes);
     rec_str(&r, "sqlstate", ev->result.sqlstate);
-    if (started_us != 0) rec_u64(&r, "duration_us", worker_now_us() - started_us);
-    rec_str(&r, "skipped", ev->result.skipped ? "1" : "0");
+    if (started_us != 0) rec_number(&r, &duration, worker_now_us() - started_us);
+    rec_number(&r, &skipped, ev->result.skipped);
     rec_str(&r, "data", rows);
     if (cut) rec_str(&r, "data_cut", "1");
     rec_append(s->ws->d->led, &r, LED_SESSION, s->id, "result", NULL, NULL);

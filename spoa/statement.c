@@ -221,7 +221,8 @@ void stmt_record(struct led *l, const char *session, const struct stmt_record *s
     struct which which;
     struct shown text = {0}, instead = {0};
     char *params = rec_params(st->params, st->nparams, said == NULL && f != NULL && secret_sql_may(f));
-    rec_u64(&r, "id", st->id);
+    static const struct led_name id = LED_NAME(2, "id");
+    rec_number(&r, &id, st->id);
     rec_str(&r, "kind", st->kind);
     if (said != NULL)
         rec_run(&r, said->what);

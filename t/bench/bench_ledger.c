@@ -43,8 +43,10 @@ static uint64_t nanos(void) {
 static void *call(void *arg) {
     struct caller *c = arg;
     static char sql[200];
-    struct led_field f[] = {
-        {"principal", "agent@shop.example", 18}, {"database", "shop", 4}, {"sql", sql, sizeof sql}, {"verdict", "allow", 5}};
+    struct led_field f[] = {{"principal", "agent@shop.example", 18, NULL},
+                            {"database", "shop", 4, NULL},
+                            {"sql", sql, sizeof sql, NULL},
+                            {"verdict", "allow", 5, NULL}};
     while (!atomic_load(&stop) && c->n < SAMPLES) {
         uint64_t start = nanos();
         led_append(led, &(struct led_event){LED_SESSION, c->session, "statement", f, 4, false}, on_done, c);

@@ -59,7 +59,7 @@ static inline void on_done(void *arg, enum led_status status) {
 
 static inline void append(const char *session, uint64_t n, struct call *c) {
     char text[24];
-    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n)};
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n), NULL};
     struct led_event ev = {.stream = session != NULL ? LED_SESSION : LED_SESSIONS,
                            .session = session,
                            .type = "statement",

@@ -15,7 +15,7 @@
 
 START_TEST(an_entry) {
     open_ledger();
-    struct led_field f[] = {{"user", "ann", 3}, {"sql", "SELECT 1", 8}};
+    struct led_field f[] = {{"user", "ann", 3, NULL}, {"sql", "SELECT 1", 8, NULL}};
     struct call c;
     sem_init(&c.sem, 0, 0);
     led_append(led, &(struct led_event){LED_SESSION, "s1", "login", f, 2, false}, on_done, &c);
@@ -43,7 +43,8 @@ END_TEST
 
 START_TEST(binary_values) {
     open_ledger();
-    struct led_field f[] = {{"a", "x\0y", 3}, {"b", "\xff\xfe", 2}, {"c", "\xc3\xa9 \"\\\n\x1b", 7}, {"d", NULL, 0}};
+    struct led_field f[] = {
+        {"a", "x\0y", 3, NULL}, {"b", "\xff\xfe", 2, NULL}, {"c", "\xc3\xa9 \"\\\n\x1b", 7, NULL}, {"d", NULL, 0, NULL}};
     for (int round = 0; round < 2; round++) {
         struct call c;
         sem_init(&c.sem, 0, 0);
@@ -76,7 +77,7 @@ START_TEST(large_and_too_large) {
     size_t len = 17 << 20;
     char *big = malloc(len);
     memset(big, 1, len); /* the control character is the worst case in JSON */
-    struct led_field f = {"sql", big, 3 << 20};
+    struct led_field f = {"sql", big, 3 << 20, NULL};
     struct led_event ev = {LED_SESSION, "big", "statement", &f, 1, false};
     struct call c;
     sem_init(&c.sem, 0, 0);
@@ -579,7 +580,7 @@ static void child(uint64_t from) {
     if (led == NULL) _exit(2);
     for (uint64_t n = from;; n++) {
         char text[24];
-        struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n)};
+        struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, n), NULL};
         led_append(led, &(struct led_event){LED_SESSION, "s", "statement", &f, 1, false}, note_ok, (void *)(uintptr_t)n);
         if (n % 16 == 0) nap(1);
     }
@@ -656,9 +657,9 @@ static void chain_on(struct worker *w, struct wmsg *m) {
         sem_post(&c->end);
         return;
     }
-    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, ++c->n)};
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, ++c->n), NULL};
     led_append(led, &(struct led_event){LED_SESSION, c->session, "statement", &f, 1, false}, chain_answered, c);
-    f = (struct led_field){"n", "0", 1};
+    f = (struct led_field){"n", "0", 1, NULL};
     led_append(led, &(struct led_event){LED_SESSION, c->session, "result", &f, 1, true}, NULL, NULL);
 }
 

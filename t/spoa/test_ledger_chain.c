@@ -68,7 +68,7 @@ static enum led_status append(enum led_stream stream, size_t size) {
     } c;
     char *text = malloc(size + 1);
     memset(text, 'x', size);
-    const struct led_field f = {"sql", text, size};
+    const struct led_field f = {"sql", text, size, NULL};
     sem_init(&c.sem, 0, 0);
     led_append(led, &(struct led_event){stream, stream == LED_SESSION ? "s" : NULL, "statement", &f, 1, false}, on_done, &c);
     while (sem_wait(&c.sem) < 0) continue;
@@ -223,7 +223,7 @@ START_TEST(after_a_kill) {
             led = led_open(&conf, err, sizeof err);
             if (led == NULL) _exit(2);
             for (int i = 0;; i++) {
-                const struct led_field f = {"n", "x", 1};
+                const struct led_field f = {"n", "x", 1, NULL};
                 led_append(led, &(struct led_event){i % 3 == 0 ? LED_AUTH : LED_SESSION, i % 3 == 0 ? NULL : "s", "x", &f, 1, false}, NULL,
                            NULL);
                 if (i % 32 == 0) nap(1);

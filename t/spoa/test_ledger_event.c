@@ -25,7 +25,7 @@ static void same_forms(const struct lev *e, const struct lev *again) {
 
 /* The line that is made of one value, read back by a JSON reader of its own (jansson) and as an event. */
 static void round_trip(const char *value, size_t len) {
-    const struct led_field f = {"sql", value, len};
+    const struct led_field f = {"sql", value, len, NULL};
     const struct led_event ev = {LED_SESSION, "s\"1\\", "statement", &f, 1, false};
     struct buf out = BUF_INIT(1 << 20);
     struct lev *e = lev_of(&ev, "node-1");
@@ -103,7 +103,7 @@ static char *line_of(const struct led_field *f, size_t n, struct lev **out) {
 START_TEST(runs) {
     static char large[20000];
     memset(large, 'l', sizeof large);
-    const struct led_field in[] = {{"kind", "query", 5}, {"sql", "SELECT '\n\"\xc3\xa9\\'", 14}, {"empty", NULL, 0}};
+    const struct led_field in[] = {{"kind", "query", 5, NULL}, {"sql", "SELECT '\n\"\xc3\xa9\\'", 14, NULL}, {"empty", NULL, 0, NULL}};
     const struct {
         const char *value;
         size_t len;
@@ -112,9 +112,9 @@ START_TEST(runs) {
     struct led_run *run = led_run_new(in, 3), *other = led_run_new(in, 1);
     ck_assert(run != NULL && other != NULL);
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
-        const struct led_field odd = {"odd", beside[i].value, beside[i].len};
-        const struct led_field flat[] = {odd, in[0], in[1], in[2], {"id", "1", 1}, in[0]};
-        const struct led_field made[] = {odd, {NULL, run, 0}, {"id", "1", 1}, {NULL, other, 0}};
+        const struct led_field odd = {"odd", beside[i].value, beside[i].len, NULL};
+        const struct led_field flat[] = {odd, in[0], in[1], in[2], {"id", "1", 1, NULL}, in[0]};
+        const struct led_field made[] = {odd, {NULL, run, 0, NULL}, {"id", "1", 1, NULL}, {NULL, other, 0, NULL}};
         struct lev *e;
         char *one = line_of(flat, 6, NULL), *two = line_of(made, 4, &e);
         ck_assert_str_eq(one, two);
@@ -129,16 +129,43 @@ START_TEST(runs) {
 }
 END_TEST
 
+/* A number is its digits, however long they and the name before are; also where the event is not small. */
+START_TEST(numbers) {
+    static char large[20000];
+    memset(large, 'l', sizeof large);
+    static const struct led_name id = LED_NAME(2, "id"), nine = LED_NAME(9, "nine_char"), ten = LED_NAME(10, "ten_charac"),
+                                 most = LED_NAME(12, "twelve_chara");
+    const struct led_name *const names[] = {&id, &nine, &ten, &most};
+    uint64_t value = 0;
+    for (unsigned digits = 0; digits < 20; digits++, value = digits == 19 ? UINT64_MAX : value * 10 + digits % 10)
+        for (size_t i = 0; i < 4; i++)
+            for (int small = 0; small < 2; small++) {
+                char text[LED_NUMBER_ROOM];
+                size_t len = gh_u64_text(text, value);
+                const struct led_field plain = {names[i]->text, text, len, NULL}, number = {names[i]->text, text, len, names[i]};
+                const struct led_field sql = {"sql", large, small ? 5 : sizeof large, NULL};
+                const struct led_field flat[] = {plain, sql, plain, plain}, made[] = {number, sql, number, number};
+                struct lev *e;
+                char *one = line_of(flat, 4, NULL), *two = line_of(made, 4, &e);
+                ck_assert_str_eq(one, two);
+                ck_assert(small == (e->nparts == 0));
+                lev_free_all(e);
+                free(one);
+                free(two);
+            }
+}
+END_TEST
+
 START_TEST(no_run) {
     static char large[LED_RUN_BYTES + 1];
     struct led_field many[LED_RUN_FIELDS + 1];
     memset(large, 'l', sizeof large);
-    for (size_t i = 0; i <= LED_RUN_FIELDS; i++) many[i] = (struct led_field){"a", "b", 1};
+    for (size_t i = 0; i <= LED_RUN_FIELDS; i++) many[i] = (struct led_field){"a", "b", 1, NULL};
     ck_assert_ptr_null(led_run_new(many, LED_RUN_FIELDS + 1));
-    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", large, sizeof large}, 1));
-    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "a\0b", 3}, 1));
-    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "\xff", 1}, 1));
-    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "x " TOKEN, strlen(TOKEN) + 2}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", large, sizeof large, NULL}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "a\0b", 3, NULL}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "\xff", 1, NULL}, 1));
+    ck_assert_ptr_null(led_run_new(&(struct led_field){"sql", "x " TOKEN, strlen(TOKEN) + 2, NULL}, 1));
 }
 END_TEST
 
@@ -160,6 +187,7 @@ int main(void) {
     TCase *t = tcase_create("all");
     tcase_add_test(t, every_byte_everywhere);
     tcase_add_test(t, runs);
+    tcase_add_test(t, numbers);
     tcase_add_test(t, no_run);
     tcase_add_test(t, time_is_iso_8601);
     suite_add_tcase(s, t);

@@ -161,12 +161,12 @@ static void agent_on(struct worker *w, struct wmsg *m) {
         sem_post(&a->ended);
         return;
     }
-    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, ++a->n)};
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, ++a->n), NULL};
     a->status[a->n] = 1;
     a->sent_at = ms();
     led_append(led, &(struct led_event){LED_SESSION, a->session, "statement", &f, 1, false}, agent_answered, a);
     if (!a->lazy_too) return;
-    f = (struct led_field){"n", "0", 1};
+    f = (struct led_field){"n", "0", 1, NULL};
     led_append(led, &(struct led_event){LED_SESSION, a->session, "result", &f, 1, true}, NULL, NULL);
 }
 
@@ -449,7 +449,7 @@ static void append_rested(struct worker *w, struct wmsg *m) {
     (void)m;
     a->hangs_us = a->hang_us;
     snprintf(session, sizeof session, "r%u", worker_index(w));
-    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, a->n)};
+    struct led_field f = {"n", text, (size_t)snprintf(text, sizeof text, "%" PRIu64, a->n), NULL};
     led_append(led, &(struct led_event){LED_SESSION, session, "statement", &f, 1, false}, rested_answered, a);
     if (a->hangs_us > 0) worker_post(w, &a->hang);
 }

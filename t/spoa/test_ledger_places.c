@@ -98,7 +98,7 @@ static enum led_status append(enum led_stream stream) {
         sem_t sem;
         enum led_status status;
     } c;
-    const struct led_field f = {"sql", "SELECT 1", 8};
+    const struct led_field f = {"sql", "SELECT 1", 8, NULL};
     sem_init(&c.sem, 0, 0);
     led_append(led, &(struct led_event){stream, stream == LED_SESSION || stream == LED_APPROVAL ? "s" : NULL, "statement", &f, 1, false},
                on_done, &c);
