@@ -16,11 +16,14 @@
 #define IN_KEPT      1024u /* what waits for the filter is mostly the rest of a pipeline */
 
 void pump_init(struct pump *p) {
-    for (int i = 0; i < 2; i++) p->side[i] = (struct pump_side){.pump = p, .fd = -1, .in = BUF_INIT(p->scratch_size)};
+    for (int i = 0; i < 2; i++) {
+        p->side[i] = (struct pump_side){.pump = p, .fd = -1, .in = BUF_INIT(p->scratch_size)};
+        p->out[i] = flt_out(p->filter, (enum flt_side)i);
+    }
     p->active_ms = worker_now_ms();
 }
 
-static struct buf *out_of(struct pump *p, int side) { return flt_out(p->filter, (enum flt_side)side); }
+static struct buf *out_of(const struct pump *p, int side) { return p->out[side]; }
 
 static void close_side(struct pump_side *s) {
     tls_conn_free(s->tls);

@@ -41,6 +41,7 @@ struct pump {
     /* Both sockets are closed; nothing follows. The pump's memory must outlive the call. */
     void (*on_closed)(void *owner);
     struct pump_side side[2]; /* by enum flt_side */
+    struct buf *out[2];       /* the filter's */
     bool running, closing, lingering, closed;
     uint64_t deadline_ms;  /* while closing */
     uint64_t active_ms;    /* when bytes moved last */

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ENDS 4 /* before sockets are looked at again */
+
 struct worker {
     struct worker_conf conf;
     struct event_base *base;
@@ -20,10 +22,11 @@ struct worker {
     struct wmsg *head, **tail; /* guarded by lock */
     bool stopping, ended;      /* guarded by lock */
 
-    struct event *late; /* worker_defer() */
-    void (*late_fn)(void *arg);
+    void (*late_fn)(void *arg); /* worker_defer() */
     void *late_arg;
-    bool in_messages; /* on_wake() runs them */
+    bool posted;      /* by this thread, for the end of the round */
+    bool in_messages; /* take_messages() runs them */
+    bool over;
 
     int ear; /* an epoll of its own for worker_hear(), -1: none; libevent would keep descriptors that others close */
     struct event *hears;
@@ -42,18 +45,13 @@ uint64_t worker_now_us(void) {
 uint64_t worker_now_ms(void) { return worker_now_us() / 1000u; }
 
 /* Takes the whole queue at once: what the messages post in their turn waits for the next round, so sockets are not starved. */
-static void on_wake(evutil_socket_t fd, short what, void *arg) {
-    struct worker *w = arg;
-    uint64_t count;
-    if (what & EV_READ) { /* not when this thread itself posted */
-        ssize_t got = read((int)fd, &count, sizeof count);
-        (void)got; /* EAGAIN only: the queue is looked at anyway */
-    }
+static void take_messages(struct worker *w) {
+    w->posted = false;
     pthread_mutex_lock(&w->lock);
     struct wmsg *m = w->head;
     w->head = NULL;
     w->tail = &w->head;
-    bool stop = w->stopping;
+    w->over = w->stopping;
     pthread_mutex_unlock(&w->lock);
     w->in_messages = true;
     while (m != NULL) {
@@ -63,7 +61,14 @@ static void on_wake(evutil_socket_t fd, short what, void *arg) {
         m = next;
     }
     w->in_messages = false;
-    if (stop) event_base_loopbreak(w->base);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg) {
+    uint64_t count;
+    (void)what;
+    ssize_t got = read((int)fd, &count, sizeof count);
+    (void)got; /* EAGAIN only: the queue is looked at anyway */
+    take_messages(arg);
 }
 
 static void run_late(struct worker *w) {
@@ -72,10 +77,13 @@ static void run_late(struct worker *w) {
     if (fn != NULL) fn(w->late_arg);
 }
 
-static void on_late(evutil_socket_t fd, short what, void *arg) {
-    (void)fd;
-    (void)what;
-    run_late(arg);
+/* What this thread has put off until the end of a round; true when that put off something again. */
+static bool end_round(struct worker *w) {
+    for (int n = 0; n < ENDS && (w->late_fn != NULL || w->posted); n++) {
+        run_late(w);
+        if (w->posted) take_messages(w);
+    }
+    return w->late_fn != NULL || w->posted;
 }
 
 bool worker_defer(void (*fn)(void *arg), void *arg) {
@@ -84,7 +92,6 @@ bool worker_defer(void (*fn)(void *arg), void *arg) {
     if (w->late_fn != NULL) return w->late_fn == fn && w->late_arg == arg;
     w->late_fn = fn;
     w->late_arg = arg;
-    event_active(w->late, EV_TIMEOUT, 1);
     return true;
 }
 
@@ -108,7 +115,8 @@ static void *worker_main(void *arg) {
     struct worker *w = arg;
     self = w;
     if (w->conf.start != NULL) w->conf.start(w);
-    event_base_dispatch(w->base);
+    for (bool more = end_round(w); !w->over; more = end_round(w))
+        if (event_base_loop(w->base, more ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE) != 0) break; /* it cannot: wake is always there */
     self = NULL;
     run_late(w); /* the end of the loop came before it */
     pthread_mutex_lock(&w->lock);
@@ -143,7 +151,6 @@ struct worker *worker_start(const struct worker_conf *conf) {
     w->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->base = event_base_new();
     if (w->efd >= 0 && w->base != NULL) w->wake = event_new(w->base, w->efd, EV_READ | EV_PERSIST, on_wake, w);
-    if (w->base != NULL) w->late = event_new(w->base, -1, EV_PERSIST, on_late, w);
     if (w->base != NULL && conf->hears) {
         w->ear = epoll_create1(EPOLL_CLOEXEC);
         if (w->ear >= 0) w->hears = event_new(w->base, w->ear, EV_READ | EV_PERSIST, on_ear, w);
@@ -152,7 +159,7 @@ struct worker *worker_start(const struct worker_conf *conf) {
             return NULL;
         }
     }
-    if (w->late == NULL || w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
+    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
         worker_free(w);
         return NULL;
     }
@@ -172,7 +179,7 @@ static void post_locked(struct worker *w, struct wmsg *m, bool stop) {
     pthread_mutex_unlock(&w->lock);
     if (!wake) return;
     if (self == w && !w->in_messages) {
-        event_active(w->wake, EV_TIMEOUT, 1);
+        w->posted = true;
         return;
     }
     ssize_t put = write(w->efd, &one, sizeof one);
@@ -186,7 +193,6 @@ void worker_join(struct worker *w) { pthread_join(w->thread, NULL); }
 void worker_free(struct worker *w) {
     if (w == NULL) return;
     if (w->wake != NULL) event_free(w->wake);
-    if (w->late != NULL) event_free(w->late);
     if (w->hears != NULL) event_free(w->hears);
     if (w->base != NULL) event_base_free(w->base);
     if (w->efd >= 0) close(w->efd);
