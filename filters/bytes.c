@@ -196,7 +196,7 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v) {
 /* Two characters for each value of a pair of digits. */
 #define TENS(d)     d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9"
 #define SIXTEENS(d) TENS(d) d "a" d "b" d "c" d "d" d "e" d "f"
-static const char decimal[] = TENS("0") TENS("1") TENS("2") TENS("3") TENS("4") TENS("5") TENS("6") TENS("7") TENS("8") TENS("9");
+const char gh_decimal[] = TENS("0") TENS("1") TENS("2") TENS("3") TENS("4") TENS("5") TENS("6") TENS("7") TENS("8") TENS("9");
 static const char hex[] = SIXTEENS("0") SIXTEENS("1") SIXTEENS("2") SIXTEENS("3") SIXTEENS("4") SIXTEENS("5") SIXTEENS("6") SIXTEENS("7")
     SIXTEENS("8") SIXTEENS("9") SIXTEENS("a") SIXTEENS("b") SIXTEENS("c") SIXTEENS("d") SIXTEENS("e") SIXTEENS("f");
 
@@ -227,9 +227,9 @@ static size_t count_digits(uint64_t v) {
 
 size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v) {
     size_t n = count_digits(v), at = n;
-    for (; v >= 100; v /= 100) memcpy(out + (at -= 2), decimal + 2 * (v % 100), 2);
+    for (; v >= 100; v /= 100) memcpy(out + (at -= 2), gh_decimal + 2 * (v % 100), 2);
     if (v >= 10)
-        memcpy(out, decimal + 2 * v, 2);
+        memcpy(out, gh_decimal + 2 * v, 2);
     else
         out[0] = (char)('0' + v);
     out[n] = '\0';

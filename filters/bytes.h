@@ -119,11 +119,12 @@ void buf_patch_be32(struct buf *b, size_t pos, uint32_t v);
 #define GH_U64_TEXT 21
 size_t gh_u64_text(char out[GH_U64_TEXT], uint64_t v);
 /* The same without the NUL, for lengths: most have one digit or two, and each statement has a hundred of them. Gives what is behind it. */
+extern const char gh_decimal[]; /* two digits for each of 0 to 99 */
 static inline char *gh_put_len(char *at, size_t v) {
     if (v >= 100) return at + gh_u64_text(at, v);
-    if (v >= 10) *at++ = (char)('0' + v / 10);
-    *at++ = (char)('0' + v % 10);
-    return at;
+    if (v >= 10) return (char *)memcpy(at, gh_decimal + 2 * v, 2) + 2;
+    *at = (char)('0' + v);
+    return at + 1;
 }
 /* Two lower-case digits for each byte, without a NUL. */
 void gh_hex(char *out, const void *data, size_t len);

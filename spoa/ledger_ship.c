@@ -112,7 +112,8 @@ static bool ship_later(const struct led *l, uint64_t now, bool closing) {
 
 void led_ship(struct led *l, uint64_t now, bool closing) {
     if (lrd_state(l->r) != LRD_READY || ship_later(l, now, closing)) return;
-    char why[400] = "";
+    char why[400];
+    *why = '\0'; /* not all of them, at each call */
     if (l->mem == NULL && l->next_ship <= jnl_last_seq(l->j) && !refill(l, why, sizeof why)) {
         lrd_drop(l->r, why);
         lost(l, false, now);
@@ -150,7 +151,8 @@ void led_redis_io(struct led *l, short revents, uint64_t now) {
         if (now >= l->connect_at) lrd_connect(l->r, now);
         return;
     }
-    char why[400] = "";
+    char why[400];
+    *why = '\0'; /* not all of them, at each call */
     switch (lrd_io(l->r, revents, now)) {
     case LRD_NOTHING: break;
     case LRD_UP:
