@@ -44,6 +44,7 @@ static bool answer(struct cx *x) {
         if (!cx_unseen(x, 0, x->fx.t->n)) return false;
     }
     out->complete = !x->incomplete;
+    out->stopped = x->stop;
     if (x->incomplete) out->nconjuncts = 0;
     out->relations = pol_alloc_array(x->fx.c.arena, x->nrels + 1, sizeof *out->relations);
     if (out->relations == NULL) return fx_no_memory(&x->fx);
@@ -67,15 +68,16 @@ static bool all_statements(struct cx *x) {
     return answer(x);
 }
 
-struct pol_columns *pol_columns_tree(const struct jt *tree, const char *sql, size_t len, const struct pol_catalog *cat,
-                                     const struct pol_pins *pins, struct pol_parse_error *err) {
+struct pol_columns *pol_columns_parsed(const struct pol_parsed *p, const struct pol_catalog *cat, const struct pol_pins *pins,
+                                       struct pol_parse_error *err) {
     *err = (struct pol_parse_error){.rc = POL_PARSED};
     struct pol_columns *out = calloc(1, sizeof *out);
     if (out != NULL) out->arena = pol_arena_new();
-    struct cx x = {.fx = {.t = tree, .sql = sql, .len = len, .c.err = err},
+    struct cx x = {.fx = {.t = &p->tree, .sql = p->sql, .len = p->len, .c.err = err},
                    .cat = cat,
                    .pins = pins,
                    .out = out,
+                   .max_steps = p->brief ? CX_BRIEF : CX_STEPS,
                    .stack = (uintptr_t)__builtin_frame_address(0)};
     if (out == NULL || out->arena == NULL) {
         fx_no_memory(&x.fx);
@@ -92,7 +94,7 @@ struct pol_columns *pol_columns_pg(const char *sql, size_t len, const struct pol
                                    struct pol_parse_error *err) {
     struct pol_parsed p;
     if (!pol_parse_pg(&p, sql, len, NULL, err)) return NULL;
-    struct pol_columns *out = pol_columns_tree(&p.tree, sql, len, cat, pins, err);
+    struct pol_columns *out = pol_columns_parsed(&p, cat, pins, err);
     pol_parse_clear(&p);
     return out;
 }

@@ -8,7 +8,7 @@
 
 #include "policy/catalog.h"
 #include "policy/facts_my.h"
-#include "policy/json_tape.h"
+#include "policy/parsed.h"
 #include "policy/policy.h"
 
 /* What a column is touched for. A use reaches through subqueries: in "SELECT 1 FROM (SELECT lower(email) AS e FROM c) s WHERE s.e = 'x'" email is read
@@ -61,6 +61,7 @@ struct pol_columns { /* immutable; holds no reference to the catalog */
     size_t nrelations;
     struct pol_conjunct *conjuncts; /* in the order of the text's relations and conditions; at most POL_MAX_CONJUNCTS */
     size_t nconjuncts;
+    bool stopped; /* the work's bound was reached */
     struct pol_arena *arena;
 };
 #define POL_MAX_CONJUNCTS 256
@@ -69,9 +70,9 @@ struct pol_columns { /* immutable; holds no reference to the catalog */
  * what it refuses is not looked for here. Thread-safe; needs POL_STACK_BYTES of stack like it. */
 struct pol_columns *pol_columns_pg(const char *sql, size_t len, const struct pol_catalog *cat, const struct pol_pins *pins,
                                    struct pol_parse_error *err);
-/* The same from libpg_query's tree, for those who have it. */
-struct pol_columns *pol_columns_tree(const struct jt *tree, const char *sql, size_t len, const struct pol_catalog *cat,
-                                     const struct pol_pins *pins, struct pol_parse_error *err);
+/* The same of a text that is parsed. */
+struct pol_columns *pol_columns_parsed(const struct pol_parsed *p, const struct pol_catalog *cat, const struct pol_pins *pins,
+                                       struct pol_parse_error *err);
 /* The same for MySQL and MariaDB; o as for pol_facts_my(). There are no conjuncts; of a row alias of INSERT the columns count as the target's. */
 struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_options *o, const struct pol_catalog *cat,
                                    struct pol_parse_error *err);

@@ -11,6 +11,10 @@
 #define CX_ROW           UINT32_MAX /* as a column's number: all of them */
 /* Of the stack. A text's own depth needs less (facts_pg.c); chains of WITH queries, read where they are named, can add up to more. */
 #define CX_STACK_BYTES (POL_STACK_BYTES / 2)
+/* Bounds on a text's work, in names looked at and uses passed on. Some 30 ns each: an answer, or "incomplete", within 40 ms; and what pol_parse_limits.brief
+ * takes. */
+#define CX_STEPS 1000000u
+#define CX_BRIEF 100000u
 
 enum cx_join { CX_INNER, CX_LEFT, CX_RIGHT, CX_FULL };
 
@@ -104,7 +108,7 @@ struct cx {
     struct cx_cte *publish;  /* the recursive WITH query whose set operation comes next */
     struct cx_node *collect; /* gets an edge to whatever an expression reads; NULL: nobody asks */
     unsigned use;            /* what an expression's columns are read for */
-    uint32_t steps;
+    uint32_t steps, max_steps;
     uintptr_t stack;       /* where it was when the work began */
     bool incomplete, stop; /* something was not resolved; the bound was reached: nothing more is looked at */
     struct cx_work *work;

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_STEPS 1000000u
-#define MAX_OUTS  4096u /* of one query, as with the servers */
-#define READ      ((unsigned)POL_USE_READ)
+#define MAX_STEPS   1000000u
+#define BRIEF_STEPS 100000u
+#define MAX_OUTS    4096u /* of one query, as with the servers */
+#define READ        ((unsigned)POL_USE_READ)
 
 struct ref { /* a column of a relation */
     size_t rel, col;
@@ -50,7 +51,7 @@ struct cm {
     struct fm_meaning *meanings;
     struct pol_columns *out;
     size_t relations_cap;
-    uint32_t steps;
+    uint32_t steps, max_steps;
     struct level *level;
     struct cte *ctes;
     struct ref **collect; /* where what is read goes; NULL: nowhere */
@@ -61,8 +62,8 @@ static const struct my_node *node_at(const struct cm *x, uint32_t i) { return &x
 
 static bool step(struct cm *x, uint32_t n) {
     x->steps += n;
-    if (x->steps > MAX_STEPS) x->incomplete = true;
-    return x->steps <= MAX_STEPS && !x->failed;
+    if (x->steps > x->max_steps) x->incomplete = x->out->stopped = true;
+    return x->steps <= x->max_steps && !x->failed;
 }
 
 static void *alloc(struct cm *x, size_t n) {
@@ -642,7 +643,7 @@ static void all_statements(struct cm *x) {
 
 struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_options *o, const struct pol_catalog *cat,
                                    struct pol_parse_error *err) {
-    struct cm x = {.cat = cat, .err = err};
+    struct cm x = {.cat = cat, .err = err, .max_steps = o->limits != NULL && o->limits->brief ? BRIEF_STEPS : MAX_STEPS};
     struct pol_facts *facts = NULL;
     if (my_parse(&x.t, sql, len, o, err)) {
         x.out = calloc(1, sizeof *x.out);

@@ -39,6 +39,7 @@ const char *pol_parse_sqlstate(enum pol_parse_rc rc) {
     case POL_TOO_LARGE: return "54000";
     case POL_ENCODING: return "22021";
     case POL_NO_MEMORY: return "53200";
+    case POL_LONG: return "54000";
     case POL_NOT_UNDERSTOOD: break;
     }
     return "42501";

@@ -123,6 +123,9 @@ struct pol_parse_limits { /* zero: the default in brackets */
     uint32_t bytes;       /* [16 MiB] */
     uint32_t depth;       /* upper bound on the tree's depth by the pre-scan [32000]; more needs more than POL_STACK_BYTES */
     uint32_t tokens;      /* [4,000,000] */
+    /* Give up with POL_LONG, or POL_REWRITE_LONG, where the work on a text that is not long would take more than some ms: for a thread that others wait for, and
+     * that has another one to hand it to. The bounds that make a text refused are far beyond. [false] */
+    bool brief;
 };
 enum pol_parse_rc {
     POL_PARSED = 0,
@@ -132,6 +135,7 @@ enum pol_parse_rc {
     POL_ENCODING,       /* NUL or invalid UTF-8: 22021 */
     POL_NOT_UNDERSTOOD, /* valid SQL, but a construct that the extractor does not know: 42501 */
     POL_NO_MEMORY,      /* 53200 */
+    POL_LONG,           /* pol_parse_limits.brief: nothing is known of it but that. 54000 */
 };
 struct pol_parse_error {
     enum pol_parse_rc rc;

@@ -19,6 +19,7 @@
 #define DEFAULT_BYTES  (16u << 20)
 #define DEFAULT_DEPTH  32000u
 #define DEFAULT_TOKENS 4000000u
+#define BRIEF_STEPS    500000u /* pg_scan.steps */
 
 static void fail_parse(struct pol_parse_error *err, enum pol_parse_rc rc, uint32_t position, const char *text) {
     *err = (struct pol_parse_error){.rc = rc, .position = position};
@@ -38,7 +39,10 @@ static bool check_text(const char *sql, size_t len, const struct pol_parse_limit
         return false;
     }
     switch (pg_scan(sql, len, depth, tokens, &scan)) {
-    case PG_SCAN_OK: return true;
+    case PG_SCAN_OK:
+        if (limits == NULL || !limits->brief || scan.steps <= BRIEF_STEPS) return true;
+        fail_parse(err, POL_LONG, 0, "the statement has long runs of operator characters or comment starts");
+        return false;
     case PG_SCAN_ENCODING: fail_parse(err, POL_ENCODING, 0, "the statement is not valid UTF-8, or holds a NUL character"); return false;
     case PG_SCAN_DEEP:
         snprintf(text, sizeof text, "the statement is nested too deep (more than %u operators and words inside each other)", depth);
@@ -58,7 +62,7 @@ static bool check_text(const char *sql, size_t len, const struct pol_parse_limit
 }
 
 bool pol_parse_pg(struct pol_parsed *out, const char *sql, size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {
-    *out = (struct pol_parsed){.sql = sql, .len = len};
+    *out = (struct pol_parsed){.sql = sql, .len = len, .brief = limits != NULL && limits->brief};
     *err = (struct pol_parse_error){.rc = POL_PARSED};
     if (!check_text(sql, len, limits, err)) return false;
     PgQueryParseResult r = pg_query_parse(sql);

@@ -10,6 +10,7 @@ struct pol_parsed {
     size_t len;
     struct jt tree; /* libpg_query's */
     char *json;     /* what the tree points into; pol_parse_clear() */
+    bool brief;     /* limits.brief: of whoever reads the tree, too */
 };
 /* sql is NUL-terminated at sql[len]. limits as for pol_facts_pg(); NULL: the defaults. False and *err when it has no tree; *out is empty then. Thread-safe.
  * Needs POL_STACK_BYTES of stack, as do all who read the tree. */

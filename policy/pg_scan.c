@@ -326,6 +326,7 @@ enum pg_scan_rc pg_scan_tokens(const char *sql, size_t len, uint32_t max_depth, 
     free(s.levels);
     out->depth = s.deepest;
     out->tokens = s.tokens;
+    out->steps = s.steps;
     return s.rc;
 }
 

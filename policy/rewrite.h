@@ -12,6 +12,7 @@ enum pol_rewrite_rc {
     POL_REWRITE_SAME,    /* nothing in it is restricted: the text may run as it is */
     POL_REWRITE_DONE,    /* out->sql is to run, and the text must not */
     POL_REWRITE_REFUSED, /* *why says so */
+    POL_REWRITE_LONG,    /* pol_parse_limits.brief: not known yet; *why is as it was */
 };
 struct pol_rewritten {
     char *sql; /* NUL-terminated, UTF-8; pol_rewritten_free() */
@@ -27,7 +28,7 @@ struct pol_rewritten {
  * pol_facts_pg(). The role is used by one thread at a time. */
 enum pol_rewrite_rc pol_rewrite_pg(const char *sql, size_t len, const struct pol_role *r, struct pol_rewritten *out,
                                    struct pol_verdict *why);
-/* The same of a text that is parsed, which it was for its facts. */
+/* The same of a text that is parsed, which it was for its facts. POL_REWRITE_LONG only where p->brief. */
 enum pol_rewrite_rc pol_rewrite_parsed(const struct pol_parsed *p, const struct pol_role *r, struct pol_rewritten *out,
                                        struct pol_verdict *why);
 /* The same for MySQL and MariaDB: o is what pol_facts_my() was given. Output columns keep their labels. There are no pieces. MY_STACK_BYTES of stack are enough. */

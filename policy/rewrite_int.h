@@ -132,7 +132,8 @@ struct rw {
     struct pol_rewritten *out;
     struct pol_verdict *why;
     bool refused;
-    bool whole; /* the comparison is of the text that runs, with all of its columns */
+    bool brief, longer; /* pol_parse_limits.brief; and it is, so that is the answer, whatever refused says */
+    bool whole;         /* the comparison is of the text that runs, with all of its columns */
 };
 
 /* Refusing; all return false, and the first one counts. */

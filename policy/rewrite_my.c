@@ -11,7 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define MAX_STEPS (50u << 20)
 #define MAX_LABEL 255u /* bytes: the servers cut a label of their own there, and refuse a longer one that is written */
 #define PLAINER   "Write the statement in a plainer form."
 
@@ -50,9 +49,16 @@ bool ry_too_large(struct ry *x) {
     return false;
 }
 
+/* Nothing more is done, and nothing said. */
+static bool longer(struct ry *x) {
+    x->refused = x->longer = true;
+    return false;
+}
+
 bool ry_work(struct ry *x, uint64_t n) {
     x->steps += n;
-    return x->steps <= MAX_STEPS || ry_too_large(x);
+    if (x->brief && x->steps > RW_BRIEF_STEPS) return longer(x);
+    return x->steps <= RW_STEPS || ry_too_large(x);
 }
 
 /* What the helpers of the facts have not understood. */
@@ -71,6 +77,7 @@ static bool add_edit(struct ry *x, uint32_t from, uint32_t to, const char *text,
             return ry_refuse(x, NULL, i, "Write it without comments that the server executes.",
                              "what stands in a comment /*! */ cannot be rewritten so that what is hidden from you stays hidden");
     x->inserted += strlen(text);
+    if (x->brief && x->inserted > RW_BRIEF_BYTES) return longer(x);
     if (!rw_may_put(x->inserted, x->len)) return ry_too_large(x);
     struct ry_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
     if (all == NULL) return ry_no_memory(x);
@@ -744,6 +751,7 @@ static bool check_columns(struct ry *x, const char *sql, size_t len) {
     bool failed = false, ok = true;
     struct pol_columns *all = pol_columns_my(sql, len, x->o, x->r->catalog, &err);
     if (all == NULL) return ry_no_memory(x); /* it had facts */
+    if (x->brief && all->stopped) ok = longer(x);
     for (size_t k = 0; ok && k < all->nrelations; k++) {
         const struct pol_view *v = pol_role_view(x->r, all->relations[k].relation, &failed);
         if (failed) ok = ry_no_memory(x);
@@ -802,7 +810,7 @@ static enum pol_rewrite_rc rewrite(struct ry *x, const char *sql, size_t len) {
 
 enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_options *o, const struct pol_role *r,
                                    struct pol_rewritten *out, struct pol_verdict *why) {
-    struct ry x = {.o = o, .r = r, .out = out, .why = why, .len = len};
+    struct ry x = {.o = o, .r = r, .out = out, .why = why, .len = len, .brief = o->limits != NULL && o->limits->brief};
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     *out = (struct pol_rewritten){0};
     if (r->catalog == NULL)
@@ -812,5 +820,7 @@ enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_
     else
         rc = rewrite(&x, sql, len);
     pol_arena_free(x.arena);
-    return rc;
+    if (!x.longer) return rc;
+    pol_rewritten_free(out);
+    return POL_REWRITE_LONG;
 }

@@ -95,6 +95,7 @@ struct ry {
     struct pol_rewritten *out;
     struct pol_verdict *why;
     bool refused;
+    bool brief, longer; /* pol_parse_limits.brief; and it is, so that is the answer, whatever refused says */
 };
 
 static inline const struct my_node *ry_node(const struct ry *x, uint32_t i) { return &x->tree.nodes[i]; }

@@ -12,7 +12,6 @@
 
 #define MAX_DEPTH  32000u
 #define MAX_TOKENS 4000000u
-#define MAX_STEPS  (50u << 20)
 
 /* --- refusing --- */
 
@@ -160,9 +159,16 @@ static bool too_large(struct rw *x) {
     return false;
 }
 
+/* Nothing more is done, and nothing said. */
+static bool longer(struct rw *x) {
+    x->refused = x->longer = true;
+    return false;
+}
+
 bool rw_work(struct rw *x, uint64_t n) {
     x->steps += n;
-    return x->steps <= MAX_STEPS || too_large(x);
+    if (x->brief && x->steps > RW_BRIEF_STEPS) return longer(x);
+    return x->steps <= RW_STEPS || too_large(x);
 }
 
 void rw_seen(struct rw *x, uint32_t fields) { x->seen[fields] = true; }
@@ -183,6 +189,7 @@ struct rw_named *rw_named(struct rw *x, const struct pol_view *view) {
 static bool add_edit(struct rw *x, uint32_t start, uint32_t end, const char *text, const char *proof, enum rw_side side) {
     if (text == NULL || proof == NULL) return rw_no_memory(x);
     x->inserted += strlen(text);
+    if (x->brief && x->inserted > RW_BRIEF_BYTES) return longer(x);
     if (!rw_may_put(x->inserted, x->len)) return too_large(x);
     struct rw_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
     if (all == NULL) return rw_no_memory(x);
@@ -404,9 +411,9 @@ static enum pol_rewrite_rc finish(struct rw *x, bool whole, struct pol_rewritten
     return POL_REWRITE_DONE;
 }
 
-static enum pol_rewrite_rc rewrite(struct rw *x, bool whole, struct pol_rewritten *out) {
+static enum pol_rewrite_rc rewrite(struct rw *x, const struct pol_parsed *p, bool whole, struct pol_rewritten *out) {
     struct pol_parse_error err;
-    struct pol_columns *columns = pol_columns_tree(x->t, x->sql, x->len, x->r->catalog, &x->r->pins, &err);
+    struct pol_columns *columns = pol_columns_parsed(p, x->r->catalog, &x->r->pins, &err);
     if (columns == NULL && err.rc == POL_NO_MEMORY) {
         rw_no_memory(x);
         return POL_REWRITE_REFUSED;
@@ -417,14 +424,17 @@ static enum pol_rewrite_rc rewrite(struct rw *x, bool whole, struct pol_rewritte
     }
     x->columns = columns;
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
-    if (scan_tokens(x) && rewrite_tree(x)) rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x, whole, out);
+    if (x->brief && columns->stopped)
+        longer(x);
+    else if (scan_tokens(x) && rewrite_tree(x))
+        rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x, whole, out);
     pol_columns_free(columns);
     return rc;
 }
 
 static enum pol_rewrite_rc rewrite_parsed(const struct pol_parsed *p, const struct pol_role *r, bool whole, struct pol_rewritten *out,
                                           struct pol_verdict *why) {
-    struct rw x = {.t = &p->tree, .sql = p->sql, .len = p->len, .r = r, .out = out, .why = why};
+    struct rw x = {.t = &p->tree, .sql = p->sql, .len = p->len, .r = r, .out = out, .why = why, .brief = p->brief};
     *out = (struct pol_rewritten){0};
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     x.arena = pol_arena_new();
@@ -433,9 +443,11 @@ static enum pol_rewrite_rc rewrite_parsed(const struct pol_parsed *p, const stru
     else if (r->catalog == NULL)
         rw_refuse(&x, NULL, 0, "Try again in a moment.", "the statement cannot be rewritten now");
     else
-        rc = rewrite(&x, whole, out);
+        rc = rewrite(&x, p, whole, out);
     pol_arena_free(x.arena);
-    return rc;
+    if (!x.longer) return rc;
+    pol_rewritten_free(out);
+    return POL_REWRITE_LONG;
 }
 
 enum pol_rewrite_rc pol_rewrite_parsed(const struct pol_parsed *p, const struct pol_role *r, struct pol_rewritten *out,

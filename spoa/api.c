@@ -14,6 +14,7 @@
 /* One text for every cause: what was wrong with a token is for the log, not for who guesses. */
 #define BAD_CREDENTIAL      "authentication failed: the Authorization header must hold a valid OIDC access token (JWT) for this gateway"
 #define READS_CHANGED       "how the database reads a text has changed in this moment"
+#define INLINE_BYTES        32768u /* longer texts are parsed by the pool, and not rewritten: a role is shared by the requests of its principal */
 #define BAD_CREDENTIAL_HINT "Get a fresh token from your identity provider and send it as Authorization: Bearer TOKEN."
 
 static void ask_free(struct api_ask *a) {
@@ -248,11 +249,11 @@ static void rewrite(struct api_ask *a) {
     struct rewrites none = {0};
     struct pol_verdict why;
     struct pol_parse_error err;
-    bool cached;
+    enum rewrites_how how;
     if ((l->rows | l->bytes | l->ms) != 0)
         stmt_deny(&a->verdict, "0A000", "the policy limits the result, which cannot be done over HTTP", "Use a session.");
     if (a->verdict.effect != POL_ALLOW || !a->verdict.rewrite) return;
-    if (a->call.len > STMT_INLINE_BYTES) {
+    if (a->call.len > INLINE_BYTES) {
         stmt_deny(&a->verdict, "54000", "the statement is too long to be rewritten here", "Send a shorter statement.");
         return;
     }
@@ -264,9 +265,8 @@ static void rewrite(struct api_ask *a) {
         return;
     }
     const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
-    struct my_options my = api_my_options(&a->reading);
-    my.limits = &limits;
-    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, mysql ? &my : NULL, a->session->role, &cached, &why);
+    const struct my_options my = api_my_options(&a->reading);
+    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, mysql ? &my : NULL, &limits, a->session->role, &how, &why);
     rewrites_clear(&none);
     if (a->rewrite == NULL)
         a->verdict = why;
@@ -341,7 +341,7 @@ static struct facts_ref *facts_now(struct api_ask *a) {
     const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
     struct my_options my = api_my_options(&a->reading);
     char key[API_MY_KEY];
-    if (a->reading.is == API_READS_NOT_ASKED) return stmt_facts(a->ws->facts, a->call.sql, a->call.len, limits.bytes, &a->err);
+    if (a->reading.is == API_READS_NOT_ASKED) return stmt_facts(a->ws->facts, a->call.sql, a->call.len, &limits, &a->err);
     my.limits = &limits;
     api_my_key(&a->reading, key);
     return api_my_text(&a->reading, a->call.sql, a->call.len, &a->err)
@@ -382,7 +382,7 @@ static bool reads(struct api_ask *a) {
 
 static void parse(struct api_ask *a) {
     if (!reads(a)) return;
-    if (a->call.len <= STMT_INLINE_BYTES) {
+    if (a->call.len <= INLINE_BYTES) {
         a->facts = facts_now(a);
         judge(a);
         return;

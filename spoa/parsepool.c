@@ -111,6 +111,12 @@ bool parse_job_mysql(struct parse_job *job, const struct my_options *o) {
     return true;
 }
 
+bool parse_job_read_as(const struct parse_job *job, const struct my_options *o) {
+    return job->mysql && job->my.server == o->server && job->my.version == o->version && job->my.mode == o->mode &&
+           job->my.fold_names == o->fold_names && job->my.multi == o->multi && o->default_db != NULL &&
+           strcmp(job->my_db, o->default_db) == 0;
+}
+
 bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role) {
     job->why = calloc(1, sizeof *job->why);
     if (job->why == NULL) return false;

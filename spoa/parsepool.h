@@ -38,6 +38,8 @@ struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, 
 bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role);
 /* The text is MySQL's. False when the default database's name is too long. */
 bool parse_job_mysql(struct parse_job *job, const struct my_options *o);
+/* Whether it was read as o says; limits apart. */
+bool parse_job_read_as(const struct parse_job *job, const struct my_options *o);
 void parse_job_free(struct parse_job *job); /* but for facts and rewritten; NULL is fine */
 /* False when the queue is full: the job stays the caller's. Otherwise it is posted to its worker exactly once. */
 bool parsepool_submit(struct parsepool *p, struct parse_job *job);

@@ -97,24 +97,40 @@ struct rewrite *rewrite_of(enum pol_rewrite_rc rc, struct pol_rewritten *out, st
     return r;
 }
 
-static enum pol_rewrite_rc rewrite_pg(struct factscache *trees, const char *text, size_t len, const struct pol_role *role,
-                                      struct pol_rewritten *out, struct pol_verdict *why) {
+static enum pol_rewrite_rc rewrite_pg(struct factscache *trees, const char *text, size_t len, const struct pol_parse_limits *limits,
+                                      const struct pol_role *role, struct pol_rewritten *out, struct pol_verdict *why) {
     struct pol_parsed p;
-    if (trees == NULL || !factscache_take_tree(trees, text, len, &p)) p = (struct pol_parsed){0};
-    bool parsed = p.json != NULL;
-    enum pol_rewrite_rc rc = parsed ? pol_rewrite_parsed(&p, role, out, why) : pol_rewrite_pg(text, len, role, out, why);
+    struct pol_parse_error err = {.rc = POL_PARSED};
+    /* It had facts: that it has no tree now is for want of memory, which pol_rewrite_parsed() sees. */
+    if (trees == NULL || !factscache_take_tree(trees, text, len, &p)) pol_parse_pg(&p, text, len, limits, &err);
+    p.brief = limits != NULL && limits->brief;
+    enum pol_rewrite_rc rc = p.json == NULL && err.rc == POL_LONG ? POL_REWRITE_LONG : pol_rewrite_parsed(&p, role, out, why);
     pol_parse_clear(&p);
     return rc;
 }
 
+void rewrites_keep(struct rewrites *w, const char *text, size_t len, struct rewrite *r) { keep(w, text, len, hash(text, len), r); }
+
 struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct my_options *my,
-                             const struct pol_role *role, bool *cached, struct pol_verdict *why) {
+                             const struct pol_parse_limits *limits, const struct pol_role *role, enum rewrites_how *how,
+                             struct pol_verdict *why) {
     struct pol_rewritten out;
-    uint64_t h = hash(text, len);
+    struct pol_parse_error err;
+    enum pol_rewrite_rc rc = POL_REWRITE_LONG;
+    uint64_t h = len <= REWRITES_BYTES / 4 ? hash(text, len) : 0;
     struct rewrite *r = find(w, text, len, h);
-    *cached = r != NULL;
+    *how = r != NULL ? REWRITES_CACHED : REWRITES_MADE;
     if (r != NULL) return r;
-    enum pol_rewrite_rc rc = my != NULL ? pol_rewrite_my(text, len, my, role, &out, why) : rewrite_pg(trees, text, len, role, &out, why);
+    if (!stmt_is_long(len, limits, &err) && my != NULL) {
+        struct my_options o = *my;
+        o.limits = limits;
+        rc = pol_rewrite_my(text, len, &o, role, &out, why);
+    } else if (!stmt_is_long(len, limits, &err))
+        rc = rewrite_pg(trees, text, len, limits, role, &out, why);
+    if (rc == POL_REWRITE_LONG) {
+        *how = REWRITES_LONG;
+        return NULL;
+    }
     r = rewrite_of(rc, &out, why);
     if (r != NULL) keep(w, text, len, h, r);
     return r;

@@ -36,10 +36,14 @@ struct rewrites {                   /* zero is empty */
 };
 /* The role has changed, or the session ends. */
 void rewrites_clear(struct rewrites *w);
-/* A new reference for a text that pol_judge() allowed with "rewrite": from the cache (*cached), or made now (needs POL_STACK_BYTES of stack). NULL and
- * *why, a refusal, when it cannot be rewritten. trees, which may be NULL, has the text's tree when it was parsed just now. my: how MySQL
- * reads the text, always the same for one cache; NULL: it is PostgreSQL's. */
+enum rewrites_how { REWRITES_CACHED, REWRITES_MADE, REWRITES_LONG };
+/* A new reference for a text that pol_judge() allowed with "rewrite": from the cache, or made now (needs POL_STACK_BYTES of stack). NULL when it is
+ * long (limits->brief, or its length with it: STMT_INLINE_BYTES), or cannot be rewritten: then *why is a refusal. trees, which may be NULL, has the text's tree when it was parsed
+ * just now. my: how MySQL reads the text, always the same for one cache (its limits are not looked at; limits NULL: the defaults); NULL: it is PostgreSQL's. */
 struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const char *text, size_t len, const struct my_options *my,
-                             const struct pol_role *role, bool *cached, struct pol_verdict *why);
+                             const struct pol_parse_limits *limits, const struct pol_role *role, enum rewrites_how *how,
+                             struct pol_verdict *why);
+/* What was made elsewhere, for the role of now. */
+void rewrites_keep(struct rewrites *w, const char *text, size_t len, struct rewrite *r);
 
 #endif

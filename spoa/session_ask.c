@@ -25,6 +25,8 @@
 #include <strings.h>
 #include <time.h>
 
+#define KIND_BYTES 32768u /* of a text whose kind can be agreed to */
+
 struct ask {
     struct desk_ask d; /* first */
     struct session *s;
@@ -39,7 +41,7 @@ bool session_on_reason(struct session *s) {
     size_t len;
     if (!reason_set(q->text, q->len, APPR_REASON, &reason, &len)) return false;
     q->reason = true;
-    q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, s->snap->conf->limits.statement, &q->err);
+    q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, NULL, &q->err);
     if (q->facts == NULL) {
         stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
         session_refuse_statement(s);
@@ -146,7 +148,7 @@ static void put_relations(struct buf *b, const struct pol_stmt *t) {
 static void kind_of(const struct session *s, char out[65]) {
     const struct question *q = s->q;
     const struct pol_facts *f = facts_of(q->facts);
-    bool plain = !s->mysql && q->len <= STMT_INLINE_BYTES;
+    bool plain = !s->mysql && q->len <= KIND_BYTES;
     out[0] = '\0';
     for (size_t i = 0; i < f->nstmts; i++) /* a value of SET, or the text of a DO block, is what the statement does */
         plain = plain && !f->stmts[i].opaque && f->stmts[i].nsettings == 0 && f->stmts[i].uses_statement == NULL &&

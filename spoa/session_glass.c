@@ -40,7 +40,7 @@ bool session_on_glass(struct session *s) {
                   "SET gatehouse.breakglass = 'incident 4711: the approvers do not answer'");
     else {
         q->breaks = true;
-        q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, s->snap->conf->limits.statement, &q->err);
+        q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, NULL, &q->err);
         q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = ""};
         if (q->facts == NULL) stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
     }

@@ -269,7 +269,7 @@ struct my_options session_my_options(const struct session *s) {
 /* In the cache behind everything that they depend on. */
 struct facts_ref *session_my_facts(struct session *s) {
     struct question *q = s->q;
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement, .brief = true};
     struct my_options o = session_my_options(s);
     if (s->my.key == NULL) { /* the session is ending: its server is none that we know */
         q->err = (struct pol_parse_error){.rc = POL_NOT_UNDERSTOOD, .text = "the database's server is none that Gatehouse knows"};

@@ -88,8 +88,10 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
         struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
         if (r == NULL)
             s->q->verdict = *job->why;
-        else
+        else {
+            rewrites_keep(s->rewrites, s->q->text, s->q->len, r);
             m_count(s->ws->m, M_REWRITES, s->db->name, "made", NULL);
+        }
         s->q->rewriting = false;
         session_rewritten(s, take(s, r));
         pump_run(&s->pump);
@@ -99,7 +101,7 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
     session_unref(s);
 }
 
-/* Long texts are parsed again on the pool's threads: the role goes there with the text, and nobody touches it meanwhile, because the question is open. */
+/* Long work is done on the pool's threads: the role goes there with the text, and nobody touches it meanwhile, because the question is open. */
 static bool in_pool(struct session *s) {
     struct question *q = s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_rewritten);
@@ -134,21 +136,20 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
     const char *tells = s->mysql ? stmt_my_tells(f) : NULL;
     if (tells != NULL) return deny(s, "42501", tells, "It could tell what is hidden from you.");
     if (!q->verdict.rewrite) return true;
-    if (q->len > STMT_INLINE_BYTES) return in_pool(s);
-    bool cached;
+    enum rewrites_how how;
     struct pol_verdict why;
     if (s->rewrites == NULL && (s->rewrites = calloc(1, sizeof *s->rewrites)) == NULL)
         return deny(s, "53200", "out of memory", "Try again later.");
     if (s->rewrites_epoch != s->epoch) rewrites_clear(s->rewrites);
     s->rewrites_epoch = s->epoch;
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement};
-    struct my_options my = session_my_options(s);
-    my.limits = &limits;
-    struct rewrite *r = rewrites_get(s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, s->role, &cached, &why);
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement, .brief = true};
+    const struct my_options my = session_my_options(s);
+    struct rewrite *r = rewrites_get(s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, &limits, s->role, &how, &why);
+    if (how == REWRITES_LONG) return in_pool(s);
     if (r == NULL)
         q->verdict = why;
     else
-        m_count(s->ws->m, M_REWRITES, s->db->name, cached ? "cached" : "made", NULL);
+        m_count(s->ws->m, M_REWRITES, s->db->name, how == REWRITES_CACHED ? "cached" : "made", NULL);
     return take(s, r);
 }
 

@@ -568,6 +568,16 @@ static void parse_in_pool(struct session *s) {
     session_refuse_statement(s);
 }
 
+/* For when the text comes again. */
+static void keep_facts(struct session *s, const struct parse_job *job) {
+    const struct question *q = s->q;
+    const struct my_options now = session_my_options(s);
+    if (!s->mysql && q->len <= STMT_CACHE_BYTES)
+        factscache_put(s->ws->facts, q->text, q->len, q->facts);
+    else if (s->mysql && s->my.key != NULL && parse_job_read_as(job, &now))
+        stmt_keep_my(s->ws->facts, s->my.key, q->text, q->len, &now, q->facts);
+}
+
 static void run_parsed(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
@@ -575,8 +585,11 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     if (s->q->open && s->q->id == job->id) {
         s->q->err = job->err;
         session_renew(s);
-        s->q->facts = stmt_facts_of(job->facts, &s->q->err); /* not cached: a long text would push hundreds of short ones out */
-        if (s->q->facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
+        s->q->facts = stmt_facts_of(job->facts, &s->q->err);
+        if (s->q->facts == NULL)
+            m_add(s->ws->m, M_PARSE_ERRORS, 1);
+        else
+            keep_facts(s, job);
         session_judge(s);
         pump_run(&s->pump);
     } else
@@ -626,11 +639,12 @@ static void look(struct session *s) {
         session_judge(s);
         return;
     }
-    if (q->len > STMT_INLINE_BYTES) {
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement, .brief = true};
+    q->facts = s->mysql ? session_my_facts(s) : stmt_facts(s->ws->facts, q->text, q->len, &limits, &q->err);
+    if (q->facts == NULL && q->err.rc == POL_LONG) {
         parse_in_pool(s);
         return;
     }
-    q->facts = s->mysql ? session_my_facts(s) : stmt_facts(s->ws->facts, q->text, q->len, s->snap->conf->limits.statement, &q->err);
     if (q->facts == NULL) m_add(s->ws->m, M_PARSE_ERRORS, 1);
     session_judge(s);
 }

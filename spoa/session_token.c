@@ -104,7 +104,7 @@ static void take_token(struct session *s, const char *token, size_t len) {
     q->renews = true;
     q->text = RENEWAL_SHOWN;
     q->len = sizeof RENEWAL_SHOWN - 1;
-    q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, s->snap->conf->limits.statement, &q->err);
+    q->facts = stmt_facts(s->ws->facts, RENEWAL_INSTEAD, sizeof RENEWAL_INSTEAD - 1, NULL, &q->err);
     s->keys.done = false;
     s->keys.question = q->id;
     s->keys.token = token;

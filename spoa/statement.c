@@ -23,15 +23,21 @@ struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error 
     return r;
 }
 
-struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, uint64_t max_bytes, struct pol_parse_error *err) {
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)max_bytes};
-    struct facts_ref *r = factscache_find(cache, text, len);
+bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {
+    if (limits == NULL || !limits->brief || len <= STMT_INLINE_BYTES) return false;
+    *err = (struct pol_parse_error){.rc = POL_LONG, .text = "the statement is long"};
+    return true;
+}
+
+struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, const struct pol_parse_limits *limits,
+                             struct pol_parse_error *err) {
+    struct facts_ref *r = len <= STMT_CACHE_BYTES ? factscache_find(cache, text, len) : NULL;
     if (r != NULL) return r;
     struct pol_parsed p;
-    if (!pol_parse_pg(&p, text, len, &limits, err)) return NULL;
+    if (stmt_is_long(len, limits, err) || !pol_parse_pg(&p, text, len, limits, err)) return NULL;
     r = stmt_facts_of(pol_facts_parsed(&p, err), err);
     if (r != NULL) {
-        factscache_put(cache, text, len, r);
+        if (len <= STMT_CACHE_BYTES) factscache_put(cache, text, len, r);
         factscache_keep_tree(cache, text, len, &p);
     } else
         pol_parse_clear(&p);

@@ -10,19 +10,27 @@
 #include "spoa/order.h"
 #include "spoa/record.h"
 
-#define STMT_INLINE_BYTES 32768u /* longer texts are parsed by the pool */
+#define STMT_INLINE_BYTES                                                                                                                  \
+    8192u /* sessions leave longer texts to the parse pool, and shorter ones whose work is more than pol_parse_limits.brief takes */
+#define STMT_CACHE_BYTES 32768u /* facts of longer texts are not kept: they would push hundreds of short ones out */
 
 /* A refusal of our own, which no rule decided. hint may be "". */
 void stmt_deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint);
 
-/* A reference to the facts of a text of at most STMT_INLINE_BYTES, from the cache or parsed now; NULL and *err when it has none. */
-struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, uint64_t max_bytes, struct pol_parse_error *err);
+/* A reference to the facts of a text, from the cache or parsed now; NULL and *err when it has none. limits->brief: POL_LONG where it is for the pool. */
+struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, const struct pol_parse_limits *limits,
+                             struct pol_parse_error *err);
+/* Whether it is for its length alone; then *err says POL_LONG. */
+bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err);
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
 struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error *err);
 
-/* MySQL's and MariaDB's, for texts of any length; server: all that its options stand for, as part of the cache's key. (statement_my.c) */
+/* MySQL's and MariaDB's; server: all that its options stand for, as part of the cache's key. (statement_my.c) */
 struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
                                 struct pol_parse_error *err);
+/* Keeps what the pool made. */
+void stmt_keep_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
+                  struct facts_ref *r);
 /* Why nobody can agree to a text of theirs: it means what the session has made of it. NULL: it does not. */
 const char *stmt_my_unaskable(const struct pol_facts *f, const char *text, size_t len, const struct my_options *o);
 /* Why a statement is not for those from whom something is hidden, whatever it reads: it shows what the server has said of an earlier one. NULL: it is. */

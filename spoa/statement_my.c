@@ -7,21 +7,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
-                                struct pol_parse_error *err) {
-    size_t head = strlen(server), keylen = head + 1 + len;
-    char *key = malloc(keylen);
-    if (key == NULL) {
-        *err = (struct pol_parse_error){.rc = POL_NO_MEMORY, .text = "out of memory"};
-        return NULL;
-    }
+/* What the cache knows it by. NULL: it is too long for it, or there is no memory. */
+static char *key_of(const char *server, const char *text, size_t len, const struct my_options *o, size_t *keylen) {
+    size_t head = strlen(server);
+    char *key = len <= STMT_CACHE_BYTES ? malloc(head + 1 + len) : NULL;
+    if (key == NULL) return NULL;
     memcpy(key, server, head);
     key[head] = o->multi ? 'm' : '1';
     memcpy(key + head + 1, text, len);
-    struct facts_ref *r = factscache_find(cache, key, keylen);
-    if (r == NULL) {
+    *keylen = head + 1 + len;
+    return key;
+}
+
+void stmt_keep_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
+                  struct facts_ref *r) {
+    size_t keylen;
+    char *key = key_of(server, text, len, o, &keylen);
+    if (key != NULL) factscache_put(cache, key, keylen, r);
+    free(key);
+}
+
+struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
+                                struct pol_parse_error *err) {
+    size_t keylen;
+    char *key = key_of(server, text, len, o, &keylen);
+    struct facts_ref *r = key != NULL ? factscache_find(cache, key, keylen) : NULL;
+    if (r == NULL && !stmt_is_long(len, o->limits, err)) {
         r = stmt_facts_of(pol_facts_my(text, len, o, err), err);
-        if (r != NULL) factscache_put(cache, key, keylen, r);
+        if (r != NULL && key != NULL) factscache_put(cache, key, keylen, r);
     }
     free(key);
     return r;

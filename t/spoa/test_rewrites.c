@@ -42,11 +42,11 @@ static struct pol_role *role_of(void) {
 }
 
 static struct rewrite *get(struct rewrites *w, const struct pol_role *role, const char *sql, bool want_cached) {
-    bool cached;
+    enum rewrites_how how;
     struct pol_verdict why;
-    struct rewrite *r = rewrites_get(w, NULL, sql, strlen(sql), NULL, role, &cached, &why);
+    struct rewrite *r = rewrites_get(w, NULL, sql, strlen(sql), NULL, NULL, role, &how, &why);
     ck_assert_msg(r != NULL, "%s: %s", sql, why.message);
-    ck_assert_int_eq(cached, want_cached);
+    ck_assert_int_eq(how, want_cached ? REWRITES_CACHED : REWRITES_MADE);
     return r;
 }
 
@@ -78,10 +78,10 @@ END_TEST
 START_TEST(refused_is_not_kept) {
     struct rewrites w = {0};
     struct pol_role *role = role_of();
-    bool cached;
+    enum rewrites_how how;
     struct pol_verdict why = {0};
-    ck_assert_ptr_null(rewrites_get(&w, NULL, "SELECT ctid FROM t", 18, NULL, role, &cached, &why));
-    ck_assert(!cached && why.effect == POL_DENY);
+    ck_assert_ptr_null(rewrites_get(&w, NULL, "SELECT ctid FROM t", 18, NULL, NULL, role, &how, &why));
+    ck_assert(how == REWRITES_MADE && why.effect == POL_DENY);
     ck_assert_str_ne(why.message, "");
     ck_assert_uint_eq(w.bytes, 0);
     pol_role_free(role);
@@ -124,7 +124,7 @@ START_TEST(one_parse) {
     struct pol_parsed p;
     struct pol_parse_error err;
     struct pol_verdict why;
-    bool cached;
+    enum rewrites_how how;
     static const char *const texts[] = {"SELECT secret FROM t", "SELECT secret FROM t ", "SELECT a FROM t AS x"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *copy = strdup(texts[i]); /* the first text need not live on */
@@ -133,8 +133,8 @@ START_TEST(one_parse) {
         free(copy);
         ck_assert_ptr_null(p.json);
         ck_assert(!factscache_take_tree(cache, "SELECT secret FROM u", 20, &p) && p.json == NULL);
-        struct rewrite *a = rewrites_get(&w, cache, texts[i], strlen(texts[i]), NULL, role, &cached, &why);
-        ck_assert(a != NULL && !cached);
+        struct rewrite *a = rewrites_get(&w, cache, texts[i], strlen(texts[i]), NULL, NULL, role, &how, &why);
+        ck_assert(a != NULL && how == REWRITES_MADE);
         ck_assert(!factscache_take_tree(cache, texts[i], strlen(texts[i]), &p));
         rewrites_clear(&w);
         struct rewrite *b = get(&w, role, texts[i], false);
