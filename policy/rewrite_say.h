@@ -13,7 +13,7 @@ static inline bool rw_may_put(size_t inserted, size_t len) {
     return inserted <= ((size_t)1 << 20) + len * 8 && inserted <= (size_t)16 << 20;
 }
 /* pol_parse_limits.brief: what is put in is parsed, too. Steps are those of rw_work() and ry_work(), of which the bound for all is 50 ms. */
-#define RW_BRIEF_BYTES ((size_t)64 << 10)
+#define RW_BRIEF_BYTES ((size_t)48 << 10)
 #define RW_STEPS       (50u << 20)
 #define RW_BRIEF_STEPS (5u << 20)
 

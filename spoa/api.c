@@ -397,7 +397,10 @@ static void parse(struct api_ask *a) {
     }
     if (job != NULL && (!mysql || parse_job_mysql(job, &my))) {
         job->owner = a;
-        if (parsepool_submit(a->ws->d->pool, job)) return;
+        if (parsepool_submit(a->ws->d->pool, job)) {
+            m_add(a->ws->m, M_PARSE_POOL_JOBS, 1);
+            return;
+        }
     }
     parse_job_free(job);
     stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");

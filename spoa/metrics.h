@@ -31,6 +31,7 @@ enum m_counter {
     M_FACTS_ENTRIES, /* gauge */
     M_FACTS_BYTES,   /* gauge */
     M_PARSE_ERRORS,
+    M_PARSE_POOL_JOBS,
     M_PARSE_POOL_REFUSED,
     M_CANCELS_MATCHED,
     M_CANCELS_UNMATCHED,

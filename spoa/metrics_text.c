@@ -70,6 +70,8 @@ static const struct counter_row counter_rows[] = {
     {M_FACTS_ENTRIES, "gatehouse_facts_cache_entries", "gauge", NULL, NULL, "Statements remembered, all workers together."},
     {M_FACTS_BYTES, "gatehouse_facts_cache_bytes", "gauge", NULL, NULL, "Estimated bytes of them."},
     {M_PARSE_ERRORS, "gatehouse_parse_errors_total", "counter", NULL, NULL, "Statements that could not be parsed or understood."},
+    {M_PARSE_POOL_JOBS, "gatehouse_parse_pool_jobs_total", "counter", NULL, NULL,
+     "Statements parsed or rewritten by the parse pool, because they are long or much work."},
     {M_PARSE_POOL_REFUSED, "gatehouse_parse_pool_refused_total", "counter", NULL, NULL,
      "Long statements refused because the parse pool's queue was full."},
     {M_CANCELS_MATCHED, "gatehouse_cancel_requests_total", "counter", "result", "matched",

@@ -71,7 +71,7 @@ static struct rewrites_entry *oldest(struct rewrites *w, bool full) {
 }
 
 static void keep(struct rewrites *w, const char *text, size_t len, uint64_t h, struct rewrite *r) {
-    if (len > REWRITES_BYTES / 4 || r->len > REWRITES_BYTES / 4) return;
+    if (len > REWRITES_BYTES / 4 || r->len > REWRITES_BYTES / 2) return;
     struct rewrites_entry *e = oldest(w, false);
     drop(w, e);
     char *copy = malloc(len + 1);

@@ -110,6 +110,7 @@ static bool in_pool(struct session *s) {
         job->owner = s;
         job->id = q->id;
         if (parsepool_submit(s->ws->d->pool, job)) {
+            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
             session_ref(s);
             q->rewriting = true;
             return true;

@@ -558,6 +558,7 @@ static void parse_in_pool(struct session *s) {
         job->owner = s;
         job->id = q->id;
         if (parsepool_submit(s->ws->d->pool, job)) {
+            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
             session_ref(s);
             return;
         }

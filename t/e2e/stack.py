@@ -16,9 +16,11 @@ import ssl
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 import leaks
 import pgraw
+from haproxy import free_port
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 QUICKSTART = os.path.join(TOP, "examples", "quickstart")
@@ -38,6 +40,11 @@ def read_env(directory):
             name, value = shlex.split(line)[1].split("=", 1)
             out[name] = value
     return out
+
+
+def with_metrics(text):
+    """A configuration with metrics on a free port, for Stack.metric()."""
+    return text + f"\nmetrics: {{ listen: 127.0.0.1:{free_port()} }}\n"
 
 
 class Stack:
@@ -201,6 +208,11 @@ class Stack:
         with open(self.env["GH_CONFIG"]) as f:
             listen = re.search(r"(?m)^metrics: *{ *listen: *\"?([^ ,}\"]+)|^metrics:\n +listen: *\"?([^ \n\"]+)", f.read())
         return "http://" + (listen.group(1) or listen.group(2)) if listen else None
+
+    def metric(self, name):
+        """The value of one without labels."""
+        with urllib.request.urlopen(self.metrics_url() + "/metrics", timeout=20) as answer:
+            return next(float(line.split()[1]) for line in answer.read().decode().splitlines() if line.startswith(name + " "))
 
     # --- clients ---
 

@@ -67,7 +67,7 @@ class Columns(unittest.TestCase):
             f.write(POLICY)
             f.flush()
             os.chmod(f.name, 0o644)
-            cls.stack = stack.Stack(policy=f.name)
+            cls.stack = stack.Stack(policy=f.name, config=stack.with_metrics)
         cls.addClassCleanup(cls.stack.close)
 
     def agent(self, **more):
@@ -155,6 +155,19 @@ class Columns(unittest.TestCase):
         done = self.stack.psql("-c", r"\copy customers to stdout", "-c", r"\d customers", who="agent")
         self.assertNotIn(CANARY, done.stdout + done.stderr)
         self.assertIn("card_number", done.stdout)
+
+    def test_much_work_is_done_by_the_pool(self):
+        """Whatever it is that is much: the text, what runs in its place, what the lexer does. When it comes again it is known."""
+        with self.agent(prepare_threshold=None) as c:
+            for sql, want, jobs in (("SELECT min(email) FROM customers WHERE id IN (%s)" % ",".join(["3"] * 5000), "d***@mail.example", 2),
+                                    ("SELECT min(email)" + ",(SELECT count(*) FROM customers)" * 60 + " FROM customers WHERE id = 3", "d***@mail.example", 1),
+                                    ("SELECT min(email) " + "/*" * 700 + "*/" * 700 + " FROM customers WHERE id = 3", "d***@mail.example", 2)):
+                for prepared in (False, True):
+                    before = self.stack.metric("gatehouse_parse_pool_jobs_total")
+                    got = [c.execute(sql, prepare=prepared).fetchone() for _ in range(2)]
+                    self.assertEqual([row[0] for row in got], [want, want])
+                    self.assertNotIn(CANARY, repr(got))
+                    self.assertEqual(self.stack.metric("gatehouse_parse_pool_jobs_total") - before, 0 if prepared else jobs, sql[:60])
 
     def test_asyncpg(self):
         async def ask():

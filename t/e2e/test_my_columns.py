@@ -114,7 +114,7 @@ def setUpModule():
         both.write(f.read() + WRITERS + HASHES)
         both.flush()
         os.chmod(both.name, 0o644)
-        S = my.S = stack.Stack(policy=both.name, mysql=True)
+        S = my.S = stack.Stack(policy=both.name, mysql=True, config=stack.with_metrics)
 
 
 def tearDownModule():
@@ -360,6 +360,16 @@ class Masks(Case):
         raw = self.raw()
         answer = raw.ask_all("SELECT email FROM customers WHERE id IN (%s)" % ",".join(["1"] * 30000))
         self.assertEqual(answer.values(), [("b***@mail.example",)])
+        self.unseen(raw)
+
+    def test_much_work_is_done_by_the_pool(self):
+        """A short text in whose place a long one runs."""
+        raw = self.raw()
+        sql = "SELECT email" + ",(SELECT count(*) FROM customers)" * 100 + " FROM customers WHERE id = 1"
+        before = S.metric("gatehouse_parse_pool_jobs_total")
+        for _ in range(2):
+            self.assertEqual(raw.ask_all(sql).values()[0][:2], ("b***@mail.example", "1000"))
+        self.assertEqual(S.metric("gatehouse_parse_pool_jobs_total") - before, 1)
         self.unseen(raw)
 
     def test_errors(self):

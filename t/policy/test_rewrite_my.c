@@ -334,6 +334,12 @@ static void one_case(size_t i, struct pol_catalog *c) {
                       rc == POL_REWRITE_SAME ? "" : why.hint);
         ck_assert_str_eq(w.sql, want);
     }
+    const struct pol_parse_limits brief = {.brief = true}; /* what is little work comes out the same in a hurry */
+    struct pol_rewritten soon;
+    options.limits = &brief;
+    ck_assert(pol_rewrite_my(cases[i].sql, strlen(cases[i].sql), &options, r, &soon, &why) == rc);
+    ck_assert(rc != POL_REWRITE_DONE || strcmp(soon.sql, w.sql) == 0);
+    pol_rewritten_free(&soon);
     pol_rewritten_free(&w);
     pol_role_free(r);
 }
@@ -341,6 +347,33 @@ static void one_case(size_t i, struct pol_catalog *c) {
 START_TEST(rewrites) {
     struct pol_catalog *c = shop_my_catalog();
     one_case((size_t)_i, c);
+    pol_catalog_unref(c);
+}
+END_TEST
+
+/* Who has no time for much work learns nothing but that it is much; also of what a PREPARE holds. */
+START_TEST(long_work) {
+    static const char *const frames[][2] = {{"SELECT 1 FROM orders AS o", ""}, {"PREPARE p FROM 'SELECT 1 FROM orders AS o", "'"}};
+    const struct pol_parse_limits brief = {.brief = true};
+    struct my_options options = {.server = MY_MARIADB, .version = 101119, .default_db = "shop"};
+    struct pol_catalog *c = shop_my_catalog();
+    struct pol_role *r = role("m", c);
+    for (size_t i = 0; i < 2; i++) {
+        static char sql[16384];
+        size_t at = (size_t)sprintf(sql, "%s", frames[i][0]);
+        for (int k = 0; k < 300; k++) at += (size_t)sprintf(sql + at, ", customers AS c%d", k);
+        at += (size_t)sprintf(sql + at, "%s", frames[i][1]);
+        struct pol_rewritten w;
+        struct pol_verdict why = {.sqlstate = "none"};
+        options.limits = NULL;
+        ck_assert_msg(pol_rewrite_my(sql, at, &options, r, &w, &why) == POL_REWRITE_DONE, "%s", why.message);
+        pol_rewritten_free(&w);
+        options.limits = &brief;
+        ck_assert(pol_rewrite_my(sql, at, &options, r, &w, &why) == POL_REWRITE_LONG);
+        ck_assert_ptr_null(w.sql);
+        ck_assert_str_eq(why.sqlstate, "none");
+    }
+    pol_role_free(r);
     pol_catalog_unref(c);
 }
 END_TEST
@@ -513,6 +546,7 @@ int main(void) {
     Suite *s = suite_create("rewrite_my");
     TCase *t = tcase_create("rewrite");
     tcase_add_loop_test(t, rewrites, 0, (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(t, long_work);
     tcase_add_loop_test(t, hash_masks, 0, (int)(sizeof hashes / sizeof *hashes));
     tcase_add_loop_test(t, another_function, 0, 7);
     tcase_add_test(t, hashes_are_computed_once);

@@ -311,13 +311,13 @@ START_TEST(bounds_its_work) {
     static const struct {
         const char *first, *again;
         unsigned times;
-        enum pol_rewrite_rc rc;
-    } texts[] = {
-        {"SELECT 1 FROM customers", ", customers", 90000, POL_REWRITE_REFUSED},
-        {"SELECT public.customers.id FROM customers WHERE public.customers.id = 1", " OR public.customers.id = 1", 3000, POL_REWRITE_DONE},
-        {"DELETE FROM customers RETURNING id", ", email", 300, POL_REWRITE_DONE},
-        {"DELETE FROM customers RETURNING id", ", email", 5000, POL_REWRITE_REFUSED},
-        {"UPDATE customers SET name = name", ", name = name", 5000, POL_REWRITE_REFUSED}};
+        enum pol_rewrite_rc rc, brief;
+    } texts[] = {{"SELECT 1 FROM customers", ", customers", 90000, POL_REWRITE_REFUSED, POL_REWRITE_LONG},
+                 {"SELECT public.customers.id FROM customers WHERE public.customers.id = 1", " OR public.customers.id = 1", 3000,
+                  POL_REWRITE_DONE, POL_REWRITE_DONE},
+                 {"DELETE FROM customers RETURNING id", ", email", 300, POL_REWRITE_DONE, POL_REWRITE_LONG},
+                 {"DELETE FROM customers RETURNING id", ", email", 5000, POL_REWRITE_REFUSED, POL_REWRITE_LONG},
+                 {"UPDATE customers SET name = name", ", name = name", 5000, POL_REWRITE_REFUSED, POL_REWRITE_LONG}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         size_t n = texts[i].times * strlen(texts[i].again) + 200, at;
         char *sql = malloc(n);
@@ -328,6 +328,15 @@ START_TEST(bounds_its_work) {
         ck_assert_msg(rc == texts[i].rc, "%zu: %s", i, why.message);
         if (rc == POL_REWRITE_REFUSED) ck_assert_str_eq(why.sqlstate, "54000");
         pol_rewritten_free(&out);
+        struct pol_parsed p; /* who has no time for all of that learns nothing else */
+        struct pol_parse_error err;
+        why = (struct pol_verdict){.sqlstate = "none"};
+        ck_assert(pol_parse_pg(&p, sql, at, &(struct pol_parse_limits){.brief = true}, &err));
+        ck_assert_msg(pol_rewrite_parsed(&p, r, &out, &why) == texts[i].brief, "%zu", i);
+        ck_assert((texts[i].brief == POL_REWRITE_DONE) == (out.sql != NULL));
+        ck_assert_str_eq(why.sqlstate, "none");
+        pol_rewritten_free(&out);
+        pol_parse_clear(&p);
         free(sql);
     }
     pol_role_free(r);
@@ -372,6 +381,12 @@ START_TEST(rewrites) {
             end = k->at + k->len;
         }
     }
+    struct pol_rewritten soon; /* what is little work comes out the same in a hurry */
+    ck_assert(pol_parse_pg(&parsed, sql, strlen(sql), &(struct pol_parse_limits){.brief = true}, &err));
+    ck_assert(pol_rewrite_parsed(&parsed, r, &soon, &why) == rc);
+    pol_parse_clear(&parsed);
+    ck_assert(rc != POL_REWRITE_DONE || strcmp(soon.sql, out.sql) == 0);
+    pol_rewritten_free(&soon);
     pol_rewritten_free(&out);
     pol_role_free(r);
     pol_catalog_unref(c);

@@ -1,6 +1,7 @@
 #include "spoa/rewrites.h"
 
 #include "policy/catalog.h"
+#include "spoa/statement.h"
 #include "t/lib/guard.h"
 
 #include <stdio.h>
@@ -71,6 +72,41 @@ START_TEST(keeps) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) rewrite_unref(all[i]);
     rewrites_clear(&w);
     rewrite_unref(NULL);
+    pol_role_free(role);
+}
+END_TEST
+
+/* Somebody else's work is kept like one's own. */
+START_TEST(long_ones) {
+    static char sql[STMT_INLINE_BYTES + 100];
+    const struct pol_parse_limits brief = {.brief = true};
+    struct rewrites w = {0};
+    struct pol_role *role = role_of();
+    enum rewrites_how how;
+    struct pol_verdict why = {0};
+    memset(sql, ' ', sizeof sql - 1);
+    memcpy(sql, "SELECT secret FROM t", 20);
+    for (size_t len = STMT_INLINE_BYTES; len <= STMT_INLINE_BYTES + 1; len++) {
+        bool is = len > STMT_INLINE_BYTES;
+        sql[len] = '\0';
+        struct rewrite *r = rewrites_get(&w, NULL, sql, len, NULL, &brief, role, &how, &why), *all;
+        ck_assert(how == (is ? REWRITES_LONG : REWRITES_MADE) && (r == NULL) == is);
+        rewrite_unref(r);
+        if (!is) {
+            sql[len] = ' ';
+            continue;
+        }
+        struct rewrites other = {0};
+        all = rewrites_get(&other, NULL, sql, len, NULL, NULL, role, &how, &why);
+        ck_assert(how == REWRITES_MADE && all != NULL);
+        rewrites_keep(&w, sql, len, all);
+        r = rewrites_get(&w, NULL, sql, len, NULL, &brief, role, &how, &why);
+        ck_assert(how == REWRITES_CACHED && r == all);
+        rewrite_unref(r);
+        rewrite_unref(all);
+        rewrites_clear(&other);
+    }
+    rewrites_clear(&w);
     pol_role_free(role);
 }
 END_TEST
@@ -154,6 +190,7 @@ int main(void) {
     Suite *s = suite_create("rewrites");
     TCase *t = tcase_create("rewrites");
     tcase_add_test(t, keeps);
+    tcase_add_test(t, long_ones);
     tcase_add_test(t, refused_is_not_kept);
     tcase_add_test(t, bounded);
     tcase_add_test(t, one_parse);
