@@ -144,30 +144,35 @@ static json_t *param_of(const struct flt_param *p, bool conninfo) {
     return o;
 }
 
-/* The array where all of them are null, or texts that stand in JSON as they are, as most do. NULL: they are not, or no memory. */
+/* The array where each of them is null, a text that stands in JSON as it is, or binary, as most are. NULL: one is none of these, or no memory. */
 static char *simple_params(const struct flt_param *params, size_t n) {
     size_t need = sizeof "[]";
     for (size_t i = 0; i < n; i++) {
         const struct flt_param *p = &params[i];
         const char *value = (const char *)p->data;
-        need += sizeof ",null";
+        need += sizeof ",{\"hex\":\"\"}";
         if (p->data == NULL) continue;
-        if (p->binary || p->kept != p->len || !form_plain(value, p->kept) || mask_needed(value, p->kept, false)) return NULL;
-        need += p->kept;
+        if (p->kept != p->len || (!p->binary && !form_plain(value, p->kept)) || mask_needed(value, p->kept, false)) return NULL;
+        need += (p->binary ? 2 : 1) * (size_t)p->kept;
     }
     char *out = malloc(need), *at = out;
     if (out == NULL) return NULL;
     for (size_t i = 0; i < n; i++) {
+        const struct flt_param *p = &params[i];
         *at++ = i == 0 ? '[' : ',';
-        if (params[i].data == NULL) {
-            memcpy(at, "null", 4);
-            at += 4;
-            continue;
+        if (p->data == NULL)
+            PUT(at, "null");
+        else if (p->binary) {
+            PUT(at, "{\"hex\":\"");
+            gh_hex(at, p->data, p->kept);
+            at += 2 * (size_t)p->kept;
+            PUT(at, "\"}");
+        } else {
+            *at++ = '"';
+            memcpy(at, p->data, p->kept);
+            at += p->kept;
+            *at++ = '"';
         }
-        *at++ = '"';
-        memcpy(at, params[i].data, params[i].kept);
-        at += params[i].kept;
-        *at++ = '"';
     }
     memcpy(at, "]", 2);
     return out;

@@ -35,6 +35,31 @@ START_TEST(params) {
     ck_assert_str_eq(text, "[\"a\\\"b\",null,{\"hex\":\"01ff\"},{\"hex\":\"616263\",\"cut\":900}]");
     free(text);
     ck_assert_ptr_null(rec_params(NULL, 0, false));
+    /* The short way, and the same beside a value that takes the long one. */
+    uint8_t all[256];
+    for (size_t i = 0; i < sizeof all; i++) all[i] = (uint8_t)i;
+    const struct flt_param odd[] = {{all, 256, 256, true},
+                                    {all, 0, 0, true},
+                                    {NULL, 0, 0, true},
+                                    {(const uint8_t *)"abc", 3, 3, false},
+                                    {(const uint8_t *)"", 0, 0, false},
+                                    {all, 1, 1, true},
+                                    {(const uint8_t *)"\"", 1, 1, false}};
+    char *soon = rec_params(odd, 6, false);
+    text = rec_params(odd, 7, false);
+    static const char rest[] = ",{\"hex\":\"\"},null,\"abc\",\"\",{\"hex\":\"00\"}]";
+    ck_assert_int_eq(strncmp(soon, "[{\"hex\":\"00010203", 17), 0);
+    ck_assert_str_eq(soon + strlen(soon) - strlen(rest), rest);
+    ck_assert_uint_eq(strlen(text), strlen(soon) + strlen(",\"\\\"\""));
+    ck_assert_int_eq(strncmp(soon, text, strlen(soon) - 1), 0);
+    ck_assert_str_eq(text + strlen(soon) - 1, ",\"\\\"\"]");
+    free(soon);
+    free(text);
+    static const char token[] =
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    text = rec_params(&(struct flt_param){(const uint8_t *)token, sizeof token - 1, sizeof token - 1, true}, 1, false);
+    ck_assert(text != NULL && strstr(text, "65794a68624763694f694a53557a49314e694a39") == NULL); /* its beginning in hex */
+    free(text);
 }
 END_TEST
 
