@@ -133,6 +133,7 @@ bool ry_apply(struct ry *x, struct buf *out) {
     uint32_t end = ry_token(x, x->tree.tokens.n - 1)->at;
     buf_put(out, x->tree.sql + at, end - at);
     buf_u8(out, '\0');
+    if (out->no_memory) return ry_no_memory(x);
     return !out->failed || ry_too_large(x);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct cmp {
+    struct pol_parse_error *err; /* why a text of ours could not be read */
     struct ry *x;
     const struct my_tree *a, *b; /* before, after */
     uint32_t at;                 /* token of b that is next */
@@ -32,8 +33,7 @@ static bool old_tokens(struct cmp *c, uint32_t from, uint32_t to) {
 
 static bool new_tokens(struct cmp *c, const char *text) {
     struct my_tokens t;
-    struct pol_parse_error err;
-    if (!my_lex(text, strlen(text), c->x->o, &t, &err)) return false;
+    if (!my_lex(text, strlen(text), c->x->o, &t, c->err)) return false;
     bool ok = t.n - 1 <= c->b->tokens.n - c->at; /* the last is the end */
     for (uint32_t i = 0; ok && i + 1 < t.n; i++, c->at++)
         ok = same_token(text, &t.t[i], c->b->sql, &c->b->tokens.t[c->at]) && (c->b->tokens.t[c->at].flags & MY_TF_COMMENT) == 0;
@@ -180,7 +180,7 @@ bool ry_check(struct ry *x, const char *sql, size_t len) {
     o.limits = &limits;
     bool parsed = my_parse(&after, sql, len, &o, &err), ok = false;
     if (parsed) {
-        struct cmp c = {.x = x, .a = &x->tree, .b = &after};
+        struct cmp c = {.x = x, .a = &x->tree, .b = &after, .err = &err};
         if (same_tokens(&c) && params(c.a) == params(c.b) && same_statements(&c)) {
             struct pol_facts *facts = fm_facts(&after, &o, NULL, &err);
             ok = facts != NULL && same_facts(x->facts, facts);

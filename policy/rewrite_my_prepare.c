@@ -22,17 +22,19 @@ static const char *constant(struct ry *x, const char *text, size_t len) {
 /* The proof of it: read again it is one constant, of these bytes. */
 static bool stands_for(struct ry *x, const char *quoted, const char *text, size_t len) {
     struct my_options o = *x->o;
-    struct pol_parse_error err;
+    struct pol_parse_error err = {.rc = POL_PARSED};
     struct my_tokens t;
     o.limits = NULL;
     char *value = malloc(strlen(quoted) + 1);
-    bool ok = value != NULL && my_lex(quoted, strlen(quoted), &o, &t, &err);
+    if (value == NULL) return ry_no_memory(x);
+    bool ok = my_lex(quoted, strlen(quoted), &o, &t, &err);
     if (ok) {
         ok = t.n == 2 && t.t[0].kind == MY_T_STRING && my_token_value(quoted, &t.t[0], o.mode, value) == len &&
              memcmp(value, text, len) == 0;
         free(t.t);
     }
     free(value);
+    if (err.rc == POL_NO_MEMORY) return ry_no_memory(x);
     return ok || ry_refuse(x, NULL, 0, BY_ITSELF, "the text cannot be rewritten so that what is hidden from you stays hidden");
 }
 

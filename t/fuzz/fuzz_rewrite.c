@@ -2,7 +2,8 @@
  *
  * Checked besides memory errors: a text that is allowed and rewritten is refused with a reason, or becomes one that parses whole, differs from the client's only where
  * it was meant to (rw_rewrite_whole() compares all of it), and in which, by a second opinion on its tree that knows nothing of marks, a restricted relation stands only as
- * "s.t AS _gh.." and a column of such a row is named only inside of ours: no name but that of a subselect of ours or a target of ours qualifies it. */
+ * "s.t AS _gh.." and a column of such a row is named only inside of ours: no name but that of a subselect of ours or a target of ours qualifies it. In a hurry
+ * (pol_parse_limits.brief) the same comes out, or that it is much work. */
 #include "policy/pg_scan.h"
 #include "policy/rewrite.h"
 #include "policy/rewrite_int.h"
@@ -136,6 +137,13 @@ static void rewritten(const char *sql, const struct pol_role *r, const struct po
     } else if (reads_rows(f)) {
         check_tree(&p->tree, r);
     }
+    struct pol_parsed hurry = *p;
+    struct pol_rewritten soon;
+    hurry.brief = true;
+    enum pol_rewrite_rc fast = pol_rewrite_parsed(&hurry, r, &soon, &why);
+    CHECK(fast == rc || fast == POL_REWRITE_LONG);
+    CHECK(fast != POL_REWRITE_DONE || (soon.len == out.len && memcmp(soon.sql, out.sql, out.len) == 0));
+    if (fast == POL_REWRITE_DONE) pol_rewritten_free(&soon);
     if (rc == POL_REWRITE_DONE) pol_rewritten_free(&out);
     if (whole == POL_REWRITE_DONE) pol_rewritten_free(&again);
 }

@@ -14,6 +14,7 @@ EXTRA_DIST += \
 	t/fuzz/corpus/proxyv2 \
 	t/fuzz/corpus/records \
 	t/fuzz/corpus/rewrite \
+	t/fuzz/corpus/rewrite_my \
 	t/fuzz/corpus/spop
 if FUZZ
 noinst_PROGRAMS += \
@@ -30,6 +31,7 @@ noinst_PROGRAMS += \
 	t/fuzz/fuzz_proxyv2 \
 	t/fuzz/fuzz_records \
 	t/fuzz/fuzz_rewrite \
+	t/fuzz/fuzz_rewrite_my \
 	t/fuzz/fuzz_spop
 t_fuzz_fuzz_api_SOURCES = t/fuzz/fuzz_api.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_api_LDADD = $(T_LIBS)
@@ -70,6 +72,9 @@ t_fuzz_fuzz_records_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_rewrite_SOURCES = t/fuzz/fuzz_rewrite.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_catalog.h
 t_fuzz_fuzz_rewrite_LDADD = $(T_LIBS)
 t_fuzz_fuzz_rewrite_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+t_fuzz_fuzz_rewrite_my_SOURCES = t/fuzz/fuzz_rewrite_my.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_my_catalog.h
+t_fuzz_fuzz_rewrite_my_LDADD = $(T_LIBS)
+t_fuzz_fuzz_rewrite_my_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_spop_SOURCES = t/fuzz/fuzz_spop.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_spop_LDADD = $(T_LIBS)
 t_fuzz_fuzz_spop_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -88,6 +93,7 @@ check_PROGRAMS += \
 	t/fuzz/replay_proxyv2 \
 	t/fuzz/replay_records \
 	t/fuzz/replay_rewrite \
+	t/fuzz/replay_rewrite_my \
 	t/fuzz/replay_spop \
 	t/fuzz/sweep_api \
 	t/fuzz/sweep_catalog \
@@ -99,6 +105,7 @@ check_PROGRAMS += \
 	t/fuzz/sweep_policy \
 	t/fuzz/sweep_records \
 	t/fuzz/sweep_rewrite \
+	t/fuzz/sweep_rewrite_my \
 	t/fuzz/sweep_spop
 t_fuzz_replay_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_api_LDADD = $(T_LIBS)
@@ -126,6 +133,8 @@ t_fuzz_replay_records_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_record
 t_fuzz_replay_records_LDADD = $(T_LIBS)
 t_fuzz_replay_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_catalog.h
 t_fuzz_replay_rewrite_LDADD = $(T_LIBS)
+t_fuzz_replay_rewrite_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite_my.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/shop_my_catalog.h
+t_fuzz_replay_rewrite_my_LDADD = $(T_LIBS)
 t_fuzz_replay_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_spop_LDADD = $(T_LIBS)
 t_fuzz_sweep_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
@@ -168,6 +177,10 @@ t_fuzz_sweep_rewrite_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite
 t_fuzz_sweep_rewrite_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_rewrite_LDADD = $(T_LIBS)
 t_fuzz_sweep_rewrite_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
+t_fuzz_sweep_rewrite_my_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_rewrite_my.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h t/policy/shop_my_catalog.h
+t_fuzz_sweep_rewrite_my_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
+t_fuzz_sweep_rewrite_my_LDADD = $(T_LIBS)
+t_fuzz_sweep_rewrite_my_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
 t_fuzz_sweep_spop_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_spop.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h
 t_fuzz_sweep_spop_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_spop_LDADD = $(T_LIBS)
