@@ -224,6 +224,14 @@ void gh_hex(char *out, const void *data, size_t len) {
     for (size_t i = 0; i < len; i++) memcpy(out + 2 * i, hex + 2 * p[i], 2);
 }
 
+void buf_hex(struct buf *b, const void *data, size_t len) {
+    if (len > SIZE_MAX / 2) b->failed = true;
+    uint8_t *at = len == 0 || b->failed ? NULL : buf_reserve(b, 2 * len);
+    if (at == NULL) return;
+    gh_hex((char *)at, data, len);
+    buf_commit(b, 2 * len);
+}
+
 /* Length of the well-formed sequence at p, 0 when there is none. */
 static size_t utf8_sequence(const uint8_t *p, size_t left) {
     uint8_t a = p[0];

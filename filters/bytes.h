@@ -127,6 +127,7 @@ static inline char *gh_put_len(char *at, size_t v) {
 }
 /* Two lower-case digits for each byte, without a NUL. */
 void gh_hex(char *out, const void *data, size_t len);
+void buf_hex(struct buf *b, const void *data, size_t len);
 /* memcpy() for texts that most often have a few bytes, where a call costs more than the copy. Gives what is behind it. */
 static inline char *gh_put(char *at, const void *text, size_t len) {
     const char *s = text;

@@ -39,7 +39,6 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct mk *k, const char 
 /* --- literals and names --- */
 
 bool my_put_literal(struct buf *out, const char *s) {
-    static const char hex[] = "0123456789ABCDEF";
     size_t n = strlen(s);
     bool plain = n > 0;
     if (!gh_utf8_valid(s, n)) return false;
@@ -53,10 +52,7 @@ bool my_put_literal(struct buf *out, const char *s) {
         buf_put(out, s, n);
     } else {
         buf_str(out, "_utf8mb4 X'");
-        for (size_t i = 0; i < n; i++) {
-            buf_u8(out, (uint8_t)hex[(unsigned char)s[i] >> 4]);
-            buf_u8(out, (uint8_t)hex[(unsigned char)s[i] & 15]);
-        }
+        buf_hex(out, s, n);
     }
     buf_u8(out, '\'');
     return true;

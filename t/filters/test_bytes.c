@@ -155,6 +155,13 @@ START_TEST(copies_and_hex) {
             snprintf((char *)want, sizeof want, "%02x", in[i]);
             ck_assert(memcmp(out + 2 * i, want, 2) == 0);
         }
+        struct buf b = BUF_INIT(100), more = BUF_INIT(100);
+        buf_hex(&b, p, n);
+        ck_assert(b.failed == (n > 50) && !b.no_memory && buf_used(&b) == (n > 50 ? 0 : 2 * n) &&
+                  memcmp(buf_at(&b), out, buf_used(&b)) == 0);
+        buf_hex(&more, p, SIZE_MAX / 2 + 1);
+        ck_assert(more.failed && buf_used(&more) == 0);
+        buf_free(&b);
         guard_free(p, n);
     }
     for (unsigned v = 0; v < 256; v++) {
