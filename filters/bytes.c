@@ -224,6 +224,12 @@ void gh_hex(char *out, const void *data, size_t len) {
     for (size_t i = 0; i < len; i++) memcpy(out + 2 * i, hex + 2 * p[i], 2);
 }
 
+bool gh_is_hex(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f'))) return false;
+    return true;
+}
+
 void buf_hex(struct buf *b, const void *data, size_t len) {
     if (len > SIZE_MAX / 2) b->failed = true;
     uint8_t *at = len == 0 || b->failed ? NULL : buf_reserve(b, 2 * len);

@@ -164,6 +164,19 @@ START_TEST(copies_and_hex) {
         buf_free(&b);
         guard_free(p, n);
     }
+    char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0";
+    ck_assert(!gh_is_sha256(digest));
+    digest[64] = '\0';
+    ck_assert(gh_is_sha256(digest));
+    for (unsigned c = 0; c < 256; c++) { /* the last one counts as much as the first; behind one that is none nothing is read */
+        bool is = c != '\0' && strchr("0123456789abcdef", (int)c) != NULL;
+        digest[63] = (char)c;
+        ck_assert(gh_is_sha256(digest) == is && gh_is_hex(digest, 63) && gh_is_hex(digest, 64) == is);
+        uint8_t *p = guard_copy(&(uint8_t){(uint8_t)c}, 1);
+        const char *s = (const char *)p;
+        ck_assert(gh_is_hex(s, 1) == is && (is || !gh_is_hex(s, 2)) && gh_is_hex(s, 0));
+        guard_free(p, 1);
+    }
     for (unsigned v = 0; v < 256; v++) {
         gh_hex((char *)out, &(uint8_t){(uint8_t)v}, 1);
         snprintf((char *)want, sizeof want, "%02x", v);
