@@ -311,7 +311,7 @@ void lev_resp(const struct lev *e, struct buf *out) {
     }
     size_t need = 0;
     for (size_t k = 0; k < e->nparts; k++) {
-        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
+        if (e->parts[k].len > LEV_MAX_PART) out->failed = true;
         need += e->parts[k].len + FORM_ROOM;
     }
     char *start = (char *)buf_reserve(out, need), *at = start;
