@@ -56,7 +56,7 @@ struct led_conf {     /* strings are copied by led_open() */
 
 enum led_stream { LED_SESSION, LED_SESSIONS, LED_AUTH, LED_APPROVAL };
 struct led_field {
-    const char *name;  /* ASCII that needs no escapes. NULL: value is a struct led_run, whose fields stand here */
+    const char *name;  /* a literal of ours: ASCII that needs no escapes. NULL: value is a struct led_run, whose fields stand here */
     const void *value; /* any bytes; what is not valid UTF-8 is recorded as base64 under NAME.b64 */
     size_t len;
 };
