@@ -39,7 +39,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 /* "t=SECONDS,sha256=HEX" or "t=SECONDS,ed25519=BASE64URL,key=BASE64URL", over SECONDS, a full stop, and the body. */
 static bool sign(const struct hook_try *t, struct buf *out) {
     struct buf b = BUF_INIT((size_t)8 << 20);
-    char stamp[32], hex[65], signature[NODEKEY_SIGNATURE_SIZE];
+    char stamp[32], signature[NODEKEY_SIGNATURE_SIZE];
     uint8_t md[EVP_MAX_MD_SIZE];
     unsigned n = sizeof md;
     snprintf(stamp, sizeof stamp, "%lld", (long long)time(NULL));
@@ -51,9 +51,8 @@ static bool sign(const struct hook_try *t, struct buf *out) {
     buf_str(out, stamp);
     if (ok && t->conf->secret != NULL) {
         ok = HMAC(EVP_sha256(), t->conf->secret, (int)strlen(t->conf->secret), buf_at(&b), buf_used(&b), md, &n) != NULL && n == 32;
-        for (unsigned i = 0; ok && i < n; i++) snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
         buf_str(out, ",sha256=");
-        if (ok) buf_str(out, hex);
+        if (ok) buf_hex(out, md, n);
     }
     if (ok && t->conf->node_signs) {
         ok = nodekey_sign(t->key, buf_at(&b), buf_used(&b), signature);

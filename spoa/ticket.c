@@ -40,7 +40,8 @@ bool sid_make(uint64_t now_ms, char out[SID_SIZE]) {
     out[0] = '\0';
     if (RAND_bytes(random, sizeof random) != 1) return false;
     int n = snprintf(out, SID_SIZE, "%012llx-", (unsigned long long)(now_ms & 0xffffffffffffull));
-    for (size_t i = 0; i < sizeof random; i++) n += snprintf(out + n, SID_SIZE - (size_t)n, "%02x", random[i]);
+    gh_hex(out + n, random, sizeof random);
+    out[SID_SIZE - 1] = '\0';
     return true;
 }
 
