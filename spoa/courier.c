@@ -19,8 +19,9 @@
 #define AGAIN_MS   4000u  /* the whole stream: what is gone from it is noticed */
 #define LONG_MS    30000u /* the same while it has more entries than LONG, or some that are too large */
 #define LONG       2000u
-#define BACK_MS    1000u /* before another connection */
-#define ANSWER_MS  1500u /* Redis's */
+#define BACK_MS    1000u  /* before another connection */
+#define ANSWER_MS  1500u  /* Redis's */
+#define LARGE_MS   10000u /* the same when it has to look at what is too large: it copies hundreds of megabytes to find out */
 #define STREAM_MAX "40000"
 #define ENTRY_MAX  70000u            /* bytes of one value */
 #define LARGE      ((size_t)1 << 20) /* bytes of an entry that nobody needs to see: it is no order */
@@ -95,7 +96,7 @@ static bool connect_now(struct courier *c) {
     char why[300];
     c->c = led_dial(c->conf.redis, &c->moved, ANSWER_MS, why, sizeof why);
     if (c->c == NULL) complain(c, "connecting", why);
-    c->pages = (struct led_pages){.conf = c->conf.redis, .wait_ms = ANSWER_MS, .most = LARGE};
+    c->pages = (struct led_pages){.conf = c->conf.redis, .wait_ms = LARGE_MS, .most = LARGE};
     c->again_at = 0;
     return c->c != NULL;
 }

@@ -22,7 +22,7 @@ redisReply *led_ask(redisContext *c, int argc, const char **argv, const size_t *
 /* How a stream is read that others may write to. */
 struct led_pages {
     const struct led_conf *conf;
-    unsigned wait_ms; /* as it was dialled */
+    unsigned wait_ms; /* as in led_dial(), of careful pages */
     size_t most;      /* bytes that one of its entries may have, up to LED_PAGE_MOST */
     bool careful;     /* false at first; true since an answer was too large, which costs Redis more */
 };
