@@ -120,8 +120,8 @@ bool av_anchors_read(struct av *v, const char *path) {
 /* --- what they say --- */
 
 static bool is_hash(const struct av_seen *e, const char *hex) {
-    char mine[65];
-    for (size_t i = 0; i < 32; i++) snprintf(mine + 2 * i, 3, "%02x", e->hash[i]);
+    char mine[65] = "";
+    gh_hex(mine, e->hash, sizeof e->hash);
     return strcmp(mine, hex) == 0;
 }
 

@@ -75,10 +75,10 @@ static uint32_t stream_number(struct av *v, const char *key) {
 }
 
 bool av_hex(const char *s, size_t len, uint8_t out[32]) {
-    if (len != 64) return false;
+    if (len != 64 || !gh_is_hex(s, 64)) return false;
     for (size_t i = 0; i < 32; i++) {
         unsigned byte;
-        if (strspn(s + 2 * i, "0123456789abcdef") < 2 || sscanf(s + 2 * i, "%2x", &byte) != 1) return false;
+        if (sscanf(s + 2 * i, "%2x", &byte) != 1) return false;
         out[i] = (uint8_t)byte;
     }
     return true;

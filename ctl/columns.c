@@ -28,6 +28,16 @@ static char *read_all(FILE *f, size_t *len) {
     return text;
 }
 
+struct pol_policy *ctl_policy_file(const char *path) {
+    struct pol_error err;
+    struct pol_policy *p = pol_policy_load(path, &err);
+    char text[1024];
+    if (p != NULL) return p;
+    pol_error_format(&err, text, sizeof text);
+    fprintf(stderr, "%s\n", text);
+    return NULL;
+}
+
 struct pol_catalog *ctl_catalog_file(const char *path) {
     char why[400];
     size_t len = 0;

@@ -6,6 +6,8 @@
 
 #include <jansson.h>
 
+/* The policy in the file; NULL after a message on standard error. */
+struct pol_policy *ctl_policy_file(const char *path);
 /* The catalog that "gatehousectl catalog" has printed into the file; NULL after a message on standard error. */
 struct pol_catalog *ctl_catalog_file(const char *path);
 /* An array of relations with the columns that are touched; how each column is seen by the role, too. The caller owns it. */

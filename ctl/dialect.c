@@ -2,6 +2,8 @@
 
 #include "policy/catalog.h"
 
+#include <pthread.h>
+
 void ctl_dialect(struct ctl_dialect *d, const struct pol_catalog *catalog, const char *const *path, size_t npath) {
     enum pol_engine engine = catalog != NULL ? pol_catalog_engine(catalog) : POL_CAT_POSTGRESQL;
     *d = (struct ctl_dialect){.mysql = engine != POL_CAT_POSTGRESQL};
@@ -39,4 +41,13 @@ enum pol_rewrite_rc ctl_dialect_rewrite(const struct ctl_dialect *d, const char 
                                         struct pol_rewritten *out, struct pol_verdict *v) {
     if (v->effect == POL_DENY || !v->rewrite) return POL_REWRITE_SAME;
     return d->mysql ? pol_rewrite_my(sql, len, &d->my, role, out, v) : pol_rewrite_pg(sql, len, role, out, v);
+}
+
+bool ctl_on_stack(void *(*fn)(void *), void *arg) {
+    pthread_attr_t attr;
+    pthread_t thread;
+    if (pthread_attr_init(&attr) != 0) return false;
+    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, fn, arg) == 0;
+    pthread_attr_destroy(&attr);
+    return ok && pthread_join(thread, NULL) == 0;
 }

@@ -17,7 +17,9 @@ void ctl_dialect(struct ctl_dialect *d, const struct pol_catalog *catalog, const
 /* NULL when out of memory. The catalog, if there is one, is in it. */
 struct pol_role *ctl_dialect_role(const struct ctl_dialect *d, struct pol_policy *p, const struct pol_subject *who, const char *database,
                                   struct pol_catalog *catalog);
-/* These need POL_STACK_BYTES of stack. Facts are NULL, and *v a refusal, when there are none. */
+/* Calls fn, and waits for it, on a stack of POL_STACK_BYTES: the parser recurses, and that is what its limits were made for. False: there is no thread. */
+bool ctl_on_stack(void *(*fn)(void *), void *arg);
+/* These need such a stack. Facts are NULL, and *v a refusal, when there are none. */
 struct pol_facts *ctl_dialect_judge(const struct ctl_dialect *d, const char *sql, size_t len, const struct pol_role *role,
                                     struct pol_verdict *v);
 /* What runs in the place of a text that v allows; v refuses it when nothing can. */

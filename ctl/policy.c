@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +68,6 @@ static bool split(char *text, struct words *out) {
     return true;
 }
 
-static struct pol_policy *load(const char *path) {
-    struct pol_error err;
-    struct pol_policy *p = pol_policy_load(path, &err);
-    if (p != NULL) return p;
-    char text[1024];
-    pol_error_format(&err, text, sizeof text);
-    fprintf(stderr, "%s\n", text);
-    return NULL;
-}
-
 static void warn(void *arg, const char *text) { printf("%s: WARNING: %s\n", (const char *)arg, text); }
 
 static int check(int argc, char **argv) {
@@ -92,7 +81,7 @@ static int check(int argc, char **argv) {
     }
     if (argc - optind != 1) return usage(stderr);
     char *file = argv[optind];
-    struct pol_policy *p = load(file);
+    struct pol_policy *p = ctl_policy_file(file);
     if (p == NULL) return EXIT_USAGE;
     struct pol_catalog *cat = NULL;
     if (catalog != NULL && (cat = ctl_catalog_file(catalog)) == NULL) {
@@ -136,16 +125,6 @@ static void *parse_thread(void *arg) {
         p->columns = p->dialect->mysql ? pol_columns_my(p->sql, p->len, &p->dialect->my, p->catalog, &err)
                                        : pol_columns_pg(p->sql, p->len, p->catalog, &p->dialect->pins, &err);
     return NULL;
-}
-
-/* The parser recurses: it runs on a stack of the size that its limits were made for. */
-static bool parse(struct parse *p) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    if (pthread_attr_init(&attr) != 0) return false;
-    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, parse_thread, p) == 0;
-    pthread_attr_destroy(&attr);
-    return ok && pthread_join(thread, NULL) == 0;
 }
 
 static json_t *access_words(unsigned access) {
@@ -316,7 +295,7 @@ static int judge(const struct options *o, struct pol_policy *policy, struct pol_
     struct pol_role *role = ctl_dialect_role(&dialect, policy, &who, o->database, catalog);
     struct parse p = {.dialect = &dialect, .sql = sql, .len = len, .role = role, .catalog = catalog};
     if (role != NULL) pol_role_at(role, o->at);
-    if (role == NULL || !parse(&p)) {
+    if (role == NULL || !ctl_on_stack(parse_thread, &p)) {
         pol_role_free(role);
         return complain("out of memory");
     }
@@ -342,7 +321,7 @@ static int explain(int argc, char **argv) {
     struct options o;
     if (!options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
-    struct pol_policy *policy = load(o.policy);
+    struct pol_policy *policy = ctl_policy_file(o.policy);
     if (policy == NULL) return EXIT_USAGE;
     if (!pol_policy_has_database(policy, o.database)) {
         fprintf(stderr, "gatehousectl policy: %s does not list the database \"%s\"\n", o.policy, o.database);

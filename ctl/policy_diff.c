@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <getopt.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,26 +444,6 @@ static bool read_options(int argc, char **argv, struct diff *d) {
     return true;
 }
 
-static struct pol_policy *load(const char *path) {
-    struct pol_error err;
-    struct pol_policy *p = pol_policy_load(path, &err);
-    char text[1024];
-    if (p != NULL) return p;
-    pol_error_format(&err, text, sizeof text);
-    fprintf(stderr, "%s\n", text);
-    return NULL;
-}
-
-/* The parser recurses: it runs on a stack of the size that its limits were made for. */
-static bool run(struct diff *d) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    if (pthread_attr_init(&attr) != 0) return false;
-    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, read_corpus, d) == 0;
-    pthread_attr_destroy(&attr);
-    return ok && pthread_join(thread, NULL) == 0 && !d->failed;
-}
-
 static void clear(struct diff *d) {
     for (size_t i = 0; i < d->nwhos; i++) {
         pol_role_free(d->whos[i].old);
@@ -486,12 +465,12 @@ int ctl_policy_diff(int argc, char **argv) {
     d.sessions = json_object();
     d.index = json_object();
     d.seen = json_object();
-    d.old = load(d.old_file);
-    d.new = load(d.new_file);
+    d.old = ctl_policy_file(d.old_file);
+    d.new = ctl_policy_file(d.new_file);
     bool ok = d.old != NULL && d.new != NULL &&d.sessions != NULL &&d.index != NULL &&d.seen != NULL &&
               (d.catalog_file == NULL || (d.catalog = ctl_catalog_file(d.catalog_file)) != NULL);
     if (ok) ctl_dialect(&d.dialect, d.catalog, d.path, d.npath);
-    ok = ok && run(&d);
+    ok = ok && ctl_on_stack(read_corpus, &d) && !d.failed;
     if (ok && !d.json) printf("%zu statements, %zu judged otherwise%s", d.statements, d.different, d.unread == 0 ? "\n" : "");
     if (ok && d.unread > 0) fprintf(d.json ? stderr : stdout, "%s%zu lines were not understood\n", d.json ? "" : ", ", d.unread);
     int status = !ok ? EXIT_USAGE : d.different > 0 ? EXIT_DIFFERENT : EXIT_SAME;

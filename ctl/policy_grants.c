@@ -83,16 +83,10 @@ static int print(const struct options *o, const struct pol_policy *policy, struc
 
 int ctl_policy_grants(int argc, char **argv) {
     struct options o;
-    struct pol_error err;
     if (!read_options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
-    struct pol_policy *policy = pol_policy_load(o.policy, &err);
-    if (policy == NULL) {
-        char text[1024];
-        pol_error_format(&err, text, sizeof text);
-        fprintf(stderr, "%s\n", text);
-        return EXIT_USAGE;
-    }
+    struct pol_policy *policy = ctl_policy_file(o.policy);
+    if (policy == NULL) return EXIT_USAGE;
     struct pol_catalog *catalog = ctl_catalog_file(o.catalog);
     int status = catalog != NULL ? print(&o, policy, catalog) : EXIT_USAGE;
     pol_catalog_unref(catalog);

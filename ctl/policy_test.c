@@ -5,7 +5,6 @@
 #include "ctl/dialect.h"
 #include "policy/yaml.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,21 +208,11 @@ static void *run_all(void *arg) {
     return NULL;
 }
 
-/* The parser recurses: it runs on a stack of the size that its limits were made for. */
-static bool on_stack(struct suite *s) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    if (pthread_attr_init(&attr) != 0) return false;
-    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, run_all, s) == 0;
-    pthread_attr_destroy(&attr);
-    return ok && pthread_join(thread, NULL) == 0;
-}
-
 int ctl_policy_test(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--help") == 0) return usage(stdout);
     if (argc != 2 || argv[1][0] == '-') return usage(stderr);
     struct suite s = {.file = argv[1]};
-    bool ok = load(&s) && on_stack(&s) && s.err.text[0] == '\0';
+    bool ok = load(&s) && ctl_on_stack(run_all, &s) && s.err.text[0] == '\0';
     if (!ok && s.err.text[0] != '\0') {
         char text[1024];
         pol_error_format(&s.err, text, sizeof text);

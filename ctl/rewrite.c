@@ -6,7 +6,6 @@
 
 #include <getopt.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,18 +148,10 @@ static void *work_thread(void *arg) {
     return NULL;
 }
 
-/* The parser recurses: it runs on a stack of the size that its limits were made for. */
 static int run(struct work *w) {
-    pthread_attr_t attr;
-    pthread_t thread;
-    if (pthread_attr_init(&attr) != 0) return EXIT_USAGE;
-    bool ok = pthread_attr_setstacksize(&attr, POL_STACK_BYTES) == 0 && pthread_create(&thread, &attr, work_thread, w) == 0;
-    pthread_attr_destroy(&attr);
-    if (!ok || pthread_join(thread, NULL) != 0) {
-        fputs("gatehousectl policy: no thread\n", stderr);
-        return EXIT_USAGE;
-    }
-    return w->status;
+    if (ctl_on_stack(work_thread, w)) return w->status;
+    fputs("gatehousectl policy: no thread\n", stderr);
+    return EXIT_USAGE;
 }
 
 static char *read_stdin(size_t *len) {
@@ -186,16 +177,10 @@ static char *read_stdin(size_t *len) {
 
 int ctl_rewrite(int argc, char **argv) {
     struct options o;
-    struct pol_error err;
     if (!read_options(argc, argv, &o)) return usage(stderr);
     if (o.help) return usage(stdout);
-    struct pol_policy *policy = pol_policy_load(o.policy, &err);
-    if (policy == NULL) {
-        char text[1024];
-        pol_error_format(&err, text, sizeof text);
-        fprintf(stderr, "%s\n", text);
-        return EXIT_USAGE;
-    }
+    struct pol_policy *policy = ctl_policy_file(o.policy);
+    if (policy == NULL) return EXIT_USAGE;
     struct pol_catalog *catalog = ctl_catalog_file(o.catalog);
     struct pol_subject who = {.principal = o.principal, .groups = o.groups, .ngroups = o.ngroups, .claims = o.claims, .nclaims = o.nclaims};
     struct work w = {.o = &o, .sql = argv[optind]};

@@ -258,6 +258,20 @@ void gh_hex(char *out, const void *data, size_t len) {
     for (; len > 0; len--, out += 2) memcpy(out, hex + 2 * *p++, 2);
 }
 
+bool gh_is_hex(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f'))) return false;
+    return true;
+}
+
+void buf_hex(struct buf *b, const void *data, size_t len) {
+    if (len > SIZE_MAX / 2) b->failed = true;
+    uint8_t *at = len == 0 || b->failed ? NULL : buf_reserve(b, 2 * len);
+    if (at == NULL) return;
+    gh_hex((char *)at, data, len);
+    buf_commit(b, 2 * len);
+}
+
 /* Length of the well-formed sequence at p, 0 when there is none. */
 static size_t utf8_sequence(const uint8_t *p, size_t left) {
     uint8_t a = p[0];

@@ -128,6 +128,11 @@ static inline char *gh_put_len(char *at, size_t v) {
 }
 /* Two lower-case digits for each byte, without a NUL. */
 void gh_hex(char *out, const void *data, size_t len);
+/* Whether s begins with n such digits. Nothing behind the first that is none is read. */
+bool gh_is_hex(const char *s, size_t n);
+/* Whether s is 64 of them and no more, as SHA-256 is written. */
+static inline bool gh_is_sha256(const char *s) { return gh_is_hex(s, 64) && s[64] == '\0'; }
+void buf_hex(struct buf *b, const void *data, size_t len);
 /* memcpy() for texts that most often have a few bytes, where a call costs more than the copy. Gives what is behind it. */
 static inline char *gh_put(char *at, const void *text, size_t len) {
     const char *s = text;

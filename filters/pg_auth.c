@@ -61,8 +61,10 @@ static bool md5_hex(const void *a, size_t alen, const void *b, size_t blen, char
     bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) == 1 && EVP_DigestUpdate(ctx, a, alen) == 1 &&
               EVP_DigestUpdate(ctx, b, blen) == 1 && EVP_DigestFinal_ex(ctx, digest, &n) == 1 && n == sizeof digest;
     EVP_MD_CTX_free(ctx);
-    for (size_t i = 0; ok && i < sizeof digest; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    return ok;
+    if (!ok) return false;
+    gh_hex(out, digest, sizeof digest);
+    out[32] = '\0';
+    return true;
 }
 
 static void put_password(struct buf *out, const char *text, size_t len) {

@@ -207,7 +207,8 @@ static bool make_poison(struct pg_filter *f, const uint8_t nonce[24]) {
     memcpy(in, "poison", 6);
     memcpy(in + 6, nonce, 24);
     if (EVP_Digest(in, sizeof in, digest, &n, EVP_sha256(), NULL) != 1 || n < 20) return false;
-    for (size_t i = 0; i < 20; i++) snprintf(f->poison + 2 * i, 3, "%02x", digest[i]);
+    gh_hex(f->poison, digest, 20);
+    f->poison[40] = '\0';
     return true;
 }
 

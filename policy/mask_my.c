@@ -39,7 +39,6 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct mk *k, const char 
 /* --- literals and names --- */
 
 bool my_put_literal(struct buf *out, const char *s) {
-    static const char hex[] = "0123456789ABCDEF";
     size_t n = strlen(s);
     bool plain = n > 0;
     if (!gh_utf8_valid(s, n)) return false;
@@ -53,10 +52,7 @@ bool my_put_literal(struct buf *out, const char *s) {
         buf_put(out, s, n);
     } else {
         buf_str(out, "_utf8mb4 X'");
-        for (size_t i = 0; i < n; i++) {
-            buf_u8(out, (uint8_t)hex[(unsigned char)s[i] >> 4]);
-            buf_u8(out, (uint8_t)hex[(unsigned char)s[i] & 15]);
-        }
+        buf_hex(out, s, n);
     }
     buf_u8(out, '\'');
     return true;
@@ -251,20 +247,6 @@ static bool round_mask(struct mk *k) {
     return true;
 }
 
-static bool is_number(const char *s, bool fraction, size_t digits) {
-    size_t n = 0, dots = 0;
-    if (*s == '-') s++;
-    for (; *s != '\0'; s++) {
-        if (*s == '.' && fraction && n > 0 && s[1] != '\0')
-            dots++;
-        else if (*s >= '0' && *s <= '9')
-            n++;
-        else
-            return false;
-    }
-    return n > 0 && n <= digits && dots <= 1;
-}
-
 static size_t int_digits(const struct mk *k) {
     return strcmp(k->t.name, "tinyint") == 0     ? 2
            : strcmp(k->t.name, "smallint") == 0  ? 4
@@ -287,9 +269,9 @@ static bool constant_mask(struct mk *k) {
     case MY_C_CHAR:
     case MY_C_VARCHAR: ok = characters(s) <= k->t.chars; break;
     case MY_C_TEXT: ok = characters(s) <= 63; break;
-    case MY_C_INT: ok = is_number(s, false, int_digits(k)) && (*s != '-' || !k->t.is_unsigned); break;
+    case MY_C_INT: ok = pol_mask_number(s, false, int_digits(k)) && (*s != '-' || !k->t.is_unsigned); break;
     case MY_C_DECIMAL:
-    case MY_C_FLOAT: ok = is_number(s, true, 15); break;
+    case MY_C_FLOAT: ok = pol_mask_number(s, true, 15); break;
     case MY_C_DATE: ok = my_is_time(s, true); break;
     case MY_C_DATETIME:
     case MY_C_TIMESTAMP: ok = my_is_time(s, false); break;

@@ -210,7 +210,7 @@ static bool round_mask(struct mk *k) {
     return true;
 }
 
-static bool is_number(const char *s, bool fraction, size_t digits) {
+bool pol_mask_number(const char *s, bool fraction, size_t digits) {
     size_t n = 0, dots = 0;
     if (*s == '-') s++;
     for (; *s != '\0'; s++) {
@@ -237,9 +237,9 @@ static bool constant_mask(struct mk *k) {
     bool ok = false, zoned = false;
     switch (k->class) {
     case C_TEXT: ok = true; break;
-    case C_INT: ok = is_number(s, false, strcmp(k->type->name, "int2") == 0 ? 4 : strcmp(k->type->name, "int4") == 0 ? 9 : 18); break;
+    case C_INT: ok = pol_mask_number(s, false, strcmp(k->type->name, "int2") == 0 ? 4 : strcmp(k->type->name, "int4") == 0 ? 9 : 18); break;
     case C_NUMERIC:
-    case C_FLOAT: ok = is_number(s, true, 15); break;
+    case C_FLOAT: ok = pol_mask_number(s, true, 15); break;
     case C_BOOL: ok = strcmp(s, "true") == 0 || strcmp(s, "false") == 0; break;
     case C_DATE: ok = pol_is_iso_date(s, &zoned) && strlen(s) == 10; break;
     case C_TIMESTAMP: ok = pol_is_iso_date(s, &zoned) && !zoned; break;

@@ -1,3 +1,4 @@
+#include "filters/bytes.h"
 #include "policy/file.h"
 #include "policy/policy_int.h"
 
@@ -356,7 +357,8 @@ static bool hash_text(struct pol_policy *p, const char *text, size_t len) {
     unsigned char md[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     if (EVP_Digest(text, len, md, &n, EVP_sha256(), NULL) != 1 || n != 32) return false;
-    for (unsigned i = 0; i < n; i++) snprintf(p->hash + i * 2, 3, "%02x", md[i]);
+    gh_hex(p->hash, md, 32);
+    p->hash[64] = '\0';
     return true;
 }
 

@@ -194,6 +194,8 @@ bool pol_mask_sql(const struct pol_mask *m, const struct pol_catalog *c, bool as
 /* mask_my.c: the same for MySQL and MariaDB, valid in both. */
 bool pol_mask_my(const struct pol_mask *m, const struct pol_catalog *c, bool assume_hash, const struct pol_cat_column *col, struct buf *out,
                  char *why, size_t size);
+/* mask_pg.c, for both: a constant is a number of at most so many digits; fraction: with a point, if it likes. */
+bool pol_mask_number(const char *s, bool fraction, size_t digits);
 void pol_mask_words(const struct pol_mask *m, char *out, size_t size); /* "masked: last 4" */
 /* Whether an expression over a column of this type gives the same under all settings of a session. False and a sentence when not. */
 bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const struct pol_cat_column *col, char *why, size_t size);

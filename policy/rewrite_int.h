@@ -8,6 +8,7 @@
 #include "policy/pg_nodes.h"
 #include "policy/policy_int.h"
 #include "policy/rewrite.h"
+#include "policy/rewrite_say.h"
 
 struct rw_token {
     uint32_t start, end;
@@ -165,7 +166,6 @@ static inline const struct rw_mark *rw_marked(const struct rw *x, uint32_t at) {
 }
 const char *rw_keep(struct rw *x, struct buf *b);                               /* b's text in the arena; frees b */
 const char *rw_join(struct rw *x, const char *a, const char *b, const char *c); /* the three in one; NULL when memory is out */
-#define RW_MAX_TEXT (16u << 20)
 
 /* rewrite_from.c */
 bool rw_statement(struct rw *x, uint32_t node);

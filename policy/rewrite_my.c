@@ -3,7 +3,6 @@
 #include "policy/columns.h"
 #include "policy/expr_my.h"
 #include "policy/rewrite_my_int.h"
-#include "policy/rewrite_say.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -343,7 +342,7 @@ static bool hash_wants_fence(struct ry *x, const struct pol_view *v) {
 /* (SELECT .. FROM db.t [PARTITION ..] [FOR SYSTEM_TIME ..] [AS alias] [hints] [WHERE filter LIMIT ..] [lock]) AS alias. The table keeps the alias that it had, so that
  * LOCK TABLES means it. */
 static const char *subselect(struct ry *x, const struct pol_view *v, uint32_t node, const char *called, const struct parts *p) {
-    struct buf b = BUF_INIT(RY_MAX_TEXT);
+    struct buf b = BUF_INIT(RW_MAX_TEXT);
     const char *quoted = ry_quoted(x, called);
     if (quoted == NULL) return NULL;
     buf_str(&b, " (SELECT ");
@@ -765,7 +764,7 @@ static bool check_columns(struct ry *x, const char *sql, size_t len) {
 /* --- the text --- */
 
 static enum pol_rewrite_rc finish(struct ry *x) {
-    struct buf b = BUF_INIT(RY_MAX_TEXT * 2);
+    struct buf b = BUF_INIT(RW_MAX_TEXT * 2);
     qsort(x->edits, x->nedits, sizeof *x->edits, by_place);
     if (!ry_apply(x, &b) || !ry_check(x, (const char *)buf_at(&b), buf_used(&b) - 1)) {
         buf_free(&b);

@@ -173,7 +173,7 @@ static bool same_facts(const struct pol_facts *before, const struct pol_facts *a
 }
 
 bool ry_check(struct ry *x, const char *sql, size_t len) {
-    const struct pol_parse_limits limits = {.bytes = 2 * RY_MAX_TEXT, .tokens = 8000000};
+    const struct pol_parse_limits limits = {.bytes = 2 * RW_MAX_TEXT, .tokens = 8000000};
     struct my_options o = *x->o;
     struct my_tree after;
     struct pol_parse_error err;

@@ -284,7 +284,7 @@ static bool may_replace(struct ry *x, const struct ry_target *t) {
 
 static bool returning_star(struct ry *x, const struct ry_target *t, uint32_t node) {
     const struct my_node *n = ry_node(x, node);
-    struct buf b = BUF_INIT(RY_MAX_TEXT);
+    struct buf b = BUF_INIT(RW_MAX_TEXT);
     buf_u8(&b, ' ');
     uint32_t columns = ry_put_row(x, &b, t->view, t->quoted, true);
     buf_u8(&b, ' ');
@@ -401,7 +401,7 @@ bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node, uint3
 }
 
 static const char *filled(struct ry *x, const char *before, const struct ry_target *t, const char *behind) {
-    struct buf b = BUF_INIT(RY_MAX_TEXT);
+    struct buf b = BUF_INIT(RW_MAX_TEXT);
     buf_str(&b, before);
     pol_template(&b, t->view->filter, t->quoted);
     buf_str(&b, behind);

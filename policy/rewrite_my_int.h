@@ -6,8 +6,7 @@
 #include "policy/facts_my_int.h"
 #include "policy/policy_int.h"
 #include "policy/rewrite.h"
-
-#define RY_MAX_TEXT (16u << 20)
+#include "policy/rewrite_say.h"
 
 /* A test has a program without it, which must be found out. */
 #ifdef GH_UNSOUND_INLINE

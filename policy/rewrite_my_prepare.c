@@ -8,7 +8,7 @@
 
 /* A constant that the server reads as just these bytes: quotes are doubled, and backslashes where the mode knows them. */
 static const char *constant(struct ry *x, const char *text, size_t len) {
-    struct buf b = BUF_INIT(2 * RY_MAX_TEXT + 16);
+    struct buf b = BUF_INIT(2 * RW_MAX_TEXT + 16);
     bool backslash = (x->o->mode & MY_NO_BACKSLASH_ESCAPES) == 0;
     buf_str(&b, " '");
     for (size_t i = 0; i < len; i++) {

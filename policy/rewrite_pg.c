@@ -1,5 +1,4 @@
 #include "policy/rewrite_int.h"
-#include "policy/rewrite_say.h"
 
 #include "policy/parsed.h"
 #include "policy/pg_scan.h"

@@ -8,10 +8,11 @@
 
 #define RW_TOO_LARGE "the statement is too large when what is hidden from you is taken out"
 
+/* The most that is put into a statement in all, and the longest of the texts that are made on the way. */
+#define RW_MAX_TEXT (16u << 20)
+
 /* So many bytes may stand in the place of others in a text of len: what it becomes is read again for the proof, which takes tens of milliseconds then. */
-static inline bool rw_may_put(size_t inserted, size_t len) {
-    return inserted <= ((size_t)1 << 20) + len * 8 && inserted <= (size_t)16 << 20;
-}
+static inline bool rw_may_put(size_t inserted, size_t len) { return inserted <= ((size_t)1 << 20) + len * 8 && inserted <= RW_MAX_TEXT; }
 /* pol_parse_limits.brief: what is put in is parsed, too. Steps are those of rw_work() and ry_work(), of which the bound for all is 50 ms. */
 #define RW_BRIEF_BYTES ((size_t)48 << 10)
 #define RW_STEPS       (50u << 20)

@@ -24,22 +24,8 @@
 
 /* --- answers --- */
 
-void admin_answer_json(struct httpd_answer *a, int status, json_t *o) {
-    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    a->status = status;
-    a->type = "application/json";
-    if (text == NULL)
-        a->body.failed = true;
-    else {
-        buf_str(&a->body, text);
-        buf_str(&a->body, "\n");
-    }
-    free(text);
-}
-
 void admin_answer_error(struct httpd_answer *a, int status, const char *error, const char *todo) {
-    admin_answer_json(a, status, json_pack("{s:s, s:s}", "error", error, "do", todo));
+    httpd_answer_json(a, status, json_pack("{s:s, s:s}", "error", error, "do", todo));
 }
 
 /* --- approvals --- */
@@ -65,7 +51,7 @@ void admin_list(struct daemon *d, const struct httpd_request *r, const struct jw
     if (list == NULL)
         admin_answer_error(a, 503, "the requests cannot be read now", "try again; the daemon's log says more");
     else
-        admin_answer_json(a, 200, json_pack("{s:o, s:b}", "approvals", list, "more", more));
+        httpd_answer_json(a, 200, json_pack("{s:o, s:b}", "approvals", list, "more", more));
 }
 
 static const char *advice_token(enum jwt_rc rc) {
@@ -174,9 +160,9 @@ static void decide(struct daemon *d, const struct httpd_request *r, const char *
                                                .scope = wide};
         enum appr_decided rc = appr_decide(d->approvals, &decision, &shown, why, sizeof why);
         if (rc == APPR_TAKEN)
-            admin_answer_json(a, 200, json_pack("{s:s, s:o*}", "message", why, "request", shown));
+            httpd_answer_json(a, 200, json_pack("{s:s, s:o*}", "message", why, "request", shown));
         else
-            admin_answer_json(a, admin_status_of(rc),
+            httpd_answer_json(a, admin_status_of(rc),
                               json_pack("{s:s, s:s, s:o*}", "error", why, "do", advice_decided(rc), "request", shown));
     }
     jwt_identity_free(shown_by);
@@ -193,7 +179,7 @@ void admin_approval(struct daemon *d, const struct httpd_request *r, const char 
     if (o == NULL)
         admin_answer_error(a, 404, "there is no such request here", "see gatehousectl approvals");
     else
-        admin_answer_json(a, 200, o);
+        httpd_answer_json(a, 200, o);
 }
 
 /* --- sessions --- */
@@ -206,7 +192,7 @@ static void kill_session(struct daemon *d, const struct httpd_request *r, const 
         admin_answer_error(a, 404, "there is no such session here", "see gatehousectl sessions");
         return;
     }
-    admin_answer_json(a, 200, json_pack("{s:s}", "message", "told to end"));
+    httpd_answer_json(a, 200, json_pack("{s:s}", "message", "told to end"));
 }
 
 static void session(struct daemon *d, const struct httpd_request *r, char *id, struct httpd_answer *a) {
@@ -220,7 +206,7 @@ static void session(struct daemon *d, const struct httpd_request *r, char *id, s
     if (o == NULL)
         admin_answer_error(a, 404, "there is no such session here", "see gatehousectl sessions");
     else
-        admin_answer_json(a, 200, o);
+        httpd_answer_json(a, 200, o);
 }
 
 static void show_status(struct daemon *d, struct httpd_answer *a) {
@@ -231,7 +217,7 @@ static void show_status(struct daemon *d, struct httpd_answer *a) {
     appr_count(d->approvals, &counts);
     ord_count(d->orders, &orders);
     led_why(d->led, why, sizeof why);
-    admin_answer_json(a, 200,
+    httpd_answer_json(a, 200,
                       json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "node", d->boot->conf->node, "version",
                                 PACKAGE_VERSION, "policy", pol_policy_hash(s->policy), "generation", (json_int_t)s->generation, "key",
                                 nodekey_public(appr_key(d->approvals)), "ledger_healthy", led_healthy(d->led), "ledger_why", why,
@@ -265,7 +251,7 @@ static void page(void *arg, const struct httpd_request *r, struct httpd_answer *
         admin_approval(d, r, id, NULL, a);
     else if (is(r, "/sessions")) {
         json_t *list = roster_list(d->roster);
-        admin_answer_json(a, 200, json_pack("{s:o}", "sessions", list));
+        httpd_answer_json(a, 200, json_pack("{s:o}", "sessions", list));
     } else if (behind(r, "/sessions/", id, sizeof id))
         session(d, r, id, a);
     else if (admin_orders(d, r, a))

@@ -73,7 +73,7 @@ static void answer(struct httpd_answer *a, enum ord_rc rc, const char *why, cons
                                        [ORD_FULL] = "see gatehousectl blocks",
                                        [ORD_FAILED] = "see that the journal's folder can be written; the daemon's log says more"};
     if (rc == ORD_DONE)
-        admin_answer_json(a, 200, json_pack("{s:s, s:s*}", "message", why, "id", id));
+        httpd_answer_json(a, 200, json_pack("{s:s, s:s*}", "message", why, "id", id));
     else
         admin_answer_error(a, status_of(rc), why, todo[rc]);
 }
@@ -81,7 +81,7 @@ static void answer(struct httpd_answer *a, enum ord_rc rc, const char *why, cons
 static void list(struct daemon *d, const struct httpd_request *r, bool grants, struct httpd_answer *a) {
     char all[8];
     json_t *l = ord_list(d->orders, grants, admin_param(r, "all", all, sizeof all) && strcmp(all, "1") == 0);
-    admin_answer_json(a, 200, l == NULL ? NULL : json_pack("{s:o}", grants ? "grants" : "blocks", l));
+    httpd_answer_json(a, 200, l == NULL ? NULL : json_pack("{s:o}", grants ? "grants" : "blocks", l));
 }
 
 static void block(struct daemon *d, const struct httpd_request *r, const char *by, bool lift, struct httpd_answer *a) {

@@ -5,8 +5,6 @@
 #include "spoa/admin.h"
 #include "spoa/httpd.h"
 
-/* o is taken over; NULL: out of memory. */
-void admin_answer_json(struct httpd_answer *a, int status, json_t *o);
 void admin_answer_error(struct httpd_answer *a, int status, const char *error, const char *todo);
 bool admin_param(const struct httpd_request *r, const char *name, char *out, size_t size);
 /* Who the request's token says it is; NULL and answered. */

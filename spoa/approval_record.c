@@ -216,15 +216,13 @@ static bool room(struct appr *a) {
     return true;
 }
 
-static bool is_hex(const char *s) { return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64; }
-
 static bool apply_request(struct appr *a, json_t *o, size_t len) {
     const char *id, *fingerprint, *principal;
     json_t *detail, *asks;
     json_int_t created, expires, window;
     if (json_unpack(o, "{s:s, s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "id", &id, "fingerprint", &fingerprint, "principal", &principal,
                     "detail", &detail, "asks", &asks, "created", &created, "expires", &expires, "window", &window) != 0 ||
-        strlen(id) != APPR_ID_SIZE - 1 || !is_hex(fingerprint) || !json_is_object(detail) || !json_is_array(asks) || created < 0 ||
+        strlen(id) != APPR_ID_SIZE - 1 || !gh_is_sha256(fingerprint) || !json_is_object(detail) || !json_is_array(asks) || created < 0 ||
         expires < 0 || window < 0 || appr_find(a, id) != NULL || !room(a))
         return false;
     struct appr_req *r = calloc(1, sizeof *r);
@@ -236,7 +234,7 @@ static bool apply_request(struct appr *a, json_t *o, size_t len) {
     memcpy(r->fingerprint, fingerprint, sizeof r->fingerprint);
     const char *kind = json_string_value(json_object_get(o, "kind"));
     r->principal = strdup(principal);
-    bool has_kind = kind != NULL && is_hex(kind);
+    bool has_kind = kind != NULL && gh_is_sha256(kind);
     r->kind = has_kind ? strdup(kind) : NULL;
     r->decisions = json_array();
     r->detail = json_incref(detail);

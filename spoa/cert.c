@@ -41,7 +41,8 @@ static bool fill(struct cert *c, const void *der, size_t len) {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     if (EVP_Digest(der, len, digest, &n, EVP_sha256(), NULL) != 1 || n != 32) return false;
-    for (unsigned i = 0; i < n; i++) snprintf(c->fingerprint + 2 * (size_t)i, 3, "%02x", digest[i]);
+    gh_hex(c->fingerprint, digest, n);
+    c->fingerprint[2 * n] = '\0';
     base64url_encode(digest, n, c->thumbprint);
     c->subject = name_text(X509_get_subject_name(c->x509));
     return c->subject != NULL && seconds_of(X509_get0_notAfter(c->x509), &c->not_after);

@@ -17,13 +17,14 @@
 
 #define LOOK_MS    200u   /* between two looks */
 #define AGAIN_MS   4000u  /* the whole stream: what is gone from it is noticed */
-#define LONG_MS    30000u /* the same while it has more entries than */
+#define LONG_MS    30000u /* the same while it has more entries than LONG, or some that are too large */
 #define LONG       2000u
-#define BACK_MS    1000u /* before another connection */
-#define ANSWER_MS  1500u /* Redis's */
-#define PAGE       "500"
+#define BACK_MS    1000u  /* before another connection */
+#define ANSWER_MS  1500u  /* Redis's */
+#define LARGE_MS   10000u /* the same when it has to look at what is too large: it copies hundreds of megabytes to find out */
 #define STREAM_MAX "40000"
-#define ENTRY_MAX  70000u /* bytes of one entry */
+#define ENTRY_MAX  70000u            /* bytes of one value */
+#define LARGE      ((size_t)1 << 20) /* bytes of an entry that nobody needs to see: it is no order */
 
 struct courier {
     struct courier_conf conf;
@@ -33,12 +34,14 @@ struct courier {
     bool stopping, hurry; /* guarded by mu */
     redisContext *c;
     struct led_place moved; /* where a Cluster keeps the stream; port 0: not told */
+    struct led_pages pages;
     char stream[LEV_KEY_MAX];
     char last[48]; /* the id that was read last; "" from the beginning */
     /* Our own orders that the stream has, as far as it was read: numbers, in no order. */
     uint64_t *there;
     size_t nthere, cap;
     size_t entries;                           /* read in this pass */
+    size_t large;                             /* of these, which Redis did not send */
     uint64_t again_at, connect_at, published; /* published: ord_own_count() when all of it was there */
     _Atomic uint64_t read_at;
 };
@@ -76,19 +79,24 @@ static bool is_moved(struct courier *c, const redisReply *r) {
     return true;
 }
 
-/* NULL, and the connection is gone, when Redis did not answer or said no. */
-static redisReply *ask(struct courier *c, const char *what, int argc, const char **argv, const size_t *len) {
-    redisReply *r = led_ask(c->c, argc, argv, len);
+/* NULL, and the connection is gone, when Redis did not answer, for that reason, or said no. */
+static redisReply *answer(struct courier *c, const char *what, redisReply *r, const char *why) {
     if (r != NULL && r->type != REDIS_REPLY_ERROR) return r;
-    if (r == NULL || !is_moved(c, r)) complain(c, what, r != NULL ? r->str : c->c->errstr);
+    if (r == NULL || !is_moved(c, r)) complain(c, what, r != NULL ? r->str : why);
     if (r != NULL) freeReplyObject(r);
     return NULL;
+}
+
+static redisReply *ask(struct courier *c, const char *what, int argc, const char **argv) {
+    redisReply *r = led_ask(c->c, argc, argv, NULL);
+    return answer(c, what, r, c->c->errstr);
 }
 
 static bool connect_now(struct courier *c) {
     char why[300];
     c->c = led_dial(c->conf.redis, &c->moved, ANSWER_MS, why, sizeof why);
     if (c->c == NULL) complain(c, "connecting", why);
+    c->pages = (struct led_pages){.conf = c->conf.redis, .wait_ms = LARGE_MS, .most = LARGE};
     c->again_at = 0;
     return c->c != NULL;
 }
@@ -161,21 +169,36 @@ static void read_entry(struct courier *c, const redisReply *e) {
     take(c, &(struct ord_text){f->element[1]->str, f->element[3]->str, f->element[5]->str, f->element[3]->len});
 }
 
+/* Gives its id; NULL: it is no entry. */
+static const char *take_entry(struct courier *c, const redisReply *e) {
+    bool large;
+    unsigned more = 0;
+    const char *id = led_page_id(e, &large);
+    c->entries++;
+    if (!large) {
+        read_entry(c, e);
+        return id;
+    }
+    c->large++;
+    if (log_due("orders.large", &more))
+        log_event(LOG_ERROR, "orders.large", "stream", c->stream, "entry", id, "reason",
+                  "it is larger than any order and was not read; what is behind it is", "do",
+                  "find out who writes to Redis, and remove it: XDEL STREAM ENTRY", NULL);
+    return id;
+}
+
 /* From behind last to the end. */
 static bool read_on(struct courier *c) {
     for (size_t n = 1; n > 0 && !stopping(c);) {
-        char from[64];
+        char from[64], why[300] = "";
+        const char *id = NULL;
         snprintf(from, sizeof from, c->last[0] != '\0' ? "(%s" : "-", c->last);
-        redisReply *r = ask(c, "reading", 6, (const char *[]){"XRANGE", c->stream, from, "+", "COUNT", PAGE}, NULL);
+        redisReply *r = answer(c, "reading", led_page(&c->c, &c->pages, c->stream, from, why, sizeof why), why);
         if (r == NULL) return false;
         n = r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
-        for (size_t i = 0; i < n; i++) read_entry(c, r->element[i]);
-        c->entries += n;
-        const redisReply *id = n > 0 && r->element[n - 1]->type == REDIS_REPLY_ARRAY && r->element[n - 1]->elements == 2
-                                   ? r->element[n - 1]->element[0]
-                                   : NULL;
-        if (id != NULL && id->type == REDIS_REPLY_STRING && id->len < sizeof c->last)
-            snprintf(c->last, sizeof c->last, "%s", id->str);
+        for (size_t i = 0; i < n; i++) id = take_entry(c, r->element[i]);
+        if (id != NULL && strlen(id) < sizeof c->last)
+            snprintf(c->last, sizeof c->last, "%s", id);
         else
             n = 0;
         freeReplyObject(r);
@@ -210,7 +233,7 @@ static bool publish(struct courier *c) {
         if (ok) {
             const char *argv[] = {"XADD", c->stream, "MAXLEN", "~",      STREAM_MAX,  "*",
                                   "node", m.t.node,  "signed", m.t.text, "signature", m.t.signature};
-            redisReply *r = ask(c, "writing", 12, argv, NULL);
+            redisReply *r = ask(c, "writing", 12, argv);
             ok = r != NULL;
             if (r != NULL) freeReplyObject(r);
             if (ok) note(c, m.seq);
@@ -230,11 +253,11 @@ static void round_trip(struct courier *c) {
     size_t had = c->nthere;
     if (all) {
         c->last[0] = '\0';
-        c->nthere = c->entries = 0;
+        c->nthere = c->entries = c->large = 0;
     }
     if (!read_on(c)) return;
     if (all) {
-        c->again_at = now + (c->entries > LONG ? LONG_MS : AGAIN_MS);
+        c->again_at = now + (c->entries > LONG || c->large > 0 ? LONG_MS : AGAIN_MS);
         if (had > c->nthere)
             log_event(LOG_WARN, "orders.gone", "orders", log_fmt("%zu", had - c->nthere), "reason",
                       "orders of this node are gone from Redis and are written there again; they count all the same", "do",

@@ -4,6 +4,7 @@
 #include "spoa/hooks.h"
 
 #include "filters/bytes.h"
+#include "spoa/outbound.h"
 
 #include <curl/curl.h>
 #include <openssl/evp.h>
@@ -39,7 +40,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 /* "t=SECONDS,sha256=HEX" or "t=SECONDS,ed25519=BASE64URL,key=BASE64URL", over SECONDS, a full stop, and the body. */
 static bool sign(const struct hook_try *t, struct buf *out) {
     struct buf b = BUF_INIT((size_t)8 << 20);
-    char stamp[32], hex[65], signature[NODEKEY_SIGNATURE_SIZE];
+    char stamp[32], signature[NODEKEY_SIGNATURE_SIZE];
     uint8_t md[EVP_MAX_MD_SIZE];
     unsigned n = sizeof md;
     snprintf(stamp, sizeof stamp, "%lld", (long long)time(NULL));
@@ -51,9 +52,8 @@ static bool sign(const struct hook_try *t, struct buf *out) {
     buf_str(out, stamp);
     if (ok && t->conf->secret != NULL) {
         ok = HMAC(EVP_sha256(), t->conf->secret, (int)strlen(t->conf->secret), buf_at(&b), buf_used(&b), md, &n) != NULL && n == 32;
-        for (unsigned i = 0; ok && i < n; i++) snprintf(hex + 2 * (size_t)i, 3, "%02x", md[i]);
         buf_str(out, ",sha256=");
-        if (ok) buf_str(out, hex);
+        if (ok) buf_hex(out, md, n);
     }
     if (ok && t->conf->node_signs) {
         ok = nodekey_sign(t->key, buf_at(&b), buf_used(&b), signature);
@@ -86,26 +86,14 @@ static bool fields(const struct hook_try *t, struct curl_slist **list) {
 
 static bool set_up(CURL *e, struct post *p, struct curl_slist *list) {
     const struct hook_conf *c = p->t->conf;
-    bool ok =
-        curl_easy_setopt(e, CURLOPT_URL, c->url) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, c->allow_http ? "https,http" : "https") == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_NOPROXY, "*") == CURLE_OK && curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_USERAGENT, "gatehouse") == CURLE_OK && curl_easy_setopt(e, CURLOPT_HTTPHEADER, list) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_POST, 1L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_POSTFIELDS, p->t->body) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)strlen(p->t->body)) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_ERRORBUFFER, p->error) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK && curl_easy_setopt(e, CURLOPT_WRITEDATA, p) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_XFERINFODATA, p) == CURLE_OK;
-    if (!ok || c->ca == NULL) return ok;
-    struct curl_blob ca = {.data = (void *)(uintptr_t)c->ca, .len = strlen(c->ca), .flags = CURL_BLOB_COPY};
-    return curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK && curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK;
+    return outbound(e, c->url, c->allow_http, c->ca, c->timeout_ms, p->error) &&
+           curl_easy_setopt(e, CURLOPT_HTTPHEADER, list) == CURLE_OK && curl_easy_setopt(e, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_POSTFIELDS, p->t->body) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)strlen(p->t->body)) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_answer) == CURLE_OK && curl_easy_setopt(e, CURLOPT_WRITEDATA, p) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_XFERINFODATA, p) == CURLE_OK;
 }
 
 bool hook_post(const struct hook_try *t, bool *again, char *why, size_t size) {

@@ -2,6 +2,7 @@
 
 #include "spoa/hooks.h"
 
+#include "filters/bytes.h"
 #include "spoa/log.h"
 #include "spoa/mask.h"
 #include "spoa/worker.h"
@@ -250,11 +251,11 @@ static json_t *shown(const json_t *what, bool sql) {
 
 static struct item *item_new(const struct runner *r, const char *event, const json_t *what, uint64_t lost, uint64_t held_back) {
     uint8_t random[16];
-    char id[33], at[40];
+    char id[33] = "", at[40];
     struct timespec now;
     struct tm tm;
     if (RAND_bytes(random, sizeof random) != 1) return NULL;
-    for (size_t i = 0; i < sizeof random; i++) snprintf(id + 2 * i, 3, "%02x", random[i]);
+    gh_hex(id, random, sizeof random);
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     size_t n = strftime(at, 24, "%Y-%m-%dT%H:%M:%S", &tm);

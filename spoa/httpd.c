@@ -168,6 +168,22 @@ bool httpd_cookie(const struct httpd_request *r, const char *name, char *out, si
     return true;
 }
 
+/* --- the answer --- */
+
+void httpd_answer_json(struct httpd_answer *a, int status, json_t *o) {
+    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    a->status = status;
+    a->type = "application/json";
+    if (text == NULL)
+        a->body.failed = true;
+    else {
+        buf_str(&a->body, text);
+        buf_str(&a->body, "\n");
+    }
+    free(text);
+}
+
 /* --- the listener --- */
 
 static int listen_tcp(const struct conf_metrics *m, bool *retry, char *err, size_t size) {

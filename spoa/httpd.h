@@ -8,6 +8,8 @@
 #include "filters/bytes.h"
 #include "spoa/config.h"
 
+#include <jansson.h>
+
 #define HTTPD_HEAD_MAX    8192u              /* bytes of a request's head */
 #define HTTPD_CONNECTIONS 16u                /* at once; more wait in the backlog */
 #define HTTPD_TIME_MS     5000u              /* for a whole connection */
@@ -58,6 +60,8 @@ struct httpd_answer {
     struct buf fields; /* further lines of the header, each with its CRLF */
     bool later;        /* nothing yet: httpd_resume() brings the answer */
 };
+/* Fills it with JSON. o is taken over; NULL: out of memory. */
+void httpd_answer_json(struct httpd_answer *a, int status, json_t *o);
 typedef void (*httpd_page_fn)(void *arg, const struct httpd_request *r, struct httpd_answer *a);
 
 /* A listening socket; -1 and a sentence in err, which says what to do. *retry: another process has the address, which may soon be free.

@@ -1,6 +1,7 @@
 #include "spoa/journal.h"
 
 #include <dirent.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -73,7 +74,8 @@ uint32_t jnl_crc32c(uint32_t crc, const void *data, size_t len) {
 #define CRC_DIGITS 8
 
 static void crc_digits(char out[CRC_DIGITS], uint32_t crc) {
-    for (int i = CRC_DIGITS - 1; i >= 0; i--, crc >>= 4) out[i] = "0123456789abcdef"[crc & 15];
+    const uint32_t big = htobe32(crc);
+    gh_hex(out, &big, sizeof big);
 }
 
 size_t jnl_line_begin(struct buf *b, uint64_t seq) {

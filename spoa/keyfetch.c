@@ -3,6 +3,7 @@
 #include "spoa/keyfetch.h"
 
 #include "spoa/keydoc.h"
+#include "spoa/outbound.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,35 +50,17 @@ static size_t on_head(char *data, size_t size, size_t n, void *arg) {
 }
 
 static bool set_up(struct keyfetch *f, const struct keyfetch_conf *c) {
-    struct curl_blob ca = {0};
     CURL *e = f->easy;
-    bool ok =
-        curl_easy_setopt(e, CURLOPT_URL, c->url) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, c->allow_http ? "https,http" : "https") == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_PROXY, "") == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_NOPROXY, "*") == CURLE_OK && curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)c->timeout_ms) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_MAXFILESIZE, (long)KEYDOC_SIZE_MAX) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_USERAGENT, "gatehouse") == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_HTTPHEADER, f->fields) == CURLE_OK && curl_easy_setopt(e, CURLOPT_ERRORBUFFER, f->error) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK && curl_easy_setopt(e, CURLOPT_WRITEDATA, f) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK && curl_easy_setopt(e, CURLOPT_HEADERDATA, f) == CURLE_OK &&
-        curl_easy_setopt(e, CURLOPT_PRIVATE, f) == CURLE_OK;
-    if (ok && f->form != NULL)
-        ok = curl_easy_setopt(e, CURLOPT_POSTFIELDS, f->form) == CURLE_OK &&
-             curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(f->form)) == CURLE_OK;
-    if (!ok || c->ca == NULL) return ok;
-    /* Only these: the system's folder would be asked as well. */
-    char *pem = strdup(c->ca);
-    ca = (struct curl_blob){.data = pem, .len = strlen(c->ca), .flags = CURL_BLOB_COPY};
-    ok = pem != NULL && curl_easy_setopt(e, CURLOPT_CAINFO_BLOB, &ca) == CURLE_OK && curl_easy_setopt(e, CURLOPT_CAPATH, NULL) == CURLE_OK;
-    free(pem);
-    return ok;
+    bool ok = outbound(e, c->url, c->allow_http, c->ca, c->timeout_ms, f->error) &&
+              curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_MAXFILESIZE, (long)KEYDOC_SIZE_MAX) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK && curl_easy_setopt(e, CURLOPT_HTTPHEADER, f->fields) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK && curl_easy_setopt(e, CURLOPT_WRITEDATA, f) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK && curl_easy_setopt(e, CURLOPT_HEADERDATA, f) == CURLE_OK &&
+              curl_easy_setopt(e, CURLOPT_PRIVATE, f) == CURLE_OK;
+    if (!ok || f->form == NULL) return ok;
+    return curl_easy_setopt(e, CURLOPT_POSTFIELDS, f->form) == CURLE_OK &&
+           curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(f->form)) == CURLE_OK;
 }
 
 struct keyfetch *keyfetch_start(CURLM *multi, const struct keyfetch_conf *conf, void *owner) {

@@ -69,7 +69,7 @@ struct led_name {
             ",[\"" literal "\",\"", "$" #length "\r\n" literal "\r\n"                                                                      \
     }
 struct led_field {
-    const char *name;  /* ASCII that needs no escapes. NULL: value is a struct led_run, whose fields stand here */
+    const char *name;  /* a literal of ours: ASCII that needs no escapes. NULL: value is a struct led_run, whose fields stand here */
     const void *value; /* any bytes; what is not valid UTF-8 is recorded as base64 under NAME.b64 */
     size_t len;
     const struct led_name

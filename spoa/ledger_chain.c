@@ -165,7 +165,7 @@ char *chain_anchor_text(const struct chain_anchor *a) {
 static bool read_end(const json_t *o, struct chain_head *h) {
     const char *hash = json_string_value(json_object_get(o, "hash"));
     json_int_t seq = json_integer_value(json_object_get(o, "seq"));
-    if (hash == NULL || strlen(hash) != 64 || strspn(hash, "0123456789abcdef") != 64 || seq < 0) return false;
+    if (hash == NULL || !gh_is_sha256(hash) || seq < 0) return false;
     h->seq = (uint64_t)seq;
     memcpy(h->hash, hash, sizeof h->hash);
     return true;

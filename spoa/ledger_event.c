@@ -128,6 +128,9 @@ struct led_run {
 
 static struct given look_at(const struct led_field *f) {
     struct given g = {.f = f, .name = strlen(f->name), .plain = form_plain(f->value, f->len)};
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    assert(form_plain(f->name, g.name)); /* put_small() writes it as it is. In builds for tests alone: each event has dozens */
+#endif
     g.utf8 = g.plain || gh_utf8_valid(f->value, f->len);
     return g;
 }
@@ -346,7 +349,7 @@ void lev_resp(const struct lev *e, struct buf *out) {
     }
     size_t need = 0;
     for (size_t k = 0; k < e->nparts; k++) {
-        if (e->parts[k].len > LEV_MAX_BYTES) out->failed = true;
+        if (e->parts[k].len > LEV_MAX_PART) out->failed = true;
         need += e->parts[k].len + FORM_ROOM;
     }
     char *start = (char *)buf_reserve(out, need), *at = start;

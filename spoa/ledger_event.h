@@ -57,6 +57,8 @@ struct lev {
 
 /* The most bytes of names and values in one event. */
 #define LEV_MAX_BYTES ((size_t)16 << 20)
+/* And of one of them as it is recorded: base64 takes a third more. */
+#define LEV_MAX_PART (LEV_MAX_BYTES / 3 * 4 + 8)
 /* A copy, stamped with the time of now. NULL when over LEV_MAX_BYTES or out of memory. node must outlive it. */
 struct lev *lev_of(const struct led_event *ev, const char *node);
 /* Gives it its number and its id. */

@@ -46,15 +46,15 @@ size_t form_json_len(const char *s, size_t len) {
 }
 
 static char *put_escaped(char *at, unsigned char c) {
-    static const char hex[] = "0123456789abcdef";
     *at++ = '\\';
     if (c == '"' || c == '\\')
         *at++ = (char)c;
     else if (c == '\n')
         *at++ = 'n';
     else {
-        memcpy(at, (char[]){'u', '0', '0', hex[c >> 4], hex[c & 15]}, 5);
-        at += 5;
+        PUT(at, "u00");
+        gh_hex(at, &c, 1);
+        at += 2;
     }
     return at;
 }

@@ -36,12 +36,11 @@ static bool copy(char *out, size_t size, const json_t *o, const char *key) {
     return true;
 }
 
-static bool is_hash(const char *s) { return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64; }
-
 static bool read_run(json_t *o, struct retained_run *run) {
     json_int_t first, last;
     const char *prev, *hash;
-    if (json_unpack(o, "[I, I, s, s !]", &first, &last, &prev, &hash) != 0 || first < 1 || last < first || !is_hash(prev) || !is_hash(hash))
+    if (json_unpack(o, "[I, I, s, s !]", &first, &last, &prev, &hash) != 0 || first < 1 || last < first || !gh_is_sha256(prev) ||
+        !gh_is_sha256(hash))
         return false;
     run->first = (uint64_t)first;
     run->last = (uint64_t)last;
@@ -132,7 +131,7 @@ static bool link_at(struct jnl *j, uint64_t seq, char prev[LEV_HASH_TEXT], char 
         if ((e = lev_parse(json, len)) == NULL) return false;
         main = e->stream != LED_AUTH;
         const char *was = main ? lev_field(e, "prev") : NULL;
-        bool ok = !main || (was != NULL && is_hash(was));
+        bool ok = !main || (was != NULL && gh_is_sha256(was));
         if (ok && main) memcpy(prev, was, LEV_HASH_TEXT);
         lev_free_all(e);
         if (!ok) return false;

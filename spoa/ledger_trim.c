@@ -23,8 +23,6 @@
 #define EVERY_MS   3600000u
 #define LEAST_MS   86400000u
 #define AGAIN_MS   60000u /* after a failure, when that is sooner */
-#define PAGE       "500"
-#define LARGE_PAGE "3"    /* of events of up to LEV_MAX_BYTES: under LED_ANSWER_MAX */
 #define BATCH      20000u /* events in one batch, and so in one event's runs at most; a session that has more goes in pieces */
 #define STREAMS    500u   /* of one batch */
 #define ID_LONGEST 200u   /* of a session's or a request's id */
@@ -84,7 +82,7 @@ struct trim {
     const char *prefix;
     bool others[LED_SLOTS]; /* journals that another process has */
     char at[48];            /* how far the index was looked at in this pass */
-    bool large;             /* pages of the stream that is read are small, because its events are not */
+    struct led_pages index; /* of it */
 };
 
 static bool stopping(struct trim *t) {
@@ -122,26 +120,48 @@ static void complain(struct trim *t, const char *what, const char *why) {
     t->c = NULL;
 }
 
-/* NULL, and the connection is gone, when Redis did not answer or said no; t->large when the answer was too large, and the same may be asked in smaller pieces. */
-static redisReply *ask(struct trim *t, const char *what, int argc, const char **argv) {
+static bool connected(struct trim *t) {
     char why[400];
-    if (t->c == NULL && (t->c = led_dial(t->conf, &t->moved, WAIT_MS, why, sizeof why)) == NULL) {
-        complain(t, "connecting", why);
-        return NULL;
-    }
-    redisReply *r = led_ask(t->c, argc, argv, NULL);
+    if (t->c == NULL && (t->c = led_dial(t->conf, &t->moved, WAIT_MS, why, sizeof why)) == NULL) complain(t, "connecting", why);
+    return t->c != NULL;
+}
+
+/* NULL, and the connection is gone, when Redis did not answer, for that reason, or said no. */
+static redisReply *answer(struct trim *t, const char *what, redisReply *r, const char *why) {
     if (r != NULL && r->type != REDIS_REPLY_ERROR) return r;
-    bool large = r == NULL && t->c->err == REDIS_ERR_OOM && !t->large;
-    if (large) {
-        t->large = true;
-        redisFree(t->c);
-        t->c = NULL;
-        return NULL;
-    }
     if (r != NULL) (void)led_find_moved(t->conf, r->str, &t->moved); /* the next connection goes there */
-    complain(t, what, r != NULL ? r->str : t->c->errstr);
+    complain(t, what, r != NULL ? r->str : why);
     if (r != NULL) freeReplyObject(r);
     return NULL;
+}
+
+/* The same; *large: it was too large, and there is another connection. */
+static redisReply *ask_for_large(struct trim *t, const char *what, int argc, const char **argv, bool *large) {
+    char why[400];
+    *large = false;
+    if (!connected(t)) return NULL;
+    redisReply *r = led_ask(t->c, argc, argv, NULL);
+    *large = r == NULL && t->c->err == REDIS_ERR_OOM;
+    if (!*large) return answer(t, what, r, t->c->errstr);
+    if (!led_redial(&t->c, t->conf, WAIT_MS, why, sizeof why)) complain(t, "connecting", why);
+    return NULL;
+}
+
+static redisReply *ask(struct trim *t, const char *what, int argc, const char **argv) {
+    bool large;
+    redisReply *r = ask_for_large(t, what, argc, argv, &large);
+    if (large) complain(t, what, "the answer is too large");
+    return r;
+}
+
+static redisReply *ask_page(struct trim *t, const char *what, struct led_pages *p, const char *key, const char *from) {
+    char why[400] = "";
+    return connected(t) ? answer(t, what, led_page(&t->c, p, key, from, why, sizeof why), why) : NULL;
+}
+
+/* None of our events is as large, in Redis, as what careful pages leave out. */
+static struct led_pages pages_of(const struct trim *t) {
+    return (struct led_pages){.conf = t->conf, .wait_ms = WAIT_MS, .most = LED_PAGE_MOST};
 }
 
 static void in_redis(const struct trim *t, const char *key, char out[LEV_KEY_MAX]) {
@@ -311,10 +331,12 @@ enum old {
 };
 
 static bool is_old(struct trim *t, const char *key, uint64_t before, bool *any) {
-    redisReply *r = ask(t, "reading a stream's end", 6, (const char *[]){"XREVRANGE", key, "+", "-", "COUNT", "1"});
+    bool large;
+    redisReply *r = ask_for_large(t, "reading a stream's end", 6, (const char *[]){"XREVRANGE", key, "+", "-", "COUNT", "1"}, &large);
     struct entry e;
-    *any = r != NULL && r->type == REDIS_REPLY_ARRAY && r->elements > 0;
-    bool old = *any && read_entry(t, r->element[0], &e) && e.ms < before;
+    if (large) odd(key, "its last entry is larger than any event");
+    *any = large || (r != NULL && r->type == REDIS_REPLY_ARRAY && r->elements > 0);
+    bool old = *any && !large && read_entry(t, r->element[0], &e) && e.ms < before;
     if (r != NULL) freeReplyObject(r);
     return old;
 }
@@ -337,13 +359,6 @@ static bool take_page(struct trim *t, struct batch *b, const redisReply *r, cons
     return true;
 }
 
-static redisReply *page_of(struct trim *t, const char *key, const char *next) {
-    const char *what = "reading a stream";
-    bool before = t->large;
-    redisReply *r = ask(t, what, 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", t->large ? LARGE_PAGE : PAGE});
-    return r == NULL && t->large && !before ? ask(t, what, 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", LARGE_PAGE}) : r;
-}
-
 /* A stream whose last event is old. q NULL: of a request, whose events are of any of this node's daemons. */
 static enum old take_stream(struct trim *t, struct batch *b, const char *hashed, uint64_t before, struct requests *q) {
     char key[LEV_KEY_MAX], next[64] = "-";
@@ -356,10 +371,10 @@ static enum old take_stream(struct trim *t, struct batch *b, const char *hashed,
     struct stream *s = &b->streams[b->nstreams];
     *s = (struct stream){.key = strdup(hashed)};
     size_t before_n = b->n, page = 1;
-    t->large = false;
+    struct led_pages pages = pages_of(t);
     bool ok = s->key != NULL;
     while (ok && page > 0 && s->from[0] == '\0') {
-        redisReply *r = page_of(t, key, next);
+        redisReply *r = ask_page(t, "reading a stream", &pages, key, next);
         page = r != NULL && r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
         ok = r != NULL && take_page(t, b, r, hashed, q, next);
         if (r != NULL) freeReplyObject(r);
@@ -394,8 +409,9 @@ static enum old take_session(struct trim *t, struct batch *b, const char *sessio
 }
 
 /* One of the index. False: enough of it. */
-static bool take_index(struct trim *t, struct batch *b, const redisReply *r, uint64_t before) {
+static bool take_index(struct trim *t, struct batch *b, const redisReply *r, bool large, uint64_t before) {
     struct entry e;
+    if (large) odd(LEV_KEY_SESSIONS, "it has an entry that is larger than any event; what is behind it is looked at");
     if (!read_entry(t, r, &e) || t->others[e.writer] || e.ms >= before || strcmp(e.parts[1].at, RETAINED_TYPE) == 0) return true;
     const char *session = value(&e, "session");
     enum old is = session == NULL ? OLD_GONE : take_session(t, b, session, before);
@@ -410,14 +426,14 @@ static bool gather(struct trim *t, struct batch *b, uint64_t before, bool *end) 
     char key[LEV_KEY_MAX];
     in_redis(t, LEV_KEY_SESSIONS, key);
     for (bool more = true; more && !*end && b->n < BATCH && b->nstreams + REQUESTS < STREAMS && !stopping(t);) {
-        redisReply *r = ask(t, "reading the index", 6, (const char *[]){"XRANGE", key, t->at, "+", "COUNT", PAGE});
+        redisReply *r = ask_page(t, "reading the index", &t->index, key, t->at);
         *end = r == NULL || r->type != REDIS_REPLY_ARRAY || r->elements == 0;
         for (size_t i = 0; !*end && more && i < r->elements; i++) {
-            const redisReply *id =
-                r->element[i]->type == REDIS_REPLY_ARRAY && r->element[i]->elements == 2 ? r->element[i]->element[0] : NULL;
-            *end = id == NULL || id->type != REDIS_REPLY_STRING || id->len >= sizeof t->at - 1 || strtoull(id->str, NULL, 10) >= before;
-            more = !*end && take_index(t, b, r->element[i], before) && b->n < BATCH && b->nstreams + REQUESTS < STREAMS;
-            if (more) snprintf(t->at, sizeof t->at, "(%s", id->str);
+            bool large;
+            const char *id = led_page_id(r->element[i], &large);
+            *end = id == NULL || strlen(id) >= sizeof t->at - 1 || strtoull(id, NULL, 10) >= before;
+            more = !*end && take_index(t, b, r->element[i], large, before) && b->n < BATCH && b->nstreams + REQUESTS < STREAMS;
+            if (more) snprintf(t->at, sizeof t->at, "(%s", id);
         }
         if (r == NULL) b->failed = true;
         if (r != NULL) freeReplyObject(r);
@@ -578,6 +594,7 @@ static void look_around(struct trim *t) {
 static bool remove_before(struct trim *t, uint64_t age_ms, const char *why, uint64_t bytes) {
     uint64_t now = system_ms(), before = now > age_ms ? now - age_ms : 0;
     snprintf(t->at, sizeof t->at, "-");
+    t->index = pages_of(t);
     for (bool end = false; !end && !stopping(t);) {
         uint64_t used = bytes > 0 ? memory_used(t) : 0;
         if (bytes > 0 && t->c == NULL) return false;

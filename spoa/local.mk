@@ -151,6 +151,8 @@ libghspoa_a_SOURCES = \
 	spoa/news.h \
 	spoa/notify.c \
 	spoa/notify.h \
+	spoa/outbound.c \
+	spoa/outbound.h \
 	spoa/page.c \
 	spoa/page.h \
 	spoa/page_assets.c \

@@ -190,6 +190,7 @@ bool nodekey_mac(const struct nodekey *k, const void *data, size_t len, char out
     uint8_t md[RAW];
     unsigned n = sizeof md;
     if (HMAC(EVP_sha256(), k->mac_key, RAW, data, len, md, &n) == NULL || n != RAW) return false;
-    for (unsigned i = 0; i < RAW; i++) snprintf(out + 2 * (size_t)i, 3, "%02x", md[i]);
+    gh_hex(out, md, RAW);
+    out[64] = '\0';
     return true;
 }

@@ -76,17 +76,13 @@ static bool add_row(void *arg, const struct pol_grant *g) {
 
 /* As JSON in a hexadecimal literal, which means the same in every sql_mode: MySQL and MariaDB have no list of rows that both understand. */
 static bool write_my(const struct pol_role *role, struct buf *out) {
-    static const char digits[] = "0123456789abcdef";
     static const char *const names[VALUES] = {"schema", "relation", "column", "actions", "shown", "rows", "write", "rule"};
     json_t *rows = json_array();
     char *text = rows != NULL && pol_role_grants(role, add_row, rows) ? json_dumps(rows, JSON_COMPACT) : NULL;
     json_decref(rows);
     if (text == NULL) return false;
     buf_str(out, "SELECT * FROM JSON_TABLE(CONVERT(x'");
-    for (const char *c = text; *c != '\0' && !out->failed; c++) {
-        buf_u8(out, (uint8_t)digits[(unsigned char)*c >> 4]);
-        buf_u8(out, (uint8_t)digits[(unsigned char)*c & 15]);
-    }
+    buf_hex(out, text, strlen(text));
     free(text);
     buf_str(out, "' USING utf8mb4), '$[*]' COLUMNS (");
     for (size_t i = 0; i < VALUES; i++) {

@@ -243,17 +243,7 @@ static void page_health(struct daemon *d, struct httpd_answer *a) {
     json_object_set_new(root, "failed", failed);
     json_object_set_new(root, "warnings", warnings);
     snap_unref(snap);
-    char *text = json_dumps(root, JSON_COMPACT);
-    json_decref(root);
-    a->status = ready ? 200 : 503;
-    a->type = "application/json";
-    if (text == NULL)
-        a->body.failed = true;
-    else {
-        buf_str(&a->body, text);
-        buf_str(&a->body, "\n");
-    }
-    free(text);
+    httpd_answer_json(a, ready ? 200 : 503, root);
 }
 
 static bool is(const struct httpd_request *r, const char *path) {

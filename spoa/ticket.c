@@ -40,7 +40,8 @@ bool sid_make(uint64_t now_ms, char out[SID_SIZE]) {
     out[0] = '\0';
     if (RAND_bytes(random, sizeof random) != 1) return false;
     int n = snprintf(out, SID_SIZE, "%012llx-", (unsigned long long)(now_ms & 0xffffffffffffull));
-    for (size_t i = 0; i < sizeof random; i++) n += snprintf(out + n, SID_SIZE - (size_t)n, "%02x", random[i]);
+    gh_hex(out + n, random, sizeof random);
+    out[SID_SIZE - 1] = '\0';
     return true;
 }
 
@@ -86,13 +87,7 @@ static bool compute_mac(const struct ticket_key *k, const char *text, size_t len
     return ok;
 }
 
-static bool is_hex(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!((s[i] >= '0' && s[i] <= '9') || (s[i] >= 'a' && s[i] <= 'f'))) return false;
-    return true;
-}
-
-static bool is_sid(const char *s) { return is_hex(s, 12) && s[12] == '-' && is_hex(s + 13, 16); }
+static bool is_sid(const char *s) { return gh_is_hex(s, 12) && s[12] == '-' && gh_is_hex(s + 13, 16); }
 
 static bool is_reason(const char *s, size_t n) {
     if (n >= TICKET_REASON_SIZE) return false;
@@ -260,7 +255,7 @@ enum ticket_rc ticket_check(const struct ticket_key *k, struct ticket_used *u, c
     size_t signed_len = len - 1 - MAC_TEXT_LEN;
     const char *expiry = s + 2 + SID_LEN + 1, *verdict = expiry + EXPIRY_LEN + 1, *reason = s + HEAD_LEN;
     if (s[0] != '1' || s[1] != '.' || expiry[-1] != '.' || verdict[-1] != '.' || reason[-1] != '.' || s[signed_len] != '.' ||
-        !is_sid(s + 2) || !is_hex(expiry, EXPIRY_LEN) || *verdict == '\0' || strchr("acrACR", *verdict) == NULL ||
+        !is_sid(s + 2) || !gh_is_hex(expiry, EXPIRY_LEN) || *verdict == '\0' || strchr("acrACR", *verdict) == NULL ||
         !is_reason(reason, signed_len - HEAD_LEN))
         return TICKET_MALFORMED;
     if (!compute_mac(k, s, signed_len, src, port, mac)) return TICKET_FORGED;

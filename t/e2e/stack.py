@@ -195,6 +195,23 @@ class Stack:
         self._given.append(token)
         return token
 
+    def ctl(self, *args, status=0):
+        """What gatehousectl prints, as root."""
+        done = subprocess.run(as_root(self.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert not any(m in done.stderr for m in SANITIZER_MARKS), done.stderr
+        return done.stdout
+
+    def grants_sql(self, database, role, groups, policy=None, catalog=None):
+        """The script of "policy grants --sql" for a role that has these groups' rights. policy, catalog: files in the place of this stack's and of the catalog of now."""
+        if catalog is None:
+            with tempfile.NamedTemporaryFile("w", suffix=".catalog") as f:
+                f.write(self.ctl("catalog", "--config", self.env["GH_CONFIG"], "--database", database))
+                f.flush()
+                return self.grants_sql(database, role, groups, policy, f.name)
+        return self.ctl("policy", "grants", "--sql", "--policy", policy or self.env["GH_POLICY"], "--catalog", catalog, "--database", database, "--role", role,
+                        "--as", groups)
+
     # --- what leaks.py looks for, and where ---
 
     def given_tokens(self):

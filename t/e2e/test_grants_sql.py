@@ -9,7 +9,6 @@ import psycopg
 import stack
 import test_columns
 
-CTL = os.path.join(os.environ.get("GH_BUILD", ""), "gatehousectl")
 ROLE = "gate_role"
 HASHES = """
   - name: hashed-customers
@@ -57,7 +56,7 @@ class LeastRole(test_columns.Columns):
             os.chmod(f.name, 0o644)
             cls.stack = stack.Stack(policy=f.name, config=config)
             cls.addClassCleanup(cls.stack.close)
-            cls.sql = cls.grants(f.name)
+            cls.sql = cls.stack.grants_sql("shop", ROLE, "ai-agents,analysts,hashers", policy=f.name)
         with open(os.path.join(cls.stack.dir, "etc", "shop.password")) as f:
             password = f.read().strip()
         # twice: what is there already is no error, and keys stay
@@ -70,16 +69,6 @@ class LeastRole(test_columns.Columns):
             c.execute("CREATE TABLE made_for_the_catalog (x int)")
             c.execute("DROP TABLE made_for_the_catalog")
         stack.wait_until("the catalog has the hash's function", cls.usable)
-
-    @classmethod
-    def grants(cls, policy):
-        with tempfile.NamedTemporaryFile("w", suffix=".catalog") as f:
-            done = subprocess.run(stack.as_root(cls.stack.env["GH_CTL"], "catalog", "--config", cls.stack.env["GH_CONFIG"], "--database", "shop"), stdout=f, stderr=subprocess.PIPE, text=True)
-            assert done.returncode == 0, done.stderr
-            done = subprocess.run([CTL, "policy", "grants", "--sql", "--policy", policy, "--catalog", f.name, "--database", "shop", "--role", ROLE,
-                                   "--as", "ai-agents,analysts,hashers"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            assert done.returncode == 0, done.stderr
-        return done.stdout
 
     @classmethod
     def usable(cls):

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import struct
-import subprocess
 import tempfile
 import unittest
 
@@ -301,10 +300,7 @@ REFUSED = (
 
 
 def ctl(*args, status=0):
-    done = subprocess.run(stack.as_root(S.env["GH_CTL"], *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
-    assert done.returncode == status, done.stdout + done.stderr
-    assert not any(m in done.stderr for m in stack.SANITIZER_MARKS), done.stderr
-    return done.stdout
+    return S.ctl(*args, status=status)
 
 
 def statements(sql):
@@ -752,8 +748,7 @@ class Hashes(Case):
         with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(S.env["GH_CONFIG"]), suffix=".catalog") as f:
             f.write(catalog)
             f.flush()
-            cls.sql = ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers,careless",
-                          "--role", "shop_owner@127.0.0.1")
+            cls.sql = S.grants_sql("shop_my", "shop_owner@127.0.0.1", "hashers,careless", catalog=f.name)
             missing = ctl("policy", "explain", "--policy", S.env["GH_POLICY"], "--catalog", f.name, "--database", "shop_my", "--as", "hashers", "SELECT email FROM customers",
                           status=3)
             checked = ctl("policy", "check", "--catalog", f.name, "--database", "shop_my", S.env["GH_POLICY"])
@@ -984,8 +979,7 @@ class Catalog(Case):
     def test_the_least_user(self):
         """What grants --sql prints is enough for agents, and the catalog is whole."""
         catalog = self.file(self.ctl("catalog", "--config", S.env["GH_CONFIG"], "--database", "shop_my"), ".catalog")
-        sql = self.ctl("policy", "grants", "--sql", "--policy", S.env["GH_POLICY"], "--catalog", catalog, "--database", "shop_my", "--as", "ai-agents",
-                       "--role", "least@127.0.0.1")
+        sql = S.grants_sql("shop_my", "least@127.0.0.1", "ai-agents", catalog=catalog)
         with my.direct() as d:
             self.addCleanup(lambda: my.rows(my.direct(), "DROP USER least@127.0.0.1"))
             for statement in statements(sql):

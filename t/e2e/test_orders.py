@@ -293,6 +293,35 @@ class Orders(unittest.TestCase):
         for s in both:
             self.assertFalse(self.turned_away(s))
 
+    def test_redis_has_what_is_too_large(self):
+        """Entries that no answer may hold, before, between and behind orders: these travel all the same, both ways, and the log names what is in the way."""
+        def pour(size):
+            return self.one.redis("EVAL", "return redis.call('XADD', KEYS[1], '*', 'node', string.rep('x', ARGV[1]))", "1", "gatehouse:orders", str(size)).strip()
+        self.addCleanup(self.one.redis, "DEL", "gatehouse:orders")
+        large = [pour(70_000_000)]
+        for s in (self.one, self.two):
+            stack.wait_until("it is noticed", lambda: f'event=orders.large stream="gatehouse:orders" entry="{large[0]}"' in s.log("gatehouse"), 60)  # noqa: B023
+        self.block("principal", self.principal)
+        stack.wait_until("the second knows", lambda: self.turned_away(self.two), 60)
+        large += [pour(2_000_000), pour(80_000_000)]
+        self.ctl("unblock", "principal", self.principal, s=self.two)
+        stack.wait_until("the first knows", lambda: not self.turned_away(), 60)
+        two.restart(self.two)  # begins with all of it
+        stack.wait_until("HAProxy lets in", lambda: not self.turned_away(self.two), 60)
+        self.block("principal", self.principal)
+        stack.wait_until("the second knows", lambda: self.turned_away(self.two), 60)
+        # one of them hides nothing: an order that is taken away is written again
+        order = self.one.redis("EVAL", "for _, e in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-')) do if #e[2] == 6 then return e[1] end end", "1",
+                               "gatehouse:orders").strip()
+        self.one.redis("XDEL", "gatehouse:orders", order)
+        stack.wait_until("it is there again", lambda: "1" == self.one.redis(
+            "EVAL", "local e = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]; return #e[2] == 6 and e[1] ~= ARGV[1] and 1 or 0", "1",
+            "gatehouse:orders", order).strip(), 60)
+        self.one.redis("XDEL", "gatehouse:orders", *large)
+        self.ctl("unblock", "principal", self.principal)
+        for s in (self.one, self.two):
+            stack.wait_until("it lets in", lambda: not self.turned_away(s), 60)  # noqa: B023
+
     def test_file_edited_by_hand(self):
         path = os.path.join(self.one.dir, "etc", "journal", "orders.log")
         self.block("principal", self.principal)

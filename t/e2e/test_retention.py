@@ -50,11 +50,18 @@ class Retained(Base):
             ident = c.execute("SELECT current_setting('gatehouse.session')").fetchone()[0]
         return ident
 
+    def session_or_none(self, *statements):
+        """The same while Redis may be busy with something else."""
+        try:
+            return self.session(*statements)
+        except psycopg.Error:
+            return None
+
     def streams(self):
         return {k.split(":", 2)[2] for k in self.record.keys() if k.startswith("gatehouse:audit:")}
 
-    def gone(self, *sessions):
-        stack.wait_until("the sessions are gone", lambda: not self.streams() & set(sessions), 40)
+    def gone(self, *sessions, within=40):
+        stack.wait_until("the sessions are gone", lambda: not self.streams() & set(sessions), within)
 
     def retentions(self):
         return [x for x in self.record.all() if field(x[3], "type") == "retention"]
@@ -123,6 +130,24 @@ class Retained(Base):
         ended = self.session(*(f"SELECT length('{i}{'x' * 12_000_000}')" for i in range(7)))
         self.gone(ended)
         self.assertNotIn("retention.redis", self.s.log("gatehouse"))
+        self.whole(*self.both)
+
+    def test_what_no_answer_may_hold(self):
+        """Somebody puts more into the index, and into a session's stream, than is read: that session stays, the log says so, and everything else goes."""
+        self.start("{ age: 2s, interval: 2s }")
+        first = self.session("SELECT 1")
+        pour = "return redis.call('XADD', KEYS[1], ARGV[1], 'type', string.rep('x', 70000000))"
+        poured = [(key, self.s.redis("EVAL", pour, "1", key, "*").strip()) for key in (f"gatehouse:audit:{first}", INDEX)]
+        ended = [stack.wait_until("the ledger is available", lambda: self.session_or_none(f"SELECT {i}"), 60) for i in range(3)]  # noqa: B023
+        self.gone(*ended, within=180)
+        self.assertIn(first, {k.split(":", 2)[2] for k in self.s.redis("KEYS", "gatehouse:audit:*").split()})
+        log = self.s.log("gatehouse")
+        self.assertRegex(log, rf'event=retention.kept stream="gatehouse:audit:{first}" reason="its last entry is larger than any event"')
+        self.assertRegex(log, 'event=retention.kept stream="gatehouse:sessions" reason="it has an entry that is larger than any event')
+        self.assertNotIn("event=retention.redis", log)
+        for key, ident in poured:
+            self.s.redis("XDEL", key, ident)
+        self.gone(first, within=60)
         self.whole(*self.both)
 
     def as_documented(self):

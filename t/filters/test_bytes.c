@@ -155,7 +155,27 @@ START_TEST(copies_and_hex) {
             snprintf((char *)want, sizeof want, "%02x", in[i]);
             ck_assert(memcmp(out + 2 * i, want, 2) == 0);
         }
+        struct buf b = BUF_INIT(100), more = BUF_INIT(100);
+        buf_hex(&b, p, n);
+        ck_assert(b.failed == (n > 50) && !b.no_memory && buf_used(&b) == (n > 50 ? 0 : 2 * n) &&
+                  memcmp(buf_at(&b), out, buf_used(&b)) == 0);
+        buf_hex(&more, p, SIZE_MAX / 2 + 1);
+        ck_assert(more.failed && buf_used(&more) == 0);
+        buf_free(&b);
         guard_free(p, n);
+    }
+    char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0";
+    ck_assert(!gh_is_sha256(digest));
+    digest[64] = '\0';
+    ck_assert(gh_is_sha256(digest));
+    for (unsigned c = 0; c < 256; c++) { /* the last one counts as much as the first; behind one that is none nothing is read */
+        bool is = c != '\0' && strchr("0123456789abcdef", (int)c) != NULL;
+        digest[63] = (char)c;
+        ck_assert(gh_is_sha256(digest) == is && gh_is_hex(digest, 63) && gh_is_hex(digest, 64) == is);
+        uint8_t *p = guard_copy(&(uint8_t){(uint8_t)c}, 1);
+        const char *s = (const char *)p;
+        ck_assert(gh_is_hex(s, 1) == is && (is || !gh_is_hex(s, 2)) && gh_is_hex(s, 0));
+        guard_free(p, 1);
     }
     for (unsigned v = 0; v < 256; v++) {
         gh_hex((char *)out, &(uint8_t){(uint8_t)v}, 1);

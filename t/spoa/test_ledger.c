@@ -87,10 +87,15 @@ START_TEST(large_and_too_large) {
     sem_init(&c.sem, 0, 0);
     led_append(led, &ev, on_done, &c);
     ck_assert_int_eq(wait_for(&c), LED_FAILED);
+    memset(big, 0xff, len); /* as base64 it is larger than LEV_MAX_BYTES */
+    f.len = 13 << 20;
+    sem_init(&c.sem, 0, 0);
+    led_append(led, &ev, on_done, &c);
+    ck_assert_int_eq(wait_for(&c), LED_OK);
     free(big);
     ck_assert_int_eq(append_wait("big2", 1), LED_OK);
     redisReply *p = redis_do(&rds, "XLEN gatehouse:audit:big");
-    ck_assert_int_eq(p->integer, 1);
+    ck_assert_int_eq(p->integer, 2);
     freeReplyObject(p);
 }
 END_TEST
