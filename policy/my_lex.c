@@ -463,7 +463,7 @@ bool my_lex(const char *sql, size_t len, const struct my_options *o, struct my_t
     if (o->mode & MY_ORACLE) return fail(&l, POL_NOT_UNDERSTOOD, "statements of sql_mode ORACLE are not understood");
     bool valid = is_text(sql, len), ok = true;
     while (ok && (out->n == 0 || out->t[out->n - 1].kind != MY_T_END)) ok = token(&l);
-    if (!valid && (!ok || !bytes_in_their_place(&l)))
+    if (!valid && err->rc != POL_NO_MEMORY && (!ok || !bytes_in_their_place(&l)))
         ok = fail(&l, POL_ENCODING, "the statement is not valid UTF-8, or holds a NUL character");
     if (ok) return true;
     free(out->t);
