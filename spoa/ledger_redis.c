@@ -5,6 +5,7 @@
 #include "spoa/ledger_forms.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -538,9 +539,17 @@ static void arg(struct buf *out, const char *s, size_t len) {
 
 static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
 
-static void arg_u64(struct buf *out, uint64_t v) {
+/* A number in decimal. */
+static char *form_u64(char *at, uint64_t v) {
     char text[GH_U64_TEXT];
-    arg(out, text, gh_u64_text(text, v));
+    size_t n = gh_u64_text(text, v);
+    assert(n < sizeof text); /* for compilers, which warn with gh_put()'s way for long texts */
+    return form_resp(at, text, n);
+}
+
+static void arg_u64(struct buf *out, uint64_t v) {
+    char *at = (char *)buf_reserve(out, GH_U64_TEXT + FORM_ROOM);
+    if (at != NULL) buf_commit(out, (size_t)(form_u64(at, v) - at));
 }
 
 /* Its key as Redis has it; text is room for it. */
@@ -556,12 +565,6 @@ static char *head(char *at, size_t count) {
     at = gh_put_len(at, count);
     memcpy(at, "\r\n", 2);
     return at + 2;
-}
-
-static char *form_u64(char *at, uint64_t v) {
-    char text[GH_U64_TEXT];
-    size_t n = gh_u64_text(text, v);
-    return form_resp(at, text, n);
 }
 
 static void event_args(struct buf *out, const struct lev *e) {
