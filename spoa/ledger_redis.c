@@ -5,6 +5,7 @@
 #include "spoa/ledger_forms.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -538,9 +539,11 @@ static void arg(struct buf *out, const char *s, size_t len) {
 
 static void arg_str(struct buf *out, const char *s) { arg(out, s, strlen(s)); }
 
+/* A number in decimal. */
 static char *form_u64(char *at, uint64_t v) {
     char text[GH_U64_TEXT];
     size_t n = gh_u64_text(text, v);
+    assert(n < sizeof text); /* for compilers, which warn with gh_put()'s way for long texts */
     return form_resp(at, text, n);
 }
 

@@ -104,9 +104,10 @@ static void on_filter_close(struct session *s, const struct flt_event *ev) {
     s->key_pid = 0;
     roster_leave(s->ws->d->roster, s->entry);
     s->entry = NULL;
-    if (was_open)
+    if (was_open) {
+        session_schema_leave(s);
         record_close(s);
-    else
+    } else
         log_event(ev->close.rc == GH_OK ? LOG_INFO : LOG_WARN, "session.end", "session", s->id, "src", s->src, "reason", s->why, "result",
                   gh_rc_name(ev->close.rc), NULL);
 }

@@ -56,8 +56,17 @@ void session_schema_changed(struct session *s) {
     s->schema_told = false;
 }
 
-void session_schema_tick(struct session *s) {
-    if (!s->schema_changed || s->schema_told || s->state != SESSION_OPEN || flt_in_transaction(s->filter)) return;
+static void tell(struct session *s) {
     s->schema_told = true;
     catalogs_changed(s->ws->d->catalogs, s->db->name);
+}
+
+void session_schema_tick(struct session *s) {
+    if (!s->schema_changed || s->schema_told || s->state != SESSION_OPEN || flt_in_transaction(s->filter)) return;
+    tell(s);
+}
+
+/* Many connect for one change and leave before a tick has come. */
+void session_schema_leave(struct session *s) {
+    if (s->schema_changed && !s->schema_told) tell(s);
 }

@@ -262,6 +262,8 @@ bool session_changes_schema(const struct pol_facts *f);
 /* A statement that may have done so went well. */
 void session_schema_changed(struct session *s);
 void session_schema_tick(struct session *s);
+/* The session, which was open, ends. */
+void session_schema_leave(struct session *s);
 
 /* session_grants.c */
 bool session_shows_grants(const struct pol_facts *f);

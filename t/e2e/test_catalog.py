@@ -181,15 +181,18 @@ class InTheDaemon(unittest.TestCase):
 
     def test_3_what_others_change(self):
         with self.stack.psycopg("agent", autocommit=True) as agent, self.stack.psycopg("tester", autocommit=True) as tester:
-            agent.execute("SELECT 1")
-            tester.execute("CREATE TABLE scratch.others (x int)")
-
-            def seen():
+            def seen(name):
                 try:
-                    return agent.execute("SELECT count(*) FROM scratch.others").fetchone() == (0,)
+                    return agent.execute(f"SELECT count(*) FROM scratch.{name}").fetchone() == (0,)
                 except psycopg.errors.UndefinedTable:
                     return False
-            stack.wait_until("a table that another session made", seen)
+            agent.execute("SELECT 1")
+            tester.execute("CREATE TABLE scratch.others (x int)")
+            stack.wait_until("a table that another session made", lambda: seen("others"))
+            for n in range(3):  # and is gone before anybody has looked
+                with self.stack.psycopg("tester", autocommit=n % 2 == 0) as gone:
+                    gone.execute(f"CREATE TABLE scratch.gone{n} (x int)")
+                stack.wait_until("a table of a session that has left", lambda n=n: seen(f"gone{n}"))
 
     def test_4_unchanged_costs_little(self):
         with self.stack.psycopg("agent", autocommit=True) as agent:
