@@ -3,6 +3,7 @@
 #include "spoa/session_int.h"
 
 #include "spoa/clock.h"
+#include "spoa/statement.h"
 
 #include <string.h>
 
@@ -55,6 +56,7 @@ bool session_judged(struct session *s, struct pol_verdict *v) {
 void session_keep_judged(struct session *s) {
     const struct pol_verdict *v = &s->q->verdict;
     if (v->effect != POL_ALLOW || s->q->facts == NULL || s->mysql || pol_role_observes(s->role)) return;
+    if (s->q->prep == NULL && s->q->len > STMT_CACHE_BYTES) return; /* its facts are made anew each time */
     if (s->judged.epoch != s->epoch) session_forget_judged(s);
     s->judged.epoch = s->epoch;
     struct judged *j = &s->judged.of[s->judged.next++ % SESSION_JUDGED];
