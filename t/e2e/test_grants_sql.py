@@ -43,8 +43,8 @@ HASHES = """
 def config(text):
     login = "      user: shop_owner\n      password_file: shop.password\n"
     assert login in text
-    return text.replace(login, login + "      credentials:\n        - groups: [ai-agents, analysts, hashers, careless]\n"
-                        f"          user: {ROLE}\n          password_file: shop.password\n")
+    return stack.with_metrics(text.replace(login, login + "      credentials:\n        - groups: [ai-agents, analysts, hashers, careless]\n"
+                                           f"          user: {ROLE}\n          password_file: shop.password\n"))
 
 
 class LeastRole(test_columns.Columns):
