@@ -48,15 +48,14 @@ bool ry_too_large(struct ry *x) {
     return false;
 }
 
-/* Nothing more is done, and nothing said. */
-static bool longer(struct ry *x) {
+bool ry_longer(struct ry *x) {
     x->refused = x->longer = true;
     return false;
 }
 
 bool ry_work(struct ry *x, uint64_t n) {
     x->steps += n;
-    if (x->brief && x->steps > RW_BRIEF_STEPS) return longer(x);
+    if (x->brief && x->steps > RW_BRIEF_STEPS) return ry_longer(x);
     return x->steps <= RW_STEPS || ry_too_large(x);
 }
 
@@ -76,7 +75,7 @@ static bool add_edit(struct ry *x, uint32_t from, uint32_t to, const char *text,
             return ry_refuse(x, NULL, i, "Write it without comments that the server executes.",
                              "what stands in a comment /*! */ cannot be rewritten so that what is hidden from you stays hidden");
     x->inserted += strlen(text);
-    if (x->brief && x->inserted > RW_BRIEF_BYTES) return longer(x);
+    if (x->brief && x->inserted > RW_BRIEF_BYTES) return ry_longer(x);
     if (!rw_may_put(x->inserted, x->len)) return ry_too_large(x);
     struct ry_edit *all = pol_grow(x->arena, x->edits, x->nedits, &x->edits_cap, sizeof *all);
     if (all == NULL) return ry_no_memory(x);
@@ -751,7 +750,7 @@ static bool check_columns(struct ry *x, const char *sql, size_t len) {
     bool failed = false, ok = true;
     struct pol_columns *all = pol_columns_my(sql, len, x->o, x->r->catalog, &err);
     if (all == NULL) return ry_no_memory(x); /* it had facts */
-    if (x->brief && all->stopped) ok = longer(x);
+    if (x->brief && all->stopped) ok = ry_longer(x);
     for (size_t k = 0; ok && k < all->nrelations; k++) {
         const struct pol_view *v = pol_role_view(x->r, all->relations[k].relation, &failed);
         if (failed) ok = ry_no_memory(x);

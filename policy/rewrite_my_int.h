@@ -109,6 +109,8 @@ bool ry_refuse(struct ry *x, const struct pol_view *view, uint32_t tok, const ch
 bool ry_refuse_column(struct ry *x, const struct pol_view *view, size_t at, uint32_t tok, const char *what);
 bool ry_no_memory(struct ry *x);
 bool ry_too_large(struct ry *x);
+/* It is much work (pol_parse_limits.brief): nothing more is done, and nothing said. False. */
+bool ry_longer(struct ry *x);
 bool ry_work(struct ry *x, uint64_t n);
 
 /* Changing the text. False when memory is out, or at a place that cannot be changed. text lives as long as the arena. */

@@ -66,10 +66,7 @@ bool ry_prepare(struct ry *x, uint32_t node) {
     sql[len] = '\0';
     enum pol_rewrite_rc rc = pol_rewrite_my(sql, len, &o, x->r, &inner, x->why);
     if (rc == POL_REWRITE_SAME) return true;
-    if (rc == POL_REWRITE_LONG) {
-        x->refused = x->longer = true;
-        return false;
-    }
+    if (rc == POL_REWRITE_LONG) return ry_longer(x);
     if (rc == POL_REWRITE_REFUSED) {
         x->refused = true;
         x->why->position = 0; /* one in the inner text */

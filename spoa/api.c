@@ -14,8 +14,9 @@
 /* One text for every cause: what was wrong with a token is for the log, not for who guesses. */
 #define BAD_CREDENTIAL      "authentication failed: the Authorization header must hold a valid OIDC access token (JWT) for this gateway"
 #define READS_CHANGED       "how the database reads a text has changed in this moment"
-#define INLINE_BYTES        32768u /* longer texts are parsed by the pool, and not rewritten: a role is shared by the requests of its principal */
 #define BAD_CREDENTIAL_HINT "Get a fresh token from your identity provider and send it as Authorization: Bearer TOKEN."
+/* Longer texts are parsed by the pool, and not rewritten: a role is shared by the requests of its principal. */
+#define INLINE_BYTES 32768u
 
 static void ask_free(struct api_ask *a) {
     if (a->asks != NULL) {

@@ -116,16 +116,18 @@ struct rewrite *rewrites_get(struct rewrites *w, struct factscache *trees, const
                              struct pol_verdict *why) {
     struct pol_rewritten out;
     struct pol_parse_error err;
-    enum pol_rewrite_rc rc = POL_REWRITE_LONG;
+    enum pol_rewrite_rc rc;
     uint64_t h = len <= REWRITES_BYTES / 4 ? hash(text, len) : 0;
     struct rewrite *r = find(w, text, len, h);
     *how = r != NULL ? REWRITES_CACHED : REWRITES_MADE;
     if (r != NULL) return r;
-    if (!stmt_is_long(len, limits, &err) && my != NULL) {
+    if (stmt_is_long(len, limits, &err))
+        rc = POL_REWRITE_LONG;
+    else if (my != NULL) {
         struct my_options o = *my;
         o.limits = limits;
         rc = pol_rewrite_my(text, len, &o, role, &out, why);
-    } else if (!stmt_is_long(len, limits, &err))
+    } else
         rc = rewrite_pg(trees, text, len, limits, role, &out, why);
     if (rc == POL_REWRITE_LONG) {
         *how = REWRITES_LONG;
