@@ -142,6 +142,8 @@ static inline void pol_verdict_clear(struct pol_verdict *v) {
 }
 /* Pure: no I/O, no allocation that outlives the call. Judges all statements of the text; the first refused one decides. */
 void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_verdict *out);
+/* Whether that may take more than some ms: hundreds of relations, and hundreds of rules that each could be about them. */
+bool pol_judge_long(const struct pol_role *r, const struct pol_facts *f);
 /* A startup parameter (or an item of "options"): judged as SET name = value would be. */
 bool pol_judge_setting(const struct pol_role *r, const char *name, const char *value, struct pol_verdict *out);
 /* Fills a verdict for a text that has no facts. */

@@ -109,7 +109,7 @@ struct pol_policy {
 struct pol_entry { /* one pattern of one rule that applies */
     const struct pol_pattern *pattern;
     const struct pol_rule *rule;
-    uint32_t next; /* index + 1 in the same hash slot; 0 ends */
+    uint32_t next; /* index + 1 in the same hash slot (of globs: or the next that is wild); 0 ends */
 };
 struct pol_role {
     struct pol_policy *policy;
@@ -119,12 +119,18 @@ struct pol_role {
     bool observes;
     const struct pol_rule **rules; /* that apply, in the file's order */
     size_t nrules;
-    const struct pol_rule **bounds; /* those of them with limits, or that ask for a LIMIT */
-    size_t nbounds;
-    struct pol_entry *exact, *globs; /* patterns of "on" */
+    struct pol_rules {
+        const struct pol_rule **at;
+        size_t n;
+    } bounds, denials, asking, calls; /* those of them with limits, or that ask for a LIMIT; that deny; that ask; that grant functions. In the file's order, too */
+    struct pol_entry *exact, *globs;  /* patterns of "on"; globs: those with a '*', see pol_glob_begin() */
     size_t nexact, nglobs;
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
-    size_t nslots;                /* a power of two */
+    uint32_t *schemas;            /* hash of a schema without a '*' -> index + 1 in globs */
+    uint32_t wild;                /* the first of those whose schema has one; 0: none */
+    size_t nslots;                /* of both, a power of two */
+    size_t most;                  /* so many entries at most are compared with one relation's name */
+    size_t nfunctions;            /* patterns for functions */
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow (or ask): all on *.* */
     const struct pol_rule *deny;  /* the first rule that denies; NULL: none */
@@ -148,6 +154,13 @@ struct pol_role {
 static inline bool pol_rule_on(const struct pol_role *r, const struct pol_rule *rule) {
     return r->off == NULL || !r->off[rule - r->policy->rules];
 }
+
+/* The globs that may match relations of one schema, in the file's order. */
+struct pol_glob_at {
+    uint32_t own, wild;
+};
+struct pol_glob_at pol_glob_begin(const struct pol_role *r, const char *schema);
+const struct pol_entry *pol_glob_next(const struct pol_role *r, struct pol_glob_at *at); /* NULL: no more */
 
 /* The rule lets this identity break the glass. */
 bool pol_rule_glass(const struct pol_role *r, const struct pol_rule *rule);

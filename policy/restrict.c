@@ -214,8 +214,8 @@ static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const st
 }
 
 bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
-    for (size_t i = 0; i < r->nbounds; i++) {
-        const struct pol_rule *rule = r->bounds[i];
+    for (size_t i = 0; i < r->bounds.n; i++) {
+        const struct pol_rule *rule = r->bounds.at[i];
         bool about = rel->schema != NULL && pol_rule_is_about(rule, r->pins.mysql, rel->schema, rel->name);
         for (size_t k = 0; rel->schema == NULL && k < r->pins.nsearch_path; k++)
             about = about || pol_rule_is_about(rule, r->pins.mysql, r->pins.search_path[k], rel->name);

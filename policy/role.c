@@ -152,12 +152,17 @@ bool pol_role_at(struct pol_role *r, int64_t unix_s) {
     return changed;
 }
 
-static bool find_bounds(struct pol_role *r) {
+static bool bounds(const struct pol_rule *rule) { return pol_rule_bounds(rule); }
+static bool denies(const struct pol_rule *rule) { return rule->deny; }
+static bool asks(const struct pol_rule *rule) { return rule->ask; }
+static bool calls(const struct pol_rule *rule) { return !rule->deny && rule->nfunctions > 0; }
+
+static bool find_those(const struct pol_role *r, bool (*is)(const struct pol_rule *rule), struct pol_rules *out) {
     size_t n = 0;
-    for (size_t i = 0; i < r->nrules; i++) n += pol_rule_bounds(r->rules[i]);
-    if (n > 0 && (r->bounds = pol_alloc_array(r->arena, n, sizeof *r->bounds)) == NULL) return false;
+    for (size_t i = 0; i < r->nrules; i++) n += is(r->rules[i]);
+    if (n > 0 && (out->at = pol_alloc_array(r->arena, n, sizeof *out->at)) == NULL) return false;
     for (size_t i = 0; n > 0 && i < r->nrules; i++)
-        if (pol_rule_bounds(r->rules[i])) r->bounds[r->nbounds++] = r->rules[i];
+        if (is(r->rules[i])) out->at[out->n++] = r->rules[i];
     return true;
 }
 
@@ -180,16 +185,29 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         r->restricts = r->restricts || pol_rule_restricts(rule);
         r->read_only = r->read_only || rule->read_only;
     }
-    return find_bounds(r) && find_times(r);
+    if (!find_those(r, bounds, &r->bounds) || !find_those(r, denies, &r->denials) || !find_those(r, asks, &r->asking) || !find_those(r, calls, &r->calls))
+        return false;
+    for (size_t i = 0; i < r->calls.n; i++) r->nfunctions += r->calls.at[i]->nfunctions;
+    return find_times(r);
+}
+
+static uint32_t *slot_of_schema(const struct pol_role *r, const char *schema) { return &r->schemas[pol_name_hash(schema, "") & (r->nslots - 1)]; }
+
+static size_t chain(const struct pol_entry *entries, uint32_t at) {
+    size_t n = 0;
+    for (; at != 0; at = entries[at - 1].next) n++;
+    return n;
 }
 
 static bool index_patterns(struct pol_role *r, size_t patterns) {
+    size_t exact = 0, own = 0, n;
     for (r->nslots = 16; r->nslots < patterns * 2; r->nslots *= 2) {
     }
     r->slots = pol_alloc_array(r->arena, r->nslots, sizeof *r->slots);
+    r->schemas = pol_alloc_array(r->arena, r->nslots, sizeof *r->schemas);
     r->exact = pol_alloc_array(r->arena, patterns, sizeof *r->exact);
     r->globs = pol_alloc_array(r->arena, patterns, sizeof *r->globs);
-    if (r->slots == NULL || r->exact == NULL || r->globs == NULL) return false;
+    if (r->slots == NULL || r->schemas == NULL || r->exact == NULL || r->globs == NULL) return false;
     for (size_t i = 0; i < r->nrules; i++)
         for (size_t j = 0; j < r->rules[i]->non; j++) {
             const struct pol_pattern *p = &r->rules[i]->on[j];
@@ -201,7 +219,30 @@ static bool index_patterns(struct pol_role *r, size_t patterns) {
             r->exact[r->nexact++] = (struct pol_entry){p, r->rules[i], *slot};
             *slot = (uint32_t)r->nexact;
         }
+    for (size_t i = r->nglobs; i-- > 0;) { /* from the end: chains are in the file's order */
+        const char *schema = r->globs[i].pattern->schema;
+        uint32_t *first = strchr(schema, '*') != NULL ? &r->wild : slot_of_schema(r, schema);
+        r->globs[i].next = *first;
+        *first = (uint32_t)i + 1;
+    }
+    for (size_t i = 0; i < r->nslots; i++) {
+        if ((n = chain(r->exact, r->slots[i])) > exact) exact = n;
+        if ((n = chain(r->globs, r->schemas[i])) > own) own = n;
+    }
+    r->most = exact + own + chain(r->globs, r->wild);
     return true;
+}
+
+struct pol_glob_at pol_glob_begin(const struct pol_role *r, const char *schema) {
+    return (struct pol_glob_at){*slot_of_schema(r, schema), r->wild};
+}
+
+const struct pol_entry *pol_glob_next(const struct pol_role *r, struct pol_glob_at *at) {
+    uint32_t *from = at->own != 0 && (at->wild == 0 || at->own < at->wild) ? &at->own : &at->wild;
+    if (*from == 0) return NULL;
+    const struct pol_entry *e = &r->globs[*from - 1];
+    *from = e->next;
+    return e;
 }
 
 struct pol_role *pol_role_new(struct pol_policy *p, const struct pol_subject *who, const char *database, const struct pol_pins *pins) {

@@ -23,6 +23,7 @@ struct judge {
 };
 
 #define HINT_RELATIONS 8
+#define LONG           100000u /* comparisons of a name with a pattern, of which a millisecond has some 50,000 */
 
 /* --- words --- */
 
@@ -129,18 +130,18 @@ static void ask_by(struct judge *j, const struct pol_rule *rule) {
 
 /* What cannot be seen into may do whatever any of them asks about; with actions: those that ask about one of these, on whatever. */
 static void ask_all(struct judge *j, unsigned actions) {
-    for (size_t i = 0; j->r->asks && i < j->r->nrules; i++)
-        if (j->r->rules[i]->ask && pol_rule_on(j->r, j->r->rules[i]) && (j->r->rules[i]->actions & actions)) ask_by(j, j->r->rules[i]);
+    for (size_t i = 0; i < j->r->asking.n; i++)
+        if (pol_rule_on(j->r, j->r->asking.at[i]) && (j->r->asking.at[i]->actions & actions)) ask_by(j, j->r->asking.at[i]);
 }
 
 /* Actions that are about no relation in the text, whatever "on" says: DROP SCHEMA may take any relation along. Who writes "all" on some relations
  * does not mean settings, files and the like: see find_rules(). */
 static void ask_actions(struct judge *j, unsigned actions) {
-    for (size_t i = 0; j->r->asks && i < j->r->nrules; i++) {
-        const struct pol_rule *rule = j->r->rules[i];
+    for (size_t i = 0; i < j->r->asking.n; i++) {
+        const struct pol_rule *rule = j->r->asking.at[i];
         bool all_on_some = rule->actions == POL_ALL_ACTIONS && !rule->everything;
         unsigned mask = all_on_some ? ~(unsigned)POL_UNBOUND | POL_TEMP : ~0u;
-        if (rule->ask && pol_rule_on(j->r, rule) && (rule->actions & actions & mask)) ask_by(j, rule);
+        if (pol_rule_on(j->r, rule) && (rule->actions & actions & mask)) ask_by(j, rule);
     }
 }
 
@@ -176,17 +177,17 @@ static unsigned rules_on(struct judge *j, const char *schema, const char *name, 
     *deny = NULL;
     for (uint32_t at = r->slots[pol_name_hash(schema, name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
         count_entry(j, &r->exact[at - 1], schema, name, wanted, &granted, deny);
-    for (size_t i = 0; i < r->nglobs; i++) count_entry(j, &r->globs[i], schema, name, wanted, &granted, deny);
+    struct pol_glob_at at = pol_glob_begin(r, schema);
+    for (const struct pol_entry *e; (e = pol_glob_next(r, &at)) != NULL;) count_entry(j, e, schema, name, wanted, &granted, deny);
     return granted;
 }
 
 static const struct pol_rule *first_denial(const struct pol_role *r, unsigned actions) {
-    if (r->deny == NULL || actions == 0) return NULL;
-    for (size_t i = 0; i < r->nrules; i++) {
-        const struct pol_rule *rule = r->rules[i];
+    for (size_t i = 0; actions != 0 && i < r->denials.n; i++) {
+        const struct pol_rule *rule = r->denials.at[i];
         /* a denial on some relations denies nothing that is about none */
         unsigned mask = rule->everything ? rule->actions : rule->non == 0 ? rule->actions & POL_UNBOUND : 0u;
-        if (rule->deny && pol_rule_on(r, rule) && (mask & actions)) return rule;
+        if (pol_rule_on(r, rule) && (mask & actions)) return rule;
     }
     return NULL;
 }
@@ -272,9 +273,9 @@ static bool own(const struct pol_role *r, const struct pol_pattern *p, const cha
 static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
     if (all_granted(r)) return true;
     if (r->restricts && pol_own_schema(r->pins.mysql, schema)) return false;
-    for (size_t i = 0; i < r->nrules; i++)
-        for (size_t k = 0; !r->rules[i]->deny && pol_rule_on(r, r->rules[i]) && k < r->rules[i]->nfunctions; k++)
-            if (pol_matches(&r->rules[i]->functions[k], schema, name) && !own(r, &r->rules[i]->functions[k], schema)) return true;
+    for (size_t i = 0; i < r->calls.n; i++)
+        for (size_t k = 0; pol_rule_on(r, r->calls.at[i]) && k < r->calls.at[i]->nfunctions; k++)
+            if (pol_matches(&r->calls.at[i]->functions[k], schema, name) && !own(r, &r->calls.at[i]->functions[k], schema)) return true;
     return false;
 }
 
@@ -307,9 +308,9 @@ static bool function_allowed(const struct pol_role *r, const struct pol_function
  * covers it, because it may do anything. */
 static void ask_function_in(struct judge *j, const char *schema, const char *name) {
     bool named = false;
-    for (size_t i = 0; i < j->r->nrules; i++) {
-        const struct pol_rule *rule = j->r->rules[i];
-        for (size_t k = 0; !rule->deny && pol_rule_on(j->r, rule) && k < rule->nfunctions; k++) {
+    for (size_t i = 0; i < j->r->calls.n; i++) {
+        const struct pol_rule *rule = j->r->calls.at[i];
+        for (size_t k = 0; pol_rule_on(j->r, rule) && k < rule->nfunctions; k++) {
             if (!pol_matches(&rule->functions[k], schema, name)) continue;
             named = true;
             if (rule->ask) ask_by(j, rule);
@@ -533,57 +534,46 @@ static void earlier(const struct pol_role *r, const struct pol_entry *e, const c
     if (pol_rule_on(r, e->rule) && pol_matches(e->pattern, schema, rel->name)) *first = e->rule;
 }
 
-/* granting_rule() of a statement that is about relations only, as most are: by the index. NULL: none. */
-static const struct pol_rule *first_granting(const struct pol_role *r, const struct pol_stmt *s) {
-    const struct pol_rule *first = NULL;
+static void grants_relations(const struct pol_role *r, const struct pol_stmt *s, const struct pol_rule **first) {
     for (size_t k = 0; k < s->nrelations; k++) {
         const struct pol_relation *rel = &s->relations[k];
         const char *schema = first_schema(r, rel);
         for (uint32_t at = r->slots[pol_name_hash(schema, rel->name) & (r->nslots - 1)]; at != 0; at = r->exact[at - 1].next)
-            earlier(r, &r->exact[at - 1], schema, rel, &first);
-        for (size_t i = 0; i < r->nglobs; i++) earlier(r, &r->globs[i], schema, rel, &first);
+            earlier(r, &r->exact[at - 1], schema, rel, first);
+        struct pol_glob_at at = pol_glob_begin(r, schema);
+        for (const struct pol_entry *e; (e = pol_glob_next(r, &at)) != NULL;) earlier(r, e, schema, rel, first);
     }
-    return first;
 }
 
-static bool relations_only(const struct pol_role *r, const struct pol_stmt *s) {
-    if (s->actions != 0 || s->opaque || s->nfunctions > 0) return false;
-    for (size_t k = 0; k < s->nrelations; k++)
-        if (strcmp(first_schema(r, &s->relations[k]), "pg_temp") == 0) return false;
-    return true;
+static bool grants_function(const struct pol_role *r, const struct pol_rule *rule, const struct pol_stmt *s) {
+    for (size_t k = 0; k < s->nfunctions; k++) {
+        const struct pol_function *f = &s->functions[k];
+        const char *schema = f->schema != NULL               ? f->schema
+                             : r->pins.mysql                 ? MY_NATIVE
+                             : pg_function_built_in(f->name) ? "pg_catalog"
+                             : r->pins.nsearch_path > 0      ? r->pins.search_path[0]
+                                                             : "";
+        for (size_t p = 0; p < rule->nfunctions; p++)
+            if (pol_matches(&rule->functions[p], schema, f->name)) return true;
+    }
+    return false;
 }
 
 /* The rule to name beside an allowed statement: the first one that grants something of it. */
 static const char *granting_rule(const struct pol_role *r, const struct pol_stmt *s) {
-    if (relations_only(r, s)) {
-        const struct pol_rule *first = first_granting(r, s);
-        return first != NULL ? first->name : "";
-    }
-    for (size_t i = 0; i < r->nrules; i++) {
+    const struct pol_rule *first = NULL;
+    bool temp = false;
+    grants_relations(r, s, &first);
+    for (size_t k = 0; k < s->nrelations; k++) temp = temp || strcmp(first_schema(r, &s->relations[k]), "pg_temp") == 0;
+    unsigned actions = s->actions | (temp ? (unsigned)POL_TEMP : 0u);
+    for (size_t i = 0; (actions != 0 || s->opaque) && i < r->nrules && (first == NULL || r->rules[i] < first); i++) {
         const struct pol_rule *rule = r->rules[i];
         if (rule->deny || !pol_rule_on(r, rule)) continue;
-        if (rule->actions & s->actions) return rule->name;
-        if (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS) return rule->name;
-        for (size_t k = 0; k < s->nrelations; k++) {
-            const struct pol_relation *rel = &s->relations[k];
-            const char *schema = first_schema(r, rel);
-            if (strcmp(schema, "pg_temp") == 0 && (rule->actions & POL_TEMP)) return rule->name;
-            if ((rule->actions & rel->access) == 0) continue;
-            for (size_t p = 0; p < rule->non; p++)
-                if (pol_matches(&rule->on[p], schema, rel->name)) return rule->name;
-        }
-        for (size_t k = 0; k < s->nfunctions; k++) {
-            const struct pol_function *f = &s->functions[k];
-            const char *schema = f->schema != NULL               ? f->schema
-                                 : r->pins.mysql                 ? MY_NATIVE
-                                 : pg_function_built_in(f->name) ? "pg_catalog"
-                                 : r->pins.nsearch_path > 0      ? r->pins.search_path[0]
-                                                                 : "";
-            for (size_t p = 0; p < rule->nfunctions; p++)
-                if (pol_matches(&rule->functions[p], schema, f->name)) return rule->name;
-        }
+        if ((rule->actions & actions) || (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS)) first = rule;
     }
-    return "";
+    for (size_t i = 0; i < r->calls.n && (first == NULL || r->calls.at[i] < first); i++)
+        if (pol_rule_on(r, r->calls.at[i]) && grants_function(r, r->calls.at[i], s)) first = r->calls.at[i];
+    return first != NULL ? first->name : "";
 }
 
 /* One agreement is for one execution of one text that its readers saw. */
@@ -621,6 +611,16 @@ static void ask(struct pol_verdict *v, const char *tag) {
             add(v->detail, sizeof v->detail, "%s%.60s", g > v->ask.by[i].approvers ? ", " : "", *g);
         add(v->detail, sizeof v->detail, ".");
     }
+}
+
+bool pol_judge_long(const struct pol_role *r, const struct pol_facts *f) {
+    size_t each = r->most * (r->pins.nsearch_path + 1) + r->bounds.n + (r->restricts ? r->nrules : 0), work = 0;
+    for (size_t i = 0; i < f->nstmts && work < LONG; i++) {
+        const struct pol_stmt *s = &f->stmts[i];
+        work += r->denials.n + r->asking.n + (s->actions != 0 || s->opaque ? r->nrules : 0);
+        work += s->nrelations * (each + 1) + s->nfunctions * (r->nfunctions + 1) + s->nsettings * (r->asking.n + 1);
+    }
+    return work >= LONG;
 }
 
 void pol_judge(const struct pol_role *r, const struct pol_facts *f, struct pol_verdict *out) {

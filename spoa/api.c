@@ -398,7 +398,7 @@ static void parse(struct api_ask *a) {
     }
     if (job != NULL && (!mysql || parse_job_mysql(job, &my))) {
         job->owner = a;
-        if (parsepool_submit(a->ws->d->pool, job)) {
+        if (parsepool_submit(a->ws->d->pool, job, a->session->who->principal)) {
             m_add(a->ws->m, M_PARSE_POOL_JOBS, 1);
             return;
         }

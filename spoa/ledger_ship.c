@@ -13,7 +13,7 @@
 #define SHIP_EVENTS  512
 #define CLAIM_MS     LED_HEAR_MS /* before the shipped key says what the last transaction brought, when none follows */
 #define SHIP_WAIT_MS 20          /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
-#define SHIP_ENOUGH  256         /* ... until there are so many */
+#define SHIP_ENOUGH  32          /* ... until there are so many. On a machine that it shares, Redis keeps others waiting as long as it is at work on them */
 #define BACKOFF_MS   100         /* between attempts to connect, doubled up to ... */
 #define BACKOFF_MAX  2000
 #define SKEW_MS      5000

@@ -5,32 +5,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define POOL_STACK   (1u << 30) /* reserved, touched only as far as a statement nests */
 #define POOL_THREADS 8u
+#define POOL_LANES   256u
+
+/* Of the principals whose names have one hash. */
+struct lane {
+    struct parse_job *head, **tail;
+    size_t waiting, bytes; /* bytes: with those at work */
+    unsigned at_work;
+};
 
 struct parsepool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct parse_job *head, **tail;
+    struct lane lanes[POOL_LANES];
+    unsigned turn; /* the lane that is looked at first */
     size_t waiting, bytes, max_waiting, max_bytes;
     bool stopping;
     struct pol_parse_limits limits;
+    uint64_t seed;
     unsigned nthreads;
     pthread_t threads[POOL_THREADS];
 };
 
-static struct parse_job *next_job(struct parsepool *p) {
-    pthread_mutex_lock(&p->lock);
-    while (p->head == NULL && !p->stopping) pthread_cond_wait(&p->wake, &p->lock);
-    struct parse_job *job = p->stopping ? NULL : p->head;
-    if (job != NULL) {
-        p->head = job->next;
-        if (p->head == NULL) p->tail = &p->head;
+/* The next lane's first job; not of one that has all threads but one at work already: its jobs may take long, and others come. NULL: there is none. */
+static struct parse_job *take(struct parsepool *p) {
+    unsigned most = p->nthreads > 1 ? p->nthreads - 1 : 1;
+    for (unsigned i = 0; p->waiting > 0 && i < POOL_LANES; i++) {
+        struct lane *l = &p->lanes[(p->turn + i) % POOL_LANES];
+        struct parse_job *job = l->head;
+        if (job == NULL || l->at_work >= most) continue;
+        l->head = job->next;
+        if (l->head == NULL) l->tail = &l->head;
+        l->waiting--;
+        l->at_work++;
         p->waiting--;
+        p->turn = (p->turn + i + 1) % POOL_LANES;
+        return job;
     }
+    return NULL;
+}
+
+static struct parse_job *next_job(struct parsepool *p) {
+    struct parse_job *job = NULL;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopping && (job = take(p)) == NULL) pthread_cond_wait(&p->wake, &p->lock);
     pthread_mutex_unlock(&p->lock);
     return job;
+}
+
+static void done(struct parsepool *p, unsigned lane, size_t len) {
+    pthread_mutex_lock(&p->lock);
+    p->lanes[lane].at_work--;
+    p->lanes[lane].bytes -= len;
+    p->bytes -= len;
+    if (p->waiting > 0) pthread_cond_signal(&p->wake); /* a thread may sleep because of that lane */
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void work_my(const struct parsepool *p, struct parse_job *job, size_t len) {
@@ -49,16 +82,17 @@ static void *pool_main(void *arg) {
     struct parse_job *job;
     while ((job = next_job(p)) != NULL) {
         size_t len = job->len;
-        if (job->mysql)
+        unsigned lane = job->lane;
+        if (job->judged != NULL)
+            pol_judge(job->role, job->judged, job->why);
+        else if (job->mysql)
             work_my(p, job, len);
         else if (job->role != NULL)
             job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
         else
             job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
-        pthread_mutex_lock(&p->lock);
-        p->bytes -= len;
-        pthread_mutex_unlock(&p->lock);
+        done(p, lane, len);
     }
     return NULL;
 }
@@ -67,8 +101,11 @@ struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, co
     struct parsepool *p = calloc(1, sizeof *p);
     pthread_attr_t attr;
     sigset_t all, old;
-    if (p == NULL) return NULL;
-    p->tail = &p->head;
+    if (p == NULL || getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed) {
+        free(p);
+        return NULL;
+    }
+    for (unsigned i = 0; i < POOL_LANES; i++) p->lanes[i].tail = &p->lanes[i].head;
     p->max_waiting = queue;
     p->max_bytes = bytes;
     p->limits = *limits;
@@ -78,8 +115,10 @@ struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, co
     pthread_attr_setstacksize(&attr, POOL_STACK);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
+    pthread_mutex_lock(&p->lock); /* they count themselves */
     while (p->nthreads < threads && p->nthreads < POOL_THREADS && pthread_create(&p->threads[p->nthreads], &attr, pool_main, p) == 0)
         p->nthreads++;
+    pthread_mutex_unlock(&p->lock);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     if (p->nthreads == 0) {
@@ -128,19 +167,40 @@ bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role) {
     return true;
 }
 
+bool parse_job_judges(struct parse_job *job, const struct pol_role *role, const struct pol_facts *facts) {
+    job->judged = facts;
+    return parse_job_rewrites(job, role);
+}
+
 void parse_job_free(struct parse_job *job) {
     if (job == NULL) return;
     free(job->why);
     free(job);
 }
 
-bool parsepool_submit(struct parsepool *p, struct parse_job *job) {
+static unsigned lane_of(const struct parsepool *p, const char *principal) {
+    uint64_t h = p->seed;
+    for (; *principal != '\0'; principal++) h = (h ^ (unsigned char)*principal) * 0x100000001b3u;
+    return (unsigned)((h ^ h >> 32) % POOL_LANES);
+}
+
+/* One job, however long, has room in a lane without any. */
+static bool has_room(const struct parsepool *p, const struct lane *l, size_t len) {
+    if (p->waiting >= p->max_waiting || p->bytes > p->max_bytes || len > p->max_bytes - p->bytes) return false;
+    return (l->waiting == 0 && l->at_work == 0) || (l->waiting < (p->max_waiting + 1) / 2 && l->bytes + len <= p->max_bytes / 2);
+}
+
+bool parsepool_submit(struct parsepool *p, struct parse_job *job, const char *principal) {
     pthread_mutex_lock(&p->lock);
-    bool ok = !p->stopping && p->waiting < p->max_waiting && p->bytes <= p->max_bytes && job->len <= p->max_bytes - p->bytes;
+    job->lane = lane_of(p, principal);
+    struct lane *l = &p->lanes[job->lane];
+    bool ok = !p->stopping && has_room(p, l, job->len);
     if (ok) {
         job->next = NULL;
-        *p->tail = job;
-        p->tail = &job->next;
+        *l->tail = job;
+        l->tail = &job->next;
+        l->waiting++;
+        l->bytes += job->len;
         p->waiting++;
         p->bytes += job->len;
         pthread_cond_signal(&p->wake);
@@ -163,9 +223,13 @@ void parsepool_free(struct parsepool *p) {
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     for (unsigned i = 0; i < p->nthreads; i++) pthread_join(p->threads[i], NULL);
-    while (p->head != NULL) {
-        struct parse_job *job = p->head;
-        p->head = job->next;
+    for (unsigned i = 0; i < POOL_LANES;) {
+        struct parse_job *job = p->lanes[i].head;
+        if (job == NULL) {
+            i++;
+            continue;
+        }
+        p->lanes[i].head = job->next;
         job->err.rc = POL_NO_MEMORY;
         snprintf(job->err.text, sizeof job->err.text, "the daemon is stopping");
         worker_post(job->worker, &job->msg);

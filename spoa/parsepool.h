@@ -1,4 +1,5 @@
-/* Threads with very large stacks that parse long statements, so that the workers' other sessions do not wait. */
+/* Threads with very large stacks that parse, judge and rewrite what takes long, so that the workers' other sessions do not wait. Principals take turns,
+ * by a hash of their names (McKenney, Stochastic Fairness Queueing, 1990): whoever sends much of it waits for himself. */
 #ifndef GH_SPOA_PARSEPOOL_H
 #define GH_SPOA_PARSEPOOL_H
 
@@ -11,8 +12,9 @@ struct parsepool;
 struct parse_job {
     struct wmsg msg; /* what the worker gets; msg.run set by the caller */
     struct worker *worker;
-    void *owner; /* the caller's own, as is id */
+    void *owner; /* the caller's own, as are id and held */
     uint64_t id;
+    void *held;
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
     struct pol_parse_error err;
@@ -24,25 +26,30 @@ struct parse_job {
     enum pol_rewrite_rc rc;
     struct pol_rewritten rewritten; /* the receiver's */
     struct pol_verdict *why;
+    /* With parse_job_judges(): what the role's policy says of these is in *why. */
+    const struct pol_facts *judged;
     /* the pool's own */
     struct parse_job *next;
+    unsigned lane;
     size_t len;
     char text[]; /* copied: the session may end while its statement is parsed */
 };
 
-/* queue, bytes: what may wait at most. NULL when threads cannot be started. */
+/* queue, bytes: what may wait at most; one principal may have half of either, and all threads but one. NULL when threads cannot be started. */
 struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, const struct pol_parse_limits *limits);
 /* NULL when out of memory. Free with parse_job_free(). */
 struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, void (*run)(struct worker *w, struct wmsg *m));
 /* The job is to rewrite for this role, which nobody else may use before it is done. False when out of memory. */
 bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role);
+/* The job has no text: it is to judge these facts, which stay as long as it lives, by this role, which nobody else may use before it is done. False when out of memory. */
+bool parse_job_judges(struct parse_job *job, const struct pol_role *role, const struct pol_facts *facts);
 /* The text is MySQL's. False when the default database's name is too long. */
 bool parse_job_mysql(struct parse_job *job, const struct my_options *o);
 /* Whether it was read as o says; limits apart. */
 bool parse_job_read_as(const struct parse_job *job, const struct my_options *o);
 void parse_job_free(struct parse_job *job); /* but for facts and rewritten; NULL is fine */
-/* False when the queue is full: the job stays the caller's. Otherwise it is posted to its worker exactly once. */
-bool parsepool_submit(struct parsepool *p, struct parse_job *job);
+/* For that principal. False when the queue is full, or his share of it: the job stays the caller's. Otherwise it is posted to its worker exactly once. */
+bool parsepool_submit(struct parsepool *p, struct parse_job *job, const char *principal);
 /* Any thread: how many jobs wait for a thread, and the bytes of these and of those at work. */
 void parsepool_load(struct parsepool *p, size_t *waiting, size_t *bytes);
 /* Finishes the jobs at hand; jobs that still wait are posted with an error. */

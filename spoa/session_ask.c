@@ -346,7 +346,7 @@ static void on_answered(struct desk_ask *d) {
 
 void session_ask_tick(struct session *s, uint64_t now_ms) {
     struct question *q = s->q;
-    if (!q->open || q->asking || q->rewriting || q->hold_until_ms == 0 || q->verdict.effect != POL_ASK) return;
+    if (!q->open || q->asking || q->in_pool || q->hold_until_ms == 0 || q->verdict.effect != POL_ASK) return;
     if (pump_client_left(&s->pump)) { /* what it wanted is not run for nobody */
         s->why = "client left while its statement waited for approval";
         session_close(s, "57P01", "the client is gone", NULL);

@@ -63,7 +63,7 @@ struct question {
     bool quiet;                 /* nor is it logged: there were many before */
     bool renews;                /* SET gatehouse.token: text shows no token */
     struct jwt_identity *fresh; /* of it: what the new token says. PREPARE and QUERY */
-    bool rewriting;             /* by the parse pool */
+    bool in_pool;               /* which judges or rewrites it */
     struct rewrite *rewrite;    /* what runs; NULL: the text itself */
     bool grants;                /* SHOW gatehouse.grants */
     struct pol_limits limits;
@@ -271,7 +271,7 @@ bool session_shows_grants(const struct pol_facts *f);
 void session_show_grants(struct session *s);
 
 /* session_rewrite.c */
-/* The open question, which f's verdict allows: finds out what runs in its place. False: the verdict refuses it now, or, when q.rewriting, session_rewritten()
+/* The open question, which f's verdict allows: finds out what runs in its place. False: the verdict refuses it now, or, when q.in_pool, session_rewritten()
  * will be called. */
 bool session_rewrite(struct session *s, const struct pol_facts *f);
 void session_oblige(const struct session *s, struct flt_answer *a);
@@ -301,6 +301,11 @@ void session_prep_free(void *ctx);
 
 /* The verdict on the open question, and what follows from it. */
 void session_judge(struct session *s);
+/* Leaves a job of the open question to the parse pool, on whose thread nobody else may use the role; job NULL: there was no memory for it. False: a refusal is in the
+ * question's verdict. */
+bool session_in_pool(struct session *s, struct parse_job *job);
+/* It comes back: false when its question is gone. */
+bool session_from_pool(struct session *s, const struct parse_job *job);
 
 /* session_judged.c */
 /* Rules with times: what the clock says now; an earlier verdict may count no more. */

@@ -84,7 +84,7 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
     (void)w;
-    if (s->q->open && s->q->id == job->id) {
+    if (session_from_pool(s, job)) {
         struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
         if (r == NULL)
             s->q->verdict = *job->why;
@@ -92,7 +92,6 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
             rewrites_keep(s->rewrites, s->q->text, s->q->len, r);
             m_count(s->ws->m, M_REWRITES, s->db->name, "made", NULL);
         }
-        s->q->rewriting = false;
         session_rewritten(s, take(s, r));
         pump_run(&s->pump);
     } else if (job->rc == POL_REWRITE_DONE)
@@ -106,19 +105,11 @@ static bool in_pool(struct session *s) {
     struct question *q = s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_rewritten);
     const struct my_options my = session_my_options(s);
-    if (job != NULL && parse_job_rewrites(job, s->role) && (!s->mysql || parse_job_mysql(job, &my))) {
-        job->owner = s;
-        job->id = q->id;
-        if (parsepool_submit(s->ws->d->pool, job)) {
-            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
-            session_ref(s);
-            q->rewriting = true;
-            return true;
-        }
+    if (job != NULL && (!parse_job_rewrites(job, s->role) || (s->mysql && !parse_job_mysql(job, &my)))) {
+        parse_job_free(job);
+        job = NULL;
     }
-    parse_job_free(job);
-    m_add(s->ws->m, M_PARSE_POOL_REFUSED, 1);
-    return deny(s, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
+    return session_in_pool(s, job);
 }
 
 /* What a prepared statement of another epoch runs at the server was settled by its Parse. */

@@ -490,6 +490,61 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
     q->fatal = true;
 }
 
+bool session_in_pool(struct session *s, struct parse_job *job) {
+    struct question *q = s->q;
+    if (job != NULL) {
+        job->owner = s;
+        job->id = q->id;
+        if (parsepool_submit(s->ws->d->pool, job, s->who->principal)) {
+            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
+            session_ref(s);
+            return q->in_pool = true;
+        }
+    }
+    parse_job_free(job);
+    m_add(s->ws->m, M_PARSE_POOL_REFUSED, 1);
+    stmt_deny(&q->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
+    return false;
+}
+
+bool session_from_pool(struct session *s, const struct parse_job *job) {
+    if (!s->q->open || s->q->id != job->id) return false;
+    s->q->in_pool = false;
+    return true;
+}
+
+static void judged(struct session *s);
+
+static void run_judged(struct worker *w, struct wmsg *m) {
+    struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
+    struct session *s = job->owner;
+    (void)w;
+    if (session_from_pool(s, job)) {
+        s->q->verdict = *job->why;
+        s->q->observed = pol_role_observes(s->role) && job->why->effect != POL_ALLOW;
+        session_keep_judged(s);
+        judged(s);
+        pump_run(&s->pump);
+    }
+    facts_ref_put(job->held);
+    parse_job_free(job);
+    session_unref(s);
+}
+
+/* Nobody touches the role meanwhile, because the question is open; its facts may go with it. */
+static void judge_in_pool(struct session *s) {
+    struct facts_ref *facts = facts_ref_get(s->q->facts);
+    struct parse_job *job = parse_job_new(s->ws->w, "", 0, run_judged);
+    if (job != NULL && !parse_job_judges(job, s->role, facts_of(facts))) {
+        parse_job_free(job);
+        job = NULL;
+    }
+    if (job != NULL) job->held = facts;
+    if (session_in_pool(s, job)) return;
+    facts_ref_put(facts);
+    session_refuse_statement(s);
+}
+
 void session_judge(struct session *s) {
     struct question *q = s->q;
     session_clock(s);
@@ -511,16 +566,26 @@ void session_judge(struct session *s) {
     if (f != NULL && p != NULL && p->epoch == s->epoch && !p->observed && !p->asks)
         session_allow_again(&p->allowed, &q->verdict);
     else if (f == NULL || p != NULL || !session_judged(s, &q->verdict)) {
+        if (f != NULL && pol_judge_long(s->role, f)) {
+            judge_in_pool(s);
+            return;
+        }
         q->observed = stmt_judge(s->role, f, &q->err, &q->verdict);
         session_keep_judged(s);
     }
+    judged(s);
+}
+
+static void judged(struct session *s) {
+    struct question *q = s->q;
+    const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     if (q->observed && f == NULL && mask_needed(q->text, q->len, false)) q->observed = false; /* perhaps SET gatehouse.token in disguise */
     judge_session(s, f);
     if (q->verdict.effect != POL_DENY && f != NULL && !session_label_ok(s, f))
         stmt_deny(&q->verdict, "42501", "application_name can only be set by a statement of its own here",
                   "Send SET application_name = '...', and nothing else in the same text.");
     bool ok = q->verdict.effect == POL_DENY || f == NULL || session_rewrite(s, f);
-    if (!q->rewriting) session_rewritten(s, ok);
+    if (!q->in_pool) session_rewritten(s, ok);
 }
 
 void session_rewritten(struct session *s, bool ok) {
@@ -554,19 +619,11 @@ static void parse_in_pool(struct session *s) {
     struct question *q = s->q;
     struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_parsed);
     const struct my_options my = session_my_options(s);
-    if (job != NULL && (!s->mysql || parse_job_mysql(job, &my))) {
-        job->owner = s;
-        job->id = q->id;
-        if (parsepool_submit(s->ws->d->pool, job)) {
-            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
-            session_ref(s);
-            return;
-        }
+    if (job != NULL && s->mysql && !parse_job_mysql(job, &my)) {
+        parse_job_free(job);
+        job = NULL;
     }
-    parse_job_free(job);
-    m_add(s->ws->m, M_PARSE_POOL_REFUSED, 1);
-    stmt_deny(&q->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
-    session_refuse_statement(s);
+    if (!session_in_pool(s, job)) session_refuse_statement(s);
 }
 
 /* For when the text comes again. */
@@ -583,7 +640,7 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
     (void)w;
-    if (s->q->open && s->q->id == job->id) {
+    if (session_from_pool(s, job)) {
         s->q->err = job->err;
         session_renew(s);
         s->q->facts = stmt_facts_of(job->facts, &s->q->err);

@@ -11,7 +11,7 @@
 #include "spoa/record.h"
 
 #define STMT_INLINE_BYTES                                                                                                                  \
-    8192u /* sessions leave longer texts to the parse pool, and shorter ones whose work is more than pol_parse_limits.brief takes */
+    2048u /* sessions leave longer texts to the parse pool, and shorter ones whose work is more than pol_parse_limits.brief takes */
 #define STMT_CACHE_BYTES 32768u /* facts of longer texts are not kept: they would push hundreds of short ones out */
 
 /* A refusal of our own, which no rule decided. hint may be "". */

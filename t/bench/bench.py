@@ -55,13 +55,20 @@ def rate_of(mode, clients, *args):
     return run
 
 
-def latency_of(mode):
-    """Of one client, from pgbench's own log of every transaction (its third column, in us)."""
+def latency_of(mode, script=None):
+    """Of one client, from pgbench's own log of every transaction (its third column, in us); script: the statement, else pgbench's, which differs each time when simple."""
     def run(way, settings):
         with tempfile.TemporaryDirectory(prefix="gh-bench.") as folder:
-            _, count = pgbench(way, "-M", mode, "-S", "-c", "1", "-l", f"--log-prefix={folder}/log", seconds=settings.seconds)
+            what = ["-S"]
+            if script is not None:
+                what = ["-f", os.path.join(folder, "script")]
+                with open(what[1], "w") as f:
+                    f.write(script)
+            _, count = pgbench(way, "-M", mode, *what, "-c", "1", "-l", f"--log-prefix={folder}/log", seconds=settings.seconds)
             times = []
             for name in os.listdir(folder):
+                if not name.startswith("log"):
+                    continue
                 with open(os.path.join(folder, name)) as f:
                     times += [int(line.split()[2]) for line in f]
         times.sort()
@@ -157,13 +164,14 @@ def benchmarks(settings):
     out.append(Benchmark("tpcb-8", "tx/s", rate_of("simple", 8)))
     out.append(Benchmark("connect-8", "conn/s", rate_of("simple", 8, "-S", "-C"),
                          ways=("strict", "pgbouncer", "journal", "pgbouncer-new", "hops", "tcp", "direct")))
-    out += [Benchmark(f"latency-{mode}", "us", latency_of(mode)) for mode in ("prepared", "simple")]
+    out += [Benchmark(f"latency-{name}", "us", latency_of(*what))
+            for name, what in (("prepared", ("prepared",)), ("known", ("simple", cost.KNOWN)), ("simple", ("simple",)))]
     out.append(Benchmark("bulk-select", "MB/s", bulk_out("SELECT * FROM public.bulk", "T")))
     out.append(Benchmark("bulk-copy-out", "MB/s", bulk_out("COPY public.bulk TO STDOUT", "H")))
     masked, by_hand = "SELECT id, filler FROM public.bulk_masked", f"SELECT id, {world.MASK} AS filler FROM public.bulk_masked"
     out.append(Benchmark("bulk-select-masked", "MB/s", bulk_out(masked, "T", by_hand)))
     out.append(Benchmark("bulk-copy-out-masked", "MB/s", bulk_out(f"COPY ({masked}) TO STDOUT", "H", f"COPY ({by_hand}) TO STDOUT")))
-    out += [Benchmark(f"sysbench-{name}-{c}", "tx/s", sysbench_of("oltp_" + script, c), ways=world.MY, gates=("my-strict",), main="my-hops")
+    out += [Benchmark(f"sysbench-{name}-{c}", "tx/s", sysbench_of("oltp_" + script, c), ways=world.MY, gates=world.MY_GATES, main="my-hops")
             for name, script in (("rw", "read_write"), ("point", "point_select")) for c in (1, 8)]
     out.append(Benchmark("bulk-copy-in", "MB/s", bulk_in, before=lambda w: w.sql("TRUNCATE public.bulk_in")))
     return out

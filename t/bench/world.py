@@ -7,7 +7,7 @@
     hops              the same two hops, and PostgreSQL itself behind them
     tcp               HAProxy in TCP mode: one hop, no TLS
     direct            no proxy, no TLS
-    my-strict         HAProxy's two hops and the same gatehouse, for MySQL's protocol; MariaDB behind it
+    my-strict, my-journal  HAProxy's two hops and the same two gatehouses, for MySQL's protocol; MariaDB behind it
     my-hops           two hops of HAProxy alone and MariaDB itself behind them, which ends TLS
     my-direct         no proxy, no TLS
 
@@ -57,7 +57,8 @@ MANY = "limits: { sessions: 12000, sessions_per_principal: 12000 }\n"
 GATES = ("strict", "journal")
 DURABLE = ("strict-fsync",)
 PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
-MY = ("my-strict", "my-hops", "my-direct")
+MY_GATES = ("my-strict", "my-journal")
+MY = MY_GATES + ("my-hops", "my-direct")
 
 
 def shell(directory, script, *args, **env):
@@ -120,6 +121,7 @@ class World:
         self.started = []  # (directory, process)
         self.directories = []
         self.stack = None
+        self.my_ports = {}  # of gates beside the first
         wanted = [w for w in GATES + DURABLE + PEERS + MY if only is None or w in only]
         self.mysql = any(w in MY for w in wanted)
         try:
@@ -208,9 +210,9 @@ class World:
         open(os.path.join(directory, "pids"), "w").close()
         return directory
 
-    def _haproxy(self, directory, port, change=None):
-        """HAProxy with the shipped configuration, changed by a function."""
-        shell(directory, f'gh_tls "$GH_DIR/tls"; gh_haproxy_config "$GH_DIR" {port}; [ -d "$GH_DIR/jail/gatehouse" ] || gh_root install -d -o haproxy -m 755 "$GH_DIR/jail/gatehouse"')
+    def _haproxy(self, directory, port, change=None, my=""):
+        """HAProxy with the shipped configuration, changed by a function; my: MySQL's port."""
+        shell(directory, f'gh_tls "$GH_DIR/tls"; gh_haproxy_config "$GH_DIR" {port} {my}; [ -d "$GH_DIR/jail/gatehouse" ] || gh_root install -d -o haproxy -m 755 "$GH_DIR/jail/gatehouse"')
         path = os.path.join(directory, "etc", "haproxy.cfg")
         if change is not None:
             with open(path) as f:
@@ -259,8 +261,9 @@ class World:
         return self._another("strict-fsync", ("mode: strict", "mode: strict\n  durability: fsync"), (own, f"port: {port}"))
 
     def _another(self, name, *changes):
-        """A daemon and HAProxy of its own; PostgreSQL, keys and policy are the first one's, and Redis if the changes of the configuration do not say otherwise."""
+        """A daemon and HAProxy of its own; the databases, keys and policy are the first one's, and Redis if the changes of the configuration do not say otherwise."""
         directory, port = self._directory(), free_port()
+        my = self.my_ports[name] = free_port() if self.mysql else ""
         own = self.stack.dir
         for file in ("jwks.json", "policy.yaml", "shop.password"):
             subprocess.run(stack.as_root("cp", "-p", f"{own}/etc/{file}", f"{directory}/etc/"), check=True)
@@ -273,7 +276,7 @@ class World:
                          'gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/admin"; '
                          'gh_root install -d -o "$GH_USER_DAEMON" -m 755 "$GH_DIR/jail/gatehouse"')
         pid = self._start(directory, "gatehouse", "gh_start_gatehouse", GH_CONFIG=config)
-        self._haproxy(directory, port)
+        self._haproxy(directory, port, my=my)
         return self._gate(name, port, f"{directory}/tls/ca.pem", pid)
 
     def _gate(self, name, port, ca, pid):
@@ -331,8 +334,15 @@ listen tcp
         return Way("tcp", port, "shop_owner", self.shop_password)
 
     def _my_strict(self):
-        way = self._gate("strict", int(self.stack.env["GH_MY_PORT"]), self.stack.env["GH_CA"], self.stack.pid("gatehouse"))
-        way.name = "my-strict"
+        return self._my_gate("strict", self._strict(), int(self.stack.env["GH_MY_PORT"]))
+
+    def _my_journal(self):
+        first = self.ways.get("journal") or self._journal()
+        return self._my_gate("journal", first, self.my_ports["journal"])
+
+    def _my_gate(self, name, first, port):
+        way = self._gate(name, port, first.env["GH_CA"], first.middle)
+        way.name = "my-" + name
         return way
 
     def _my_hops(self):

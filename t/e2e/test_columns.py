@@ -57,6 +57,8 @@ rules:
     allow: all
     on: "*.*"
 """
+POLICY += "".join(f"""  - {{ name: lots-{i:03}, groups: lots, database: shop, allow: select, on: "public.lots_{i:03}*" }}
+""" for i in range(400))
 CANARY = "c4n4ry"
 
 
@@ -168,6 +170,28 @@ class Columns(unittest.TestCase):
                     self.assertEqual([row[0] for row in got], [want, want])
                     self.assertNotIn(CANARY, repr(got))
                     self.assertEqual(self.stack.metric("gatehouse_parse_pool_jobs_total") - before, 0 if prepared else jobs, sql[:60])
+
+    def test_much_judging_is_done_by_the_pool(self):
+        """Names times rules. The verdict counts as ever: what is allowed runs, masked; what is not is refused and named."""
+        with self.stack.psycopg("dba", autocommit=True) as c:
+            c.execute(";".join(f"CREATE TABLE public.lots_{i:03} (a int); GRANT SELECT ON public.lots_{i:03} TO PUBLIC" for i in range(300)))
+        sql = "SELECT email, (SELECT count(*) FROM (" + " UNION ALL ".join(f"TABLE public.lots_{i:03}" for i in range(300)) + ") x) FROM customers WHERE id = 3"
+        with self.stack.psycopg(password=self.stack.mint("lots@shop.example", ["ai-agents", "lots"]), autocommit=True, prepare_threshold=None) as c:
+            stack.wait_until("the catalog has the tables", lambda: self.runs(c, "TABLE public.lots_299"), 30)
+            for prepared in (False, True):
+                before = self.stack.metric("gatehouse_parse_pool_jobs_total")
+                self.assertEqual([c.execute(sql, prepare=prepared).fetchone() for _ in range(2)], [("d***@mail.example", 0)] * 2)
+                self.assertEqual(self.stack.metric("gatehouse_parse_pool_jobs_total") - before, 0 if prepared else 3)  # its facts, the verdict, what runs
+            with self.assertRaises(psycopg.Error) as e:
+                c.execute(sql.replace("public.lots_299", "public.staff"))
+            self.assertEqual((e.exception.sqlstate, "public.staff is not allowed" in str(e.exception)), ("42501", True), e.exception)
+
+    def runs(self, conn, sql):
+        try:
+            conn.execute(sql)
+            return True
+        except psycopg.errors.UndefinedTable:
+            return False
 
     def test_asyncpg(self):
         async def ask():

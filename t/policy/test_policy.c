@@ -2,6 +2,7 @@
 #include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
 #include "policy/policy.h"
+#include "policy/policy_int.h"
 #include "t/lib/guard.h"
 
 #include <stdio.h>
@@ -574,6 +575,87 @@ START_TEST(ten_thousand_rules) {
 }
 END_TEST
 
+/* Rules with a '*': of one schema each (two in three, some with the same hash), and of any schema. */
+static struct pol_role *glob_role(struct pol_policy **p, size_t rules) {
+    char *text = malloc(rules * 120 + 200), *at = text;
+    struct pol_error err;
+    ck_assert_ptr_nonnull(text);
+    at += sprintf(at, "version: 1\ndatabases: { shop: { mode: enforce } }\nrules:\n");
+    for (size_t i = 0; i < rules; i++)
+        at += sprintf(at, i % 3 == 0 ? "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"*.t%zu_*\" }\n"
+                                     : "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"s%zu.*\" }\n", i, i % 1000);
+    *p = pol_policy_load_text("p", text, (size_t)(at - text), &err);
+    ck_assert_msg(*p != NULL, "%s", err.text);
+    free(text);
+    const char *const groups[] = {"g"};
+    struct pol_role *r = pol_role_new(*p, &(struct pol_subject){.groups = groups, .ngroups = 1}, "shop", NULL);
+    ck_assert_ptr_nonnull(r);
+    return r;
+}
+
+START_TEST(globs_are_found_by_schema) {
+    struct pol_policy *p;
+    struct pol_role *r = glob_role(&p, 4000);
+    ck_assert_uint_eq(r->nglobs, 4000);
+    for (unsigned k = 0; k < 2000; k++) {
+        char schema[16], name[16];
+        snprintf(schema, sizeof schema, "s%u", k % 1100);
+        snprintf(name, sizeof name, "t%u_x", (k * 7) % 1100);
+        struct pol_glob_at at = pol_glob_begin(r, schema);
+        const struct pol_entry *e = pol_glob_next(r, &at), *last = NULL;
+        for (size_t i = 0; i < r->nglobs; i++) {
+            if (!pol_matches(r->globs[i].pattern, schema, name)) continue;
+            while (e != NULL && e < &r->globs[i]) { /* others of the same hash */
+                ck_assert(last == NULL || e > last);
+                last = e;
+                e = pol_glob_next(r, &at);
+            }
+            ck_assert_ptr_eq(e, &r->globs[i]);
+            e = pol_glob_next(r, &at);
+        }
+    }
+    ck_assert_uint_lt(r->most, 1334 + 100); /* a third of them is wild */
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+END_TEST
+
+/* The first rule in the file that grants something is named, whatever way it was found; and much work is known before it is done. */
+START_TEST(many_relations_and_globs) {
+    struct pol_policy *p;
+    struct pol_role *r = glob_role(&p, 4000);
+    struct pol_parse_error err;
+    struct pol_verdict v;
+    char sql[40000], *at = sql;
+    at += sprintf(at, "SELECT now() FROM s7.a");
+    struct pol_facts *few = pol_facts_pg(sql, (size_t)(at - sql), NULL, &err);
+    ck_assert_ptr_nonnull(few);
+    ck_assert(!pol_judge_long(r, few));
+    pol_judge(r, few, &v);
+    ck_assert_int_eq(v.effect, POL_ALLOW);
+    ck_assert_str_eq(v.rule, "r7");
+    pol_facts_free(few);
+    at = sql;
+    at += sprintf(at, "SELECT now() FROM s5.a");
+    for (unsigned i = 0; i < 1000; i++) at += sprintf(at, ", public.t%u_y AS a%u", 999 - i - (999 - i) % 3, i);
+    struct pol_facts *many = pol_facts_pg(sql, (size_t)(at - sql), NULL, &err);
+    ck_assert_ptr_nonnull(many);
+    ck_assert(pol_judge_long(r, many));
+    pol_judge(r, many, &v);
+    ck_assert_msg(v.effect == POL_ALLOW, "%s", v.message);
+    ck_assert_str_eq(v.rule, "r0");
+    pol_facts_free(many);
+    at += sprintf(at, ", public.t7");
+    many = pol_facts_pg(sql, (size_t)(at - sql), NULL, &err);
+    pol_judge(r, many, &v);
+    ck_assert_int_eq(v.effect, POL_DENY);
+    ck_assert_ptr_nonnull(strstr(v.message, "public.t7"));
+    pol_facts_free(many);
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+END_TEST
+
 START_TEST(tables_are_sorted) {
     ck_assert_msg(pg_catalog_out_of_order() == NULL, "%s", pg_catalog_out_of_order());
     ck_assert_msg(pg_functions_out_of_order() == NULL, "%s", pg_functions_out_of_order());
@@ -593,6 +675,8 @@ int main(void) {
     tcase_add_test(t, syntax_error_has_a_position);
     tcase_add_loop_test(t, mistake, 0, sizeof mistakes / sizeof *mistakes);
     tcase_add_test(t, ten_thousand_rules);
+    tcase_add_test(t, globs_are_found_by_schema);
+    tcase_add_test(t, many_relations_and_globs);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -8,11 +8,12 @@
 #define JOBS 200
 
 static int answered, parsed, unparsed, submitted;
+static const char *order[JOBS]; /* whose they were */
 
 static void run_result(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     (void)w;
-    answered++;
+    order[answered++ % JOBS] = job->owner;
     if (job->facts != NULL)
         parsed++;
     else
@@ -28,16 +29,19 @@ static struct worker *start(void) {
     return w;
 }
 
-static bool submit(struct parsepool *p, struct worker *w, const char *text, size_t len) {
+static bool submit_for(struct parsepool *p, struct worker *w, const char *who, const char *text, size_t len) {
     struct parse_job *job = parse_job_new(w, text, len, run_result);
     ck_assert_ptr_nonnull(job);
-    bool ok = parsepool_submit(p, job);
+    job->owner = (void *)(uintptr_t)who;
+    bool ok = parsepool_submit(p, job, who);
     if (ok)
         submitted++;
     else
         free(job);
     return ok;
 }
+
+static bool submit(struct parsepool *p, struct worker *w, const char *text, size_t len) { return submit_for(p, w, "one", text, len); }
 
 static void finish(struct parsepool *p, struct worker *w) {
     parsepool_free(p);
@@ -49,7 +53,7 @@ static void finish(struct parsepool *p, struct worker *w) {
 
 START_TEST(results) {
     struct worker *w = start();
-    struct parsepool *p = parsepool_new(2, JOBS, 1u << 20, &(struct pol_parse_limits){0});
+    struct parsepool *p = parsepool_new(2, 2 * JOBS, 1u << 20, &(struct pol_parse_limits){0});
     ck_assert_ptr_nonnull(p);
     for (int i = 0; i < JOBS; i++) ck_assert(submit(p, w, i % 2 == 0 ? "SELECT 1" : "SELEC 1", i % 2 == 0 ? 8 : 7));
     finish(p, w); /* those that still wait are answered as not parsed */
@@ -74,11 +78,72 @@ START_TEST(full) {
 }
 END_TEST
 
+/* A text that takes a thread long enough for some more to be submitted. */
+static char *long_text(size_t len) {
+    char *text = malloc(len + 1);
+    ck_assert_ptr_nonnull(text);
+    memcpy(text, "SELECT 1", 8);
+    for (size_t i = 8; i + 1 < len; i += 2) memcpy(text + i, ",1", 2);
+    text[len] = '\0';
+    return text;
+}
+
+START_TEST(turns) {
+    size_t len = 128u << 10, waiting, bytes;
+    char *text = long_text(len);
+    struct worker *w = start();
+    struct parsepool *p = parsepool_new(1, 8, 64u << 20, &(struct pol_parse_limits){0});
+    ck_assert_ptr_nonnull(p);
+    ck_assert(submit_for(p, w, "many", text, len));
+    int more = 0;
+    while (more < 8 && submit_for(p, w, "many", text, len)) more++;
+    ck_assert_int_ge(more, 3); /* half of the queue, or one less when the first still waits for the thread */
+    ck_assert_int_le(more, 4);
+    ck_assert_msg(submit_for(p, w, "other", "SELECT 2", 8), "one principal has filled the queue");
+    do parsepool_load(p, &waiting, &bytes);
+    while (waiting > 0 || bytes > 0);
+    parsepool_free(p);
+    worker_stop(w);
+    worker_join(w);
+    worker_free(w);
+    free(text);
+    ck_assert_int_eq(answered, submitted);
+    int at = 0;
+    while (at < answered && strcmp(order[at], "other") != 0) at++;
+    ck_assert_int_le(at, 2); /* behind what was at work, and at most one more: not behind all of them */
+}
+END_TEST
+
+/* One that asks for much has all threads but one. */
+START_TEST(one_thread_is_for_others) {
+    size_t len = 4u << 20;
+    char *text = long_text(len);
+    struct worker *w = start();
+    struct parsepool *p = parsepool_new(2, 100, 256u << 20, &(struct pol_parse_limits){0});
+    ck_assert_ptr_nonnull(p);
+    for (int i = 0; i < 4; i++) ck_assert(submit_for(p, w, "many", text, len));
+    ck_assert(submit_for(p, w, "other", "SELECT 2", 8));
+    size_t waiting, bytes;
+    do parsepool_load(p, &waiting, &bytes);
+    while (waiting > 3 || (bytes & 8) != 0); /* until the other's is done, whose 8 bytes show */
+    ck_assert_uint_eq(waiting, 3);
+    parsepool_free(p);
+    worker_stop(w);
+    worker_join(w);
+    worker_free(w);
+    free(text);
+    ck_assert_int_eq(answered, submitted);
+    ck_assert_str_eq(order[0], "other");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("parsepool");
     TCase *t = tcase_create("parsepool");
     tcase_add_test(t, results);
     tcase_add_test(t, full);
+    tcase_add_test(t, turns);
+    tcase_add_test(t, one_thread_is_for_others);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
