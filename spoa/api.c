@@ -15,8 +15,6 @@
 #define BAD_CREDENTIAL      "authentication failed: the Authorization header must hold a valid OIDC access token (JWT) for this gateway"
 #define READS_CHANGED       "how the database reads a text has changed in this moment"
 #define BAD_CREDENTIAL_HINT "Get a fresh token from your identity provider and send it as Authorization: Bearer TOKEN."
-/* Longer texts are parsed by the pool, and not rewritten: a role is shared by the requests of its principal. */
-#define INLINE_BYTES 32768u
 
 static void ask_free(struct api_ask *a) {
     if (a->asks != NULL) {
@@ -31,6 +29,7 @@ static void ask_free(struct api_ask *a) {
     jwt_identity_free(a->who);
     facts_ref_put(a->facts);
     rewrite_unref(a->rewrite);
+    pol_role_free(a->own);
     api_call_free(&a->call);
     spop_message_free(a->later);
     free(a->body);
@@ -244,45 +243,158 @@ static bool tells_changes(const struct pol_facts *f) {
     return stmt_my_overwrites(f);
 }
 
+static bool pooled_ok(struct api_ask *a, const struct pol_facts *f) {
+    const struct my_options my = api_my_options(&a->reading);
+    return f->dialect == POL_MYSQL ? api_pooled_my_ok(f, a->call.sql, a->call.len, &my, &a->verdict)
+                                   : api_pooled_ok(f, a->call.sql, a->call.len, &a->verdict);
+}
+
+/* --- what the parse pool does of it --- */
+
+/* job NULL: there was no memory for it. */
+static void in_pool(struct api_ask *a, struct parse_job *job) {
+    if (job != NULL) {
+        job->owner = a;
+        a->epoch = a->session->epoch;
+        if (parsepool_submit(a->ws->d->pool, job, a->session->who->principal)) {
+            m_add(a->ws->m, M_PARSE_POOL_JOBS, 1);
+            return;
+        }
+    }
+    parse_job_free(job);
+    m_add(a->ws->m, M_PARSE_POOL_REFUSED, 1);
+    stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
+    a->observed = false;
+    api_refuse(a);
+}
+
+/* A role for the pool's thread alone: the session's is shared by all requests of its principal. NULL when out of memory. */
+static const struct pol_role *own_role(struct api_ask *a) {
+    const struct api_session *s = a->session;
+    struct catalog_use use = {.rewrites = s->catalog.rewrites};
+    pol_role_free(a->own);
+    a->own = identity_role(s->ws->d->catalogs, s->snap, s->who, s->db, &use);
+    if (a->own == NULL) return NULL;
+    pol_role_keep_pins(a->own);
+    pol_role_at(a->own, clock_seconds());
+    return a->own;
+}
+
+static void judge(struct api_ask *a);
+static void judged(struct api_ask *a);
+static void rewritten(struct api_ask *a, struct rewrite *r, const struct pol_verdict *why);
+
+/* What the pool found by a's own role. False: something that it was judged by has changed meanwhile, so it is judged again. */
+static bool from_pool(struct api_ask *a) {
+    bool served = api_still_served(a);
+    if (served) api_session_clock(a->session);
+    if (served && a->session->epoch == a->epoch) return true;
+    judge(a);
+    return false;
+}
+
+static void run_judged(struct worker *w, struct wmsg *m) {
+    struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
+    struct api_ask *a = job->owner;
+    (void)w;
+    if (from_pool(a)) {
+        a->verdict = *job->why;
+        a->observed = pol_role_observes(a->own) && a->verdict.effect != POL_ALLOW;
+        judged(a);
+    }
+    parse_job_free(job);
+}
+
+static void run_rewritten(struct worker *w, struct wmsg *m) {
+    struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
+    struct api_ask *a = job->owner;
+    (void)w;
+    struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
+    if (from_pool(a))
+        rewritten(a, r, job->why);
+    else
+        rewrite_unref(r);
+    parse_job_free(job);
+}
+
+static void judge_in_pool(struct api_ask *a, const struct pol_facts *f) {
+    const struct pol_role *role = own_role(a);
+    struct parse_job *job = role == NULL ? NULL : parse_job_new(a->ws->w, "", 0, run_judged);
+    if (job != NULL && !parse_job_judges(job, role, f)) {
+        parse_job_free(job);
+        job = NULL;
+    }
+    in_pool(a, job);
+}
+
+static void rewrite_in_pool(struct api_ask *a) {
+    const struct my_options my = api_my_options(&a->reading);
+    const struct pol_role *role = own_role(a);
+    struct parse_job *job = role == NULL ? NULL : parse_job_new(a->ws->w, a->call.sql, a->call.len, run_rewritten);
+    if (job != NULL && (!parse_job_rewrites(job, role) || (a->reading.is == API_READS && !parse_job_mysql(job, &my)))) {
+        parse_job_free(job);
+        job = NULL;
+    }
+    in_pool(a, job);
+}
+
+/* --- the verdict's way --- */
+
+/* What follows from the verdict, once it is known what runs. */
+static void decided(struct api_ask *a) {
+    bool asks = a->asked && a->verdict.effect == POL_ALLOW;
+    if (!asks) snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
+    a->verdict.rule = a->rule;
+    if (asks) {
+        a->verdict.effect = POL_ASK;
+        api_ask_approval(a);
+    } else if (a->verdict.effect == POL_ALLOW || a->observed)
+        api_allow(a);
+    else
+        api_refuse(a);
+}
+
+/* r, which is taken over, runs; NULL: why says why nothing does. */
+static void rewritten(struct api_ask *a, struct rewrite *r, const struct pol_verdict *why) {
+    struct pol_parse_error err;
+    a->rewrite = r;
+    if (r == NULL)
+        a->verdict = *why;
+    else if (r->sql != NULL && !api_my_text(&a->reading, r->sql, r->len, &err))
+        pol_refuse_parse(&err, &a->verdict);
+    else if (r->explain)
+        stmt_deny(&a->verdict, "42501", "EXPLAIN is refused: a plan shows what the policy puts in the place of hidden data",
+                  "Ask who keeps the policy, or a colleague who sees all of it.");
+    m_count(a->ws->m, M_REWRITES, a->session->database, a->verdict.effect == POL_ALLOW ? "made" : "refused", NULL);
+    decided(a);
+}
+
 /* Only where the asker runs the text of the answer. What the database then answers is not ours to look at, nor to end. */
 static void rewrite(struct api_ask *a) {
     const struct pol_limits *l = &a->verdict.limits;
     struct rewrites none = {0};
     struct pol_verdict why;
-    struct pol_parse_error err;
     enum rewrites_how how;
+    bool mysql = a->reading.is == API_READS;
     if ((l->rows | l->bytes | l->ms) != 0)
         stmt_deny(&a->verdict, "0A000", "the policy limits the result, which cannot be done over HTTP", "Use a session.");
-    if (a->verdict.effect != POL_ALLOW || !a->verdict.rewrite) return;
-    if (a->call.len > INLINE_BYTES) {
-        stmt_deny(&a->verdict, "54000", "the statement is too long to be rewritten here", "Send a shorter statement.");
-        return;
-    }
-    bool mysql = a->reading.is == API_READS;
-    if (mysql && tells_changes(facts_of(a->facts))) {
+    else if (a->verdict.rewrite && mysql && tells_changes(facts_of(a->facts)))
         stmt_deny(&a->verdict, "0A000",
                   "an UPDATE, or what puts rows in the place of others, is not possible over this API where something is hidden from you",
                   "The number of rows that it has changed would tell what is hidden. Use a session.");
+    if (a->verdict.effect != POL_ALLOW || !a->verdict.rewrite) {
+        decided(a);
         return;
     }
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement, .brief = true};
     const struct my_options my = api_my_options(&a->reading);
-    a->rewrite = rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, mysql ? &my : NULL, &limits, a->session->role, &how, &why);
+    struct rewrite *r =
+        rewrites_get(&none, a->ws->facts, a->call.sql, a->call.len, mysql ? &my : NULL, &limits, a->session->role, &how, &why);
     rewrites_clear(&none);
-    if (a->rewrite == NULL)
-        a->verdict = why;
-    else if (a->rewrite->sql != NULL && !api_my_text(&a->reading, a->rewrite->sql, a->rewrite->len, &err))
-        pol_refuse_parse(&err, &a->verdict);
-    else if (a->rewrite->explain)
-        stmt_deny(&a->verdict, "42501", "EXPLAIN is refused: a plan shows what the policy puts in the place of hidden data",
-                  "Ask who keeps the policy, or a colleague who sees all of it.");
-    m_count(a->ws->m, M_REWRITES, a->session->database, a->verdict.effect == POL_ALLOW ? "made" : "refused", NULL);
-}
-
-static bool pooled_ok(struct api_ask *a, const struct pol_facts *f) {
-    const struct my_options my = api_my_options(&a->reading);
-    return f->dialect == POL_MYSQL ? api_pooled_my_ok(f, a->call.sql, a->call.len, &my, &a->verdict)
-                                   : api_pooled_ok(f, a->call.sql, a->call.len, &a->verdict);
+    if (how == REWRITES_LONG)
+        rewrite_in_pool(a);
+    else
+        rewritten(a, r, &why);
 }
 
 static void judge(struct api_ask *a) {
@@ -298,23 +410,38 @@ static void judge(struct api_ask *a) {
     const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
     pol_role_keep_pins(role); /* where the statement runs is not ours to end */
     api_session_clock(a->session);
+    if (f != NULL && pol_judge_long(role, f)) {
+        judge_in_pool(a, f);
+        return;
+    }
     a->observed = stmt_judge(role, f, &a->err, &a->verdict);
+    judged(a);
+}
+
+/* The policy has spoken. Nobody is asked about what could not run here anyway. */
+static void judged(struct api_ask *a) {
+    bool observes = pol_role_observes(a->session->role);
+    const struct pol_facts *f = a->facts != NULL ? facts_of(a->facts) : NULL;
     snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
-    /* Nobody is asked about what could not run here anyway. */
-    bool asks = a->verdict.effect == POL_ASK && !a->observed;
-    if (asks) a->verdict.effect = POL_ALLOW;
-    if (f != NULL && a->verdict.effect == POL_ALLOW && !pooled_ok(a, f)) a->observed = pol_role_observes(role);
-    if (a->verdict.effect == POL_ALLOW && !pol_role_observes(role)) rewrite(a);
-    asks = asks && a->verdict.effect == POL_ALLOW;
-    if (!asks) snprintf(a->rule, sizeof a->rule, "%s", a->verdict.rule);
-    a->verdict.rule = a->rule;
-    if (asks) {
-        a->verdict.effect = POL_ASK;
-        api_ask_approval(a);
-    } else if (a->verdict.effect == POL_ALLOW || a->observed)
-        api_allow(a);
+    a->asked = a->verdict.effect == POL_ASK && !a->observed;
+    if (a->asked) a->verdict.effect = POL_ALLOW;
+    if (f != NULL && a->verdict.effect == POL_ALLOW && !pooled_ok(a, f)) a->observed = observes;
+    if (a->verdict.effect == POL_ALLOW && !observes)
+        rewrite(a);
     else
-        api_refuse(a);
+        decided(a);
+}
+
+/* For when the text comes again. */
+static void keep_facts(struct api_ask *a, const struct parse_job *job) {
+    const struct my_options my = api_my_options(&a->reading);
+    char key[API_MY_KEY];
+    if (a->reading.is == API_READS_NOT_ASKED && a->call.len <= STMT_CACHE_BYTES)
+        factscache_put(a->ws->facts, a->call.sql, a->call.len, a->facts);
+    else if (a->reading.is == API_READS && parse_job_read_as(job, &my)) {
+        api_my_key(&a->reading, key);
+        stmt_keep_my(a->ws->facts, key, a->call.sql, a->call.len, &my, a->facts);
+    }
 }
 
 static void run_parsed(struct worker *w, struct wmsg *m) {
@@ -323,6 +450,7 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     (void)w;
     a->err = job->err;
     a->facts = stmt_facts_of(job->facts, &a->err);
+    if (a->facts != NULL) keep_facts(a, job);
     parse_job_free(job);
     judge(a);
 }
@@ -339,7 +467,7 @@ static bool over_quota(struct api_ask *a) {
 }
 
 static struct facts_ref *facts_now(struct api_ask *a) {
-    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement};
+    const struct pol_parse_limits limits = {.bytes = (uint32_t)a->session->snap->conf->limits.statement, .brief = true};
     struct my_options my = api_my_options(&a->reading);
     char key[API_MY_KEY];
     if (a->reading.is == API_READS_NOT_ASKED) return stmt_facts(a->ws->facts, a->call.sql, a->call.len, &limits, &a->err);
@@ -383,29 +511,18 @@ static bool reads(struct api_ask *a) {
 
 static void parse(struct api_ask *a) {
     if (!reads(a)) return;
-    if (a->call.len <= INLINE_BYTES) {
-        a->facts = facts_now(a);
+    a->facts = facts_now(a);
+    if (a->facts != NULL || a->err.rc != POL_LONG) {
         judge(a);
         return;
     }
     const struct my_options my = api_my_options(&a->reading);
-    bool mysql = a->reading.is == API_READS;
     struct parse_job *job = parse_job_new(a->ws->w, a->call.sql, a->call.len, run_parsed);
-    if (job != NULL && mysql && !api_my_text(&a->reading, a->call.sql, a->call.len, &a->err)) {
+    if (job != NULL && a->reading.is == API_READS && !parse_job_mysql(job, &my)) {
         parse_job_free(job);
-        judge(a);
-        return;
+        job = NULL;
     }
-    if (job != NULL && (!mysql || parse_job_mysql(job, &my))) {
-        job->owner = a;
-        if (parsepool_submit(a->ws->d->pool, job, a->session->who->principal)) {
-            m_add(a->ws->m, M_PARSE_POOL_JOBS, 1);
-            return;
-        }
-    }
-    parse_job_free(job);
-    stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
-    api_refuse(a);
+    in_pool(a, job);
 }
 
 static void on_sql(struct api_ask *a) {

@@ -69,6 +69,8 @@ struct api_ask {
     struct catalog_wait looking; /* for the server's catalog, once */
     bool looked;
     struct rewrite *rewrite; /* what is to run; NULL, or without a text: what was sent */
+    struct pol_role *own;    /* by which the parse pool judges or rewrites it; NULL: it has not been there */
+    bool asked;              /* a rule asks about it, as far as it could run */
     struct facts_ref *facts;
     struct pol_parse_error err;
     struct pol_verdict verdict; /* its rule is "" or rule */

@@ -367,6 +367,55 @@ class Live(unittest.TestCase):
             self.assertEqual((body["verdict"], body["sqlstate"]), ("deny", state), sql[:60])
         status, body, _ = self.nothing_ran("/query", {"sql": "SELECT id FROM customers"}, who="masked")
         self.assertEqual((status, body["sqlstate"]), (403, "42501"))
+        # what is much is done by the pool, its rewriting too
+        sql = "SELECT id, email FROM customers WHERE id IN (%s)" % ",".join(map(str, range(1, 600)))
+        status, body, _ = ask(sql.encode())
+        self.assertEqual((status, body["verdict"], body["rewritten"]), (200, "allow", True))
+        got = self.s.direct(body["sql"])
+        self.assertEqual(len(got), 599)
+        self.assertNotIn("c4n4ry", repr(got))
+        status, body, _ = ask(sql.replace("email", "card_number").encode())
+        self.assertEqual((status, body["verdict"], body["sqlstate"]), (403, "deny", "42501"))
+
+    def test_policies_change_while_the_pool_has_it(self):
+        """Long texts of one principal, several at once, while the policy masks more and less: each answer is by the one or by the other, and runs masked."""
+        self.s._minted["masked"] = self.s.mint("masked@shop.example", ["masked"])
+        with open(self.s.env["GH_POLICY"]) as f:
+            before = f.read()
+        self.assertIn("phone: { mask: null }", before)
+        answers, stop = [], threading.Event()
+
+        def ask(n):
+            while not stop.is_set():
+                sql = f"SELECT email, phone FROM customers WHERE id > {len(answers)} AND id IN (%s)" % ",".join(map(str, range(n, n + 500)))
+                answers.append(self.post("/verdict", sql.encode(), who="masked", headers={"Content-Type": "text/plain"}))
+        askers = [threading.Thread(target=ask, args=(n,)) for n in (1, 2, 3)]
+        try:
+            for t in askers:
+                t.start()
+            for n in range(10):
+                with open(self.s.env["GH_POLICY"], "w") as f:
+                    f.write(before.replace("phone: { mask: null }", "phone: hidden") if n % 2 == 0 else before)
+                self.s.reload()
+                seen = len(answers)
+                stack.wait_until("more answers", lambda: len(answers) > seen + 3)
+        finally:
+            stop.set()
+            for t in askers:
+                t.join()
+            with open(self.s.env["GH_POLICY"], "w") as f:
+                f.write(before)
+            self.s.reload()
+        verdicts = {(status, body["verdict"]) for status, body, _ in answers}
+        self.assertEqual(verdicts, {(200, "allow"), (403, "deny")})
+        for _, body, _ in answers:
+            if body["verdict"] == "deny":
+                self.assertEqual(body["sqlstate"], "42501", body)
+            else:
+                self.assertTrue(body["rewritten"])
+                rows = self.s.direct(body["sql"])
+                self.assertNotIn("c4n4ry", repr(rows))
+                self.assertLessEqual({r[1] for r in rows}, {None})
 
     def test_password_is_hidden(self):
         self.nothing_ran("/verdict", b"ALTER ROLE x PASSWORD 's3cret-api'", who="dba", headers={"Content-Type": "text/plain"})
