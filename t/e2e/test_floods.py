@@ -33,7 +33,7 @@ rules:
 
 
 def config(text):
-    return text + "limits: { startup_time: 4s, sessions: 3000, sessions_per_principal: 1000 }\n"
+    return text + "limits: { startup_time: 4s, sessions: 3000, sessions_per_principal: 1000, parse_queue: 100 }\n"
 
 
 class Others:
@@ -376,6 +376,40 @@ print('ended')
             self.assertEqual(m.ask(b"\x0e")[:1], b"\0")
             c.close()
             m.socket.close()
+
+    def test_long_statements_without_end(self):
+        """What the parse pool works on: somebody who sends more than it can do is refused; who sends one now and then never is, nor waits behind all of these."""
+        long = "SELECT count(*) FROM public.orders WHERE id IN (" + ",".join(["7"] * 20000) + ") AND id <> "
+        refused, wrong, stop = [], [], threading.Event()
+
+        def flood(n):
+            with self.stack.psycopg("flooder", autocommit=True, connect_timeout=60, prepare_threshold=None) as c:
+                i = n * 1000000
+                while not stop.is_set():
+                    i += 1
+                    try:
+                        c.execute(long + str(i))
+                    except psycopg.Error as e:
+                        (refused if e.sqlstate == "53400" else wrong).append(e.sqlstate)
+        self.stack.token("flooder")
+        with Others(self.stack) as others:
+            flooders = [threading.Thread(target=flood, args=(n,)) for n in range(60)]
+            try:
+                for t in flooders:
+                    t.start()
+                wait_until("the pool is full", lambda: len(refused) > 50, 60)
+                with self.stack.psycopg("dba", autocommit=True, prepare_threshold=None) as c:
+                    for i in range(20):
+                        sql = "SELECT count(*) FROM public.orders WHERE id IN (" + ",".join(["7"] * 2000) + f") AND id <> {i + 100}"
+                        self.assertEqual(c.execute(sql).fetchone(), (1,))
+                before = len(refused)
+                others.on()
+                wait_until("it still is", lambda: len(refused) > before, 60)
+            finally:
+                stop.set()
+                for t in flooders:
+                    t.join(90)
+        self.assertEqual(wrong, [])
 
     def test_pipeline_that_is_never_read(self):
         """Statements for as long as anybody takes them, and no answer is read: that ends by itself when every buffer is full."""
