@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LED_HEAR_MS 5 /* the thread looks after what a worker is to hear, and after an idle connection */
+#define LED_HEAR_MS 20 /* the thread looks after what a worker is to hear, and after an idle connection */
 
 struct anchors;
 struct jnl;
