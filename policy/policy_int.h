@@ -122,8 +122,9 @@ struct pol_role {
     struct pol_rules {
         const struct pol_rule **at;
         size_t n;
-    } bounds, denials, asking, calls; /* those of them with limits, or that ask for a LIMIT; that deny; that ask; that grant functions. In the file's order, too */
-    struct pol_entry *exact, *globs;  /* patterns of "on"; globs: those with a '*', see pol_glob_begin() */
+    } bounds, denials, asking,
+        calls; /* those of them with limits, or that ask for a LIMIT; that deny; that ask; that grant functions. In the file's order, too */
+    struct pol_entry *exact, *globs; /* patterns of "on"; globs: those with a '*', see pol_glob_begin() */
     size_t nexact, nglobs;
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
     uint32_t *schemas;            /* hash of a schema without a '*' -> index + 1 in globs */

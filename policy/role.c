@@ -185,13 +185,16 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         r->restricts = r->restricts || pol_rule_restricts(rule);
         r->read_only = r->read_only || rule->read_only;
     }
-    if (!find_those(r, bounds, &r->bounds) || !find_those(r, denies, &r->denials) || !find_those(r, asks, &r->asking) || !find_those(r, calls, &r->calls))
+    if (!find_those(r, bounds, &r->bounds) || !find_those(r, denies, &r->denials) || !find_those(r, asks, &r->asking) ||
+        !find_those(r, calls, &r->calls))
         return false;
     for (size_t i = 0; i < r->calls.n; i++) r->nfunctions += r->calls.at[i]->nfunctions;
     return find_times(r);
 }
 
-static uint32_t *slot_of_schema(const struct pol_role *r, const char *schema) { return &r->schemas[pol_name_hash(schema, "") & (r->nslots - 1)]; }
+static uint32_t *slot_of_schema(const struct pol_role *r, const char *schema) {
+    return &r->schemas[pol_name_hash(schema, "") & (r->nslots - 1)];
+}
 
 static size_t chain(const struct pol_entry *entries, uint32_t at) {
     size_t n = 0;

@@ -78,13 +78,14 @@ static struct text of_tables(size_t tables) {
     return t;
 }
 
-/* Rules that all are about the identity; the last one grants. */
-static struct text of_rules(size_t rules) {
+/* Rules that all are about the identity, each on a relation or on a schema of its own; the last one grants. */
+static struct text of_rules(size_t rules, bool globs) {
     struct text t = {0};
     char item[200];
     put(&t, "version: 1\ndatabases: { shop: {} }\nrules:\n");
     for (size_t i = 1; i < rules; i++) {
-        snprintf(item, sizeof item, "  - { name: r%zu, groups: staff, database: shop, allow: select, on: public.other_%zu }\n", i, i);
+        snprintf(item, sizeof item, "  - { name: r%zu, groups: staff, database: shop, allow: select, on: \"%s%zu%s\" }\n", i,
+                 globs ? "team_" : "public.other_", i, globs ? ".*" : "");
         put(&t, item);
     }
     put(&t, "  - { name: last, groups: staff, database: shop, allow: select, on: \"public.t*\" }\n");
@@ -93,9 +94,9 @@ static struct text of_rules(size_t rules) {
 
 /* --- what is measured --- */
 
-static struct pol_role *role_of(size_t rules) {
+static struct pol_role *role_of(size_t rules, bool globs) {
     struct pol_error err;
-    struct text t = of_rules(rules);
+    struct text t = of_rules(rules, globs);
     struct pol_policy *p = pol_policy_load_text("bench", t.at, t.len, &err);
     if (p == NULL) {
         fprintf(stderr, "bench_statement: the policy does not load\n");
@@ -164,7 +165,7 @@ int main(int argc, char **argv) {
     bool json = argc > 1 && strcmp(argv[1], "--json") == 0;
     struct row rows[16];
     size_t n = 0;
-    struct pol_role *ten = role_of(10);
+    struct pol_role *ten = role_of(10, false);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         rows[n] = (struct row){
             .what = "size", .unit = "byte", .n = sizes[i], .text = of_size(sizes[i]), .role = ten, .times = 1 + 1000000 / sizes[i]};
@@ -175,11 +176,16 @@ int main(int argc, char **argv) {
             .what = "tables", .unit = "table", .n = tables[i], .text = of_tables(tables[i]), .role = ten, .times = 1 + 10000 / tables[i]};
         n++;
     }
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        rows[n] =
-            (struct row){.what = "rules", .unit = "rule", .n = rules[i], .text = of_size(100), .role = role_of(rules[i]), .times = 2000};
-        n++;
-    }
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+            rows[n] = (struct row){.what = k == 0 ? "rules" : "globs",
+                                   .unit = "rule",
+                                   .n = rules[i],
+                                   .text = of_size(100),
+                                   .role = role_of(rules[i], k == 1),
+                                   .times = 2000};
+            n++;
+        }
     for (size_t round = 0; round < ROUNDS; round++)
         for (size_t i = 0; i < n; i++) once(&rows[i].text, rows[i].role, rows[i].times, &rows[i].cost, round);
     if (json)

@@ -167,8 +167,8 @@ def statement(_settings):
         cost = r["facts_us"] + r["judged_us"]
         row = {"name": f"statement, {r['name'].replace('-', ' ')}", "unit": "us", "value": cost, "noise": r["noise"], "judged_us": r["judged_us"]}
         if r is not base:
-            row.update(peer="per " + r["unit"] if kind != "rules" else base["name"], peer_value=base["facts_us"] + base["judged_us"],
-                       ratio=r["per_unit_us"] / base["per_unit_us"] if kind != "rules" else cost / (base["facts_us"] + base["judged_us"]))
+            row.update(peer="per " + r["unit"] if r["unit"] != "rule" else base["name"], peer_value=base["facts_us"] + base["judged_us"],
+                       ratio=r["per_unit_us"] / base["per_unit_us"] if r["unit"] != "rule" else cost / (base["facts_us"] + base["judged_us"]))
         out.append(row)
     return out
 

@@ -582,8 +582,10 @@ static struct pol_role *glob_role(struct pol_policy **p, size_t rules) {
     ck_assert_ptr_nonnull(text);
     at += sprintf(at, "version: 1\ndatabases: { shop: { mode: enforce } }\nrules:\n");
     for (size_t i = 0; i < rules; i++)
-        at += sprintf(at, i % 3 == 0 ? "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"*.t%zu_*\" }\n"
-                                     : "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"s%zu.*\" }\n", i, i % 1000);
+        at += sprintf(at,
+                      i % 3 == 0 ? "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"*.t%zu_*\" }\n"
+                                 : "  - { name: r%zu, groups: g, database: shop, allow: select, on: \"s%zu.*\" }\n",
+                      i, i % 1000);
     *p = pol_policy_load_text("p", text, (size_t)(at - text), &err);
     ck_assert_msg(*p != NULL, "%s", err.text);
     free(text);
