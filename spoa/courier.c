@@ -6,10 +6,10 @@
 #include "spoa/ledger_dial.h"
 #include "spoa/ledger_event.h"
 #include "spoa/log.h"
+#include "spoa/thread.h"
 #include "spoa/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,20 +286,12 @@ static void *run(void *arg) {
 
 struct courier *courier_start(const struct courier_conf *conf) {
     struct courier *c = calloc(1, sizeof *c);
-    pthread_condattr_t attr;
-    sigset_t all, old;
     if (c == NULL) return NULL;
     c->conf = *conf;
     snprintf(c->stream, sizeof c->stream, "%sorders", conf->redis->redis_prefix != NULL ? conf->redis->redis_prefix : LEV_PREFIX);
     pthread_mutex_init(&c->mu, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&c->thread, NULL, run, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&c->wake);
+    int rc = thread_start(&c->thread, 0, run, c);
     if (rc == 0) return c;
     free(c);
     return NULL;

@@ -1,9 +1,9 @@
 #include "spoa/cred.h"
 
 #include "spoa/log.h"
+#include "spoa/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,20 +239,12 @@ static void *pool_main(void *arg) {
 
 struct credpool *credpool_new(void) {
     struct credpool *p = calloc(1, sizeof *p);
-    pthread_condattr_t attr;
-    sigset_t all, old;
     if (p == NULL) return NULL;
     p->tail = &p->head;
     p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* worker_now_ms() */
-    pthread_cond_init(&p->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    bool runs = p->stop_fd >= 0 && pthread_create(&p->thread, NULL, pool_main, p) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&p->wake);
+    bool runs = p->stop_fd >= 0 && thread_start(&p->thread, 0, pool_main, p) == 0;
     if (runs) return p;
     credpool_free(p);
     return NULL;

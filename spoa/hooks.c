@@ -5,11 +5,11 @@
 #include "filters/bytes.h"
 #include "spoa/log.h"
 #include "spoa/mask.h"
+#include "spoa/thread.h"
 #include "spoa/worker.h"
 
 #include <openssl/rand.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,22 +205,14 @@ static void runner_free(struct runner *r) {
 
 static struct runner *runner_start(struct hooks *h, const struct hook_conf *conf) {
     struct runner *r = calloc(1, sizeof *r);
-    pthread_condattr_t attr;
-    sigset_t all, old;
     if (r == NULL) return NULL;
     r->of = h;
     r->tail = &r->head;
     pthread_mutex_init(&r->mu, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&r->wake);
     r->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bool ok = conf_copy(&r->conf, conf) && r->stop_fd >= 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    ok = ok && pthread_create(&r->thread, NULL, run, r) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    ok = ok && thread_start(&r->thread, 0, run, r) == 0;
     if (ok) return r;
     runner_free(r);
     return NULL;

@@ -5,9 +5,9 @@
 #include "spoa/keydoc.h"
 #include "spoa/keyfetch.h"
 #include "spoa/log.h"
+#include "spoa/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,16 +385,12 @@ static void *run(void *arg) {
 
 struct keystore *keystore_start(struct mblock *m) {
     struct keystore *k = calloc(1, sizeof *k);
-    sigset_t all, old;
     if (k == NULL) return NULL;
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->taken, NULL);
     k->m = m;
     k->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    bool ok = k->multi != NULL && pthread_create(&k->thread, NULL, run, k) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    bool ok = k->multi != NULL && thread_start(&k->thread, 0, run, k) == 0;
     if (ok) return k;
     if (k->multi != NULL) curl_multi_cleanup(k->multi);
     pthread_cond_destroy(&k->taken);

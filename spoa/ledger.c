@@ -8,6 +8,7 @@
 #include "spoa/ledger_conf.h"
 #include "spoa/ledger_live.h"
 #include "spoa/log.h"
+#include "spoa/thread.h"
 #include "spoa/worker.h"
 
 #include <errno.h>
@@ -438,12 +439,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
         destroy(l, 0);
         return NULL;
     }
-    /* Signals are for the daemon's main thread; SIGPIPE, which hiredis raises when Redis died, is for nobody. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&l->thread, NULL, run, l);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = thread_start(&l->thread, 0, run, l);
     if (rc != 0) {
         snprintf(err, errsize, "cannot start the ledger's thread: %s", strerror(rc));
         destroy(l, 0);

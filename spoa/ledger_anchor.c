@@ -4,6 +4,7 @@
 
 #include "spoa/log.h"
 #include "spoa/syslog_line.h"
+#include "spoa/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -193,19 +194,11 @@ static void *run(void *arg) {
 
 struct anchors *anchors_start(const struct led_conf *conf) {
     struct anchors *a = calloc(1, sizeof *a);
-    pthread_condattr_t attr;
-    sigset_t all, old;
     if (a == NULL) return NULL;
     a->conf = conf;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&a->thread, NULL, run, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&a->wake);
+    int rc = thread_start(&a->thread, 0, run, a);
     if (rc == 0) return a;
     pthread_cond_destroy(&a->wake);
     pthread_mutex_destroy(&a->lock);

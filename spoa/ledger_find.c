@@ -2,6 +2,8 @@
 
 #include "spoa/ledger_find.h"
 
+#include "spoa/thread.h"
+
 #include <arpa/inet.h>
 #include <hiredis/hiredis.h>
 #include <netdb.h>
@@ -125,7 +127,7 @@ struct led_find *led_find_start(const struct led_conf *conf, int wakefd) {
     fill(f, conf);
     f->refs = 2;
     f->wakefd = dup(wakefd);
-    if (f->wakefd < 0 || pthread_create(&t, NULL, find_main, f) != 0) {
+    if (f->wakefd < 0 || thread_start(&t, 0, find_main, f) != 0) {
         if (f->wakefd >= 0) close(f->wakefd);
         free(f);
         return NULL;

@@ -13,10 +13,11 @@
 #define SHIP_EVENTS  512
 #define CLAIM_MS     LED_HEAR_MS /* before the shipped key says what the last transaction brought, when none follows */
 #define SHIP_WAIT_MS 20          /* LED_JOURNAL: nobody waits for Redis, so events are gathered between transactions ... */
-#define SHIP_ENOUGH  32          /* ... until there are so many. On a machine that it shares, Redis keeps others waiting as long as it is at work on them */
-#define BACKOFF_MS   100         /* between attempts to connect, doubled up to ... */
-#define BACKOFF_MAX  2000
-#define SKEW_MS      5000
+#define SHIP_ENOUGH                                                                                                                        \
+    32 /* ... until there are so many. On a machine that it shares, Redis keeps others waiting as long as it is at work on them */
+#define BACKOFF_MS  100 /* between attempts to connect, doubled up to ... */
+#define BACKOFF_MAX 2000
+#define SKEW_MS     5000
 
 static void connect_later(struct led *l, uint64_t now) {
     l->backoff = l->backoff == 0 ? BACKOFF_MS : l->backoff * 2 > BACKOFF_MAX ? BACKOFF_MAX : l->backoff * 2;

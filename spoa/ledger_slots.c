@@ -1,12 +1,12 @@
 #include "spoa/ledger_slots.h"
 #include "spoa/journal.h"
 #include "spoa/log.h"
+#include "spoa/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,21 +138,13 @@ static void *keeper_main(void *arg) {
 
 struct led_keeper *led_keeper_start(const struct led_conf *conf, unsigned mine, const struct led *own) {
     struct led_keeper *k = calloc(1, sizeof *k);
-    pthread_condattr_t attr;
-    sigset_t all, old;
     if (k == NULL) return NULL;
     k->conf = *conf;
     k->mine = mine;
     k->own = own;
     pthread_mutex_init(&k->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&k->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&k->thread, NULL, keeper_main, k);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&k->wake);
+    int rc = thread_start(&k->thread, 0, keeper_main, k);
     if (rc == 0) return k;
     pthread_cond_destroy(&k->wake);
     pthread_mutex_destroy(&k->lock);

@@ -6,12 +6,12 @@
 #include "spoa/ledger_retained.h"
 #include "spoa/ledger_slots.h"
 #include "spoa/log.h"
+#include "spoa/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -639,8 +639,6 @@ static void *run(void *arg) {
 }
 
 struct trim *trim_start(const struct led_conf *conf, unsigned mine, struct led *own, char *err, size_t size) {
-    pthread_condattr_t attr;
-    sigset_t all, old;
     err[0] = '\0';
     if (conf->retention_ms == 0 && conf->retention_bytes == 0) return NULL;
     snprintf(err, size, "out of memory");
@@ -653,14 +651,8 @@ struct trim *trim_start(const struct led_conf *conf, unsigned mine, struct led *
         return NULL;
     }
     pthread_mutex_init(&t->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&t->wake, &attr);
-    pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&t->thread, NULL, run, t);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_cond_init(&t->wake);
+    int rc = thread_start(&t->thread, 0, run, t);
     if (rc == 0) return t;
     snprintf(err, size, "no room for a thread");
     nodekey_free(t->key);

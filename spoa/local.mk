@@ -237,6 +237,8 @@ libghspoa_a_SOURCES = \
 	spoa/status.h \
 	spoa/syslog_line.c \
 	spoa/syslog_line.h \
+	spoa/thread.c \
+	spoa/thread.h \
 	spoa/throttle.c \
 	spoa/throttle.h \
 	spoa/ticket.c \

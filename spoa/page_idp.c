@@ -5,11 +5,11 @@
 #include "spoa/json_read.h"
 #include "spoa/keydoc.h"
 #include "spoa/keyfetch.h"
+#include "spoa/thread.h"
 #include "spoa/visible.h"
 
 #include <jansson.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,14 +232,10 @@ static void *run(void *arg) {
 
 struct idp *idp_start(void) {
     struct idp *p = calloc(1, sizeof *p);
-    sigset_t all, old;
     if (p == NULL) return NULL;
     pthread_mutex_init(&p->lock, NULL);
     p->multi = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? curl_multi_init() : NULL;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    bool ok = p->multi != NULL && pthread_create(&p->thread, NULL, run, p) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    bool ok = p->multi != NULL && thread_start(&p->thread, 0, run, p) == 0;
     if (ok) return p;
     if (p->multi != NULL) curl_multi_cleanup(p->multi);
     pthread_mutex_destroy(&p->lock);

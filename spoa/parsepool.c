@@ -1,7 +1,8 @@
 #include "spoa/parsepool.h"
 
+#include "spoa/thread.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +100,6 @@ static void *pool_main(void *arg) {
 
 struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, const struct pol_parse_limits *limits) {
     struct parsepool *p = calloc(1, sizeof *p);
-    pthread_attr_t attr;
-    sigset_t all, old;
     if (p == NULL || getrandom(&p->seed, sizeof p->seed, 0) != (ssize_t)sizeof p->seed) {
         free(p);
         return NULL;
@@ -111,16 +110,10 @@ struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, co
     p->limits = *limits;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, POOL_STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
     pthread_mutex_lock(&p->lock); /* they count themselves */
-    while (p->nthreads < threads && p->nthreads < POOL_THREADS && pthread_create(&p->threads[p->nthreads], &attr, pool_main, p) == 0)
+    while (p->nthreads < threads && p->nthreads < POOL_THREADS && thread_start(&p->threads[p->nthreads], POOL_STACK, pool_main, p) == 0)
         p->nthreads++;
     pthread_mutex_unlock(&p->lock);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
     if (p->nthreads == 0) {
         parsepool_free(p);
         return NULL;

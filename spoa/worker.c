@@ -1,9 +1,10 @@
 #include "spoa/worker.h"
 
+#include "spoa/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -128,19 +129,6 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-static bool start_thread(struct worker *w) {
-    pthread_attr_t attr;
-    sigset_t all, old;
-    if (pthread_attr_init(&attr) != 0) return false;
-    bool ok = pthread_attr_setstacksize(&attr, w->conf.stack) == 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    ok = ok && pthread_create(&w->thread, &attr, worker_main, w) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
-    return ok;
-}
-
 struct worker *worker_start(const struct worker_conf *conf) {
     struct worker *w = calloc(1, sizeof *w);
     if (w == NULL) return NULL;
@@ -159,7 +147,7 @@ struct worker *worker_start(const struct worker_conf *conf) {
             return NULL;
         }
     }
-    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || !start_thread(w)) {
+    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || thread_start(&w->thread, w->conf.stack, worker_main, w) != 0) {
         worker_free(w);
         return NULL;
     }
