@@ -228,7 +228,7 @@ class Orders(unittest.TestCase):
         redis("XDEL", "gatehouse:orders", block["id"])
         redis("XADD", "gatehouse:orders", "*", "node", block["node"], "signed", block["signed"], "signature", "A" * 85 + "Q")
         stack.wait_until("the real one is there again", lambda: [e for e in self.one.stream("gatehouse:orders") if e.get("signed") == block["signed"] and
-                                                                 e["signature"] == block["signature"]])
+                                                                 e["signature"] == block["signature"]], 60)  # every 4 s, or every 30 where the stream was long a moment ago
         for s in (self.one, self.two):
             stack.wait_until("it was seen", lambda: "event=order.refused" in s.log("gatehouse") and "event=order.stranger" in s.log("gatehouse"))
             self.assertTrue(self.turned_away(s))
