@@ -394,6 +394,23 @@ const struct pol_view *pol_role_view(const struct pol_role *r, const struct pol_
     return v;
 }
 
+static size_t view_work(const struct pol_role *r, const char *schema, const char *name) {
+    const struct pol_cat_relation *rel = pol_catalog_relation(r->catalog, schema, name);
+    const struct pol_views *c = r->views;
+    if (rel == NULL || (c->size > 0 && c->keys[slot_of(c, rel)] != NULL)) return 0;
+    return (1 + rel->nparents) * (r->hiding + rel->ncolumns * (r->tagged + 4));
+}
+
+size_t pol_views_work(const struct pol_role *r, const struct pol_relation *rel) {
+    size_t work = 0;
+    if (!r->restricts) return 0;
+    if (r->catalog == NULL) return r->hiding;
+    if (rel->schema != NULL) return view_work(r, rel->schema, rel->name);
+    if (rel->catalog) work += view_work(r, "pg_catalog", rel->name);
+    for (size_t i = 0; i < r->pins.nsearch_path; i++) work += view_work(r, r->pins.search_path[i], rel->name);
+    return work;
+}
+
 bool pol_views_init(struct pol_role *r) {
     r->views = pol_alloc(r->arena, sizeof *r->views);
     return r->views != NULL;

@@ -132,6 +132,9 @@ struct pol_role {
     size_t nslots;                /* of both, a power of two */
     size_t most;                  /* so many entries at most are compared with one relation's name */
     size_t nfunctions;            /* patterns for functions */
+    size_t nbounds;               /* patterns of the rules in bounds */
+    size_t hiding, tagged;        /* comparisons for a new view: with what it is about, and for each of its columns */
+    size_t any_at;                /* rules before the first one that grants something whenever */
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow (or ask): all on *.* */
     const struct pol_rule *deny;  /* the first rule that denies; NULL: none */
@@ -217,6 +220,8 @@ bool pol_expr_fits(const struct pol_expr *e, const struct pol_catalog *c, const 
 unsigned pol_role_granted(const struct pol_role *r, const struct pol_cat_relation *rel, bool now);
 /* obligations.c: an empty cache of views, before the first pol_role_view(). */
 bool pol_views_init(struct pol_role *r);
+/* Comparisons that the views of this relation take which nobody has asked for yet. */
+size_t pol_views_work(const struct pol_role *r, const struct pol_relation *rel);
 /* restrict.c: parts of the verdict on an access that is granted. False when *v refuses it. */
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);

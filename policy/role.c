@@ -166,6 +166,26 @@ static bool find_those(const struct pol_role *r, bool (*is)(const struct pol_rul
     return true;
 }
 
+/* What pol_judge_long() counts with. */
+static void measure(struct pol_role *r) {
+    const struct pol_policy *p = r->policy;
+    for (size_t i = 0; i < r->calls.n; i++) r->nfunctions += r->calls.at[i]->nfunctions;
+    for (size_t i = 0; i < r->bounds.n; i++) r->nbounds += r->bounds.at[i]->non;
+    while (r->any_at < r->nrules && (r->rules[r->any_at]->deny || r->rules[r->any_at]->times != NULL)) r->any_at++;
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        if (!pol_rule_restricts(rule)) continue;
+        r->hiding += rule->non;
+        for (size_t j = 0; j < rule->ncolumns; j++) {
+            const char *tag = rule->columns[j].tag;
+            r->tagged += 1 + (tag != NULL ? p->ntags : 0);
+            if (tag == NULL) r->hiding += rule->non; /* named_somewhere() */
+            for (size_t t = 0; tag != NULL && t < p->ntags; t++)
+                if (strcmp(p->tags[t].name, tag) == 0 && strcmp(p->tags[t].database, r->database) == 0) r->tagged += p->tags[t].nitems;
+        }
+    }
+}
+
 static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t *patterns) {
     const struct pol_policy *p = r->policy;
     r->rules = pol_alloc_array(r->arena, p->nrules, sizeof *r->rules);
@@ -188,7 +208,7 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
     if (!find_those(r, bounds, &r->bounds) || !find_those(r, denies, &r->denials) || !find_those(r, asks, &r->asking) ||
         !find_those(r, calls, &r->calls))
         return false;
-    for (size_t i = 0; i < r->calls.n; i++) r->nfunctions += r->calls.at[i]->nfunctions;
+    measure(r);
     return find_times(r);
 }
 

@@ -571,7 +571,7 @@ static const char *granting_rule(const struct pol_role *r, const struct pol_stmt
         if (rule->deny || !pol_rule_on(r, rule)) continue;
         if ((rule->actions & actions) || (s->opaque && rule->everything && rule->actions == POL_ALL_ACTIONS)) first = rule;
     }
-    for (size_t i = 0; i < r->calls.n && (first == NULL || r->calls.at[i] < first); i++)
+    for (size_t i = 0; s->nfunctions > 0 && i < r->calls.n && (first == NULL || r->calls.at[i] < first); i++)
         if (pol_rule_on(r, r->calls.at[i]) && grants_function(r, r->calls.at[i], s)) first = r->calls.at[i];
     return first != NULL ? first->name : "";
 }
@@ -613,12 +613,29 @@ static void ask(struct pol_verdict *v, const char *tag) {
     }
 }
 
+#define CHEAP 4 /* rules that are asked for no name at all are so many to one comparison */
+
+/* Each name is looked for up to three times, in one schema or in those of search_path; then what rules say of it besides. */
+static size_t relation_work(const struct pol_role *r, const struct pol_relation *rel) {
+    size_t names = rel->schema != NULL ? 1 : r->pins.nsearch_path + rel->catalog;
+    bool system = rel->schema != NULL ? pol_role_system(r, rel->schema) : rel->catalog; /* pg_temp too */
+    size_t asked = system ? (r->denials.n + r->asking.n + r->any_at) / CHEAP : 0;
+    return 1 + (names + 2) * r->most + names * r->nbounds + asked + pol_views_work(r, rel);
+}
+
+static size_t function_work(const struct pol_role *r, const struct pol_function *f) {
+    size_t names = f->schema != NULL || r->pins.nsearch_path == 0 ? 1 : r->pins.nsearch_path;
+    return 1 + (names + 1) * r->nfunctions + (r->asking.n > 0 ? names * (r->nfunctions + r->asking.n / CHEAP) : 0) + r->any_at / CHEAP;
+}
+
 bool pol_judge_long(const struct pol_role *r, const struct pol_facts *f) {
-    size_t each = r->most * (r->pins.nsearch_path + 1) + r->bounds.n + (r->restricts ? r->nrules : 0), work = 0;
+    size_t work = 0;
     for (size_t i = 0; i < f->nstmts && work < LONG; i++) {
         const struct pol_stmt *s = &f->stmts[i];
-        work += r->denials.n + r->asking.n + (s->actions != 0 || s->opaque ? r->nrules : 0);
-        work += s->nrelations * (each + 1) + s->nfunctions * (r->nfunctions + 1) + s->nsettings * (r->asking.n + 1);
+        size_t rules = (r->denials.n + r->asking.n) / CHEAP + 1;
+        work += rules * (1 + s->nsettings) + (s->actions != 0 || s->opaque ? r->nrules / CHEAP : 0);
+        for (size_t k = 0; k < s->nrelations && work < LONG; k++) work += relation_work(r, &s->relations[k]);
+        for (size_t k = 0; k < s->nfunctions && work < LONG; k++) work += function_work(r, &s->functions[k]);
     }
     return work >= LONG;
 }

@@ -117,6 +117,8 @@ struct wstate {
 struct snap *wstate_snap(struct wstate *ws);
 /* Starts the daemon's workers, which do not accept yet; false when the system has no room for them. */
 bool wstate_start_all(struct daemon *d);
+/* When nobody can post to a worker any more: whoever answers a session that is gone, as the ledger does, goes by its worker's state. */
+void wstate_free_all(struct daemon *d);
 /* All workers begin to accept. */
 void wstate_accept(struct daemon *d);
 /* All workers stop accepting. What connected before and has not shown its ticket is counted into p->waiting; hurry: closed instead. Each

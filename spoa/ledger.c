@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define QUEUE_BYTES ((size_t)64 << 20) /* what callers may leave waiting for the ledger's thread */
-#define DOZE_MS     5                  /* what can wait (led_event) waits at most so long */
+#define DOZE_MS     5                  /* what can wait (led_event) waits at most so long, or LED_HEAR_MS while workers hear Redis */
 #define DOZE_BYTES  ((size_t)1 << 20)
 /* What a worker writes to the journal itself; more is for the ledger's thread, and all of it for a while after a write that took longer: other sessions of that
  * worker wait for it. */

@@ -394,10 +394,11 @@ static void stop_parts(struct control *c) {
     admin_stop(d);
     keystore_stop(d->keys); /* whoever waits for keys is let go, and still has a worker */
     page_stop(d);
-    parsepool_free(d->pool);
+    parsepool_stop(d->pool);
     credpool_stop(d->creds);
     for (unsigned i = 0; i < d->nworkers; i++) worker_stop(d->workers[i]);
     for (unsigned i = 0; i < d->nworkers; i++) worker_join(d->workers[i]);
+    parsepool_free(d->pool);
     watchdog_free(c->watchdog);
     desk_stop(d->desk);
     courier_stop(d->courier);
@@ -409,8 +410,7 @@ static void stop_parts(struct control *c) {
     ord_close(d->orders);
     appr_close(d->approvals);
     if (d->led != NULL) led_close(d->led, LEDGER_MS);
-    for (unsigned i = 0; i < d->nworkers; i++) worker_free(d->workers[i]);
-    free(d->workers);
+    wstate_free_all(d);
     catalogs_free(d->catalogs);
     estimates_free(d->estimates);
     status_free(d);

@@ -209,13 +209,14 @@ void parsepool_load(struct parsepool *p, size_t *waiting, size_t *bytes) {
     pthread_mutex_unlock(&p->lock);
 }
 
-void parsepool_free(struct parsepool *p) {
+void parsepool_stop(struct parsepool *p) {
     if (p == NULL) return;
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
     pthread_cond_broadcast(&p->wake);
     pthread_mutex_unlock(&p->lock);
     for (unsigned i = 0; i < p->nthreads; i++) pthread_join(p->threads[i], NULL);
+    p->nthreads = 0;
     for (unsigned i = 0; i < POOL_LANES;) {
         struct parse_job *job = p->lanes[i].head;
         if (job == NULL) {
@@ -227,6 +228,11 @@ void parsepool_free(struct parsepool *p) {
         snprintf(job->err.text, sizeof job->err.text, "the daemon is stopping");
         worker_post(job->worker, &job->msg);
     }
+}
+
+void parsepool_free(struct parsepool *p) {
+    if (p == NULL) return;
+    parsepool_stop(p);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
     free(p);

@@ -52,7 +52,8 @@ void parse_job_free(struct parse_job *job); /* but for facts and rewritten; NULL
 bool parsepool_submit(struct parsepool *p, struct parse_job *job, const char *principal);
 /* Any thread: how many jobs wait for a thread, and the bytes of these and of those at work. */
 void parsepool_load(struct parsepool *p, size_t *waiting, size_t *bytes);
-/* Finishes the jobs at hand; jobs that still wait are posted with an error. */
-void parsepool_free(struct parsepool *p);
+/* Finishes the jobs at hand; jobs that still wait are posted with an error. From here on every job is refused: workers that still run may come with some. */
+void parsepool_stop(struct parsepool *p);
+void parsepool_free(struct parsepool *p); /* after the workers' threads have ended; stops it first. NULL is fine, here and there */
 
 #endif

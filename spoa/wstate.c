@@ -115,7 +115,6 @@ static void end(struct worker *w) {
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) event_free(events[i]);
     factscache_free(ws->facts);
     snap_unref(ws->snap);
-    free(ws);
 }
 
 bool wstate_start_all(struct daemon *d) {
@@ -136,6 +135,14 @@ bool wstate_start_all(struct daemon *d) {
         d->nworkers++;
     }
     return true;
+}
+
+void wstate_free_all(struct daemon *d) {
+    for (unsigned i = 0; i < d->nworkers; i++) {
+        free(worker_data(d->workers[i]));
+        worker_free(d->workers[i]);
+    }
+    free(d->workers);
 }
 
 struct end_msg {

@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+import psycopg
 import pymysql
 
 import haproxy
@@ -748,6 +749,53 @@ class DaemonGone(unittest.TestCase):
         entries = stack.wait_until("the record", lambda: [e for e in s.audit() if e["type"] == "result" and e.get("skipped") == "1"])
         self.assertIn(entries[0]["reason"], ("HAProxy closed the connection", "ledger"))
         self.assertEqual(len(app.ran), ran)
+
+    def test_ended_at_once_while_the_pool_is_at_work(self):
+        """SIGTERM three times, which waits for nobody: what the pool has just found is not to be rewritten by a pool that is gone, nor is an answer of the ledger to
+        reach a worker that is. (The stack looks for the sanitizer's words at its end.)"""
+        s = httpgate.up("catalog: { refresh: 1s }\n")
+        self.addCleanup(s.close)
+        app = httpgate.Application(s)
+        self.addCleanup(app.close)
+        gate = httpgate.Gate(app.server_port, app.server_port, s.dir + "/jail").start()
+        self.addCleanup(gate.stop)
+        token = s.mint("masked@shop.example", ["masked"])
+
+        def verdict(sql):
+            return gate.post("/verdict", sql.encode(), token, headers={"Content-Type": "text/plain"})[0]
+        for n in range(6):
+            stack.wait_until("the catalog", lambda: verdict("SELECT id FROM customers") == 200, 60)
+            stop, done = threading.Event(), []
+
+            def ask(k):
+                while not stop.is_set():  # noqa: B023
+                    ids = ",".join(map(str, range(1000 + k, 2400 + k)))
+                    try:
+                        done.append(verdict(f"SELECT id, email FROM customers WHERE id IN ({ids}) AND id <> {n * 100000 + len(done)}"))  # noqa: B023
+                    except OSError:
+                        time.sleep(0.05)
+
+            def session():
+                try:
+                    with s.psycopg("agent", autocommit=True) as c:
+                        while True:
+                            c.execute(COUNT)
+                            done.append("a row")  # noqa: B023
+                except psycopg.Error:
+                    pass
+            askers = [threading.Thread(target=ask, args=(k,)) for k in range(3)] + [threading.Thread(target=session) for _ in range(3)]
+            for t in askers:
+                t.start()
+            stack.wait_until("answers", lambda: done.count(200) > 6 and done.count("a row") > 6, 60)  # noqa: B023
+            for _ in range(3):
+                if s.runs("gatehouse"):
+                    s.signal("gatehouse", signal.SIGTERM)
+                    time.sleep(0.002)
+            stack.wait_until("its end", lambda: not s.runs("gatehouse"), 60)
+            stop.set()
+            for t in askers:
+                t.join(60)
+            s.start("gatehouse")
 
     def test_redis_reload_kill_and_drain(self):
         s = httpgate.up()

@@ -658,6 +658,34 @@ START_TEST(many_relations_and_globs) {
 }
 END_TEST
 
+/* A rule with limits is held against each relation, pattern by pattern: one rule may have thousands. */
+START_TEST(many_relations_and_one_rule) {
+    char *text = malloc(200000), *at = text;
+    struct pol_error err;
+    struct pol_parse_error perr;
+    at += sprintf(at, "version: 1\ndatabases: { shop: { mode: enforce } }\nrules:\n"
+                      "  - { name: r, groups: g, database: shop, allow: select, limits: { rows: 9 }, on: [public.x0");
+    for (unsigned i = 1; i < 5000; i++) at += sprintf(at, ", public.x%u", i);
+    at += sprintf(at, "] }\n");
+    struct pol_policy *p = pol_policy_load_text("p", text, (size_t)(at - text), &err);
+    ck_assert_msg(p != NULL, "%s", err.text);
+    const char *const groups[] = {"g"};
+    struct pol_role *r = pol_role_new(p, &(struct pol_subject){.groups = groups, .ngroups = 1}, "shop", NULL);
+    ck_assert_ptr_nonnull(r);
+    for (unsigned n = 1; n <= 1000; n += 999) {
+        at = text + sprintf(text, "SELECT FROM public.x0");
+        for (unsigned i = 1; i < n; i++) at += sprintf(at, ", public.x%u", i);
+        struct pol_facts *f = pol_facts_pg(text, (size_t)(at - text), NULL, &perr);
+        ck_assert_ptr_nonnull(f);
+        ck_assert_int_eq(pol_judge_long(r, f), n > 1);
+        pol_facts_free(f);
+    }
+    free(text);
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+END_TEST
+
 START_TEST(tables_are_sorted) {
     ck_assert_msg(pg_catalog_out_of_order() == NULL, "%s", pg_catalog_out_of_order());
     ck_assert_msg(pg_functions_out_of_order() == NULL, "%s", pg_functions_out_of_order());
@@ -679,6 +707,7 @@ int main(void) {
     tcase_add_test(t, ten_thousand_rules);
     tcase_add_test(t, globs_are_found_by_schema);
     tcase_add_test(t, many_relations_and_globs);
+    tcase_add_test(t, many_relations_and_one_rule);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
