@@ -16,7 +16,9 @@
 #define READS_CHANGED       "how the database reads a text has changed in this moment"
 #define BAD_CREDENTIAL_HINT "Get a fresh token from your identity provider and send it as Authorization: Bearer TOKEN."
 
-static void ask_free(struct api_ask *a) {
+void api_ask_free(struct api_ask *a) {
+    *a->whose = a->other;
+    if (a->other != NULL) a->other->whose = a->whose;
     if (a->asks != NULL) {
         *a->link = a->next;
         if (a->next != NULL) a->next->link = a->link;
@@ -120,7 +122,7 @@ static void finish(struct api_ask *a) {
                   a->verdict.rule, "reason", a->verdict.message, NULL);
     }
     if (!api_answer(a)) stmt_record_withheld(a->ws->d->led, a->session->id, a->id, "answer too large");
-    ask_free(a);
+    api_ask_free(a);
 }
 
 /* Refuses before there is a session. */
@@ -183,7 +185,7 @@ static void run_recorded(struct worker *w, struct wmsg *m) {
     (void)w;
     if (a->conn == NULL) {
         stmt_record_withheld(a->ws->d->led, a->session->id, a->id, "HAProxy closed the connection");
-        ask_free(a);
+        api_ask_free(a);
         return;
     }
     if (a->status != LED_OK) {
@@ -484,7 +486,7 @@ static void run_looked(struct worker *w, struct wmsg *m) {
     struct api_ask *a = (struct api_ask *)(void *)((char *)m - offsetof(struct api_ask, looking.msg));
     (void)w;
     if (a->conn == NULL)
-        ask_free(a);
+        api_ask_free(a);
     else
         parse(a);
 }
@@ -715,7 +717,7 @@ static void run_keys(struct worker *w, struct wmsg *m) {
     struct api_ask *a = (struct api_ask *)(void *)((char *)m - offsetof(struct api_ask, keys.msg));
     (void)w;
     if (a->conn == NULL) {
-        ask_free(a);
+        api_ask_free(a);
         return;
     }
     a->asks->nkeys--;
@@ -728,7 +730,17 @@ void api_statement(struct wstate *ws, struct spop_conn *conn, struct api_asks *a
                    uint64_t frame) {
     struct api_ask *a = calloc(1, sizeof *a);
     if (a == NULL) return; /* no answer is a refusal */
-    *a = (struct api_ask){.ws = ws, .conn = conn, .stream = stream, .frame = frame, .asks = asks, .next = asks->list, .link = &asks->list};
+    *a = (struct api_ask){.ws = ws,
+                          .conn = conn,
+                          .stream = stream,
+                          .frame = frame,
+                          .asks = asks,
+                          .next = asks->list,
+                          .link = &asks->list,
+                          .other = ws->asks,
+                          .whose = &ws->asks};
+    if (a->other != NULL) a->other->whose = &a->other;
+    ws->asks = a;
     if (a->next != NULL) a->next->link = &a->next;
     asks->list = a;
     bool full = ++asks->n > API_ASKS_MAX;

@@ -31,5 +31,7 @@ void api_sweep(struct wstate *ws, uint64_t now_ms);
 void api_end_all(struct wstate *ws);
 /* The loop is over. */
 void api_drop_all(struct wstate *ws);
+/* When nobody can answer any of them any more. */
+void api_free_all(struct wstate *ws);
 
 #endif

@@ -48,8 +48,9 @@ struct api_session {
 };
 
 struct api_ask {
-    struct api_ask *next, **link; /* in the connection's list */
-    struct api_asks *asks;        /* NULL: the connection is gone */
+    struct api_ask *next, **link;   /* in the connection's list */
+    struct api_ask *other, **whose; /* in the worker's */
+    struct api_asks *asks;          /* NULL: the connection is gone */
     struct spop_conn *conn;
     struct wstate *ws;
     uint64_t stream, frame;
@@ -84,7 +85,9 @@ struct api_ask {
     enum led_status status;
 };
 
-/* api.c: the ends of a question that is judged: recorded, then answered. */
+/* api.c */
+void api_ask_free(struct api_ask *a);
+/* The ends of a question that is judged: recorded, then answered. */
 void api_refuse(struct api_ask *a);
 void api_allow(struct api_ask *a);
 /* False and a verdict: nobody may judge for its session now. */

@@ -162,7 +162,18 @@ void api_end_all(struct wstate *ws) {
 void api_drop_all(struct wstate *ws) {
     for (struct api_session *s = ws->apis, *next; s != NULL; s = next) {
         next = s->next;
-        /* The ledger still holds the address of a question that waits for it: its memory stays until the process ends. */
-        if (s->refs == 1) session_free(s);
+        if (s->refs > 1) continue; /* of a question that waits for it the ledger holds the address: see api_free_all() */
+        *s->link = s->next;
+        if (s->next != NULL) s->next->link = s->link;
+        session_free(s);
+    }
+}
+
+void api_free_all(struct wstate *ws) {
+    for (struct api_session *s = ws->apis; s != NULL; s = s->next) s->over = true; /* nothing is recorded of their end */
+    while (ws->asks != NULL) api_ask_free(ws->asks);
+    for (struct api_session *s = ws->apis, *next; s != NULL; s = next) {
+        next = s->next;
+        session_free(s);
     }
 }

@@ -106,6 +106,7 @@ struct wstate {
     struct session *sessions;
     struct spop_conn *spops;
     struct api_session *apis;
+    struct api_ask *asks; /* whatever they wait for */
     struct event *accept_spop, *accept_payload, *resume, *sweep;
     bool accepting;
     bool giving; /* connections at the SPOP door go to the daemon that replaces this one */

@@ -460,7 +460,10 @@ void session_drop_all(struct wstate *ws) {
             s->pump.on_closed = closed_late;
             pump_abort(&s->pump);
         }
-        /* The ledger still holds the address of a session that waits for it: its memory stays until the process ends. */
-        if (s->refs == 1) session_free(s);
+        if (s->refs == 1) session_free(s); /* of one that waits for it the ledger holds the address: see session_free_all() */
     }
+}
+
+void session_free_all(struct wstate *ws) {
+    while (ws->sessions != NULL) session_free(ws->sessions);
 }

@@ -16,6 +16,8 @@ void session_end_all(struct wstate *ws, bool all);
 size_t session_without_ticket(struct wstate *ws, bool close);
 /* The loop is over: frees what is left, without a word to the peers. */
 void session_drop_all(struct wstate *ws);
+/* When nobody can answer any of them any more. */
+void session_free_all(struct wstate *ws);
 
 /* An administrator ends the session; uid: who said so. Any thread. False when out of memory. */
 bool session_kill(const struct registry_target *target, const char *id, uint32_t uid);

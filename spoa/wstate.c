@@ -139,7 +139,10 @@ bool wstate_start_all(struct daemon *d) {
 
 void wstate_free_all(struct daemon *d) {
     for (unsigned i = 0; i < d->nworkers; i++) {
-        free(worker_data(d->workers[i]));
+        struct wstate *ws = worker_data(d->workers[i]);
+        session_free_all(ws);
+        api_free_all(ws);
+        free(ws);
         worker_free(d->workers[i]);
     }
     free(d->workers);

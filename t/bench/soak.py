@@ -357,10 +357,9 @@ def main():
         f.flush()
         s = stack.Stack(lambda t: t + "limits: { login_failures: 20, login_delay: 100ms }\n", policy=f.name, mysql=True)
     try:
-        for who, group in (("masked", "masked"), ("asker", "askers")):
-            s._minted[who] = s.mint(f"{who}@shop.example", [group])
-        for who in ("tester", "dba", "agent"):
-            s.token(who)
+        for who, group in (("masked", "masked"), ("asker", "askers"), ("tester", "testers"), ("dba", "dbas"), ("agent", "ai-agents")):
+            s._tokens.pop(who, None)  # an hour's
+            s._minted[who] = s.mint(f"{who}@shop.example", [group], "--ttl", "24h")
         s.scratch("CREATE TABLE scratch.t (n int, s text); CREATE TABLE scratch.asked (n int); CREATE TABLE scratch.wide (a int); CREATE INDEX ON scratch.t (n)")
         load = Load(s, options.pause / 1000)
         pg, my, operator = Postgres(load), Mysql(load), Operator(s)
