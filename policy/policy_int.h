@@ -129,7 +129,7 @@ struct pol_role {
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
     uint32_t *schemas;            /* hash of a schema without a '*' -> index + 1 in globs */
     uint32_t wild;                /* the first of those whose schema has one; 0: none */
-    size_t nslots;                /* of both, a power of two */
+    size_t nslots, nschemas;      /* powers of two */
     size_t most;                  /* so many entries at most are compared with one relation's name */
     size_t nfunctions;            /* patterns for functions */
     size_t nbounds;               /* patterns of the rules in bounds */

@@ -213,7 +213,7 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
 }
 
 static uint32_t *slot_of_schema(const struct pol_role *r, const char *schema) {
-    return &r->schemas[pol_name_hash(schema, "") & (r->nslots - 1)];
+    return &r->schemas[pol_name_hash(schema, "") & (r->nschemas - 1)];
 }
 
 static size_t chain(const struct pol_entry *entries, uint32_t at) {
@@ -222,14 +222,22 @@ static size_t chain(const struct pol_entry *entries, uint32_t at) {
     return n;
 }
 
+static size_t slots_for(size_t entries) {
+    size_t n = 16;
+    while (n < entries * 2) n *= 2;
+    return n;
+}
+
 static bool index_patterns(struct pol_role *r, size_t patterns) {
-    size_t exact = 0, own = 0, n;
-    for (r->nslots = 16; r->nslots < patterns * 2; r->nslots *= 2) {
-    }
+    size_t globs = 0, exact = 0, own = 0, n;
+    for (size_t i = 0; i < r->nrules; i++)
+        for (size_t j = 0; j < r->rules[i]->non; j++) globs += !r->rules[i]->on[j].exact;
+    r->nslots = slots_for(patterns - globs);
+    r->nschemas = slots_for(globs);
     r->slots = pol_alloc_array(r->arena, r->nslots, sizeof *r->slots);
-    r->schemas = pol_alloc_array(r->arena, r->nslots, sizeof *r->schemas);
-    r->exact = pol_alloc_array(r->arena, patterns, sizeof *r->exact);
-    r->globs = pol_alloc_array(r->arena, patterns, sizeof *r->globs);
+    r->schemas = pol_alloc_array(r->arena, r->nschemas, sizeof *r->schemas);
+    r->exact = pol_alloc_array(r->arena, patterns - globs, sizeof *r->exact);
+    r->globs = pol_alloc_array(r->arena, globs, sizeof *r->globs);
     if (r->slots == NULL || r->schemas == NULL || r->exact == NULL || r->globs == NULL) return false;
     for (size_t i = 0; i < r->nrules; i++)
         for (size_t j = 0; j < r->rules[i]->non; j++) {
@@ -248,10 +256,10 @@ static bool index_patterns(struct pol_role *r, size_t patterns) {
         r->globs[i].next = *first;
         *first = (uint32_t)i + 1;
     }
-    for (size_t i = 0; i < r->nslots; i++) {
+    for (size_t i = 0; i < r->nslots; i++)
         if ((n = chain(r->exact, r->slots[i])) > exact) exact = n;
+    for (size_t i = 0; i < r->nschemas; i++)
         if ((n = chain(r->globs, r->schemas[i])) > own) own = n;
-    }
     r->most = exact + own + chain(r->globs, r->wild);
     return true;
 }
