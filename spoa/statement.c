@@ -69,7 +69,8 @@ static bool policy_still_may(const struct stmt_leaving *l) {
     if (pol_role_observes(l->role)) return true;
     if (l->facts == NULL || l->observed || l->shaped || names_others(l->facts) || (l->unpinned && !pol_role_everything(l->role)))
         return false;
-    if (pol_judge_long(l->role, l->facts)) return false; /* other sessions of this worker would wait: it is sent again, and judged by the pool */
+    if (pol_judge_long(l->role, l->facts))
+        return false; /* other sessions of this worker would wait: it is sent again, and judged by the pool */
     stmt_judge(l->role, l->facts, l->err, &now);
     return now.effect == POL_ALLOW && !now.rewrite && (now.limits.rows | now.limits.bytes | now.limits.ms) == 0;
 }
