@@ -220,6 +220,7 @@ static void shake(struct pump_side *s) {
 void pump_run(struct pump *p) {
     if (p->running || p->closed) return;
     p->running = true;
+    p->turns++;
     step(p);
     p->running = false;
     interest(p);
@@ -253,6 +254,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg) {
     }
     p->active_ms = worker_now_ms();
     p->running = true;
+    p->turns++;
     while (turn < TURN_BYTES && may_read(p, side)) {
         ssize_t n = get(s, p->scratch, p->scratch_size);
         if (n < 0 && errno == EINTR) continue;

@@ -43,6 +43,7 @@ struct pump {
     struct pump_side side[2]; /* by enum flt_side */
     struct buf *out[2];       /* the filter's */
     bool running, closing, lingering, closed;
+    uint64_t turns;        /* grows whenever the loop comes to this pump */
     uint64_t deadline_ms;  /* while closing */
     uint64_t active_ms;    /* when bytes moved last */
     size_t linger_bytes;   /* thrown away after our last byte */

@@ -182,6 +182,12 @@ struct session {
         void (*then)(struct session *s);
         uint64_t id;
     } looking;
+    struct {
+        struct wmsg msg;
+        uint64_t of, began_us; /* the pump's turn, and when its first statement came */
+        uint64_t id;           /* of the question that was put off */
+        bool posted;
+    } turn;                           /* session_on_statement() */
     bool schema_changed, schema_told; /* a statement of ours may have changed it: wait for the new catalog; the catalogs' thread knows */
     struct running *running;          /* ring */
     size_t run_head, run_count, run_cap;

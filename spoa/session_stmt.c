@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#define TURN_US     1000u
 #define EXECUTE_SQL 32768u /* an Execute's record repeats the text up to here; beyond, it names the record of the Parse */
 
 static const char *kind_name(enum flt_stmt_kind k) { return k == FLT_STMT_QUERY ? "query" : k == FLT_STMT_PREPARE ? "parse" : "execute"; }
@@ -737,6 +738,36 @@ static struct question *open_question(const struct flt_event *ev) {
     return q;
 }
 
+static void begin(struct session *s) {
+    if (!session_wait_catalog(s, look)) look(s);
+}
+
+static void run_turn(struct worker *w, struct wmsg *m) {
+    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, turn));
+    (void)w;
+    s->turn.posted = false;
+    if (s->q->open && s->q->id == s->turn.id) {
+        begin(s);
+        pump_run(&s->pump);
+    }
+    session_unref(s);
+}
+
+/* One read may hold a thousand small messages: the open question waits for the next round when those before it have taken a ms, so that other sessions come between. */
+static bool put_off(struct session *s) {
+    if (s->turn.of != s->pump.turns) {
+        s->turn.of = s->pump.turns;
+        s->turn.began_us = s->q->asked_us;
+    }
+    if (s->q->asked_us - s->turn.began_us < TURN_US || s->turn.posted) return false;
+    s->turn.msg.run = run_turn;
+    s->turn.id = s->q->id;
+    s->turn.posted = true;
+    session_ref(s);
+    worker_post(s->ws->w, &s->turn.msg);
+    return true;
+}
+
 void session_on_statement(struct session *s, const struct flt_event *ev) {
     struct question *q = open_question(ev);
     session_drop_question(s);
@@ -747,7 +778,7 @@ void session_on_statement(struct session *s, const struct flt_event *ev) {
     }
     s->q = q;
     s->statements++;
-    if (!session_wait_catalog(s, look)) look(s);
+    if (!put_off(s)) begin(s);
 }
 
 void session_on_result(struct session *s, const struct flt_event *ev) {
