@@ -137,7 +137,6 @@ struct pol_role {
     size_t any_at;                /* rules before the first one that grants something whenever */
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow (or ask): all on *.* */
-    const struct pol_rule *deny;  /* the first rule that denies; NULL: none */
     const struct pol_rule
         *wall;        /* the first rule that denies, or hides columns or rows: what code that cannot be seen into could walk around */
     bool unpin;       /* a rule says so; void beside a wall */

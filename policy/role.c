@@ -198,10 +198,7 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         r->rules[r->nrules++] = rule;
         *patterns += rule->non;
         if (r->wall == NULL && (rule->deny || pol_rule_restricts(rule))) r->wall = rule;
-        if (rule->deny) {
-            if (r->deny == NULL) r->deny = rule;
-            continue;
-        }
+        if (rule->deny) continue;
         r->restricts = r->restricts || pol_rule_restricts(rule);
         r->read_only = r->read_only || rule->read_only;
     }
