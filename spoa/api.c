@@ -253,19 +253,12 @@ static bool pooled_ok(struct api_ask *a, const struct pol_facts *f) {
 
 /* --- what the parse pool does of it --- */
 
-/* job NULL: there was no memory for it. */
-static void in_pool(struct api_ask *a, struct parse_job *job) {
-    if (job != NULL) {
-        job->owner = a;
-        a->epoch = a->session->epoch;
-        if (parsepool_submit(a->ws->d->pool, job, a->session->who->principal)) {
-            m_add(a->ws->m, M_PARSE_POOL_JOBS, 1);
-            return;
-        }
-    }
-    parse_job_free(job);
-    m_add(a->ws->m, M_PARSE_POOL_REFUSED, 1);
-    stmt_deny(&a->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
+static void in_pool(struct api_ask *a, struct stmt_pooled *what) {
+    a->epoch = a->session->epoch;
+    what->principal = a->session->who->principal;
+    what->owner = a;
+    const struct stmt_pool pool = {a->ws->d->pool, a->ws->w, a->ws->m};
+    if (stmt_in_pool(&pool, what, &a->verdict)) return;
     a->observed = false;
     api_refuse(a);
 }
@@ -319,25 +312,28 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
     parse_job_free(job);
 }
 
+static void no_role(struct api_ask *a) {
+    stmt_deny(&a->verdict, "53200", "out of memory", "Try again later.");
+    a->observed = false;
+    api_refuse(a);
+}
+
 static void judge_in_pool(struct api_ask *a, const struct pol_facts *f) {
-    const struct pol_role *role = own_role(a);
-    struct parse_job *job = role == NULL ? NULL : parse_job_new(a->ws->w, "", 0, run_judged);
-    if (job != NULL && !parse_job_judges(job, role, f)) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    in_pool(a, job);
+    struct stmt_pooled what = {.role = own_role(a), .judges = f, .run = run_judged};
+    if (what.role != NULL)
+        in_pool(a, &what);
+    else
+        no_role(a);
 }
 
 static void rewrite_in_pool(struct api_ask *a) {
     const struct my_options my = api_my_options(&a->reading);
-    const struct pol_role *role = own_role(a);
-    struct parse_job *job = role == NULL ? NULL : parse_job_new(a->ws->w, a->call.sql, a->call.len, run_rewritten);
-    if (job != NULL && (!parse_job_rewrites(job, role) || (a->reading.is == API_READS && !parse_job_mysql(job, &my)))) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    in_pool(a, job);
+    struct stmt_pooled what = {
+        .text = a->call.sql, .len = a->call.len, .my = a->reading.is == API_READS ? &my : NULL, .role = own_role(a), .run = run_rewritten};
+    if (what.role != NULL)
+        in_pool(a, &what);
+    else
+        no_role(a);
 }
 
 /* --- the verdict's way --- */
@@ -519,12 +515,8 @@ static void parse(struct api_ask *a) {
         return;
     }
     const struct my_options my = api_my_options(&a->reading);
-    struct parse_job *job = parse_job_new(a->ws->w, a->call.sql, a->call.len, run_parsed);
-    if (job != NULL && a->reading.is == API_READS && !parse_job_mysql(job, &my)) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    in_pool(a, job);
+    struct stmt_pooled what = {.text = a->call.sql, .len = a->call.len, .my = a->reading.is == API_READS ? &my : NULL, .run = run_parsed};
+    in_pool(a, &what);
 }
 
 static void on_sql(struct api_ask *a) {

@@ -29,6 +29,8 @@
 #define FLUSH_SLOW_US  2000
 #define FLUSH_REST     16 /* ms, doubled up to ... */
 #define FLUSH_REST_MAX 1024
+#define LARGE_BYTES    ((size_t)256 << 10) /* of large events in a round of the thread: others wait for it */
+#define LARGE_UNSENT   ((size_t)1 << 20)   /* none while Redis, for which others wait, has so much to take before */
 #define CALL_WRITE     1u
 #define CALL_HEAR      2u
 #define CALL_ROUNDS    16
@@ -54,40 +56,87 @@ static void wake(struct led *l) {
     if (sleeping) (void)eventfd_write(l->wake, 1);
 }
 
-static void append(struct led *l, const struct led_event *ev, bool journal_does, led_done_fn done, void *arg) {
+/* Whether nobody is to make an event that somebody waits for: it would be turned away. */
+static bool turned_away(const struct led *l, bool journal_does, led_done_fn done) {
+    return done != NULL && !journal_does && atomic_load_explicit(&l->turn_away, memory_order_relaxed);
+}
+
+static struct req *req_new(struct lev *e, enum led_status status, bool journal_does, led_done_fn done, void *arg) {
     struct req *r = malloc(sizeof *r);
-    live_note(l->live, ev);
     if (r == NULL) {
         /* Nobody can be told, and going on would lose an event in silence. */
         log_event(LOG_ERROR, "ledger.memory", "reason", "out of memory for an audit event", NULL);
         abort();
     }
-    *r = (struct req){.done = done, .arg = arg, .status = LED_UNAVAILABLE, .journal_does = journal_does};
-    if (done == NULL || journal_does || !atomic_load_explicit(&l->turn_away, memory_order_relaxed)) {
-        r->ev = lev_of(ev, l->conf.node);
-        if (r->ev == NULL) r->status = LED_FAILED;
+    *r = (struct req){.ev = e, .done = done, .arg = arg, .status = status, .journal_does = journal_does};
+    return r;
+}
+
+/* Counts its bytes; gives the event, which is the caller's again, when there is no room for it. Holding mu. */
+static struct lev *count_bytes(struct led *l, struct req *r, size_t *bytes) {
+    if (r->ev == NULL) return NULL;
+    if (req_bytes(r) <= QUEUE_BYTES - l->queue_bytes - l->large_bytes) {
+        *bytes += req_bytes(r);
+        return NULL;
     }
-    struct lev *over = NULL;
+    struct lev *over = r->ev;
+    r->ev = NULL;
+    return over;
+}
+
+/* e: NULL where there is none, and status says why. */
+static void append(struct led *l, struct lev *e, enum led_status status, bool can_wait, bool journal_does, led_done_fn done, void *arg) {
+    struct req *r = req_new(e, status, journal_does, done, arg);
     pthread_mutex_lock(&l->mu);
-    if (r->ev != NULL && req_bytes(r) > QUEUE_BYTES - l->queue_bytes) {
-        over = r->ev;
-        r->ev = NULL;
-    }
-    if (r->ev != NULL) l->queue_bytes += req_bytes(r);
-    /* Inside the lock: so they are in order. That clock is a few ms behind and costs a fifth. */
-    r->deadline = led_now_ms(CLOCK_MONOTONIC_COARSE) + l->conf.timeout_ms;
+    struct lev *over = count_bytes(l, r, &l->queue_bytes);
+    /* Of who waits. Inside the lock: so they are in order. That clock is a few ms behind and costs a fifth. */
+    if (done != NULL) r->deadline = led_now_ms(CLOCK_MONOTONIC_COARSE) + l->conf.timeout_ms;
     reqs_add(&l->queue, r);
-    bool wait = done == NULL && ev->can_wait && l->dozing && l->queue_bytes < DOZE_BYTES, due = l->sleeping && !wait;
+    bool wait = done == NULL && can_wait && l->dozing && l->queue_bytes < DOZE_BYTES, due = l->sleeping && !wait;
     atomic_store_explicit(&l->settled, false, memory_order_relaxed);
     pthread_mutex_unlock(&l->mu);
-    bool here = due && !l->conf.fsync && !(done == NULL && ev->can_wait) && worker_defer(flush, l);
+    bool here = due && !l->conf.fsync && !(done == NULL && can_wait) && worker_defer(flush, l);
     if (due && !here) wake(l);
     lev_free_all(over);
 }
 
+static void append_event(struct led *l, const struct led_event *ev, bool journal_does, led_done_fn done, void *arg) {
+    bool away = turned_away(l, journal_does, done);
+    live_note(l->live, ev);
+    struct lev *e = away ? NULL : lev_of(ev, l->conf.node);
+    append(l, e, e == NULL && !away ? LED_FAILED : LED_UNAVAILABLE, ev->can_wait, journal_does, done, arg);
+}
+
+void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append_event(l, ev, false, done, arg); }
+void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append_event(l, ev, true, done, arg); }
+
+struct lev *led_make(const struct led *l, const struct led_event *ev) {
+    return lev_of(ev, l->conf.node);
+}
+void led_drop_made(struct lev *made) { lev_free_all(made); }
+
+void led_append_made(struct led *l, struct lev *made, bool journal_does, led_done_fn done, void *arg) {
+    bool away = turned_away(l, journal_does, done);
+    if (away || made == NULL) {
+        lev_free_all(made);
+        append(l, NULL, away ? LED_UNAVAILABLE : LED_FAILED, false, journal_does, done, arg);
+        return;
+    }
+    struct req *r = req_new(made, LED_UNAVAILABLE, journal_does, done, arg);
+    lev_stamp(made);
+    pthread_mutex_lock(&l->mu);
+    struct lev *over = count_bytes(l, r, &l->large_bytes);
+    if (done != NULL) r->deadline = led_now_ms(CLOCK_MONOTONIC_COARSE) + l->conf.timeout_ms;
+    reqs_add(&l->large, r);
+    bool sleeping = l->sleeping;
+    l->sleeping = false;
+    atomic_store_explicit(&l->settled, false, memory_order_relaxed);
+    pthread_mutex_unlock(&l->mu);
+    if (sleeping) (void)eventfd_write(l->wake, 1);
+    lev_free_all(over);
+}
+
 bool led_session_open(const struct led *l, const char *session) { return live_has(l->live, session); }
-void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, false, done, arg); }
-void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg) { append(l, ev, true, done, arg); }
 
 bool led_healthy(const struct led *l) { return atomic_load_explicit(&l->healthy, memory_order_relaxed); }
 
@@ -156,7 +205,7 @@ static void expire(struct led *l, uint64_t now) {
 /* Holding mu, too. */
 static void settle(struct led *l) {
     atomic_store(&l->settled, lrd_state(l->r) == LRD_READY && l->mem == NULL && !lrd_unclaimed(l->r) && l->next_ship > jnl_last_seq(l->j) &&
-                                  l->queue.head == NULL && l->pending.head == NULL);
+                                  l->queue.head == NULL && l->large.head == NULL && l->pending.head == NULL);
 }
 
 /* When the thread has something to do, if nobody comes; UINT64_MAX: never. */
@@ -187,15 +236,28 @@ static int sleep_ms(struct led *l, uint64_t now, uint64_t until) {
     return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
 }
 
+/* Whether large events may go now. */
+static bool large_may(const struct led *l) { return l->conf.mode == LED_JOURNAL || l->away || l->closing || l->mem_bytes < LARGE_UNSENT; }
+
+/* Puts some of them behind what is pending. Holding mu, too. */
+static void take_large(struct led *l) {
+    for (size_t bytes = 0; l->large.head != NULL && bytes < LARGE_BYTES && large_may(l);) {
+        struct req *r = reqs_pop(&l->large);
+        size_t n = r->ev != NULL ? req_bytes(r) : 0;
+        bytes += n;
+        l->large_bytes -= n;
+        l->queue_bytes += n; /* until it is written */
+        reqs_add(&l->pending, r);
+    }
+}
+
 /* Takes what callers left. False when the ledger closes and has nothing left to do, or no time. */
 static bool take(struct led *l, uint64_t now, uint64_t *until) {
     /* Who calls behind this may have left something behind it: doze() sees the call. */
     if ((atomic_exchange(&l->calls, 0) & CALL_HEAR) != 0) l->heard = false;
     pthread_mutex_lock(&l->mu);
-    if (l->pending.head == NULL && l->queue.head != NULL) {
-        l->pending = l->queue;
-        reqs_init(&l->queue);
-    }
+    if (l->pending.head == NULL) reqs_move(&l->pending, &l->queue);
+    take_large(l);
     bool closing = l->closing;
     *until = closing ? l->close_by : UINT64_MAX;
     l->sleeping = l->pending.head == NULL;
@@ -235,10 +297,7 @@ static bool take_here(struct led *l, uint64_t now) {
     pthread_mutex_lock(&l->mu);
     bool none = l->queue.head == NULL && l->pending.head == NULL;
     bool may = none || (l->queue_bytes <= FLUSH_BYTES && !l->journal_failed && !jnl_full(l->j) && now / 1000 >= l->flush_at);
-    if (may && l->pending.head == NULL) {
-        l->pending = l->queue;
-        reqs_init(&l->queue);
-    }
+    if (may && l->pending.head == NULL) reqs_move(&l->pending, &l->queue);
     pthread_mutex_unlock(&l->mu);
     return may;
 }
@@ -280,7 +339,8 @@ static bool send_here(struct led *l, uint64_t now) {
     show(l);
     uint64_t at = next_at(l);
     pthread_mutex_lock(&l->mu);
-    bool due = l->pending.head != NULL || at < l->wakes_at || unsent || (busy && !l->heard && !l->listens && l->waiting.head != NULL);
+    bool due = l->pending.head != NULL || (l->large.head != NULL && large_may(l)) || at < l->wakes_at || unsent ||
+               (busy && !l->heard && !l->listens && l->waiting.head != NULL);
     settle(l);
     pthread_mutex_unlock(&l->mu);
     return due;
@@ -422,6 +482,7 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize) {
     pthread_mutex_init(&l->own, NULL);
     l->live = live_new();
     reqs_init(&l->queue);
+    reqs_init(&l->large);
     reqs_init(&l->pending);
     reqs_init(&l->waiting);
     l->mem_tail = &l->mem;

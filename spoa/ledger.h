@@ -110,6 +110,14 @@ struct led *led_open(const struct led_conf *conf, char *err, size_t errsize);
 void led_append(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
 /* The same for who may go on without Redis: the journal is enough, whatever the mode. */
 void led_append_journal(struct led *l, const struct led_event *ev, led_done_fn done, void *arg);
+/* In two steps, for what is long: masking, escaping and copying pass over all of it. */
+struct lev;
+/* What led_append() would make of the event, which may not begin or end a session; any thread. NULL: it is over 16 MiB, or out of memory. To be appended, or freed with led_drop_made(). */
+struct lev *led_make(const struct led *l, const struct led_event *ev);
+/* Appends what was made, which is taken over, as of now (NULL: as what could not be made); journal_does: as led_append_journal(). What is large is written a piece at a time, and events that
+ * are appended behind it may come before it: who must not have that waits for the answer. */
+void led_append_made(struct led *l, struct lev *made, bool journal_does, led_done_fn done, void *arg);
+void led_drop_made(struct lev *made);
 /* A session that this process has begun and not ended. Any thread. */
 bool led_session_open(const struct led *l, const char *session);
 /* False while appends would be answered LED_UNAVAILABLE or LED_FAILED. Any thread. */

@@ -67,7 +67,7 @@ static void set_key(struct lev *e, enum led_stream stream, const char *session, 
     e->session = keep(text, session, strlen(session));
 }
 
-static void stamp(struct lev *e) {
+void lev_stamp(struct lev *e) {
     static _Thread_local struct {
         time_t second;
         size_t len; /* 0: nothing yet */
@@ -267,7 +267,7 @@ static struct lev *small_of(const struct led_event *ev, const char *node) {
     struct lev *e = lev_new(0, session + sizeof LEV_KEY_APPROVAL + type + 1 + room.netstrings + room.json + room.resp, &text);
     if (e == NULL) return NULL;
     set_key(e, ev->stream, ev->session, &text);
-    stamp(e);
+    lev_stamp(e);
     e->nfields = n;
     e->type = (struct lev_text){keep(&text, ev->type, type), type};
     e->node = (struct lev_text){node, nodelen};
@@ -408,7 +408,7 @@ static struct lev *parts_of(const struct led_event *ev, const char *node) {
     struct lev *e = lev_new(2 * (OWN_FIELDS + ev->nfields), need, &text);
     if (e == NULL) return NULL;
     set_key(e, ev->stream, ev->session, &text);
-    stamp(e);
+    lev_stamp(e);
     struct lev_part *p = e->parts;
     p[0] = part("type");
     p[1] = (struct lev_part){keep(&text, ev->type, type), type};

@@ -61,6 +61,8 @@ struct lev {
 #define LEV_MAX_PART (LEV_MAX_BYTES / 3 * 4 + 8)
 /* A copy, stamped with the time of now. NULL when over LEV_MAX_BYTES or out of memory. node must outlive it. */
 struct lev *lev_of(const struct led_event *ev, const char *node);
+/* Stamps it again, before it has a number. */
+void lev_stamp(struct lev *e);
 /* Gives it its number and its id. */
 void lev_number(struct lev *e, uint64_t seq, struct lev_id id);
 /* Sets the hash of the event before it in its chain; empty until then. */

@@ -32,9 +32,9 @@ struct led {
     pthread_t thread;
     int wake; /* eventfd */
 
-    pthread_mutex_t mu; /* guards this block */
-    struct reqs queue;
-    size_t queue_bytes;
+    pthread_mutex_t mu;       /* guards this block */
+    struct reqs queue, large; /* large: what led_append_made() brought, for the thread, a few at a time */
+    size_t queue_bytes, large_bytes;
     bool sleeping;     /* the thread waits in poll(): write to wake */
     bool dozing;       /* and not for long: what can wait need not wake it */
     uint64_t wakes_at; /* by itself; ms, CLOCK_MONOTONIC */

@@ -40,6 +40,14 @@ static inline struct req *reqs_pop(struct reqs *q) {
     return r;
 }
 
+/* All of from go behind what is in to. */
+static inline void reqs_move(struct reqs *to, struct reqs *from) {
+    if (from->head == NULL) return;
+    *to->tail = from->head;
+    to->tail = from->tail;
+    reqs_init(from);
+}
+
 static inline void answer(struct req *r, enum led_status status) {
     if (r->done != NULL) r->done(r->arg, status);
     lev_free_all(r->ev);

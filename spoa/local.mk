@@ -233,6 +233,7 @@ libghspoa_a_SOURCES = \
 	spoa/statement.c \
 	spoa/statement.h \
 	spoa/statement_my.c \
+	spoa/statement_record.c \
 	spoa/status.c \
 	spoa/status.h \
 	spoa/syslog_line.c \

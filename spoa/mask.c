@@ -4,7 +4,6 @@
 
 #include "spoa/base64url.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #define STARS          "***"
@@ -13,7 +12,11 @@
 #define SIGNATURE_MIN  40u
 #define STARTS_PER_RUN 16u /* places in one run of characters where a token may begin: what goes before may be of the same alphabet */
 
-static bool in_alphabet(char c) { return isalnum((unsigned char)c) || c == '-' || c == '_'; }
+#define TEN(c)    [c] = 1, [c + 1] = 1, [c + 2] = 1, [c + 3] = 1, [c + 4] = 1, [c + 5] = 1, [c + 6] = 1, [c + 7] = 1, [c + 8] = 1, [c + 9] = 1
+#define LETTER(c) TEN(c), TEN(c + 10), [c + 20] = 1, [c + 21] = 1, [c + 22] = 1, [c + 23] = 1, [c + 24] = 1, [c + 25] = 1
+static const unsigned char alphabet[256] = {TEN('0'), LETTER('A'), LETTER('a'), ['-'] = 1, ['_'] = 1}; /* base64url's */
+
+static bool in_alphabet(char c) { return alphabet[(unsigned char)c] != 0; }
 
 static size_t run_len(const char *p, const char *end) {
     const char *q = p;
@@ -50,25 +53,20 @@ static size_t token_len(const char *p, const char *end, bool cut) {
     return (size_t)(q - p);
 }
 
-/* The first token from p on, and its length. NULL: there is none. */
+/* The first token from p on, and its length. NULL: there is none. A header ends at a dot, so only what stands before dots is looked at. */
 static const char *find(const char *p, const char *end, bool cut, size_t *len) {
-    if (end - p <= HEADER_MIN || memchr(p + HEADER_MIN, '.', (size_t)(end - p) - HEADER_MIN) == NULL) return NULL; /* as for most texts */
-    while (p < end) {
-        size_t run = run_len(p, end);
-        if (run == 0) {
-            p++;
-            continue;
+    for (const char *from = p, *dot; end - from > HEADER_MIN; from = dot + 1) {
+        dot = memchr(from + HEADER_MIN, '.', (size_t)(end - from) - HEADER_MIN);
+        if (dot == NULL) return NULL;
+        const char *run = dot;
+        while (run > from && in_alphabet(run[-1])) run--;
+        size_t tries = 0;
+        for (; dot - run >= HEADER_MIN && tries < STARTS_PER_RUN; run++) {
+            if (!may_begin(run)) continue;
+            tries++;
+            *len = token_len(run, end, cut);
+            if (*len > 0) return run;
         }
-        if (p + run < end && p[run] == '.') {
-            size_t tries = 0;
-            for (size_t i = 0; i + HEADER_MIN <= run && tries < STARTS_PER_RUN; i++) {
-                if (!may_begin(p + i)) continue;
-                tries++;
-                *len = token_len(p + i, end, cut);
-                if (*len > 0) return p + i;
-            }
-        }
-        p += run;
     }
     return NULL;
 }

@@ -84,7 +84,9 @@ static void *pool_main(void *arg) {
     while ((job = next_job(p)) != NULL) {
         size_t len = job->len;
         unsigned lane = job->lane;
-        if (job->judged != NULL)
+        if (job->work != NULL)
+            job->work(job);
+        else if (job->judged != NULL)
             pol_judge(job->role, job->judged, job->why);
         else if (job->mysql)
             work_my(p, job, len);

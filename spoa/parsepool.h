@@ -12,8 +12,9 @@ struct parsepool;
 struct parse_job {
     struct wmsg msg; /* what the worker gets; msg.run set by the caller */
     struct worker *worker;
-    void *owner; /* the caller's own, as are id and held */
+    void *owner; /* the caller's own, as are id, step and held */
     uint64_t id;
+    unsigned step;
     void *held;
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
@@ -28,6 +29,9 @@ struct parse_job {
     struct pol_verdict *why;
     /* With parse_job_judges(): what the role's policy says of these is in *why. */
     const struct pol_facts *judged;
+    /* Something else: the thread calls this instead. */
+    void (*work)(struct parse_job *job);
+    void *record;
     /* the pool's own */
     struct parse_job *next;
     unsigned lane;

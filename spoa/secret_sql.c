@@ -330,8 +330,30 @@ static void one(struct hiding *h, const struct token *t, const struct token *bef
     h->nth++;
 }
 
+/* Whether any of these, in lower case, is in the text in whatever case. firsts: the letters that they begin with, in both. */
+static bool says(const char *text, size_t len, const char *const *words, const char *firsts) {
+    bool first[256] = {false};
+    for (; *firsts != '\0'; firsts++) first[(unsigned char)*firsts] = true;
+    for (size_t i = 0; i < len; i++) {
+        if (!first[(unsigned char)text[i]]) continue;
+        for (const char *const *w = words; *w != NULL; w++) {
+            size_t n = strlen(*w);
+            if (n <= len - i && strncasecmp(text + i, *w, n) == 0) return true;
+        }
+    }
+    return false;
+}
+
+/* Without one of these there is nothing that one() would replace: each way to it begins at such a word, or at a literal with one in it. */
+static bool may_hold_secrets(const char *text, size_t len) {
+    static const char *const words[] = {"password", "://", "mapping", "server", "foreign", "subscription", "identified", NULL};
+    return says(text, len, words, "pP:mMsSfFiI");
+}
+
 /* Whether dblink is in it anywhere: the connection string may come before the name. */
 static bool has_dblink(const char *text, size_t len) {
+    static const char *const words[] = {"dblink", "u&", NULL};
+    if (!says(text, len, words, "dDuU")) return false;
     struct lexer x = {text, 0, len, false};
     for (struct token t; next(&x, &t), t.kind != END;)
         if (t.kind == WORD && (strncmp(t.word, "dblink", 6) == 0 || t.escapes)) return true;
@@ -360,6 +382,7 @@ static char *hide(const char *text, size_t len, bool understood, bool mysql, siz
 
 char *secret_sql_hide(const char *text, size_t len, const struct pol_facts *f, size_t *outlen, bool *failed) {
     *failed = false;
+    if (!may_hold_secrets(text, len)) return NULL;
     if (f != NULL) return hide(text, len, true, f->dialect == POL_MYSQL, outlen, failed);
     size_t n = 0;
     char *one = hide(text, len, false, false, &n, failed); /* nobody knows: by the rules of both */

@@ -13,6 +13,7 @@
 #include "spoa/rewrites.h"
 #include "spoa/session.h"
 #include "spoa/startup.h"
+#include "spoa/statement.h"
 #include "spoa/upstream.h"
 
 enum session_state {
@@ -106,6 +107,9 @@ struct judged {
     struct allowed allowed;  /* its rule is borrowed from the role's policy */
 };
 
+/* What follows when the open question's record is there: only then is it forwarded; or (a Parse, a refusal) anyhow. */
+enum then { THEN_WAIT, THEN_ALLOW, THEN_REFUSE };
+
 struct session {
     struct session *next, **link; /* in the worker's list */
     struct wstate *ws;
@@ -176,8 +180,10 @@ struct session {
         struct session *s;
         uint64_t id;
         enum led_status status;
-    } wait;  /* for the ledger; one at a time, because one question is open at a time */
-    struct { /* for a new catalog */
+        enum then then;
+        bool out; /* on its way */
+    } wait;       /* for the ledger; one at a time, because one question is open at a time */
+    struct {      /* for a new catalog */
         struct catalog_wait wait;
         void (*then)(struct session *s);
         uint64_t id;
@@ -307,9 +313,8 @@ void session_prep_free(void *ctx);
 
 /* The verdict on the open question, and what follows from it. */
 void session_judge(struct session *s);
-/* Leaves a job of the open question to the parse pool, on whose thread nobody else may use the role; job NULL: there was no memory for it. False: a refusal is in the
- * question's verdict. */
-bool session_in_pool(struct session *s, struct parse_job *job);
+/* Leaves a part of the open question's work to the parse pool; who is asking is filled in. False: a refusal is in the question's verdict. */
+bool session_in_pool(struct session *s, struct stmt_pooled *what);
 /* It comes back: false when its question is gone. */
 bool session_from_pool(struct session *s, const struct parse_job *job);
 

@@ -102,14 +102,9 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
 
 /* Long work is done on the pool's threads: the role goes there with the text, and nobody touches it meanwhile, because the question is open. */
 static bool in_pool(struct session *s) {
-    struct question *q = s->q;
-    struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_rewritten);
     const struct my_options my = session_my_options(s);
-    if (job != NULL && (!parse_job_rewrites(job, s->role) || (s->mysql && !parse_job_mysql(job, &my)))) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    return session_in_pool(s, job);
+    struct stmt_pooled what = {.text = s->q->text, .len = s->q->len, .my = s->mysql ? &my : NULL, .role = s->role, .run = run_rewritten};
+    return session_in_pool(s, &what);
 }
 
 /* What a prepared statement of another epoch runs at the server was settled by its Parse. */

@@ -146,30 +146,52 @@ static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_
 
 /* --- the record --- */
 
-static void record_statement(struct session *s, led_done_fn done, void *arg) {
+static void run_made(struct worker *w, struct wmsg *m);
+static led_done_fn waits(struct session *s, enum then then, uint64_t id);
+static void answer_allow(struct session *s);
+static void answer_refusal(struct session *s);
+
+static void count_statement(struct session *s) {
     const struct question *q = s->q;
-    const struct rewrite *rewritten = q->verdict.effect != POL_ALLOW || q->grants ? NULL : q->prep != NULL ? q->prep->sent : q->rewrite;
-    bool by_id = q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL;
     if (q->kind != FLT_STMT_PREPARE || (q->verdict.effect == POL_DENY && !q->observed)) /* else its Execute counts */
         stmt_count(s->ws->m, s->db->name, &q->verdict, q->observed);
-    const struct stmt_record st = {.id = q->id,
-                                   .kind = kind_name(q->kind),
-                                   .verdict = &q->verdict,
-                                   .observed = q->observed,
-                                   .text = q->text,
-                                   .len = q->len,
-                                   .parse_id = by_id ? q->prep->id : 0,
-                                   .name = q->name,
-                                   .params = q->params,
-                                   .nparams = q->nparams,
-                                   .params_cut = q->params_cut,
-                                   .facts = q->facts,
-                                   .principal = s->who->principal,
-                                   .database = s->db->name,
-                                   .policy = pol_policy_hash(s->snap->policy),
-                                   .rewritten = rewritten == NULL || by_id ? NULL : rewritten->sql,
-                                   .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
-                                   .whose = &s->whose};
+}
+
+static struct stmt_pool pool_of(const struct session *s) { return (struct stmt_pool){s->ws->d->pool, s->ws->w, s->ws->m}; }
+
+static bool record_in_pool(struct session *s, const struct stmt_record *st, struct rewrite *rewritten, const struct rec *more,
+                           enum then then) {
+    const struct stmt_pool pool = pool_of(s);
+    const struct stmt_pooled what = {.principal = s->who->principal, .owner = s, .id = s->q->id, .step = then, .run = run_made};
+    if (!stmt_record_in_pool(&pool, s->ws->d->led, s->id, st, rewritten, more, &what)) return false;
+    session_ref(s);
+    return s->q->in_pool = true;
+}
+
+/* Records the open question, and then does that. With a text that is long, when the parse pool has made the record. */
+static void record_and(struct session *s, enum then then) {
+    struct question *q = s->q;
+    struct rewrite *rewritten = q->verdict.effect != POL_ALLOW || q->grants ? NULL : q->prep != NULL ? q->prep->sent : q->rewrite;
+    bool by_id = q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL;
+    if (by_id) rewritten = NULL;
+    struct stmt_record st = {.id = q->id,
+                             .kind = kind_name(q->kind),
+                             .verdict = &q->verdict,
+                             .observed = q->observed,
+                             .text = q->text,
+                             .len = q->len,
+                             .parse_id = by_id ? q->prep->id : 0,
+                             .name = q->name,
+                             .params = q->params,
+                             .nparams = q->nparams,
+                             .params_cut = q->params_cut,
+                             .facts = q->facts,
+                             .principal = s->who->principal,
+                             .database = s->db->name,
+                             .policy = pol_policy_hash(s->snap->policy),
+                             .rewritten = rewritten == NULL ? NULL : rewritten->sql,
+                             .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
+                             .whose = &s->whose};
     struct rec more;
     rec_begin(&more);
     if (q->approval[0] != '\0') rec_str(&more, "approval", q->approval);
@@ -177,7 +199,25 @@ static void record_statement(struct session *s, led_done_fn done, void *arg) {
     if (q->grant[0] != '\0') rec_str(&more, "grant", q->grant);
     more.journal_does = q->verdict.effect == POL_ALLOW && session_glass_without_redis(s);
     if (q->glass || more.journal_does) rec_str(&more, "breakglass", s->glass != NULL ? s->glass : "begins");
-    stmt_record(s->ws->d->led, s->id, &st, &more, done, arg);
+    if (!q->renews && stmt_record_is_long(&st)) { /* a text with a token in it is nowhere copied to */
+        if (record_in_pool(s, &st, rewritten, &more, then)) {
+            count_statement(s);
+            return;
+        }
+        if (then != THEN_REFUSE) {
+            stmt_no_room(&q->verdict);
+            q->observed = false;
+            st.observed = false;
+            st.rewritten = NULL;
+            more.journal_does = false;
+            then = THEN_REFUSE;
+        }
+        st.cut = true;
+    }
+    count_statement(s);
+    stmt_record(s->ws->d->led, s->id, &st, &more, then == THEN_WAIT ? waits(s, then, q->id) : NULL, s);
+    if (then == THEN_ALLOW) answer_allow(s);
+    if (then == THEN_REFUSE) answer_refusal(s);
 }
 
 /* The rows that are kept of a result; NULL: none, or its principal may add no more to the record. */
@@ -192,7 +232,8 @@ static char *kept_rows(struct session *s, const struct flt_event *ev, bool *cut)
     return NULL;
 }
 
-static void record_result(struct session *s, const struct flt_event *ev, uint64_t started_us) {
+/* took_us: NULL where nobody knows. */
+static void record_result(struct session *s, const struct flt_event *ev, const uint64_t *took_us) {
     static const struct led_name id = LED_NAME(2, "id"), nrows = LED_NAME(4, "rows"), bytes = LED_NAME(5, "bytes"),
                                  duration = LED_NAME(11, "duration_us"), skipped = LED_NAME(7, "skipped");
     struct rec r;
@@ -204,7 +245,7 @@ static void record_result(struct session *s, const struct flt_event *ev, uint64_
     rec_number(&r, &nrows, ev->result.rows);
     rec_number(&r, &bytes, ev->result.bytes);
     rec_str(&r, "sqlstate", ev->result.sqlstate);
-    if (started_us != 0) rec_number(&r, &duration, worker_now_us() - started_us);
+    if (took_us != NULL) rec_number(&r, &duration, *took_us);
     rec_number(&r, &skipped, ev->result.skipped);
     rec_str(&r, "data", rows);
     if (cut) rec_str(&r, "data_cut", "1");
@@ -247,10 +288,7 @@ static void answer_refusal(struct session *s) {
 
 void session_refuse_recorded(struct session *s) { answer_refusal(s); }
 
-void session_refuse_statement(struct session *s) {
-    record_statement(s, NULL, NULL);
-    answer_refusal(s);
-}
+void session_refuse_statement(struct session *s) { record_and(s, THEN_REFUSE); }
 
 /* The open question's verdict, for the next execution. */
 static void keep_allowed(struct prep *p, const struct question *q) {
@@ -379,6 +417,64 @@ static void answer_allow(struct session *s) {
 
 /* --- durable before it is on its way --- */
 
+static void on_recorded(void *arg, enum led_status status) { /* the ledger's thread */
+    struct session *s = arg;
+    s->wait.status = status;
+    worker_post(s->ws->w, &s->wait.msg);
+}
+
+/* The record of the open question is as durable as it must be, or is not. */
+static void recorded(struct session *s) {
+    if (s->wait.then == THEN_REFUSE)
+        answer_refusal(s);
+    else if (s->wait.status == LED_OK) {
+        if (s->wait.then == THEN_ALLOW || session_still_may(s)) answer_allow(s);
+    } else {
+        if (s->wait.then == THEN_WAIT) stmt_record_withheld(s->ws->d->led, s->id, s->q->id, "ledger");
+        stmt_deny(&s->q->verdict, "57P03", "the audit ledger is unavailable; retry later",
+                  "Nothing of this statement was executed. No statement runs before it is recorded.");
+        answer_refusal(s);
+    }
+}
+
+static void run_recorded(struct worker *w, struct wmsg *m) {
+    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
+    (void)w;
+    s->wait.out = false;
+    if (s->q->open && s->q->id == s->wait.id) {
+        recorded(s);
+        pump_run(&s->pump);
+    } else if (s->wait.then == THEN_WAIT)
+        stmt_record_withheld(s->ws->d->led, s->id, s->wait.id, "session ended");
+    session_unref(s);
+}
+
+static led_done_fn waits(struct session *s, enum then then, uint64_t id) {
+    s->wait.out = true;
+    s->wait.msg.run = run_recorded;
+    s->wait.s = s;
+    s->wait.id = id;
+    s->wait.then = then;
+    session_ref(s);
+    return on_recorded;
+}
+
+static void run_made(struct worker *w, struct wmsg *m) {
+    struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
+    struct session *s = job->owner;
+    enum then then = (enum then)job->step;
+    uint64_t id = job->id;
+    (void)w;
+    /* Others' events may be written before it; what comes next of this session may not, so that even a refusal waits for the journal. */
+    if (session_from_pool(s, job))
+        stmt_record_made(job, then != THEN_WAIT, waits(s, then, id), s);
+    else if (!s->wait.out)
+        stmt_record_made(job, true, waits(s, then, id), s);
+    else
+        stmt_record_made(job, true, NULL, NULL);
+    session_unref(s);
+}
+
 #ifdef GH_RECORD_LATE
 /* UNSOUND on purpose: the crash test must fail on a build that records a statement after it was forwarded. */
 struct late {
@@ -411,30 +507,6 @@ static void forward_unrecorded(struct session *s) {
     answer_allow(s);
     event_base_once(s->ws->base, -1, EV_TIMEOUT, record_late, l, &later);
 }
-#else
-static void on_recorded(void *arg, enum led_status status) { /* the ledger's thread */
-    struct session *s = arg;
-    s->wait.status = status;
-    worker_post(s->ws->w, &s->wait.msg);
-}
-
-static void run_recorded(struct worker *w, struct wmsg *m) {
-    struct session *s = (struct session *)(void *)((char *)m - offsetof(struct session, wait));
-    (void)w;
-    if (s->q->open && s->q->id == s->wait.id) {
-        if (s->wait.status == LED_OK) {
-            if (session_still_may(s)) answer_allow(s);
-        } else {
-            stmt_record_withheld(s->ws->d->led, s->id, s->q->id, "ledger");
-            stmt_deny(&s->q->verdict, "57P03", "the audit ledger is unavailable; retry later",
-                      "Nothing of this statement was executed. No statement runs before it is recorded.");
-            answer_refusal(s);
-        }
-        pump_run(&s->pump);
-    } else
-        stmt_record_withheld(s->ws->d->led, s->id, s->wait.id, "session ended");
-    session_unref(s);
-}
 #endif
 
 void session_forward(struct session *s) {
@@ -453,18 +525,13 @@ void session_forward(struct session *s) {
             session_refuse_statement(s);
             return;
         }
-        record_statement(s, NULL, NULL);
-        answer_allow(s);
+        record_and(s, THEN_ALLOW);
         return;
     }
 #ifdef GH_RECORD_LATE
     forward_unrecorded(s);
 #else
-    s->wait.msg.run = run_recorded;
-    s->wait.s = s;
-    s->wait.id = s->q->id;
-    session_ref(s);
-    record_statement(s, on_recorded, s);
+    record_and(s, THEN_WAIT);
 #endif
 }
 
@@ -491,21 +558,15 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
     q->fatal = true;
 }
 
-bool session_in_pool(struct session *s, struct parse_job *job) {
+bool session_in_pool(struct session *s, struct stmt_pooled *what) {
     struct question *q = s->q;
-    if (job != NULL) {
-        job->owner = s;
-        job->id = q->id;
-        if (parsepool_submit(s->ws->d->pool, job, s->who->principal)) {
-            m_add(s->ws->m, M_PARSE_POOL_JOBS, 1);
-            session_ref(s);
-            return q->in_pool = true;
-        }
-    }
-    parse_job_free(job);
-    m_add(s->ws->m, M_PARSE_POOL_REFUSED, 1);
-    stmt_deny(&q->verdict, "53400", "too many long statements are waiting to be parsed", "Try again later, or send shorter statements.");
-    return false;
+    what->principal = s->who->principal;
+    what->owner = s;
+    what->id = q->id;
+    const struct stmt_pool pool = pool_of(s);
+    if (!stmt_in_pool(&pool, what, &q->verdict)) return false;
+    session_ref(s);
+    return q->in_pool = true;
 }
 
 bool session_from_pool(struct session *s, const struct parse_job *job) {
@@ -535,13 +596,8 @@ static void run_judged(struct worker *w, struct wmsg *m) {
 /* Nobody touches the role meanwhile, because the question is open; its facts may go with it. */
 static void judge_in_pool(struct session *s) {
     struct facts_ref *facts = facts_ref_get(s->q->facts);
-    struct parse_job *job = parse_job_new(s->ws->w, "", 0, run_judged);
-    if (job != NULL && !parse_job_judges(job, s->role, facts_of(facts))) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    if (job != NULL) job->held = facts;
-    if (session_in_pool(s, job)) return;
+    struct stmt_pooled what = {.role = s->role, .judges = facts_of(facts), .held = facts, .run = run_judged};
+    if (session_in_pool(s, &what)) return;
     facts_ref_put(facts);
     session_refuse_statement(s);
 }
@@ -617,14 +673,9 @@ void session_rewritten(struct session *s, bool ok) {
 static void run_parsed(struct worker *w, struct wmsg *m);
 
 static void parse_in_pool(struct session *s) {
-    struct question *q = s->q;
-    struct parse_job *job = parse_job_new(s->ws->w, q->text, q->len, run_parsed);
     const struct my_options my = session_my_options(s);
-    if (job != NULL && s->mysql && !parse_job_mysql(job, &my)) {
-        parse_job_free(job);
-        job = NULL;
-    }
-    if (!session_in_pool(s, job)) session_refuse_statement(s);
+    struct stmt_pooled what = {.text = s->q->text, .len = s->q->len, .my = s->mysql ? &my : NULL, .run = run_parsed};
+    if (!session_in_pool(s, &what)) session_refuse_statement(s);
 }
 
 /* For when the text comes again. */
@@ -786,11 +837,12 @@ void session_on_result(struct session *s, const struct flt_event *ev) {
     bool known = running_pop(s, ev->result.id, &r);
     s->rows += ev->result.rows;
     s->bytes += ev->result.bytes;
-    record_result(s, ev, known ? r.started_us : 0);
+    uint64_t took_us = known ? worker_now_us() - r.started_us : 0;
+    record_result(s, ev, known ? &took_us : NULL);
     m_add(s->ws->m, M_ROWS, ev->result.rows);
     if (known && !ev->result.skipped) {
         const char class[3] = {ev->result.sqlstate[0], ev->result.sqlstate[0] != '\0' ? ev->result.sqlstate[1] : '\0', '\0'};
-        m_observe(s->ws->m, M_STATEMENT_SECONDS, worker_now_us() - r.started_us);
+        m_observe(s->ws->m, M_STATEMENT_SECONDS, took_us);
         if (strcmp(class, "00") != 0) m_count(s->ws->m, M_SERVER_ERRORS, class[0] != '\0' ? class : "(lost)", NULL, NULL);
     }
     if (r.changes_schema && !ev->result.skipped) session_schema_changed(s);

@@ -8,7 +8,9 @@
 #include "spoa/factscache.h"
 #include "spoa/metrics.h"
 #include "spoa/order.h"
+#include "spoa/parsepool.h"
 #include "spoa/record.h"
+#include "spoa/rewrites.h"
 
 #define STMT_INLINE_BYTES                                                                                                                  \
     2048u /* sessions leave longer texts to the parse pool, and shorter ones whose work is more than pol_parse_limits.brief takes */
@@ -24,6 +26,30 @@ struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t 
 bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err);
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
 struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error *err);
+
+/* What the parse pool is to do of a statement: to judge facts, to rewrite a text, or to find its facts. */
+struct stmt_pooled {
+    const char *text; /* copied */
+    size_t len;
+    const struct my_options *my;    /* as what it is read; NULL: PostgreSQL's */
+    const struct pol_role *role;    /* to rewrite or judge for, which nobody else may use meanwhile; NULL: the text's facts are wanted */
+    const struct pol_facts *judges; /* with role: these, in place of a text, and they stay as long as the job lives; NULL: rewrite */
+    struct facts_ref *held;         /* goes with the job, which stays the caller's to put; NULL is fine */
+    const char *principal;          /* whose turn it is */
+    void *owner;                    /* the job's */
+    uint64_t id;
+    unsigned step;
+    void (*run)(struct worker *w, struct wmsg *m); /* what its worker gets */
+};
+struct stmt_pool {
+    struct parsepool *pool;
+    struct worker *worker; /* the calling one */
+    struct mblock *metrics;
+};
+/* False: there is no room for it, or no memory, and v refuses. */
+bool stmt_in_pool(const struct stmt_pool *pool, const struct stmt_pooled *what, struct pol_verdict *v);
+/* What v then says. */
+void stmt_no_room(struct pol_verdict *v);
 
 /* MySQL's and MariaDB's; server: all that its options stand for, as part of the cache's key. (statement_my.c) */
 struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, const char *text, size_t len, const struct my_options *o,
@@ -76,6 +102,7 @@ struct stmt_record {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
+    bool cut;                /* there is no room in the pool for its record: of the text the beginning is enough */
     struct facts_ref *facts; /* NULL: none */
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
@@ -87,6 +114,14 @@ struct stmt_record {
 char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen);
 /* Appends it to the session's stream with passwords hidden; more, which may be NULL: fields of the caller's behind its own. */
 void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg);
+/* Whether its record is for the parse pool: hiding, masking, hashing and escaping pass over all of its texts, some ten times, at up to 70 ms a MB. */
+#define STMT_RECORD_INLINE 8192u
+bool stmt_record_is_long(const struct stmt_record *st);
+/* Has the pool make it; of what, principal, owner, id, step and run count. rewrite: what st's rewritten is a part of, NULL: nothing. False: there is no room or no memory, and nothing is recorded. */
+bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char *session, const struct stmt_record *st,
+                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *what);
+/* Appends what the job has made, by led_append_made(), and frees it. */
+void stmt_record_made(struct parse_job *job, bool journal_does, led_done_fn done, void *arg);
 /* A statement that was recorded as allowed, but never left. */
 void stmt_record_withheld(struct led *l, const char *session, uint64_t id, const char *reason);
 

@@ -133,13 +133,17 @@ class Stack:
 
     # --- configuration ---
 
-    def configure(self, old, new):
+    def configure(self, old, new, name="GH_CONFIG"):
         """Puts new in old's place in gatehouse.yaml, which must have it; nobody is told."""
-        with open(self.env["GH_CONFIG"]) as f:
+        with open(self.env[name]) as f:
             text = f.read()
         assert old in text, old
-        with open(self.env["GH_CONFIG"], "w") as f:
+        with open(self.env[name], "w") as f:
             f.write(text.replace(old, new))
+
+    def configure_policy(self, old, new):
+        """The same in the policy."""
+        self.configure(old, new, "GH_POLICY")
 
     def reload(self, ok=True, seconds=20):
         """SIGHUP; the log line that says what came of it, which must be that it took (or not)."""

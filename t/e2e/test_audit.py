@@ -16,6 +16,7 @@ import unittest
 import psycopg
 
 import stack
+from haproxy import free_port
 
 TERMINAL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 NASTY = "a\x1b]0;owned\x07\x1b[2J\r\u202eevil\u2066 \x7f \x9b31m"
@@ -562,6 +563,51 @@ class Life(Base):
             tail.kill()
             tail.communicate()
         self.assertNotIn("ledger.anchor ", s.log("gatehouse"))
+
+
+class Long(Base):
+    """Texts whose records the parse pool makes say what short ones say, and stand where they belong."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = stack.Stack(config=lambda t: t + f"metrics: {{ listen: 127.0.0.1:{free_port()} }}\n")
+        cls.addClassCleanup(cls.s.close)
+
+    def test_long_texts(self):
+        pad = "/* " + "long, " * 9000 + "*/"
+        token = self.s.token("tester")
+        deep, secret = "SELECT " + "(" * 40000, f"ALTER ROLE nobody PASSWORD 'spoken aloud' {pad}"
+        shown = f"SELEKT 'it is {token}' {pad}"
+        with self.s.psycopg(autocommit=True) as c:
+            for sql in (deep, "SELECT 1", secret, "SELECT 2", shown):
+                if len(sql) < 10:
+                    c.execute(sql, prepare=False)
+                    continue
+                with self.assertRaises(psycopg.Error):
+                    c.execute(sql, prepare=False)
+            for n in range(2):
+                self.assertEqual(c.execute(f"SELECT %s::text {pad}", ["w" * 7000], prepare=True).fetchone(), ("w" * 7000,))
+            self.assertEqual(c.execute("SELECT %s::text || %s::text /* " + "v" * 4000 + "*/", ["x" * 3000, "y" * 3000]).fetchone(), ("x" * 3000 + "y" * 3000,))
+            c.execute("SELECT 3", prepare=False)
+        session = stack.wait_until("the session is over", lambda: [e for e in self.s.audit() if e["type"] == "session.close"])[0]["session"]
+        events = [e for e in self.s.audit() if e["session"] == session and e["type"] == "statement"]
+        self.assertEqual([(e["kind"], e["verdict"]) for e in events],
+                         [("query", "deny"), ("query", "allow"), ("query", "deny"), ("query", "allow"), ("query", "deny"),
+                          ("parse", "allow"), ("execute", "allow"), ("execute", "allow"), ("parse", "allow"), ("execute", "allow"), ("query", "allow")])
+        texts = [e.get("sql") for e in events]
+        self.assertEqual(texts[:4], [deep, "SELECT 1", secret.replace("spoken aloud", "***"), "SELECT 2"])
+        self.assertEqual(texts[4], shown.replace(token, "***"))
+        self.assertEqual(texts[5], f"SELECT $1::text {pad}")
+        self.assertEqual([(e.get("sql"), e["parse_id"]) for e in events[6:8]], [(None, "6")] * 2)
+        self.assertEqual(json.loads(events[6]["params"]), ["w" * 7000])
+        self.assertEqual(json.loads(events[9]["params"]), ["x" * 3000, "y" * 3000])
+        self.assertEqual(texts[10], "SELECT 3")
+        for e in events:
+            self.assertEqual(e.get("sha256"), hashlib.sha256(e["sql"].encode()).hexdigest() if "sql" in e else None)
+            self.assertNotIn("sql_cut", e)
+        self.assertGreaterEqual(self.s.metric("gatehouse_parse_pool_jobs_total"), 7)
+        stack.wait_until("an anchor", lambda: [e for e in self.s.stream(INDEX) if e["type"] == "anchor"])
+        self.whole()
 
 
 class Results(Base):

@@ -410,6 +410,10 @@ print('ended')
                 for t in flooders:
                     t.join(90)
         self.assertEqual(wrong, [])
+        # Those that nobody had time for are in the record with their beginning.
+        cut = [e for e in self.stack.audit() if "sql_cut" in e]
+        self.assertGreater(len(cut), 0)
+        self.assertEqual({(e["sql"], e["sqlstate"], int(e["sql_cut"]) > len(long)) for e in cut}, {(long[:2048], "53400", True)})
 
     def test_pipeline_that_is_never_read(self):
         """Statements for as long as anybody takes them, and no answer is read: that ends by itself when every buffer is full."""

@@ -65,6 +65,46 @@ START_TEST(strings) {
 }
 END_TEST
 
+/* Whatever the pieces are put together to: what a reader from left to right finds, who looks at every run of the alphabet. */
+static bool letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; }
+
+static size_t run(const char *p) {
+    size_t n = 0;
+    while (letter(p[n])) n++;
+    return n;
+}
+
+/* Where the only whole token that the pieces have, JWT, begins as one: behind whatever else is in its run. */
+static void expected(const char *in, char *out) {
+    for (const char *p = in; *p != '\0';) {
+        size_t n = run(p);
+        const char *at = n >= sizeof HEAD - 1 && p[n] == '.' ? p + n - (sizeof HEAD - 1) : NULL;
+        if (at != NULL && strncmp(at, JWT, sizeof JWT - 1) == 0 && run(at + sizeof JWT - 1 - (sizeof SIG - 1)) >= sizeof SIG - 1) {
+            out += sprintf(out, "%.*s***", (int)(at - p), p);
+            p = at + sizeof JWT - 1;
+            p += run(p);
+            while (*p == '.' && letter(p[1])) p += 1 + run(p + 1);
+        } else if (n > 0) {
+            out += sprintf(out, "%.*s", (int)n, p);
+            p += n;
+        } else
+            *out++ = *p++;
+    }
+    *out = '\0';
+}
+
+START_TEST(every_composition) {
+    static const char *const pieces[] = {JWT, ".", "..", " ", "a", "e", "y", "abcdefghijkl", "a.b", "'", JWT "."};
+    enum { N = sizeof pieces / sizeof *pieces };
+    char in[5 * sizeof JWT], want[5 * sizeof JWT];
+    for (unsigned i = 0; i < N * N * N * N; i++) {
+        snprintf(in, sizeof in, "%s%s%s%s", pieces[i % N], pieces[i / N % N], pieces[i / N / N % N], pieces[i / N / N / N]);
+        expected(in, want);
+        check(in, want, false);
+    }
+}
+END_TEST
+
 START_TEST(long_texts) {
     /* No text makes it slow: these take no time, or the test's limit of it. */
     static const char *const parts[] = {"e", "ey", "eyJ", "eyJhbGciOi", HEAD ".", HEAD ".a.", "." HEAD, "ew."};
@@ -84,6 +124,7 @@ int main(void) {
     TCase *c = tcase_create("mask");
     tcase_add_loop_test(c, texts, 0, sizeof whole / sizeof *whole);
     tcase_add_test(c, cut_off);
+    tcase_add_test(c, every_composition);
     tcase_add_test(c, strings);
     tcase_add_loop_test(c, long_texts, 0, 8);
     suite_add_tcase(s, c);

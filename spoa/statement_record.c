@@ -1,0 +1,389 @@
+/* The record of a statement: what it says, and where it is made. */
+#include <config.h>
+
+#include "spoa/statement.h"
+
+#include "spoa/mask.h"
+#include "spoa/secret_sql.h"
+#include "spoa/starved.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CUT_TEXT 2048u /* of a text for whose record there is no room */
+
+static const char *verdict_name(const struct pol_verdict *v, bool observed) {
+    if (v->effect == POL_ASK) return observed ? "observe-ask" : "ask";
+    return v->effect == POL_ALLOW ? "allow" : observed ? "observe-deny" : "deny";
+}
+
+void stmt_count(struct mblock *m, const char *database, const struct pol_verdict *v, bool observed) {
+    m_count(m, M_STATEMENTS, database, verdict_name(v, observed), v->rule[0] != '\0' ? v->rule : "(none)");
+}
+
+char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen) {
+    bool failed = false;
+    char *hidden = secret_sql_may(facts) ? secret_sql_hide(text, len, facts, outlen, &failed) : NULL;
+    if (failed) starved_note();
+    if (failed && (hidden = rec_copy("***", 3)) != NULL) *outlen = 3;
+    if (hidden == NULL && mask_needed(text, len, false)) {
+        hidden = rec_copy(text, len);
+        *outlen = len;
+    }
+    if (hidden != NULL) *outlen = mask_tokens(hidden, *outlen, false);
+    return hidden;
+}
+
+/* --- what the records of a text have in common --- */
+
+#define COMMON_TEXT   2048u
+#define COMMON_MISSES 8u /* before another one is made: two roles may take turns with a text */
+
+static bool is(const struct led_run *run, size_t i, const char *value, size_t len) {
+    const struct led_field *f = led_run_field(run, i);
+    return f->len == len && memcmp(f->value, value, len) == 0;
+}
+
+static struct led_run *run_of(const struct rec *r) { return led_run_new(r->f, r->n); }
+
+static void put_whose(struct rec *r, const struct stmt_record *st) {
+    rec_str(r, "principal", st->principal);
+    rec_str(r, "database", st->database);
+}
+
+/* These two, as the session has them; compared, because a fresh token may bring another principal. NULL: it has none. */
+static const struct led_run *run_of_whose(const struct stmt_record *st) {
+    if (st->whose == NULL || st->principal == NULL || st->database == NULL) return NULL;
+    const struct led_run *has = *st->whose;
+    if (has != NULL && is(has, 0, st->principal, strlen(st->principal)) && is(has, 1, st->database, strlen(st->database))) return has;
+    struct rec r = {0};
+    put_whose(&r, st);
+    led_run_free(*st->whose);
+    return *st->whose = run_of(&r);
+}
+
+static void put_verdict(struct rec *r, const struct stmt_record *st) {
+    rec_str(r, "verdict", verdict_name(st->verdict, st->observed));
+    rec_str(r, "rule", st->verdict->rule);
+}
+
+/* Texts that a record borrows. */
+struct which {
+    char kinds[256], relations[2048];
+};
+
+static void put_which(struct rec *r, struct which *w, const struct pol_facts *f, const char *policy) {
+    if (f != NULL) {
+        rec_kinds(f, w->kinds, sizeof w->kinds);
+        rec_relations(f, w->relations, sizeof w->relations);
+        rec_str(r, "statements", w->kinds);
+        rec_str(r, "relations", w->relations);
+    }
+    rec_str(r, "policy", policy);
+}
+
+/* The fields from "verdict" to "sha256", and from "statements" to "policy", of an ordinary statement that is allowed; made when a text comes again, and compared with
+ * all that they were made of. NULL: it has none. */
+static const struct facts_said *common(const struct stmt_record *st) {
+    const struct pol_verdict *v = st->verdict;
+    if (st->facts == NULL || v->effect != POL_ALLOW || st->observed || st->parse_id != 0 || st->rewritten != NULL ||
+        st->len > COMMON_TEXT || st->policy == NULL)
+        return NULL;
+    struct facts_said *said = facts_said(st->facts);
+    size_t rule = strlen(v->rule);
+    if (said->what != NULL && said->which != NULL && is(said->what, 1, v->rule, rule) && is(said->what, 2, st->text, st->len) &&
+        is(said->which, 2, st->policy, strlen(st->policy)))
+        return said;
+    const struct pol_facts *f = facts_of(st->facts);
+    if (said->asked++ % COMMON_MISSES != 1 || secret_sql_may(f)) return NULL;
+    struct rec what = {0}, which = {0};
+    struct which w;
+    char sha[65];
+    rec_sha256(st->text, st->len, sha);
+    if (sha[0] == '\0') return NULL;
+    put_verdict(&what, st);
+    rec_bytes(&what, "sql", st->text, st->len);
+    rec_str(&what, "sha256", sha);
+    put_which(&which, &w, f, st->policy);
+    led_run_free(said->what);
+    led_run_free(said->which);
+    said->what = run_of(&what);
+    said->which = run_of(&which);
+    return said->what != NULL && said->which != NULL ? said : NULL;
+}
+
+/* --- the record --- */
+
+/* A text as it may be recorded, which is hidden where that is not NULL. */
+struct shown {
+    char *hidden;
+    size_t len;
+};
+
+static void put_text(struct rec *r, const char *name, const struct shown *as, const char *text, size_t len) {
+    if (as->hidden != NULL)
+        rec_bytes(r, name, as->hidden, as->len);
+    else
+        rec_bytes(r, name, text, len);
+}
+
+static void put_refusal(struct rec *r, const struct stmt_record *st, char *reason, size_t size) {
+    const struct pol_verdict *v = st->verdict;
+    rec_str(r, "sqlstate", v->sqlstate);
+    snprintf(reason, size, "%s", v->message);
+    if (st->facts == NULL) secret_message(reason);
+    rec_str(r, "reason", reason);
+    if (v->detail[0] != '\0') rec_str(r, "detail", v->detail);
+}
+
+/* What a record borrows until it is appended. */
+struct borrowed {
+    char sha[65], reason[sizeof((struct pol_verdict *)NULL)->message];
+    struct which which;
+    struct shown text, instead;
+    char *params;
+};
+
+/* The text, or what it is called elsewhere; and its hash. */
+static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record *st, const struct pol_facts *f) {
+    if (st->parse_id != 0) {
+        rec_u64(r, "parse_id", st->parse_id);
+        return;
+    }
+    size_t len = st->cut && st->len > CUT_TEXT ? CUT_TEXT : st->len;
+    b->text.hidden = stmt_text_hidden(f, st->text, len, &b->text.len);
+    if (len < st->len) { /* perhaps in the middle of a token */
+        if (b->text.hidden == NULL && (b->text.hidden = rec_copy(st->text, len)) != NULL) b->text.len = len;
+        if (b->text.hidden != NULL) {
+            b->text.len = mask_tokens(b->text.hidden, b->text.len, true);
+            rec_bytes(r, "sql", b->text.hidden, b->text.len);
+        }
+        rec_u64(r, "sql_cut", st->len);
+        return;
+    }
+    put_text(r, "sql", &b->text, st->text, st->len);
+    if (st->rewritten != NULL) {
+        b->instead.hidden = stmt_text_hidden(f, st->rewritten, st->rewritten_len, &b->instead.len);
+        put_text(r, "rewritten", &b->instead, st->rewritten, st->rewritten_len);
+    }
+    /* Of the text as recorded: a hash of a hidden password could be tried out offline. Without memory for the copy the ledger hides it. */
+    if (b->text.hidden != NULL)
+        rec_sha256(b->text.hidden, b->text.len, b->sha);
+    else
+        rec_sha256(st->text, st->len, b->sha);
+    rec_str(r, "sha256", b->sha);
+}
+
+/* said, whose: what is made already of it; NULL: nothing. */
+static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st, const struct facts_said *said,
+                 const struct led_run *whose, const struct rec *more) {
+    static const struct led_name id = LED_NAME(2, "id");
+    const struct pol_verdict *v = st->verdict;
+    const struct pol_facts *f = st->facts != NULL ? facts_of(st->facts) : NULL;
+    b->text = b->instead = (struct shown){0};
+    rec_begin(r);
+    b->params = rec_params(st->params, st->nparams, said == NULL && f != NULL && secret_sql_may(f));
+    rec_number(r, &id, st->id);
+    rec_str(r, "kind", st->kind);
+    if (said != NULL)
+        rec_run(r, said->what);
+    else {
+        put_verdict(r, st);
+        if (v->effect != POL_ALLOW) put_refusal(r, st, b->reason, sizeof b->reason);
+        put_sql(r, b, st, f);
+    }
+    rec_str(r, "name", st->name);
+    rec_str(r, "params", b->params);
+    if (st->params_cut || (b->params == NULL && st->nparams > 0)) rec_str(r, "params_cut", "1");
+    if (whose != NULL)
+        rec_run(r, whose);
+    else
+        put_whose(r, st);
+    if (said != NULL)
+        rec_run(r, said->which);
+    else
+        put_which(r, &b->which, f, st->policy);
+    for (size_t i = 0; more != NULL && i < more->n; i++) rec_bytes(r, more->f[i].name, more->f[i].value, more->f[i].len);
+}
+
+static void give_back(struct borrowed *b) {
+    free(b->params);
+    free(b->text.hidden);
+    free(b->instead.hidden);
+}
+
+/* What was prepared and runs by its Execute, whose record comes behind this one and is waited for. */
+static bool can_wait(const struct stmt_record *st, led_done_fn done) { return done == NULL && st->verdict->effect == POL_ALLOW; }
+
+void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg) {
+    const struct facts_said *said = common(st); /* of a text in which nothing is hidden */
+    const struct led_run *whose = run_of_whose(st);
+    struct borrowed b;
+    struct rec r;
+    fill(&r, &b, st, said, whose, more);
+    r.can_wait = can_wait(st, done);
+    r.journal_does = more != NULL && more->journal_does;
+    rec_append(l, &r, LED_SESSION, session, "statement", done, arg);
+    give_back(&b);
+}
+
+/* --- by the parse pool --- */
+
+bool stmt_record_is_long(const struct stmt_record *st) {
+    size_t left = STMT_RECORD_INLINE, text = st->parse_id != 0 ? 0 : st->len, instead = st->rewritten != NULL ? st->rewritten_len : 0;
+    if (text > left || instead > left - text) return true;
+    left -= text + instead;
+    for (size_t i = 0; i < st->nparams; i++) {
+        if (st->params[i].kept > left) return true;
+        left -= st->params[i].kept;
+    }
+    return false;
+}
+
+/* A record with all that it is made of, so that nothing of it must stay where it is meanwhile. */
+struct stmt_copy {
+    struct led *led;
+    char *session;
+    struct stmt_record st;
+    struct pol_verdict verdict;
+    struct rec more;
+    struct facts_ref *facts; /* counted by its worker alone, as is the next */
+    struct rewrite *rewrite;
+    char *strings; /* one block: all of its texts, and parameters */
+    bool made;
+    struct lev *event;
+};
+
+/* Strings of a copy: first their room is counted, then they are put there. */
+struct strings {
+    char *at; /* NULL: count */
+    size_t need;
+};
+
+static void *string_bytes(struct strings *s, const void *data, size_t len) {
+    void *at = s->at;
+    s->need += len + 1;
+    if (at == NULL) return NULL;
+    if (len > 0) memcpy(at, data, len);
+    s->at[len] = '\0';
+    s->at += len + 1;
+    return at;
+}
+
+static char *string(struct strings *s, const char *text) { return text == NULL ? NULL : string_bytes(s, text, strlen(text)); }
+
+/* Everything that st and more borrow, but for what is counted and what is a literal. */
+static void copy_strings(struct stmt_copy *c, struct strings *s, const char *session, const struct stmt_record *st, const struct rec *more,
+                         struct flt_param *params) {
+    c->session = string(s, session);
+    c->verdict.rule = string(s, st->verdict->rule);
+    c->st.name = string(s, st->name);
+    c->st.principal = string(s, st->principal);
+    c->st.database = string(s, st->database);
+    c->st.policy = string(s, st->policy);
+    for (size_t i = 0; i < st->nparams; i++) {
+        const struct flt_param *p = &st->params[i];
+        void *data = p->data != NULL ? string_bytes(s, p->data, p->kept) : NULL;
+        if (params == NULL) continue;
+        params[i] = *p;
+        params[i].data = data;
+    }
+    for (size_t i = 0; more != NULL && i < more->n; i++) c->more.f[i].value = string_bytes(s, more->f[i].value, more->f[i].len);
+}
+
+static void copy_free(struct stmt_copy *c) {
+    if (c == NULL) return;
+    facts_ref_put(c->facts);
+    rewrite_unref(c->rewrite);
+    led_drop_made(c->event);
+    free(c->strings);
+    free(c);
+}
+
+static struct stmt_copy *copy_of(struct led *l, const char *session, const struct stmt_record *st, struct rewrite *rewrite,
+                                 const struct rec *more) {
+    struct stmt_copy *c = calloc(1, sizeof *c);
+    struct strings room = {0};
+    if (c == NULL) return NULL;
+    c->led = l;
+    c->st = *st;
+    c->verdict = *st->verdict;
+    if (more != NULL) c->more = *more;
+    copy_strings(c, &room, session, st, more, NULL);
+    size_t list = st->nparams * sizeof(struct flt_param);
+    if (st->nparams > SIZE_MAX / sizeof(struct flt_param) / 2 || (c->strings = malloc(list + room.need)) == NULL) {
+        free(c);
+        return NULL;
+    }
+    struct flt_param *params = (struct flt_param *)(void *)c->strings;
+    room.at = c->strings + list;
+    copy_strings(c, &room, session, st, more, params);
+    c->st.params = params;
+    c->st.verdict = &c->verdict;
+    c->st.whose = NULL;
+    if (st->facts != NULL) c->facts = c->st.facts = facts_ref_get(st->facts);
+    if (rewrite != NULL) c->rewrite = rewrite_ref(rewrite);
+    return c;
+}
+
+/* Any thread: nobody else has it meanwhile. */
+static void make(struct stmt_copy *c, const char *text) {
+    struct borrowed b;
+    struct rec r;
+    c->st.text = text;
+    fill(&r, &b, &c->st, NULL, NULL, &c->more);
+    const struct led_event ev = {.stream = LED_SESSION, .session = c->session, .type = "statement", .fields = r.f, .nfields = r.n};
+    c->event = led_make(c->led, &ev);
+    give_back(&b);
+    c->made = true;
+}
+
+static void work(struct parse_job *job) { make(job->record, job->text); }
+
+bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char *session, const struct stmt_record *st,
+                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *what) {
+    struct stmt_copy *c = copy_of(l, session, st, rewrite, more);
+    struct parse_job *job = c == NULL ? NULL : parse_job_new(pool->worker, st->text, st->parse_id != 0 ? 0 : st->len, what->run);
+    if (job != NULL) {
+        job->owner = what->owner;
+        job->id = what->id;
+        job->step = what->step;
+        job->record = c;
+        job->work = work;
+        if (parsepool_submit(pool->pool, job, what->principal)) {
+            m_add(pool->metrics, M_PARSE_POOL_JOBS, 1);
+            return true;
+        }
+    }
+    parse_job_free(job);
+    copy_free(c);
+    m_add(pool->metrics, M_PARSE_POOL_REFUSED, 1);
+    return false;
+}
+
+void stmt_record_made(struct parse_job *job, bool journal_does, led_done_fn done, void *arg) {
+    struct stmt_copy *c = job->record;
+    if (!c->made) make(c, job->text); /* the pool was stopped before it came to it */
+    led_append_made(c->led, c->event, journal_does || c->more.journal_does, done, arg);
+    c->event = NULL;
+    copy_free(c);
+    parse_job_free(job);
+}
+
+/* --- others --- */
+
+void stmt_record_withheld(struct led *l, const char *session, uint64_t id, const char *reason) {
+    struct rec r = {0};
+    rec_u64(&r, "id", id);
+    rec_str(&r, "skipped", "1");
+    rec_str(&r, "reason", reason);
+    rec_append(l, &r, LED_SESSION, session, "result", NULL, NULL);
+}
+
+void stmt_record_quota(struct led *l, const char *session, const char *principal, uint64_t refused) {
+    struct rec r = {0};
+    rec_str(&r, "principal", principal);
+    rec_u64(&r, "refused", refused);
+    rec_append(l, &r, LED_SESSION, session, "quota", NULL, NULL);
+}
