@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define QUEUE_BYTES ((size_t)64 << 20) /* what callers may leave waiting for the ledger's thread */
+#define QUEUE_BYTES ((size_t)64 << 20) /* what callers may leave waiting for the ledger's thread; as much again of large events */
 #define DOZE_MS     5                  /* what can wait (led_event) waits at most so long, or LED_HEAR_MS while workers hear Redis */
 #define DOZE_BYTES  ((size_t)1 << 20)
 /* What a worker writes to the journal itself; more is for the ledger's thread, and all of it for a while after a write that took longer: other sessions of that
@@ -29,8 +29,9 @@
 #define FLUSH_SLOW_US  2000
 #define FLUSH_REST     16 /* ms, doubled up to ... */
 #define FLUSH_REST_MAX 1024
-#define LARGE_BYTES    ((size_t)256 << 10) /* of large events in a round of the thread: others wait for it */
-#define LARGE_UNSENT   ((size_t)1 << 20)   /* none while Redis, for which others wait, has so much to take before */
+#define LARGE_BYTES    ((size_t)256 << 10) /* of large events in a round of the thread, or one event: others wait for it */
+#define LARGE_UNSENT   ((size_t)1 << 20)   /* none while Redis, for which others wait, has so much to take before ... */
+#define LARGE_WAIT_MS  200                 /* ... but for not longer than this */
 #define CALL_WRITE     1u
 #define CALL_HEAR      2u
 #define CALL_ROUNDS    16
@@ -73,9 +74,9 @@ static struct req *req_new(struct lev *e, enum led_status status, bool journal_d
 }
 
 /* Counts its bytes; gives the event, which is the caller's again, when there is no room for it. Holding mu. */
-static struct lev *count_bytes(struct led *l, struct req *r, size_t *bytes) {
+static struct lev *count_bytes(struct req *r, size_t *bytes) {
     if (r->ev == NULL) return NULL;
-    if (req_bytes(r) <= QUEUE_BYTES - l->queue_bytes - l->large_bytes) {
+    if (req_bytes(r) <= QUEUE_BYTES - *bytes) {
         *bytes += req_bytes(r);
         return NULL;
     }
@@ -88,7 +89,7 @@ static struct lev *count_bytes(struct led *l, struct req *r, size_t *bytes) {
 static void append(struct led *l, struct lev *e, enum led_status status, bool can_wait, bool journal_does, led_done_fn done, void *arg) {
     struct req *r = req_new(e, status, journal_does, done, arg);
     pthread_mutex_lock(&l->mu);
-    struct lev *over = count_bytes(l, r, &l->queue_bytes);
+    struct lev *over = count_bytes(r, &l->queue_bytes);
     /* Of who waits. Inside the lock: so they are in order. That clock is a few ms behind and costs a fifth. */
     if (done != NULL) r->deadline = led_now_ms(CLOCK_MONOTONIC_COARSE) + l->conf.timeout_ms;
     reqs_add(&l->queue, r);
@@ -125,8 +126,9 @@ void led_append_made(struct led *l, struct lev *made, bool journal_does, led_don
     struct req *r = req_new(made, LED_UNAVAILABLE, journal_does, done, arg);
     lev_stamp(made);
     pthread_mutex_lock(&l->mu);
-    struct lev *over = count_bytes(l, r, &l->large_bytes);
-    if (done != NULL) r->deadline = led_now_ms(CLOCK_MONOTONIC_COARSE) + l->conf.timeout_ms;
+    struct lev *over = count_bytes(r, &l->large_bytes);
+    r->large = true;
+    r->goes_at = led_now_ms(CLOCK_MONOTONIC) + LARGE_WAIT_MS;
     reqs_add(&l->large, r);
     bool sleeping = l->sleeping;
     l->sleeping = false;
@@ -230,23 +232,25 @@ static int sleep_ms(struct led *l, uint64_t now, uint64_t until) {
     if (until < at) at = until;
     pthread_mutex_lock(&l->mu);
     if (l->dozing && l->doze_until < at) at = l->doze_until; /* what take() told callers, whatever the clock says now */
+    if (l->large.head != NULL && l->large.head->goes_at < at) at = l->large.head->goes_at;
     l->wakes_at = at;
     pthread_mutex_unlock(&l->mu);
     if (at == UINT64_MAX) return -1;
     return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
 }
 
-/* Whether large events may go now. */
-static bool large_may(const struct led *l) { return l->conf.mode == LED_JOURNAL || l->away || l->closing || l->mem_bytes < LARGE_UNSENT; }
+/* Whether there is a large event that may go now. Holding mu, too. */
+static bool large_may(const struct led *l, uint64_t now) {
+    return l->large.head != NULL &&
+           (l->conf.mode == LED_JOURNAL || l->away || l->closing || l->mem_bytes < LARGE_UNSENT || now >= l->large.head->goes_at);
+}
 
-/* Puts some of them behind what is pending. Holding mu, too. */
-static void take_large(struct led *l) {
-    for (size_t bytes = 0; l->large.head != NULL && bytes < LARGE_BYTES && large_may(l);) {
+/* Puts some of them behind what is pending. Their time begins now: who waits is told in the order of that. Holding mu, too. */
+static void take_large(struct led *l, uint64_t now) {
+    for (size_t bytes = 0; bytes < LARGE_BYTES && large_may(l, now);) {
         struct req *r = reqs_pop(&l->large);
-        size_t n = r->ev != NULL ? req_bytes(r) : 0;
-        bytes += n;
-        l->large_bytes -= n;
-        l->queue_bytes += n; /* until it is written */
+        bytes += req_bytes(r);
+        r->deadline = now + l->conf.timeout_ms;
         reqs_add(&l->pending, r);
     }
 }
@@ -257,7 +261,7 @@ static bool take(struct led *l, uint64_t now, uint64_t *until) {
     if ((atomic_exchange(&l->calls, 0) & CALL_HEAR) != 0) l->heard = false;
     pthread_mutex_lock(&l->mu);
     if (l->pending.head == NULL) reqs_move(&l->pending, &l->queue);
-    take_large(l);
+    take_large(l, now);
     bool closing = l->closing;
     *until = closing ? l->close_by : UINT64_MAX;
     l->sleeping = l->pending.head == NULL;
@@ -339,7 +343,7 @@ static bool send_here(struct led *l, uint64_t now) {
     show(l);
     uint64_t at = next_at(l);
     pthread_mutex_lock(&l->mu);
-    bool due = l->pending.head != NULL || (l->large.head != NULL && large_may(l)) || at < l->wakes_at || unsent ||
+    bool due = l->pending.head != NULL || large_may(l, now) || at < l->wakes_at || unsent ||
                (busy && !l->heard && !l->listens && l->waiting.head != NULL);
     settle(l);
     pthread_mutex_unlock(&l->mu);

@@ -17,6 +17,8 @@ struct req {
     bool journal_does;
     uint64_t deadline; /* strict; ms, CLOCK_MONOTONIC */
     uint64_t seq;      /* once journalled */
+    bool large;        /* of the queue of these */
+    uint64_t goes_at;  /* large: not later than that it is no longer held back; ms, CLOCK_MONOTONIC */
 };
 
 struct reqs {

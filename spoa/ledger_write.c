@@ -213,13 +213,13 @@ void led_anchor(struct led *l) {
 
 bool led_unanchored(const struct led *l) { return l->key != NULL && l->tail.seq > l->anchored; }
 
-/* What cannot be taken now is answered; the rest is formatted and stays in batch. */
-static size_t format_batch(struct led *l, struct reqs *batch, struct tail *t) {
-    size_t bytes = 0, freed = 0;
+/* What cannot be taken now is answered; the rest is formatted and stays in batch. Adds the bytes that are no longer queued. */
+static void format_batch(struct led *l, struct reqs *batch, struct tail *t, size_t *small, size_t *large) {
+    size_t bytes = 0;
     bool strict = l->conf.mode == LED_STRICT;
     for (int n = 0; l->pending.head != NULL && n < WRITE_EVENTS && bytes < WRITE_BYTES; n++) {
         struct req *r = reqs_pop(&l->pending);
-        if (r->ev != NULL) freed += req_bytes(r);
+        if (r->ev != NULL) *(r->large ? large : small) += req_bytes(r);
         if (r->ev == NULL)
             turn_down(l, r, r->status);
         else if ((strict && l->away && r->done != NULL && !r->journal_does) || led_too_much(l))
@@ -231,7 +231,6 @@ static size_t format_batch(struct led *l, struct reqs *batch, struct tail *t) {
             reqs_add(batch, r);
         }
     }
-    return freed;
 }
 
 void led_write(struct led *l) {
@@ -240,9 +239,11 @@ void led_write(struct led *l) {
     /* So that the last two files, all that a start reads, say where both chains end. */
     if (l->key != NULL && jnl_full(l->j) && led_unanchored(l)) led_anchor(l);
     struct tail t = l->tail;
-    size_t freed = format_batch(l, &batch, &t);
+    size_t small = 0, large = 0;
+    format_batch(l, &batch, &t, &small, &large);
     pthread_mutex_lock(&l->mu);
-    l->queue_bytes -= freed;
+    l->queue_bytes -= small;
+    l->large_bytes -= large;
     pthread_mutex_unlock(&l->mu);
     if (batch.head == NULL) return;
     bool ok = commit(l, &t);

@@ -58,11 +58,11 @@ static struct parse_job *next_job(struct parsepool *p) {
     return job;
 }
 
-static void done(struct parsepool *p, unsigned lane, size_t len) {
+static void done(struct parsepool *p, unsigned lane, size_t weight) {
     pthread_mutex_lock(&p->lock);
     p->lanes[lane].at_work--;
-    p->lanes[lane].bytes -= len;
-    p->bytes -= len;
+    p->lanes[lane].bytes -= weight;
+    p->bytes -= weight;
     if (p->waiting > 0) pthread_cond_signal(&p->wake); /* a thread may sleep because of that lane */
     pthread_mutex_unlock(&p->lock);
 }
@@ -82,7 +82,7 @@ static void *pool_main(void *arg) {
     struct parsepool *p = arg;
     struct parse_job *job;
     while ((job = next_job(p)) != NULL) {
-        size_t len = job->len;
+        size_t len = job->len, weight = job->weight;
         unsigned lane = job->lane;
         if (job->work != NULL)
             job->work(job);
@@ -95,7 +95,7 @@ static void *pool_main(void *arg) {
         else
             job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
-        done(p, lane, len);
+        done(p, lane, weight);
     }
     return NULL;
 }
@@ -130,7 +130,7 @@ struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, 
     memset(job, 0, sizeof *job);
     job->worker = w;
     job->msg.run = run;
-    job->len = len;
+    job->len = job->weight = len;
     if (len > 0) memcpy(job->text, text, len);
     job->text[len] = '\0';
     return job;
@@ -180,24 +180,24 @@ static unsigned lane_of(const struct parsepool *p, const char *principal) {
 }
 
 /* One job, however long, has room in a lane without any. */
-static bool has_room(const struct parsepool *p, const struct lane *l, size_t len) {
-    if (p->waiting >= p->max_waiting || p->bytes > p->max_bytes || len > p->max_bytes - p->bytes) return false;
-    return (l->waiting == 0 && l->at_work == 0) || (l->waiting < (p->max_waiting + 1) / 2 && l->bytes + len <= p->max_bytes / 2);
+static bool has_room(const struct parsepool *p, const struct lane *l, size_t weight) {
+    if (p->waiting >= p->max_waiting || p->bytes > p->max_bytes || weight > p->max_bytes - p->bytes) return false;
+    return (l->waiting == 0 && l->at_work == 0) || (l->waiting < (p->max_waiting + 1) / 2 && l->bytes + weight <= p->max_bytes / 2);
 }
 
 bool parsepool_submit(struct parsepool *p, struct parse_job *job, const char *principal) {
     pthread_mutex_lock(&p->lock);
     job->lane = lane_of(p, principal);
     struct lane *l = &p->lanes[job->lane];
-    bool ok = !p->stopping && has_room(p, l, job->len);
+    bool ok = !p->stopping && has_room(p, l, job->weight);
     if (ok) {
         job->next = NULL;
         *l->tail = job;
         l->tail = &job->next;
         l->waiting++;
-        l->bytes += job->len;
+        l->bytes += job->weight;
         p->waiting++;
-        p->bytes += job->len;
+        p->bytes += job->weight;
         pthread_cond_signal(&p->wake);
     }
     pthread_mutex_unlock(&p->lock);

@@ -35,6 +35,7 @@ struct parse_job {
     /* the pool's own */
     struct parse_job *next;
     unsigned lane;
+    size_t weight; /* bytes that wait with it: of its text, and what the caller adds before it is submitted */
     size_t len;
     char text[]; /* copied: the session may end while its statement is parsed */
 };

@@ -360,6 +360,8 @@ static void tick(struct session *s, uint64_t now) {
         pump_run(&s->pump);
     } else if (l->stall_ms != 0 && pump_stalled(&s->pump, now) > l->stall_ms) {
         s->why = "a peer takes no bytes";
+        session_close(s, "57P05", "terminating connection because a peer takes no bytes", "Read what the server answers.");
+        pump_run(&s->pump); /* its end is recorded */
         pump_abort(&s->pump);
     } else if (l->idle_ms != 0 && s->state == SESSION_OPEN && !s->q->open && s->run_count == 0 && now - s->pump.active_ms > l->idle_ms) {
         s->why = "idle for too long";

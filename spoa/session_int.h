@@ -64,7 +64,8 @@ struct question {
     bool quiet;                 /* nor is it logged: there were many before */
     bool renews;                /* SET gatehouse.token: text shows no token */
     struct jwt_identity *fresh; /* of it: what the new token says. PREPARE and QUERY */
-    bool in_pool;               /* which judges or rewrites it */
+    bool in_pool;               /* which parses, judges, rewrites or records it; until that is done nobody else touches it */
+    bool no_room;               /* there was none in the pool */
     struct rewrite *rewrite;    /* what runs; NULL: the text itself */
     bool grants;                /* SHOW gatehouse.grants */
     struct pol_limits limits;

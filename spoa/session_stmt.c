@@ -199,20 +199,27 @@ static void record_and(struct session *s, enum then then) {
     if (q->grant[0] != '\0') rec_str(&more, "grant", q->grant);
     more.journal_does = q->verdict.effect == POL_ALLOW && session_glass_without_redis(s);
     if (q->glass || more.journal_does) rec_str(&more, "breakglass", s->glass != NULL ? s->glass : "begins");
-    if (!q->renews && stmt_record_is_long(&st)) { /* a text with a token in it is nowhere copied to */
-        if (record_in_pool(s, &st, rewritten, &more, then)) {
+    if (s->wait.out) { /* nothing leads here */
+        s->why = "two records of one session are waited for";
+        session_close(s, "XX000", "internal error", "Connect again, and tell who runs this gate.");
+        return;
+    }
+    if (then == THEN_REFUSE) q->hold_until_ms = 0; /* it is held no more */
+    if (!q->renews && stmt_record_is_long(&st)) {  /* a text with a token in it is nowhere copied to */
+        if (!q->no_room && record_in_pool(s, &st, rewritten, &more, then)) {
             count_statement(s);
             return;
         }
-        if (then != THEN_REFUSE) {
+        /* An approval is used up by now. */
+        if (then == THEN_REFUSE)
+            st.cut = true;
+        else if (q->approval[0] == '\0' && !q->glass) {
             stmt_no_room(&q->verdict);
-            q->observed = false;
-            st.observed = false;
+            q->observed = st.observed = more.journal_does = false;
             st.rewritten = NULL;
-            more.journal_does = false;
+            st.cut = true;
             then = THEN_REFUSE;
         }
-        st.cut = true;
     }
     count_statement(s);
     stmt_record(s->ws->d->led, s->id, &st, &more, then == THEN_WAIT ? waits(s, then, q->id) : NULL, s);
@@ -425,6 +432,7 @@ static void on_recorded(void *arg, enum led_status status) { /* the ledger's thr
 
 /* The record of the open question is as durable as it must be, or is not. */
 static void recorded(struct session *s) {
+    s->q->in_pool = false;
     if (s->wait.then == THEN_REFUSE)
         answer_refusal(s);
     else if (s->wait.status == LED_OK) {
@@ -466,7 +474,7 @@ static void run_made(struct worker *w, struct wmsg *m) {
     uint64_t id = job->id;
     (void)w;
     /* Others' events may be written before it; what comes next of this session may not, so that even a refusal waits for the journal. */
-    if (session_from_pool(s, job))
+    if (s->q->open && s->q->id == id) /* and still in_pool: nobody touches it before its record is there */
         stmt_record_made(job, then != THEN_WAIT, waits(s, then, id), s);
     else if (!s->wait.out)
         stmt_record_made(job, true, waits(s, then, id), s);
@@ -564,7 +572,8 @@ bool session_in_pool(struct session *s, struct stmt_pooled *what) {
     what->owner = s;
     what->id = q->id;
     const struct stmt_pool pool = pool_of(s);
-    if (!stmt_in_pool(&pool, what, &q->verdict)) return false;
+    q->no_room = !stmt_in_pool(&pool, what, &q->verdict);
+    if (q->no_room) return false;
     session_ref(s);
     return q->in_pool = true;
 }

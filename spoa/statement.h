@@ -102,7 +102,7 @@ struct stmt_record {
     const struct flt_param *params;
     size_t nparams;
     bool params_cut;
-    bool cut;                /* there is no room in the pool for its record: of the text the beginning is enough */
+    bool cut; /* there is no room in the pool for its record: of the text the beginning is enough, and parameters are left out */
     struct facts_ref *facts; /* NULL: none */
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
@@ -114,8 +114,8 @@ struct stmt_record {
 char *stmt_text_hidden(const struct pol_facts *facts, const char *text, size_t len, size_t *outlen);
 /* Appends it to the session's stream with passwords hidden; more, which may be NULL: fields of the caller's behind its own. */
 void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg);
-/* Whether its record is for the parse pool: hiding, masking, hashing and escaping pass over all of its texts, some ten times, at up to 70 ms a MB. */
-#define STMT_RECORD_INLINE 8192u
+/* Whether its record is for the parse pool: hiding, masking, hashing and escaping pass over all of its texts, some ten times, at up to 20 ms a MB. */
+#define STMT_RECORD_INLINE 32768u
 bool stmt_record_is_long(const struct stmt_record *st);
 /* Has the pool make it; of what, principal, owner, id, step and run count. rewrite: what st's rewritten is a part of, NULL: nothing. False: there is no room or no memory, and nothing is recorded. */
 bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char *session, const struct stmt_record *st,

@@ -151,7 +151,11 @@ static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record 
         rec_u64(r, "parse_id", st->parse_id);
         return;
     }
-    size_t len = st->cut && st->len > CUT_TEXT ? CUT_TEXT : st->len;
+    size_t len = st->len;
+    if (st->cut && len > CUT_TEXT) {
+        for (len = CUT_TEXT; len > 0 && (st->text[len] & 0xc0) == 0x80;) len--; /* whole characters */
+        f = NULL; /* what decides how a secret is told may stand behind: by every rule */
+    }
     b->text.hidden = stmt_text_hidden(f, st->text, len, &b->text.len);
     if (len < st->len) { /* perhaps in the middle of a token */
         if (b->text.hidden == NULL && (b->text.hidden = rec_copy(st->text, len)) != NULL) b->text.len = len;
@@ -183,7 +187,7 @@ static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st
     const struct pol_facts *f = st->facts != NULL ? facts_of(st->facts) : NULL;
     b->text = b->instead = (struct shown){0};
     rec_begin(r);
-    b->params = rec_params(st->params, st->nparams, said == NULL && f != NULL && secret_sql_may(f));
+    b->params = st->cut ? NULL : rec_params(st->params, st->nparams, said == NULL && f != NULL && secret_sql_may(f));
     rec_number(r, &id, st->id);
     rec_str(r, "kind", st->kind);
     if (said != NULL)
@@ -251,6 +255,7 @@ struct stmt_copy {
     struct facts_ref *facts; /* counted by its worker alone, as is the next */
     struct rewrite *rewrite;
     char *strings; /* one block: all of its texts, and parameters */
+    size_t weight; /* its bytes */
     bool made;
     struct lev *event;
 };
@@ -316,6 +321,7 @@ static struct stmt_copy *copy_of(struct led *l, const char *session, const struc
         free(c);
         return NULL;
     }
+    c->weight = list + room.need;
     struct flt_param *params = (struct flt_param *)(void *)c->strings;
     room.at = c->strings + list;
     copy_strings(c, &room, session, st, more, params);
@@ -351,6 +357,7 @@ bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char
         job->step = what->step;
         job->record = c;
         job->work = work;
+        job->weight += c->weight;
         if (parsepool_submit(pool->pool, job, what->principal)) {
             m_add(pool->metrics, M_PARSE_POOL_JOBS, 1);
             return true;

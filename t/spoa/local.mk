@@ -148,3 +148,6 @@ check_PROGRAMS += t/spoa/test_starved
 t_spoa_test_starved_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_starved.c
 t_spoa_test_starved_LDADD = $(T_LIBS)
 t_spoa_test_starved_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=json_loadb
+check_PROGRAMS += t/spoa/test_statement_record
+t_spoa_test_statement_record_SOURCES = t/spoa/ledger_fixture.h t/spoa/test_statement_record.c
+t_spoa_test_statement_record_LDADD = $(T_LIBS)

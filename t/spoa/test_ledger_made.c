@@ -139,6 +139,21 @@ START_TEST(more_than_fits) {
 }
 END_TEST
 
+/* However much of them waits, there is room for the others. */
+START_TEST(room_for_small_ones) {
+    conf.timeout_ms = 3000;
+    open_ledger();
+    ck_assert_int_eq(append_wait("s", 1), LED_OK);
+    kill(rds.pid, SIGSTOP);
+    append("s", 2, NULL);
+    for (uint64_t n = 0; n < 300; n++) append_large("l", n + 1, true, NULL); /* 120 MB */
+    for (uint64_t n = 3; n <= 1000; n++) append("s", n, NULL);
+    kill(rds.pid, SIGCONT);
+    ck_assert(led_wait(led, 60000));
+    expect("gatehouse:audit:s", "statement", 1, 1000);
+}
+END_TEST
+
 START_TEST(closing_answers_everybody) {
     struct call c[30];
     conf.timeout_ms = 60000;
@@ -178,6 +193,7 @@ int main(void) {
     tcase_add_loop_test(t, order_within_a_session, 0, 2);
     tcase_add_test(t, without_redis);
     tcase_add_test(t, more_than_fits);
+    tcase_add_test(t, room_for_small_ones);
     tcase_add_test(t, closing_answers_everybody);
     tcase_add_test(t, what_could_not_be_made);
     suite_add_tcase(s, t);
