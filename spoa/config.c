@@ -283,6 +283,7 @@ static bool read_limits(struct conf_all *a, const struct yaml_node *n, struct po
                               .cancels = 64,
                               .startup_ms = 10000,
                               .upstream_connect_ms = 5000,
+                              .stall_ms = 3600000,
                               .approvals = 10000,
                               .approvals_per_principal = 20,
                               .api_idle_ms = 300000,

@@ -83,7 +83,7 @@ START_TEST(order_within_a_session) {
     for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
     close_ledger(20000);
     for (int i = 0; i < 4; i++) {
-        char key[40];
+        char key[96];
         snprintf(key, sizeof key, "gatehouse:audit:%s", talks[i].session);
         expect(key, "statement", 1, 200);
     }

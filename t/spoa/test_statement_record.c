@@ -80,8 +80,8 @@ START_TEST(a_token) {
         char *text = record(true, "sql");
         ck_assert_ptr_nonnull(text);
         for (size_t n = 0; n + 40 <= sizeof SIGNATURE - 1; n++) {
-            char part[41];
-            snprintf(part, sizeof part, "%s", SIGNATURE + n);
+            char part[41] = "";
+            memcpy(part, &SIGNATURE[n], 40);
             ck_assert_msg(strstr(text, part) == NULL, "%s", text);
         }
         free(text);
