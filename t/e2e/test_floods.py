@@ -410,7 +410,10 @@ print('ended')
                 for t in flooders:
                     t.join(90)
         self.assertEqual(wrong, [])
-        # Those that nobody had time for are in the record with their beginning.
+        self.recorded_cut(long)
+
+    def recorded_cut(self, long):
+        """Those that nobody had time for are in the record with their beginning."""
         cut = [e for e in self.stack.audit() if "sql_cut" in e]
         self.assertGreater(len(cut), 0)
         self.assertEqual({(e["sql"], e["sqlstate"], int(e["sql_cut"]) > len(long)) for e in cut}, {(long[:2048], "53400", True)})
