@@ -116,6 +116,7 @@ struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_
     enum pol_dialect dialect;
     size_t nstmts;
     struct pol_stmt *stmts;
+    bool values;             /* they depend on the value of one of its constants: SET x = 5, nextval('s') */
     struct pol_arena *arena; /* holds every string above */
 };
 

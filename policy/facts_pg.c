@@ -277,7 +277,10 @@ struct pol_facts *pol_facts_parsed(const struct pol_parsed *p, struct pol_parse_
         x.c.arena = f->arena;
         if (all_statements(&x, f) && !add_empty(f, p->len)) fx_no_memory(&x);
     }
-    if (err->rc == POL_PARSED) return f;
+    if (err->rc == POL_PARSED) {
+        f->values = x.values;
+        return f;
+    }
     pol_facts_free(f);
     return NULL;
 }

@@ -45,6 +45,7 @@ struct fx {
     struct fx_from *from;       /* functions in FROM, anywhere in the text */
     size_t nfrom, from_cap;
     bool from_any; /* there may be more of them than from lists */
+    bool values;   /* the value of a constant was looked at: pol_facts.values */
 };
 
 #define fx_fail(x, ...) pol_collect_fail(&(x)->c, __VA_ARGS__)

@@ -170,6 +170,7 @@ static const char *text_argument(struct fx *x, uint32_t args, unsigned which) {
         type = fx_node(x, jt_get(x->t, fields, "arg"), &fields);
     }
     if (type != NT_A_Const) return NULL;
+    x->values = true;
     uint32_t s = jt_get(x->t, fields, "sval");
     if (s == 0) return NULL;
     uint32_t text = jt_get(x->t, s, "sval");

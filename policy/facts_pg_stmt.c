@@ -49,6 +49,7 @@ const char *fx_const_text(struct fx *x, uint32_t node) {
     enum pg_node type = fx_node(x, node, &fields);
     if (type == NT_TypeCast) type = fx_node(x, jt_get(x->t, fields, "arg"), &fields); /* SET TIME ZONE INTERVAL '1' */
     if (type != NT_A_Const) return NULL;
+    x->values = true;
     if ((v = jt_get(x->t, fields, "sval")) != 0) {
         uint32_t text = jt_get(x->t, v, "sval");
         return text == 0 ? "" : fx_text(x, text);

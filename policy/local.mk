@@ -2,6 +2,7 @@ noinst_LIBRARIES += libghpolicy.a
 libghpolicy_a_SOURCES = \
 	policy/arena.c \
 	policy/arena.h \
+	policy/blank_pg.c \
 	policy/catalog.c \
 	policy/catalog.h \
 	policy/catalog_sql.c \

@@ -434,8 +434,8 @@ static void judged(struct api_ask *a) {
 static void keep_facts(struct api_ask *a, const struct parse_job *job) {
     const struct my_options my = api_my_options(&a->reading);
     char key[API_MY_KEY];
-    if (a->reading.is == API_READS_NOT_ASKED && a->call.len <= STMT_CACHE_BYTES)
-        factscache_put(a->ws->facts, a->call.sql, a->call.len, a->facts);
+    if (a->reading.is == API_READS_NOT_ASKED)
+        stmt_keep(a->ws->facts, a->call.sql, a->call.len, a->facts);
     else if (a->reading.is == API_READS && parse_job_read_as(job, &my)) {
         api_my_key(&a->reading, key);
         stmt_keep_my(a->ws->facts, key, a->call.sql, a->call.len, &my, a->facts);

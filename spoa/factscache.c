@@ -19,6 +19,7 @@ struct entry {
     uint64_t hash;
     struct facts_ref *facts;
     size_t len, cost;
+    enum factscache_key kind;
     char text[];
 };
 
@@ -66,8 +67,8 @@ static uint64_t mix(uint64_t a, uint64_t b) {
 }
 
 /* Multiply and fold, seeded: fast, and a client cannot aim texts at one bucket. Equality is decided on the text itself. */
-static uint64_t hash_text(const struct factscache *c, const char *text, size_t len) {
-    uint64_t h = mix(c->seed[0] ^ len, 0x9e3779b97f4a7c15u);
+static uint64_t hash_text(const struct factscache *c, enum factscache_key kind, const char *text, size_t len) {
+    uint64_t h = mix(c->seed[0] ^ len, 0x9e3779b97f4a7c15u + (uint64_t)kind);
     while (len >= 8) {
         uint64_t word;
         memcpy(&word, text, 8);
@@ -153,16 +154,16 @@ void factscache_free(struct factscache *c) {
     free(c);
 }
 
-static struct entry *find(struct factscache *c, uint64_t hash, const char *text, size_t len) {
+static struct entry *find(struct factscache *c, uint64_t hash, enum factscache_key kind, const char *text, size_t len) {
     for (struct entry *e = c->buckets[hash & (c->nbuckets - 1)]; e != NULL; e = e->chain)
-        if (e->hash == hash && e->len == len && memcmp(e->text, text, len) == 0) return e;
+        if (e->hash == hash && e->kind == kind && e->len == len && memcmp(e->text, text, len) == 0) return e;
     return NULL;
 }
 
-struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len) {
-    struct entry *e = find(c, hash_text(c, text, len), text, len);
+struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len) {
+    struct entry *e = find(c, hash_text(c, kind, text, len), kind, text, len);
     if (e == NULL) {
-        c->use.misses++;
+        if (kind == FACTS_EXACT) c->use.misses++;
         return NULL;
     }
     c->use.hits++;
@@ -182,10 +183,10 @@ static size_t cost_of(const struct pol_facts *f, size_t len) {
     return cost;
 }
 
-void factscache_put(struct factscache *c, const char *text, size_t len, struct facts_ref *r) {
+void factscache_put(struct factscache *c, enum factscache_key kind, const char *text, size_t len, struct facts_ref *r) {
     size_t cost = cost_of(r->facts, len);
-    uint64_t hash = hash_text(c, text, len);
-    if (c->max_entries == 0 || cost > c->max_bytes || find(c, hash, text, len) != NULL) return;
+    uint64_t hash = hash_text(c, kind, text, len);
+    if (c->max_entries == 0 || cost > c->max_bytes || find(c, hash, kind, text, len) != NULL) return;
     struct entry *e = malloc(sizeof *e + len);
     if (e == NULL) return;
     while (c->count >= c->max_entries || cost > c->max_bytes - c->bytes) {
@@ -193,7 +194,7 @@ void factscache_put(struct factscache *c, const char *text, size_t len, struct f
         c->use.evictions++;
     }
     struct entry **bucket = &c->buckets[hash & (c->nbuckets - 1)];
-    *e = (struct entry){.chain = *bucket, .hash = hash, .facts = facts_ref_get(r), .len = len, .cost = cost};
+    *e = (struct entry){.chain = *bucket, .hash = hash, .facts = facts_ref_get(r), .len = len, .cost = cost, .kind = kind};
     memcpy(e->text, text, len);
     *bucket = e;
     push_use(c, e);

@@ -1,4 +1,4 @@
-/* Facts by the exact text of a statement: a worker's own LRU cache, bounded by count and by bytes.
+/* Facts by the text of a statement, exact or blanked (pol_blank_pg()): a worker's own LRU cache, bounded by count and by bytes.
  *
  * Facts are shared with prepared statements, so they are reference-counted; the count is not atomic: one worker's
  * facts never leave its thread. */
@@ -29,10 +29,12 @@ struct factscache;
 /* NULL when out of memory or randomness. bytes counts texts and an estimate of their facts. */
 struct factscache *factscache_new(size_t entries, size_t bytes);
 void factscache_free(struct factscache *c);
+/* What a text is: two that are equal but of different kinds are different. */
+enum factscache_key { FACTS_EXACT, FACTS_BLANKED };
 /* A new reference for the caller, or NULL. */
-struct facts_ref *factscache_find(struct factscache *c, const char *text, size_t len);
+struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len);
 /* Keeps a reference of its own, and a copy of the text; does nothing when the entry would not fit. */
-void factscache_put(struct factscache *c, const char *text, size_t len, struct facts_ref *r);
+void factscache_put(struct factscache *c, enum factscache_key kind, const char *text, size_t len, struct facts_ref *r);
 /* The tree of the text that was parsed last, for whoever rewrites it at once: one parse for both. Takes p over. */
 void factscache_keep_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p);
 /* Hands it over when it is this text's: *p is the caller's, to pol_parse_clear(), and refers to text. False, with an empty *p, when it is not. */
@@ -41,7 +43,7 @@ size_t factscache_count(const struct factscache *c);
 size_t factscache_bytes(const struct factscache *c);
 /* How it was used, ever. */
 struct factscache_use {
-    uint64_t hits, misses, evictions; /* of factscache_find(); entries that made room for others */
+    uint64_t hits, misses, evictions; /* of factscache_find(), a miss of a blanked text is none; entries that made room for others */
 };
 struct factscache_use factscache_use(const struct factscache *c);
 

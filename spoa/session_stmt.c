@@ -691,8 +691,8 @@ static void parse_in_pool(struct session *s) {
 static void keep_facts(struct session *s, const struct parse_job *job) {
     const struct question *q = s->q;
     const struct my_options now = session_my_options(s);
-    if (!s->mysql && q->len <= STMT_CACHE_BYTES)
-        factscache_put(s->ws->facts, q->text, q->len, q->facts);
+    if (!s->mysql)
+        stmt_keep(s->ws->facts, q->text, q->len, q->facts);
     else if (s->mysql && s->my.key != NULL && parse_job_read_as(job, &now))
         stmt_keep_my(s->ws->facts, s->my.key, q->text, q->len, &now, q->facts);
 }

@@ -1,5 +1,6 @@
 #include "spoa/statement.h"
 
+#include "policy/shape.h"
 #include "spoa/clock.h"
 
 #include <stdio.h>
@@ -26,15 +27,39 @@ bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_
     return true;
 }
 
+/* --- the cache of facts --- */
+
+#define BLANK_BYTES 8192u /* longer texts are known by the letter only */
+
+/* The text as all that are like it have it. False: there are none. */
+static bool blanked(const char *text, size_t len, char out[static BLANK_BYTES]) {
+    return len <= BLANK_BYTES && pol_blank_pg(text, len, out) > 0;
+}
+
+static struct facts_ref *find(struct factscache *cache, const char *text, size_t len) {
+    char alike[BLANK_BYTES];
+    struct facts_ref *r = blanked(text, len, alike) ? factscache_find(cache, FACTS_BLANKED, alike, len) : NULL;
+    if (r == NULL && len <= STMT_CACHE_BYTES) r = factscache_find(cache, FACTS_EXACT, text, len);
+    return r;
+}
+
+void stmt_keep(struct factscache *cache, const char *text, size_t len, struct facts_ref *r) {
+    char alike[BLANK_BYTES];
+    if (pol_facts_alike(facts_of(r)) && blanked(text, len, alike))
+        factscache_put(cache, FACTS_BLANKED, alike, len, r);
+    else if (len <= STMT_CACHE_BYTES)
+        factscache_put(cache, FACTS_EXACT, text, len, r);
+}
+
 struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, const struct pol_parse_limits *limits,
                              struct pol_parse_error *err) {
-    struct facts_ref *r = len <= STMT_CACHE_BYTES ? factscache_find(cache, text, len) : NULL;
+    struct facts_ref *r = find(cache, text, len);
     if (r != NULL) return r;
     struct pol_parsed p;
     if (stmt_is_long(len, limits, err) || !pol_parse_pg(&p, text, len, limits, err)) return NULL;
     r = stmt_facts_of(pol_facts_parsed(&p, err), err);
     if (r != NULL) {
-        if (len <= STMT_CACHE_BYTES) factscache_put(cache, text, len, r);
+        stmt_keep(cache, text, len, r);
         factscache_keep_tree(cache, text, len, &p);
     } else
         pol_parse_clear(&p);

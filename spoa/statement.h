@@ -19,9 +19,11 @@
 /* A refusal of our own, which no rule decided. hint may be "". */
 void stmt_deny(struct pol_verdict *v, const char *sqlstate, const char *message, const char *hint);
 
-/* A reference to the facts of a text, from the cache or parsed now; NULL and *err when it has none. limits->brief: POL_LONG where it is for the pool. */
+/* A reference to the facts of a PostgreSQL text, from the cache or parsed now; NULL and *err when it has none. limits->brief: POL_LONG where it is for the pool. */
 struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, const struct pol_parse_limits *limits,
                              struct pol_parse_error *err);
+/* Keeps what the pool made. */
+void stmt_keep(struct factscache *cache, const char *text, size_t len, struct facts_ref *r);
 /* Whether it is for its length alone; then *err says POL_LONG. */
 bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err);
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */

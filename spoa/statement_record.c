@@ -83,25 +83,28 @@ static void put_which(struct rec *r, struct which *w, const struct pol_facts *f,
     rec_str(r, "policy", policy);
 }
 
-/* The fields from "verdict" to "sha256", and from "statements" to "policy", of an ordinary statement that is allowed; made when a text comes again, and compared with
- * all that they were made of. NULL: it has none. */
-static const struct facts_said *common(const struct stmt_record *st) {
+/* Fields of an ordinary statement that is allowed, made when a text, or one like it, comes again, and compared with all that they were made of. */
+struct common {
+    const struct led_run *what;  /* from "verdict" to "sha256": of the very text. NULL: there is none */
+    const struct led_run *which; /* from "statements" to "policy": of all texts with these facts */
+};
+
+static struct common common(const struct stmt_record *st) {
     const struct pol_verdict *v = st->verdict;
     if (st->facts == NULL || v->effect != POL_ALLOW || st->observed || st->parse_id != 0 || st->rewritten != NULL ||
         st->len > COMMON_TEXT || st->policy == NULL)
-        return NULL;
+        return (struct common){0};
     struct facts_said *said = facts_said(st->facts);
-    size_t rule = strlen(v->rule);
-    if (said->what != NULL && said->which != NULL && is(said->what, 1, v->rule, rule) && is(said->what, 2, st->text, st->len) &&
-        is(said->which, 2, st->policy, strlen(st->policy)))
-        return said;
+    const bool same = said->what != NULL && is(said->what, 1, v->rule, strlen(v->rule)) && is(said->what, 2, st->text, st->len);
+    const bool alike = said->which != NULL && is(said->which, 2, st->policy, strlen(st->policy));
+    const struct common has = {same ? said->what : NULL, alike ? said->which : NULL};
     const struct pol_facts *f = facts_of(st->facts);
-    if (said->asked++ % COMMON_MISSES != 1 || secret_sql_may(f)) return NULL;
+    if ((same && alike) || said->asked++ % COMMON_MISSES != 1 || secret_sql_may(f)) return has;
     struct rec what = {0}, which = {0};
     struct which w;
     char sha[65];
     rec_sha256(st->text, st->len, sha);
-    if (sha[0] == '\0') return NULL;
+    if (sha[0] == '\0') return has;
     put_verdict(&what, st);
     rec_bytes(&what, "sql", st->text, st->len);
     rec_str(&what, "sha256", sha);
@@ -110,7 +113,7 @@ static const struct facts_said *common(const struct stmt_record *st) {
     led_run_free(said->which);
     said->what = run_of(&what);
     said->which = run_of(&which);
-    return said->what != NULL && said->which != NULL ? said : NULL;
+    return (struct common){said->what, said->which};
 }
 
 /* --- the record --- */
@@ -179,19 +182,19 @@ static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record 
     rec_str(r, "sha256", b->sha);
 }
 
-/* said, whose: what is made already of it; NULL: nothing. */
-static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st, const struct facts_said *said,
-                 const struct led_run *whose, const struct rec *more) {
+/* has, whose: what is made already of it. */
+static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st, struct common has, const struct led_run *whose,
+                 const struct rec *more) {
     static const struct led_name id = LED_NAME(2, "id");
     const struct pol_verdict *v = st->verdict;
     const struct pol_facts *f = st->facts != NULL ? facts_of(st->facts) : NULL;
     b->text = b->instead = (struct shown){0};
     rec_begin(r);
-    b->params = st->cut ? NULL : rec_params(st->params, st->nparams, said == NULL && f != NULL && secret_sql_may(f));
+    b->params = st->cut ? NULL : rec_params(st->params, st->nparams, has.which == NULL && f != NULL && secret_sql_may(f));
     rec_number(r, &id, st->id);
     rec_str(r, "kind", st->kind);
-    if (said != NULL)
-        rec_run(r, said->what);
+    if (has.what != NULL)
+        rec_run(r, has.what);
     else {
         put_verdict(r, st);
         if (v->effect != POL_ALLOW) put_refusal(r, st, b->reason, sizeof b->reason);
@@ -204,8 +207,8 @@ static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st
         rec_run(r, whose);
     else
         put_whose(r, st);
-    if (said != NULL)
-        rec_run(r, said->which);
+    if (has.which != NULL)
+        rec_run(r, has.which);
     else
         put_which(r, &b->which, f, st->policy);
     for (size_t i = 0; more != NULL && i < more->n; i++) rec_bytes(r, more->f[i].name, more->f[i].value, more->f[i].len);
@@ -221,11 +224,9 @@ static void give_back(struct borrowed *b) {
 static bool can_wait(const struct stmt_record *st, led_done_fn done) { return done == NULL && st->verdict->effect == POL_ALLOW; }
 
 void stmt_record(struct led *l, const char *session, const struct stmt_record *st, const struct rec *more, led_done_fn done, void *arg) {
-    const struct facts_said *said = common(st); /* of a text in which nothing is hidden */
-    const struct led_run *whose = run_of_whose(st);
     struct borrowed b;
     struct rec r;
-    fill(&r, &b, st, said, whose, more);
+    fill(&r, &b, st, common(st), run_of_whose(st), more);
     r.can_wait = can_wait(st, done);
     r.journal_does = more != NULL && more->journal_does;
     rec_append(l, &r, LED_SESSION, session, "statement", done, arg);
@@ -338,7 +339,7 @@ static void make(struct stmt_copy *c, const char *text) {
     struct borrowed b;
     struct rec r;
     c->st.text = text;
-    fill(&r, &b, &c->st, NULL, NULL, &c->more);
+    fill(&r, &b, &c->st, (struct common){0}, NULL, &c->more);
     const struct led_event ev = {.stream = LED_SESSION, .session = c->session, .type = "statement", .fields = r.f, .nfields = r.n};
     c->event = led_make(c->led, &ev);
     give_back(&b);

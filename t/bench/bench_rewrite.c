@@ -71,11 +71,11 @@ static double known(const struct pol_role *r) {
     struct pol_verdict v;
     enum rewrites_how how;
     struct facts_ref *facts = facts_ref_new(pol_facts_pg(sql, sizeof sql - 1, NULL, &err));
-    factscache_put(cache, sql, sizeof sql - 1, facts);
+    factscache_put(cache, FACTS_EXACT, sql, sizeof sql - 1, facts);
     facts_ref_put(facts);
     double begin = now_us();
     for (int i = 0; i < TIMES; i++) {
-        facts = factscache_find(cache, sql, sizeof sql - 1);
+        facts = factscache_find(cache, FACTS_EXACT, sql, sizeof sql - 1);
         pol_judge(r, facts_of(facts), &v);
         if (v.rewrite) rewrite_unref(rewrites_get(&all, NULL, sql, sizeof sql - 1, NULL, NULL, r, &how, &v));
         facts_ref_put(facts);

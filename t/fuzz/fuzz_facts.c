@@ -2,13 +2,16 @@
  *
  * Checked besides memory errors: every position lies inside the text; a text without facts is refused with a reason; whatever a client is
  * told is UTF-8; and of a text that the agent (who may have no temporary tables) is allowed, the parser's own tree names neither what the
- * policy denies nor a function that reads the server's files. Column facts of the same text name every relation that its facts say is read. */
+ * policy denies nor a function that reads the server's files. Column facts of the same text name every relation that its facts say is read.
+ * Facts that are said not to depend on values are those of the text with other values. */
 #include "filters/bytes.h"
 #include "policy/facts.h"
 #include "policy/pg_scan.h"
 #include "policy/policy.h"
+#include "policy/shape.h"
 #include "t/fuzz/sweep.h"
 #include "t/fuzz/target.h"
+#include "t/policy/alike.h"
 #include "t/policy/columns_text.h"
 
 #include <pg_query.h>
@@ -154,6 +157,20 @@ static void check_columns(const char *sql, size_t len, const struct pol_facts *f
     pol_columns_free(c);
 }
 
+/* Whoever is told that values do not matter may take these facts for those of any text that differs in values only. */
+static void check_alike(const char *sql, size_t len, const struct pol_facts *f) {
+    char other[TEXT_MAX + 1], a[TEXT_MAX], b[TEXT_MAX];
+    size_t n = pol_facts_alike(f) ? pol_blank_pg(sql, len, a) : 0;
+    for (unsigned seed = 0; n > 0 && seed < 4; seed++) {
+        struct pol_parse_error err;
+        CHECK(alike_text(sql, len, seed + sql[len / 2] * 4u, other));
+        CHECK(pol_blank_pg(other, len, b) == n && memcmp(a, b, len) == 0);
+        struct pol_facts *g = pol_facts_pg(other, len, &(struct pol_parse_limits){.depth = DEPTH_MAX}, &err);
+        CHECK(g != NULL && facts_same(f, g));
+        pol_facts_free(g);
+    }
+}
+
 static void judge(const char *sql, size_t len, const struct pol_role *agent, const struct pol_role *dba, const struct pol_catalog *cat) {
     struct pol_parse_error err;
     struct pol_verdict v;
@@ -168,6 +185,7 @@ static void judge(const char *sql, size_t len, const struct pol_role *agent, con
     }
     check_facts(f, len);
     check_columns(sql, len, f, cat);
+    check_alike(sql, len, f);
     pol_judge(dba, f, &v);
     check_verdict(&v);
     pol_judge(agent, f, &v);

@@ -39,7 +39,7 @@ t_fuzz_fuzz_api_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_catalog_SOURCES = t/fuzz/fuzz_catalog.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_fuzz_catalog_LDADD = $(T_LIBS)
 t_fuzz_fuzz_catalog_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/sweep.h t/fuzz/target.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_fuzz_facts_SOURCES = t/fuzz/fuzz_facts.c t/fuzz/sweep.h t/fuzz/target.h t/policy/alike.c t/policy/alike.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_fuzz_facts_LDADD = $(T_LIBS)
 t_fuzz_fuzz_facts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 t_fuzz_fuzz_handover_SOURCES = t/fuzz/fuzz_handover.c t/fuzz/target.h
@@ -111,7 +111,7 @@ t_fuzz_replay_api_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_api.c t/fu
 t_fuzz_replay_api_LDADD = $(T_LIBS)
 t_fuzz_replay_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h
 t_fuzz_replay_catalog_LDADD = $(T_LIBS)
-t_fuzz_replay_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_replay_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/replay.c t/fuzz/sweep.h t/fuzz/target.h t/policy/alike.c t/policy/alike.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_replay_facts_LDADD = $(T_LIBS)
 t_fuzz_replay_handover_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_handover.c t/fuzz/replay.c t/fuzz/target.h
 t_fuzz_replay_handover_LDADD = $(T_LIBS)
@@ -145,7 +145,7 @@ t_fuzz_sweep_catalog_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_catalog
 t_fuzz_sweep_catalog_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_catalog_LDADD = $(T_LIBS)
 t_fuzz_sweep_catalog_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb
-t_fuzz_sweep_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h t/policy/columns_text.c t/policy/columns_text.h
+t_fuzz_sweep_facts_SOURCES = t/fuzz/files.c t/fuzz/files.h t/fuzz/fuzz_facts.c t/fuzz/sweep.c t/fuzz/sweep.h t/fuzz/target.h t/lib/nomem.c t/lib/nomem.h t/policy/alike.c t/policy/alike.h t/policy/columns_text.c t/policy/columns_text.h
 t_fuzz_sweep_facts_CPPFLAGS = $(AM_CPPFLAGS) -DFUZZ_SWEEP
 t_fuzz_sweep_facts_LDADD = $(T_LIBS)
 t_fuzz_sweep_facts_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pg_query_parse -Wl,--wrap=pg_query_normalize -Wl,--wrap=json_loadb

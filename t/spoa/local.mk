@@ -148,6 +148,9 @@ check_PROGRAMS += t/spoa/test_starved
 t_spoa_test_starved_SOURCES = t/lib/nomem.c t/lib/nomem.h t/spoa/test_starved.c
 t_spoa_test_starved_LDADD = $(T_LIBS)
 t_spoa_test_starved_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=json_loadb
+check_PROGRAMS += t/spoa/test_alike
+t_spoa_test_alike_SOURCES = t/policy/alike.c t/policy/alike.h t/policy/pg_facts_table.h t/spoa/test_alike.c
+t_spoa_test_alike_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_statement_record
 t_spoa_test_statement_record_SOURCES = t/spoa/ledger_fixture.h t/spoa/test_statement_record.c
 t_spoa_test_statement_record_LDADD = $(T_LIBS)

@@ -16,12 +16,12 @@ static struct facts_ref *parse(const char *sql) {
 
 static void put(struct factscache *c, const char *sql) {
     struct facts_ref *r = parse(sql);
-    factscache_put(c, sql, strlen(sql), r);
+    factscache_put(c, FACTS_EXACT, sql, strlen(sql), r);
     facts_ref_put(r);
 }
 
 static bool has(struct factscache *c, const char *sql) {
-    struct facts_ref *r = factscache_find(c, sql, strlen(sql));
+    struct facts_ref *r = factscache_find(c, FACTS_EXACT, sql, strlen(sql));
     if (r == NULL) return false;
     ck_assert_uint_eq(facts_of(r)->nstmts, 1);
     facts_ref_put(r);
@@ -77,7 +77,7 @@ END_TEST
 START_TEST(outlives) {
     struct factscache *c = factscache_new(1, 1u << 20);
     put(c, "SELECT 1");
-    struct facts_ref *r = factscache_find(c, "SELECT 1", 8);
+    struct facts_ref *r = factscache_find(c, FACTS_EXACT, "SELECT 1", 8);
     put(c, "SELECT 2");
     factscache_free(c);
     ck_assert_uint_eq(facts_of(r)->nstmts, 1);
