@@ -38,8 +38,11 @@ static void string(char *out, size_t n, unsigned *seed) {
     }
     for (size_t i = 0; i < n; i++) {
         char c = (char)(' ' + next(seed) % 95);
-        if (c == '\'' && i + 1 < n) out[i++] = c; /* two of them are one */
-        out[i] = c == '\\' || (c == '\'' && (i == 0 || out[i - 1] != '\'')) ? '$' : c;
+        if (c == '\'' && i + 1 < n) /* two of them are one */
+            out[i++] = c;
+        else if (c == '\'' || c == '\\')
+            c = '$';
+        out[i] = c;
     }
 }
 
