@@ -312,28 +312,27 @@ static void run_rewritten(struct worker *w, struct wmsg *m) {
     parse_job_free(job);
 }
 
-static void no_role(struct api_ask *a) {
+static void in_pool_with_role(struct api_ask *a, struct stmt_pooled *what) {
+    what->role = own_role(a);
+    if (what->role != NULL) {
+        in_pool(a, what);
+        return;
+    }
     stmt_deny(&a->verdict, "53200", "out of memory", "Try again later.");
     a->observed = false;
     api_refuse(a);
 }
 
 static void judge_in_pool(struct api_ask *a, const struct pol_facts *f) {
-    struct stmt_pooled what = {.role = own_role(a), .judges = f, .run = run_judged};
-    if (what.role != NULL)
-        in_pool(a, &what);
-    else
-        no_role(a);
+    struct stmt_pooled what = {.judges = f, .run = run_judged};
+    in_pool_with_role(a, &what);
 }
 
 static void rewrite_in_pool(struct api_ask *a) {
     const struct my_options my = api_my_options(&a->reading);
     struct stmt_pooled what = {
-        .text = a->call.sql, .len = a->call.len, .my = a->reading.is == API_READS ? &my : NULL, .role = own_role(a), .run = run_rewritten};
-    if (what.role != NULL)
-        in_pool(a, &what);
-    else
-        no_role(a);
+        .text = a->call.sql, .len = a->call.len, .my = a->reading.is == API_READS ? &my : NULL, .run = run_rewritten};
+    in_pool_with_role(a, &what);
 }
 
 /* --- the verdict's way --- */

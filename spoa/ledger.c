@@ -49,12 +49,16 @@ uint64_t led_now_ms(clockid_t clock) { return led_now_us(clock) / 1000; }
 
 static void flush(void *arg);
 
-static void wake(struct led *l) {
-    pthread_mutex_lock(&l->mu);
+static void unlock_and_wake(struct led *l) {
     bool sleeping = l->sleeping;
     l->sleeping = false;
     pthread_mutex_unlock(&l->mu);
     if (sleeping) (void)eventfd_write(l->wake, 1);
+}
+
+static void wake(struct led *l) {
+    pthread_mutex_lock(&l->mu);
+    unlock_and_wake(l);
 }
 
 /* Whether nobody is to make an event that somebody waits for: it would be turned away. */
@@ -130,11 +134,8 @@ void led_append_made(struct led *l, struct lev *made, bool journal_does, led_don
     r->large = true;
     r->goes_at = led_now_ms(CLOCK_MONOTONIC) + LARGE_WAIT_MS;
     reqs_add(&l->large, r);
-    bool sleeping = l->sleeping;
-    l->sleeping = false;
     atomic_store_explicit(&l->settled, false, memory_order_relaxed);
-    pthread_mutex_unlock(&l->mu);
-    if (sleeping) (void)eventfd_write(l->wake, 1);
+    unlock_and_wake(l);
     lev_free_all(over);
 }
 

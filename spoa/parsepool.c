@@ -1,5 +1,6 @@
 #include "spoa/parsepool.h"
 
+#include "spoa/mask.h"
 #include "spoa/thread.h"
 
 #include <pthread.h>
@@ -94,6 +95,7 @@ static void *pool_main(void *arg) {
             job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
         else
             job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
+        if (job->work == NULL && job->role == NULL && job->facts == NULL) job->holds_token = mask_needed(job->text, len, false);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
         done(p, lane, weight);
     }
@@ -128,6 +130,7 @@ struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, 
     struct parse_job *job = malloc(sizeof *job + len + 1);
     if (job == NULL) return NULL;
     memset(job, 0, sizeof *job);
+    job->holds_token = true;
     job->worker = w;
     job->msg.run = run;
     job->len = job->weight = len;

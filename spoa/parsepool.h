@@ -19,6 +19,7 @@ struct parse_job {
     /* out: facts (the receiver's), or NULL and err */
     struct pol_facts *facts;
     struct pol_parse_error err;
+    bool holds_token; /* without facts: mask_needed() of the text. True until the pool has looked */
     bool mysql; /* by pol_facts_my() or pol_rewrite_my() with these, whose default_db is copied: see parse_job_mysql() */
     struct my_options my;
     char my_db[256];
@@ -31,7 +32,6 @@ struct parse_job {
     const struct pol_facts *judged;
     /* Something else: the thread calls this instead. */
     void (*work)(struct parse_job *job);
-    void *record;
     /* the pool's own */
     struct parse_job *next;
     unsigned lane;

@@ -5,7 +5,9 @@
 #include "spoa/worker.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,7 +96,10 @@ static bool flush(struct pump *p, int side) {
         }
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            if (s->blocked_ms == 0) s->blocked_ms = worker_now_ms();
+            if (s->blocked_ms == 0) {
+                s->blocked_ms = worker_now_ms();
+                s->unread = -1;
+            }
             break;
         }
         s->dead = s->eof = true; /* the peer is gone: nothing of what it sent is of use any more */
@@ -347,11 +352,17 @@ void pump_abort(struct pump *p) {
     p->on_closed(p->owner);
 }
 
-uint64_t pump_stalled(const struct pump *p, uint64_t now_ms) {
+uint64_t pump_stalled(struct pump *p, uint64_t now_ms) {
     uint64_t longest = 0;
     for (int i = 0; i < 2; i++) {
-        uint64_t since = p->side[i].blocked_ms;
-        if (since != 0 && now_ms > since && now_ms - since > longest) longest = now_ms - since;
+        struct pump_side *s = &p->side[i];
+        int unread;
+        if (s->blocked_ms == 0) continue;
+        if (ioctl(s->fd, SIOCOUTQ, &unread) == 0) {
+            if (s->unread >= 0 && unread != s->unread) s->blocked_ms = now_ms;
+            s->unread = unread;
+        }
+        if (now_ms > s->blocked_ms && now_ms - s->blocked_ms > longest) longest = now_ms - s->blocked_ms;
     }
     return longest;
 }

@@ -20,7 +20,8 @@ struct pump_side {
     bool eof_told;
     bool dead;                 /* the peer takes no more */
     struct buf in;             /* read, but not yet taken by the filter: at most one read */
-    uint64_t blocked_ms;       /* since when a write waits; 0: none does */
+    uint64_t blocked_ms;       /* since when a write waits, or since it was seen last that the peer takes bytes meanwhile; 0: none does */
+    int unread;                /* bytes in its socket when pump_stalled() looked last; -1: it did not, since the write waits */
     struct tls_conn *tls;      /* NULL: none */
     struct tls_conn *tls_next; /* begins when the plain text that announces it has been written */
     bool shaking;              /* the handshake is not done: no byte is moved */
@@ -71,9 +72,10 @@ void pump_spare(struct pump *p);
 void pump_tick(struct pump *p, uint64_t now_ms);
 /* The client sends no more, seen past bytes that the filter does not take yet. */
 bool pump_client_left(const struct pump *p);
-/* Closes both sockets now. */
+/* Closes both sockets now. The filter is not told: who wants an end that is recorded lets it close first. */
 void pump_abort(struct pump *p);
-/* Milliseconds that the slower side has let our bytes wait; 0 when it does not. */
-uint64_t pump_stalled(const struct pump *p, uint64_t now_ms);
+/* Milliseconds for which the slower side has taken none of our bytes though some wait; 0 when none do. To be called from time to time: a socket has room again only when a good
+ * part of what it holds is taken, which from somebody slow may take longer than he may be silent, so each call looks whether it holds less than at the last. */
+uint64_t pump_stalled(struct pump *p, uint64_t now_ms);
 
 #endif

@@ -66,6 +66,8 @@ struct question {
     struct jwt_identity *fresh; /* of it: what the new token says. PREPARE and QUERY */
     bool in_pool;               /* which parses, judges, rewrites or records it; until that is done nobody else touches it */
     bool no_room;               /* there was none in the pool */
+    bool pooled;                /* that has looked for its facts */
+    bool holds_token;           /* what it said then, of a text without facts */
     struct rewrite *rewrite;    /* what runs; NULL: the text itself */
     bool grants;                /* SHOW gatehouse.grants */
     struct pol_limits limits;

@@ -436,7 +436,7 @@ static void recorded(struct session *s) {
     if (s->wait.then == THEN_REFUSE)
         answer_refusal(s);
     else if (s->wait.status == LED_OK) {
-        if (s->wait.then == THEN_ALLOW || session_still_may(s)) answer_allow(s);
+        if (session_still_may(s)) answer_allow(s);
     } else {
         if (s->wait.then == THEN_WAIT) stmt_record_withheld(s->ws->d->led, s->id, s->q->id, "ledger");
         stmt_deny(&s->q->verdict, "57P03", "the audit ledger is unavailable; retry later",
@@ -645,7 +645,8 @@ void session_judge(struct session *s) {
 static void judged(struct session *s) {
     struct question *q = s->q;
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
-    if (q->observed && f == NULL && mask_needed(q->text, q->len, false)) q->observed = false; /* perhaps SET gatehouse.token in disguise */
+    if (q->observed && f == NULL && (q->pooled ? q->holds_token : mask_needed(q->text, q->len, false)))
+        q->observed = false; /* perhaps SET gatehouse.token in disguise */
     judge_session(s, f);
     if (q->verdict.effect != POL_DENY && f != NULL && !session_label_ok(s, f))
         stmt_deny(&q->verdict, "42501", "application_name can only be set by a statement of its own here",
@@ -703,6 +704,8 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
     (void)w;
     if (session_from_pool(s, job)) {
         s->q->err = job->err;
+        s->q->pooled = true;
+        s->q->holds_token = job->holds_token;
         session_renew(s);
         s->q->facts = stmt_facts_of(job->facts, &s->q->err);
         if (s->q->facts == NULL)

@@ -74,6 +74,12 @@ static struct parse_job *pool_job(struct worker *w, const struct stmt_pooled *wh
     bool judges = what->judges != NULL;
     struct parse_job *job = parse_job_new(w, judges ? "" : what->text, judges ? 0 : what->len, what->run);
     if (job == NULL) return NULL;
+    job->owner = what->owner;
+    job->id = what->id;
+    job->step = what->step;
+    job->held = what->held;
+    job->work = what->work;
+    job->weight += what->weight;
     bool ok = judges ? parse_job_judges(job, what->role, what->judges) : what->role == NULL || parse_job_rewrites(job, what->role);
     if (ok && !judges && what->my != NULL) ok = parse_job_mysql(job, what->my);
     if (ok) return job;
@@ -83,18 +89,13 @@ static struct parse_job *pool_job(struct worker *w, const struct stmt_pooled *wh
 
 bool stmt_in_pool(const struct stmt_pool *pool, const struct stmt_pooled *what, struct pol_verdict *v) {
     struct parse_job *job = pool_job(pool->worker, what);
-    if (job != NULL) {
-        job->owner = what->owner;
-        job->id = what->id;
-        job->held = what->held;
-        if (parsepool_submit(pool->pool, job, what->principal)) {
-            m_add(pool->metrics, M_PARSE_POOL_JOBS, 1);
-            return true;
-        }
+    if (job != NULL && parsepool_submit(pool->pool, job, what->principal)) {
+        m_add(pool->metrics, M_PARSE_POOL_JOBS, 1);
+        return true;
     }
     parse_job_free(job);
     m_add(pool->metrics, M_PARSE_POOL_REFUSED, 1);
-    stmt_no_room(v);
+    if (v != NULL) stmt_no_room(v);
     return false;
 }
 

@@ -29,16 +29,18 @@ bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
 struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error *err);
 
-/* What the parse pool is to do of a statement: to judge facts, to rewrite a text, or to find its facts. */
+/* What the parse pool is to do of a statement: to judge facts, to rewrite a text, to find its facts, or something else. */
 struct stmt_pooled {
     const char *text; /* copied */
     size_t len;
     const struct my_options *my;    /* as what it is read; NULL: PostgreSQL's */
     const struct pol_role *role;    /* to rewrite or judge for, which nobody else may use meanwhile; NULL: the text's facts are wanted */
     const struct pol_facts *judges; /* with role: these, in place of a text, and they stay as long as the job lives; NULL: rewrite */
-    struct facts_ref *held;         /* goes with the job, which stays the caller's to put; NULL is fine */
-    const char *principal;          /* whose turn it is */
-    void *owner;                    /* the job's */
+    void (*work)(struct parse_job *job); /* the something else; NULL: one of the above */
+    void *held;                          /* goes with the job, and stays the caller's; NULL is fine */
+    size_t weight;                       /* its bytes, which wait with the text's */
+    const char *principal;               /* whose turn it is */
+    void *owner;                         /* the job's */
     uint64_t id;
     unsigned step;
     void (*run)(struct worker *w, struct wmsg *m); /* what its worker gets */
@@ -48,7 +50,7 @@ struct stmt_pool {
     struct worker *worker; /* the calling one */
     struct mblock *metrics;
 };
-/* False: there is no room for it, or no memory, and v refuses. */
+/* False: there is no room for it, or no memory, and v, which may be NULL, refuses. */
 bool stmt_in_pool(const struct stmt_pool *pool, const struct stmt_pooled *what, struct pol_verdict *v);
 /* What v then says. */
 void stmt_no_room(struct pol_verdict *v);
@@ -119,9 +121,9 @@ void stmt_record(struct led *l, const char *session, const struct stmt_record *s
 /* Whether its record is for the parse pool: hiding, masking, hashing and escaping pass over all of its texts, some ten times, at up to 20 ms a MB. */
 #define STMT_RECORD_INLINE 32768u
 bool stmt_record_is_long(const struct stmt_record *st);
-/* Has the pool make it; of what, principal, owner, id, step and run count. rewrite: what st's rewritten is a part of, NULL: nothing. False: there is no room or no memory, and nothing is recorded. */
+/* Has the pool make it; of whose, principal, owner, id, step and run count. rewrite: what st's rewritten is a part of, NULL: nothing. False: there is no room or no memory, and nothing is recorded. */
 bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char *session, const struct stmt_record *st,
-                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *what);
+                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *whose);
 /* Appends what the job has made, by led_append_made(), and frees it. */
 void stmt_record_made(struct parse_job *job, bool journal_does, led_done_fn done, void *arg);
 /* A statement that was recorded as allowed, but never left. */

@@ -253,10 +253,9 @@ struct stmt_copy {
     struct stmt_record st;
     struct pol_verdict verdict;
     struct rec more;
-    struct facts_ref *facts; /* counted by its worker alone, as is the next */
-    struct rewrite *rewrite;
-    char *strings; /* one block: all of its texts, and parameters */
-    size_t weight; /* its bytes */
+    struct rewrite *rewrite; /* counted by its worker alone, as are st.facts */
+    char *strings;           /* one block: all of its texts, and parameters */
+    size_t weight;           /* its bytes */
     bool made;
     struct lev *event;
 };
@@ -300,7 +299,7 @@ static void copy_strings(struct stmt_copy *c, struct strings *s, const char *ses
 
 static void copy_free(struct stmt_copy *c) {
     if (c == NULL) return;
-    facts_ref_put(c->facts);
+    facts_ref_put(c->st.facts);
     rewrite_unref(c->rewrite);
     led_drop_made(c->event);
     free(c->strings);
@@ -329,7 +328,7 @@ static struct stmt_copy *copy_of(struct led *l, const char *session, const struc
     c->st.params = params;
     c->st.verdict = &c->verdict;
     c->st.whose = NULL;
-    if (st->facts != NULL) c->facts = c->st.facts = facts_ref_get(st->facts);
+    if (st->facts != NULL) facts_ref_get(st->facts);
     if (rewrite != NULL) c->rewrite = rewrite_ref(rewrite);
     return c;
 }
@@ -346,32 +345,26 @@ static void make(struct stmt_copy *c, const char *text) {
     c->made = true;
 }
 
-static void work(struct parse_job *job) { make(job->record, job->text); }
+static void work(struct parse_job *job) { make(job->held, job->text); }
 
 bool stmt_record_in_pool(const struct stmt_pool *pool, struct led *l, const char *session, const struct stmt_record *st,
-                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *what) {
+                         struct rewrite *rewrite, const struct rec *more, const struct stmt_pooled *whose) {
     struct stmt_copy *c = copy_of(l, session, st, rewrite, more);
-    struct parse_job *job = c == NULL ? NULL : parse_job_new(pool->worker, st->text, st->parse_id != 0 ? 0 : st->len, what->run);
-    if (job != NULL) {
-        job->owner = what->owner;
-        job->id = what->id;
-        job->step = what->step;
-        job->record = c;
-        job->work = work;
-        job->weight += c->weight;
-        if (parsepool_submit(pool->pool, job, what->principal)) {
-            m_add(pool->metrics, M_PARSE_POOL_JOBS, 1);
-            return true;
-        }
+    struct stmt_pooled what = *whose;
+    if (c != NULL) {
+        what.text = st->text;
+        what.len = st->parse_id != 0 ? 0 : st->len;
+        what.work = work;
+        what.held = c;
+        what.weight = c->weight;
+        if (stmt_in_pool(pool, &what, NULL)) return true;
+        copy_free(c);
     }
-    parse_job_free(job);
-    copy_free(c);
-    m_add(pool->metrics, M_PARSE_POOL_REFUSED, 1);
     return false;
 }
 
 void stmt_record_made(struct parse_job *job, bool journal_does, led_done_fn done, void *arg) {
-    struct stmt_copy *c = job->record;
+    struct stmt_copy *c = job->held;
     if (!c->made) make(c, job->text); /* the pool was stopped before it came to it */
     led_append_made(c->led, c->event, journal_does || c->more.journal_does, done, arg);
     c->event = NULL;

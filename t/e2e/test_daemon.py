@@ -99,6 +99,23 @@ class Life(Daemon):
         self.assertEqual([e["verdict"] for e in seen], ["observe-deny"])
         self.assertEqual(seen[0]["rule"], "agents-never-see-staff")
 
+    def test_observe_keeps_tokens_from_the_database(self):
+        """Of texts that the gate cannot read: those that may be a SET gatehouse.token in disguise stay here, whoever looked, worker or pool."""
+        self.edit("GH_POLICY", lambda t: t.replace("mode: enforce", "mode: observe"))
+        self.reload("reload")
+        token = self.stack.mint("other@shop.example", ["testers"])
+        with self.stack.psycopg("agent", autocommit=True) as conn:
+            for name, size in (("short", 0), ("long", 8000), ("longer", 200000)):
+                padding = "'" + "x" * size + "'"
+                for text in (f"SELECTED {name} {padding}", f"SELECTED {name} {padding}, '{token}'"):
+                    with self.assertRaises(psycopg.errors.SyntaxError):
+                        conn.execute(text)
+        log = self.stack.log("postgresql")
+        self.assertEqual([log.count(f"SELECTED {name} ") for name in ("short", "long", "longer")], [1, 1, 1])
+        self.assertNotIn(token, log)
+        seen = [e["verdict"] for e in self.stack.audit() if e["type"] == "statement" and e.get("sql", "").startswith("SELECTED")]
+        self.assertEqual(seen, ["observe-deny", "deny"] * 3)
+
     def test_drain(self):
         idle = self.stack.psycopg(autocommit=True)
         busy = self.stack.psycopg(autocommit=True)

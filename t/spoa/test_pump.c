@@ -1,4 +1,4 @@
-/* A server that closes behind our back: the session is told within the same turn, by the write that fails, because no readiness would wake it any more.
+/* A server that closes behind our back: the session is told within the same turn, by the write that fails, because no readiness would wake it any more. And who is slow.
  * The sockets are real, the TLS is OpenSSL's; the filter is one that only keeps what it is told. */
 #include "filters/filter_impl.h"
 #include "spoa/pump.h"
@@ -261,6 +261,27 @@ START_TEST(tls_goodbye_alone) {
 }
 END_TEST
 
+/* Far less than a socket needs to say that it has room again. */
+START_TEST(slow_is_not_stalled) {
+    static char some[1 << 18], got[1 << 16];
+    for (int i = 0; i < 4; i++) buf_put(flt_out(&filter, FLT_SERVER), some, sizeof some);
+    pump_run(&pump);
+    uint64_t since = pump.side[FLT_SERVER].blocked_ms;
+    ck_assert(since != 0);
+    ck_assert_uint_eq(pump_stalled(&pump, since + 1000), 1000);
+    ck_assert_uint_eq(pump_stalled(&pump, since + 5000), 5000);
+    ck_assert_int_eq(read(server, got, sizeof got), sizeof got);
+    ck_assert_uint_eq(pump_stalled(&pump, since + 6000), 0);
+    ck_assert_uint_eq(pump_stalled(&pump, since + 9000), 3000);
+    for (size_t left = sizeof some * 4 - sizeof got; left > 0;) {
+        ssize_t n = read(server, got, sizeof got);
+        if (n > 0) left -= (size_t)n;
+        event_base_loop(base, EVLOOP_NONBLOCK);
+    }
+    ck_assert_uint_eq(pump_stalled(&pump, since + 20000), 0);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("pump");
     TCase *t = tcase_create("plain"), *u = tcase_create("tls");
@@ -268,6 +289,7 @@ int main(void) {
     tcase_add_test(t, plain_peer_closed);
     tcase_add_test(t, plain_read_first);
     tcase_add_test(t, client_gone);
+    tcase_add_test(t, slow_is_not_stalled);
     tcase_add_checked_fixture(u, tls_setup, tls_teardown);
     tcase_add_test(u, tls_peer_closed);
     tcase_add_test(u, tls_says_goodbye_and_closes);
