@@ -173,6 +173,7 @@ static const char *over(struct api_ask *a) {
                                          .approved = a->approval[0] != '\0',
                                          .observed = a->observed,
                                          .shaped = a->rewrite != NULL,
+                                         .record = a->verdict.limits.record,
                                          .valid_until = a->valid_until,
                                          .grant = a->grant,
                                          .orders = a->ws->d->orders};

@@ -1,5 +1,6 @@
 #include "spoa/parsepool.h"
 
+#include "policy/parsed.h"
 #include "spoa/mask.h"
 #include "spoa/thread.h"
 
@@ -68,14 +69,32 @@ static void done(struct parsepool *p, unsigned lane, size_t weight) {
     pthread_mutex_unlock(&p->lock);
 }
 
+/* The role's verdict on the job's facts, which are for others, too: whether what runs is to be made. */
+static bool rewrites(struct parse_job *job) {
+    if (!job->ahead || job->facts == NULL) return false;
+    pol_judge(job->role, job->facts, job->why);
+    return job->why->effect == POL_ALLOW && job->why->rewrite;
+}
+
 static void work_my(const struct parsepool *p, struct parse_job *job, size_t len) {
     const struct pol_parse_limits limits = {.bytes = p->limits.bytes, .tokens = p->limits.tokens};
+    bool facts = job->role == NULL || job->ahead;
     job->my.limits = &limits;
-    if (job->role != NULL)
-        job->rc = pol_rewrite_my(job->text, len, &job->my, job->role, &job->rewritten, job->why);
-    else
-        job->facts = pol_facts_my(job->text, len, &job->my, &job->err);
+    if (facts) job->facts = pol_facts_my(job->text, len, &job->my, &job->err);
+    if (!facts || rewrites(job)) job->rc = pol_rewrite_my(job->text, len, &job->my, job->role, &job->rewritten, job->why);
     job->my.limits = NULL;
+}
+
+static void work_pg(const struct parsepool *p, struct parse_job *job, size_t len) {
+    struct pol_parsed tree;
+    if (job->role != NULL && !job->ahead) {
+        job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
+        return;
+    }
+    if (!pol_parse_pg(&tree, job->text, len, &p->limits, &job->err)) return;
+    job->facts = pol_facts_parsed(&tree, &job->err);
+    if (rewrites(job)) job->rc = pol_rewrite_parsed(&tree, job->role, &job->rewritten, job->why);
+    pol_parse_clear(&tree);
 }
 
 /* What libpg_query keeps for a thread it frees by a destructor of its own when the thread ends: calling pg_query_exit() too frees it twice. */
@@ -91,11 +110,10 @@ static void *pool_main(void *arg) {
             pol_judge(job->role, job->judged, job->why);
         else if (job->mysql)
             work_my(p, job, len);
-        else if (job->role != NULL)
-            job->rc = pol_rewrite_pg(job->text, len, job->role, &job->rewritten, job->why);
         else
-            job->facts = pol_facts_pg(job->text, len, &p->limits, &job->err);
-        if (job->work == NULL && job->role == NULL && job->facts == NULL) job->holds_token = mask_needed(job->text, len, false);
+            work_pg(p, job, len);
+        if (job->work == NULL && (job->role == NULL || job->ahead) && job->facts == NULL)
+            job->holds_token = mask_needed(job->text, len, false);
         worker_post(job->worker, &job->msg); /* the job is the worker's from here on */
         done(p, lane, weight);
     }
@@ -154,24 +172,26 @@ bool parse_job_read_as(const struct parse_job *job, const struct my_options *o) 
            strcmp(job->my_db, o->default_db) == 0;
 }
 
-bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role) {
+bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role, bool ahead) {
     job->why = calloc(1, sizeof *job->why);
     if (job->why == NULL) return false;
     /* When the daemon stops before a thread takes it. */
     *job->why = (struct pol_verdict){
         .effect = POL_DENY, .rule = "", .sqlstate = "57P03", .message = "gatehouse is shutting down", .hint = "Connect again in a moment."};
-    job->rc = POL_REWRITE_REFUSED;
+    job->rc = ahead ? POL_REWRITE_LONG : POL_REWRITE_REFUSED;
+    job->ahead = ahead;
     job->role = role;
     return true;
 }
 
 bool parse_job_judges(struct parse_job *job, const struct pol_role *role, const struct pol_facts *facts) {
     job->judged = facts;
-    return parse_job_rewrites(job, role);
+    return parse_job_rewrites(job, role, false);
 }
 
 void parse_job_free(struct parse_job *job) {
     if (job == NULL) return;
+    if (job->rc == POL_REWRITE_DONE) pol_rewritten_free(&job->rewritten);
     free(job->why);
     free(job);
 }

@@ -20,13 +20,15 @@ struct parse_job {
     struct pol_facts *facts;
     struct pol_parse_error err;
     bool holds_token; /* without facts: mask_needed() of the text. True until the pool has looked */
-    bool mysql; /* by pol_facts_my() or pol_rewrite_my() with these, whose default_db is copied: see parse_job_mysql() */
+    bool mysql;       /* by pol_facts_my() or pol_rewrite_my() with these, whose default_db is copied: see parse_job_mysql() */
     struct my_options my;
     char my_db[256];
-    /* With parse_job_rewrites(), in the place of facts: what pol_rewrite_pg() or pol_rewrite_my() gives. */
+    /* With parse_job_rewrites(), in the place of facts: what pol_rewrite_pg() or pol_rewrite_my() gives. ahead: besides facts, when the role's verdict on these wants it, for one parse
+     * less; rc is POL_REWRITE_LONG when it does not. */
     const struct pol_role *role;
+    bool ahead;
     enum pol_rewrite_rc rc;
-    struct pol_rewritten rewritten; /* the receiver's */
+    struct pol_rewritten rewritten;
     struct pol_verdict *why;
     /* With parse_job_judges(): what the role's policy says of these is in *why. */
     const struct pol_facts *judged;
@@ -44,15 +46,15 @@ struct parse_job {
 struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, const struct pol_parse_limits *limits);
 /* NULL when out of memory. Free with parse_job_free(). */
 struct parse_job *parse_job_new(struct worker *w, const char *text, size_t len, void (*run)(struct worker *w, struct wmsg *m));
-/* The job is to rewrite for this role, which nobody else may use before it is done. False when out of memory. */
-bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role);
+/* The job is to rewrite for this role, which nobody else may use before it is done. ahead: see there. False when out of memory. */
+bool parse_job_rewrites(struct parse_job *job, const struct pol_role *role, bool ahead);
 /* The job has no text: it is to judge these facts, which stay as long as it lives, by this role, which nobody else may use before it is done. False when out of memory. */
 bool parse_job_judges(struct parse_job *job, const struct pol_role *role, const struct pol_facts *facts);
 /* The text is MySQL's. False when the default database's name is too long. */
 bool parse_job_mysql(struct parse_job *job, const struct my_options *o);
 /* Whether it was read as o says; limits apart. */
 bool parse_job_read_as(const struct parse_job *job, const struct my_options *o);
-void parse_job_free(struct parse_job *job); /* but for facts and rewritten; NULL is fine */
+void parse_job_free(struct parse_job *job); /* but for facts; NULL is fine */
 /* For that principal. False when the queue is full, or his share of it: the job stays the caller's. Otherwise it is posted to its worker exactly once. */
 bool parsepool_submit(struct parsepool *p, struct parse_job *job, const char *principal);
 /* Any thread: how many jobs wait for a thread, and the bytes of these and of those at work. */

@@ -75,7 +75,8 @@ bool pump_client_left(const struct pump *p);
 /* Closes both sockets now. The filter is not told: who wants an end that is recorded lets it close first. */
 void pump_abort(struct pump *p);
 /* Milliseconds for which the slower side has taken none of our bytes though some wait; 0 when none do. To be called from time to time: a socket has room again only when a good
- * part of what it holds is taken, which from somebody slow may take longer than he may be silent, so each call looks whether it holds less than at the last. */
+ * part of what it holds is taken, which from somebody slow may take longer than he may be silent, so each call looks whether it holds less than at the last. TCP says so in
+ * steps: of up to 130 KB on a loopback. */
 uint64_t pump_stalled(struct pump *p, uint64_t now_ms);
 
 #endif

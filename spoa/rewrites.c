@@ -94,6 +94,7 @@ struct rewrite *rewrite_of(enum pol_rewrite_rc rc, struct pol_rewritten *out, st
     if (rc == POL_REWRITE_DONE)
         *r = (struct rewrite){
             .refs = 1, .sql = out->sql, .len = out->len, .pieces = out->pieces, .npieces = out->npieces, .explain = out->explain};
+    *out = (struct pol_rewritten){0};
     return r;
 }
 

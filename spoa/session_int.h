@@ -66,10 +66,13 @@ struct question {
     struct jwt_identity *fresh; /* of it: what the new token says. PREPARE and QUERY */
     bool in_pool;               /* which parses, judges, rewrites or records it; until that is done nobody else touches it */
     bool no_room;               /* there was none in the pool */
+    uint64_t epoch;             /* of the session, when its verdict was given */
     bool pooled;                /* that has looked for its facts */
     bool holds_token;           /* what it said then, of a text without facts */
-    struct rewrite *rewrite;    /* what runs; NULL: the text itself */
-    bool grants;                /* SHOW gatehouse.grants */
+    struct parse_job *ahead;    /* with what runs, made for the role of ahead_epoch; NULL: nothing */
+    uint64_t ahead_epoch;
+    struct rewrite *rewrite; /* what runs; NULL: the text itself */
+    bool grants;             /* SHOW gatehouse.grants */
     struct pol_limits limits;
     uint64_t asked_us;
     const uint32_t *types; /* of parameters; EXECUTE */

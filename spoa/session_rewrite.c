@@ -80,22 +80,26 @@ static bool take(struct session *s, struct rewrite *r) {
     return changed(s);
 }
 
+/* The text by what the pool has made. */
+static bool take_made(struct session *s, struct parse_job *job) {
+    struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
+    if (r == NULL)
+        s->q->verdict = *job->why;
+    else {
+        rewrites_keep(s->rewrites, s->q->text, s->q->len, r);
+        m_count(s->ws->m, M_REWRITES, s->db->name, "made", NULL);
+    }
+    return take(s, r);
+}
+
 static void run_rewritten(struct worker *w, struct wmsg *m) {
     struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
     struct session *s = job->owner;
     (void)w;
     if (session_from_pool(s, job)) {
-        struct rewrite *r = rewrite_of(job->rc, &job->rewritten, job->why);
-        if (r == NULL)
-            s->q->verdict = *job->why;
-        else {
-            rewrites_keep(s->rewrites, s->q->text, s->q->len, r);
-            m_count(s->ws->m, M_REWRITES, s->db->name, "made", NULL);
-        }
-        session_rewritten(s, take(s, r));
+        session_rewritten(s, take_made(s, job));
         pump_run(&s->pump);
-    } else if (job->rc == POL_REWRITE_DONE)
-        pol_rewritten_free(&job->rewritten);
+    }
     parse_job_free(job);
     session_unref(s);
 }
@@ -129,6 +133,14 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
         return deny(s, "53200", "out of memory", "Try again later.");
     if (s->rewrites_epoch != s->epoch) rewrites_clear(s->rewrites);
     s->rewrites_epoch = s->epoch;
+    struct parse_job *ahead = q->ahead;
+    q->ahead = NULL;
+    if (ahead != NULL && q->ahead_epoch == s->epoch) {
+        bool ok = take_made(s, ahead);
+        parse_job_free(ahead);
+        return ok;
+    }
+    parse_job_free(ahead);
     const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement, .brief = true};
     const struct my_options my = session_my_options(s);
     struct rewrite *r = rewrites_get(s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, &limits, s->role, &how, &why);

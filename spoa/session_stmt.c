@@ -44,6 +44,7 @@ static struct question *take_question(struct session *s) {
 static void free_question(struct question *q) {
     facts_ref_put(q->facts);
     rewrite_unref(q->rewrite);
+    parse_job_free(q->ahead);
     jwt_identity_free(q->fresh);
     spare_put(q, sizeof *q);
 }
@@ -313,7 +314,7 @@ static struct prep *make_prep(struct session *s) {
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
     p->err = q->err;
     p->id = q->id;
-    p->epoch = s->epoch;
+    p->epoch = q->epoch;
     p->observed = q->observed;
     p->asks = q->verdict.effect == POL_ASK;
     p->reason = q->reason;
@@ -393,7 +394,7 @@ static void answer_allow(struct session *s) {
     if (q->kind == FLT_STMT_PREPARE) {
         a.ctx = make_prep(s);
         ok = a.ctx != NULL;
-        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, s->epoch);
+        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, q->epoch);
     } else if (f != NULL) {
         ok = fill_forgets(f, &a, &lists);
         names_promised(s, f);
@@ -614,6 +615,7 @@ static void judge_in_pool(struct session *s) {
 void session_judge(struct session *s) {
     struct question *q = s->q;
     session_clock(s);
+    q->epoch = s->epoch;
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     struct prep *p = q->prep;
     if (s->role == NULL) {
@@ -684,7 +686,15 @@ static void run_parsed(struct worker *w, struct wmsg *m);
 
 static void parse_in_pool(struct session *s) {
     const struct my_options my = session_my_options(s);
-    struct stmt_pooled what = {.text = s->q->text, .len = s->q->len, .my = s->mysql ? &my : NULL, .run = run_parsed};
+    session_clock(s);
+    bool ahead = s->role != NULL && pol_role_restricts(s->role) && !pol_role_observes(s->role);
+    struct stmt_pooled what = {.text = s->q->text,
+                               .len = s->q->len,
+                               .my = s->mysql ? &my : NULL,
+                               .role = ahead ? s->role : NULL,
+                               .ahead = ahead,
+                               .run = run_parsed};
+    s->q->ahead_epoch = s->epoch;
     if (!session_in_pool(s, &what)) session_refuse_statement(s);
 }
 
@@ -712,11 +722,16 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
             m_add(s->ws->m, M_PARSE_ERRORS, 1);
         else
             keep_facts(s, job);
+        if (job->ahead && job->rc != POL_REWRITE_LONG)
+            s->q->ahead = job;
+        else
+            parse_job_free(job);
         session_judge(s);
         pump_run(&s->pump);
-    } else
+    } else {
         pol_facts_free(job->facts);
-    parse_job_free(job);
+        parse_job_free(job);
+    }
     session_unref(s);
 }
 
@@ -741,6 +756,7 @@ static void look(struct session *s) {
     struct question *q = s->q;
     if (session_blocked(s)) return;
     session_renew(s);
+    q->epoch = s->epoch;
     if (s->lacking) {
         stmt_deny(&q->verdict, "28000", "this database demands another credential now than this session has shown", "Connect again.");
         session_refuse_statement(s);

@@ -80,7 +80,8 @@ static struct parse_job *pool_job(struct worker *w, const struct stmt_pooled *wh
     job->held = what->held;
     job->work = what->work;
     job->weight += what->weight;
-    bool ok = judges ? parse_job_judges(job, what->role, what->judges) : what->role == NULL || parse_job_rewrites(job, what->role);
+    bool ok =
+        judges ? parse_job_judges(job, what->role, what->judges) : what->role == NULL || parse_job_rewrites(job, what->role, what->ahead);
     if (ok && !judges && what->my != NULL) ok = parse_job_mysql(job, what->my);
     if (ok) return job;
     parse_job_free(job);
@@ -121,13 +122,14 @@ static bool policy_still_may(const struct stmt_leaving *l) {
     struct pol_verdict now;
     if (l->same || l->ours) return true;
     if (l->role == NULL || l->approved) return false;
+    if (l->shaped) return false; /* its record says so, and under mode: observe it would leave as it came */
     if (pol_role_observes(l->role)) return true;
-    if (l->facts == NULL || l->observed || l->shaped || names_others(l->facts) || (l->unpinned && !pol_role_everything(l->role)))
-        return false;
+    if (l->facts == NULL || l->observed || names_others(l->facts) || (l->unpinned && !pol_role_everything(l->role))) return false;
     if (pol_judge_long(l->role, l->facts))
         return false; /* other sessions of this worker would wait: it is sent again, and judged by the pool */
     stmt_judge(l->role, l->facts, l->err, &now);
-    return now.effect == POL_ALLOW && !now.rewrite && (now.limits.rows | now.limits.bytes | now.limits.ms) == 0;
+    return now.effect == POL_ALLOW && !now.rewrite && (now.limits.rows | now.limits.bytes | now.limits.ms) == 0 &&
+           now.limits.record <= l->record;
 }
 
 const char *stmt_over(const struct stmt_leaving *l, struct pol_verdict *v) {

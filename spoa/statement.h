@@ -35,6 +35,7 @@ struct stmt_pooled {
     size_t len;
     const struct my_options *my;    /* as what it is read; NULL: PostgreSQL's */
     const struct pol_role *role;    /* to rewrite or judge for, which nobody else may use meanwhile; NULL: the text's facts are wanted */
+    bool ahead;                     /* with role: facts, and what runs in the text's place where that follows from the role */
     const struct pol_facts *judges; /* with role: these, in place of a text, and they stay as long as the job lives; NULL: rewrite */
     void (*work)(struct parse_job *job); /* the something else; NULL: one of the above */
     void *held;                          /* goes with the job, and stays the caller's; NULL is fine */
@@ -76,12 +77,13 @@ struct stmt_leaving {
     const struct pol_role *role; /* of now; NULL: there is none */
     const struct pol_facts *facts;
     const struct pol_parse_error *err;
-    bool same;     /* nothing has changed by which it was judged */
-    bool ours;     /* the server gets nothing of its text */
-    bool approved; /* by people or with broken glass: under that policy, and no other */
-    bool observed; /* that verdict was a refusal, forwarded by mode: observe */
-    bool shaped;   /* that verdict rewrites it, or limits its result */
-    bool unpinned; /* names may mean something else than the pins say: pol_role_everything() */
+    bool same;              /* nothing has changed by which it was judged */
+    bool ours;              /* the server gets nothing of its text */
+    bool approved;          /* by people or with broken glass: under that policy, and no other */
+    bool observed;          /* that verdict was a refusal, forwarded by mode: observe */
+    bool shaped;            /* that verdict rewrites it, or limits its result, and was not given by mode: observe */
+    enum pol_record record; /* what it keeps of the result */
+    bool unpinned;          /* names may mean something else than the pins say: pol_role_everything() */
     bool glass_over;
     int64_t valid_until; /* of the token, seconds since 1970; INT64_MAX: it brings a new one */
     const char *grant;   /* by which it runs; "": by none */

@@ -151,6 +151,9 @@ t_spoa_test_starved_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=json_loadb
 check_PROGRAMS += t/spoa/test_alike
 t_spoa_test_alike_SOURCES = t/policy/alike.c t/policy/alike.h t/policy/pg_facts_table.h t/spoa/test_alike.c
 t_spoa_test_alike_LDADD = $(T_LIBS)
+check_PROGRAMS += t/spoa/test_statement_over
+t_spoa_test_statement_over_SOURCES = t/spoa/test_statement_over.c
+t_spoa_test_statement_over_LDADD = $(T_LIBS)
 check_PROGRAMS += t/spoa/test_statement_record
 t_spoa_test_statement_record_SOURCES = t/spoa/ledger_fixture.h t/spoa/test_statement_record.c
 t_spoa_test_statement_record_LDADD = $(T_LIBS)
