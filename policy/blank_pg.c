@@ -9,79 +9,92 @@
  * Everything whose ends take more to find (escapes, dollar quotes, comments, letters beyond ASCII outside of strings) is not blanked at all. */
 #define DIGITS 9 /* of an integer that is one, and no numeric, whatever they are */
 
-struct blank {
-    const char *sql;
-    char *out;
-    size_t len, at, values;
+/* What a character is outside of strings and quoted names: IN_WORD with one of the others, or alone. */
+enum { UNREAD, OTHER, STRING, NAME, SIGN, DIGIT, LETTER, IN_WORD = 16 };
+static unsigned char classes[256];
+
+__attribute__((constructor)) static void fill_classes(void) {
+    for (int c = ' '; c < 0x7f; c++) classes[c] = OTHER;
+    for (const char *c = "\t\n\r\f"; *c != '\0'; c++) classes[(unsigned char)*c] = OTHER;
+    for (int c = 'a'; c <= 'z'; c++) classes[c] = classes[c - 'a' + 'A'] = LETTER | IN_WORD;
+    for (int c = '0'; c <= '9'; c++) classes[c] = DIGIT | IN_WORD;
+    classes['_'] = LETTER | IN_WORD;
+    classes['\''] = STRING;
+    classes['"'] = NAME;
+    classes['-'] = classes['/'] = SIGN; /* a comment begins with two of them */
+    classes['$'] = classes['\\'] = UNREAD;
+}
+
+/* A text from its beginning, which a token may look back to, to its end. */
+struct text {
+    const unsigned char *begin, *end;
 };
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static char peek(const struct blank *b, size_t i) { return i < b->len ? b->sql[i] : '\0'; }
+static inline unsigned char at(const struct text *t, const unsigned char *p) { return p < t->end ? *p : '\0'; }
 
-static bool word(struct blank *b) {
-    size_t end = b->at;
-    while (end < b->len && (is_letter(b->sql[end]) || is_digit(b->sql[end]))) end++;
-    bool is_float = end - b->at == 5 && strncasecmp(b->sql + b->at, "float", 5) == 0;
-    b->at = end;
-    return !is_float && peek(b, end) != '\''; /* E'..', N'..', B'..', X'..' */
+/* Each gives the end of the token at p, and NULL where the text is not read. */
+static inline const unsigned char *word(const struct text *t, const unsigned char *p) {
+    const unsigned char *begin = p;
+    while (p < t->end && (classes[*p] & IN_WORD) != 0) p++;
+    if (p - begin == 5 && (*begin | 0x20) == 'f' && strncasecmp((const char *)begin, "float", 5) == 0) return NULL;
+    return at(t, p) == '\'' ? NULL : p; /* E'..', N'..', B'..', X'..' */
 }
 
-static bool number(struct blank *b) {
-    size_t begin = b->at, end = begin;
-    while (end < b->len && is_digit(b->sql[end])) end++;
-    bool plain = end - begin <= DIGITS && (begin == 0 || b->sql[begin - 1] != '.') && !is_letter(peek(b, end)) && peek(b, end) != '.';
-    if (plain) {
-        memset(b->out + begin, '0', end - begin);
-        b->values++;
-    } else
-        while (end < b->len && (is_digit(b->sql[end]) || is_letter(b->sql[end]) || b->sql[end] == '.')) end++;
-    b->at = end;
-    return plain || (peek(b, end) != '+' && peek(b, end) != '-'); /* 1e+5 */
+static const unsigned char *number(const struct text *t, const unsigned char *p, bool *plain) {
+    const unsigned char *begin = p;
+    while (p < t->end && classes[*p] == (DIGIT | IN_WORD)) p++;
+    *plain = p - begin <= DIGITS && (begin == t->begin || begin[-1] != '.') && at(t, p) != '.' && (classes[at(t, p)] & IN_WORD) == 0;
+    if (*plain) return p;
+    while (p < t->end && ((classes[*p] & IN_WORD) != 0 || *p == '.')) p++;
+    return at(t, p) == '+' || at(t, p) == '-' ? NULL : p; /* 1e+5 */
 }
 
-static bool string(struct blank *b) {
-    size_t begin = b->at + 1, end = begin;
-    bool plain = true;
-    if (b->at > 0 && b->sql[b->at - 1] == '&') return false; /* U&'..' */
-    for (; end < b->len && (b->sql[end] != '\'' || peek(b, end + 1) == '\''); end++) {
-        if (b->sql[end] == '\'') end++;
-        plain = plain && b->sql[end] >= ' ' && b->sql[end] < 0x7f && b->sql[end] != '\\';
+static const unsigned char *string(const struct text *t, const unsigned char *p, bool *plain) {
+    const unsigned char *begin = ++p;
+    *plain = true;
+    if (p - 1 > t->begin && p[-2] == '&') return NULL; /* U&'..' */
+    for (; p < t->end && (*p != '\'' || at(t, p + 1) == '\''); p++) {
+        if (*p == '\'') p++;
+        *plain = *plain && *p >= ' ' && *p < 0x7f && *p != '\\';
     }
-    if (end >= b->len) return false;
-    if (plain && end > begin) {
-        memset(b->out + begin, 'x', end - begin);
-        b->values++;
-    }
-    b->at = end + 1;
-    return true;
+    *plain = *plain && p > begin;
+    return p < t->end ? p + 1 : NULL;
 }
 
-static bool quoted_name(struct blank *b) {
-    size_t end = b->at + 1;
-    if (b->at > 0 && b->sql[b->at - 1] == '&') return false; /* U&".." */
-    for (; end < b->len && b->sql[end] != '"'; end++)
-        if (b->sql[end] < ' ' || b->sql[end] >= 0x7f) return false;
-    b->at = end + 1; /* a doubled one begins another: verbatim, too */
-    return end < b->len;
-}
-
-static bool other(struct blank *b) {
-    char c = b->sql[b->at], next = peek(b, b->at + 1);
-    bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-    b->at++;
-    return blank || (c > ' ' && c < 0x7f && c != '$' && c != '\\' && !(c == '-' && next == '-') && !(c == '/' && next == '*'));
+/* A doubled quote ends one, and begins another. */
+static const unsigned char *quoted_name(const struct text *t, const unsigned char *p) {
+    if (p > t->begin && p[-1] == '&') return NULL; /* U&".." */
+    for (p++; p < t->end && *p != '"'; p++)
+        if (*p < ' ' || *p >= 0x7f) return NULL;
+    return p < t->end ? p + 1 : NULL;
 }
 
 size_t pol_blank_pg(const char *sql, size_t len, char *out) {
-    struct blank b = {.sql = sql, .out = out, .len = len};
+    const unsigned char *begin = (const unsigned char *)sql, *next;
+    const struct text t = {begin, begin + len};
+    size_t values = 0;
     if (len > 0) memcpy(out, sql, len);
-    while (b.at < len) {
-        char c = sql[b.at];
-        bool ok = is_letter(c) ? word(&b) : is_digit(c) ? number(&b) : c == '\'' ? string(&b) : c == '"' ? quoted_name(&b) : other(&b);
-        if (!ok) return 0;
+    for (const unsigned char *p = begin; p < t.end; p = next) {
+        bool plain = false;
+        switch (classes[*p]) {
+        case LETTER | IN_WORD: next = word(&t, p); break;
+        case OTHER: next = p + 1; break;
+        case SIGN: next = at(&t, p + 1) == (*p == '-' ? '-' : '*') ? NULL : p + 1; break;
+        case DIGIT | IN_WORD:
+            next = number(&t, p, &plain);
+            if (plain) memset(out + (p - begin), '0', (size_t)(next - p));
+            break;
+        case STRING:
+            next = string(&t, p, &plain);
+            if (plain && next != NULL) memset(out + (p - begin) + 1, 'x', (size_t)(next - p) - 2);
+            break;
+        case NAME: next = quoted_name(&t, p); break;
+        default: next = NULL;
+        }
+        if (next == NULL) return 0;
+        values += plain;
     }
-    return b.values;
+    return values;
 }
 
 /* Of queries and changes alone, which is where texts come with other values each time: the rest of the grammar has more places where a number is not an expression. */

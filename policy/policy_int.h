@@ -122,8 +122,8 @@ struct pol_role {
     struct pol_rules {
         const struct pol_rule **at;
         size_t n;
-    } bounds, denials, asking,
-        calls; /* those of them with limits, or that ask for a LIMIT; that deny; that ask; that grant functions. In the file's order, too */
+    } bounds, denials, asking, calls,
+        timed; /* those of them with limits, or that ask for a LIMIT; that deny; that ask; that grant functions; that have times. In the file's order, too */
     struct pol_entry *exact, *globs; /* patterns of "on"; globs: those with a '*', see pol_glob_begin() */
     size_t nexact, nglobs;
     uint32_t *slots;              /* hash of schema.name -> index + 1 in exact */
@@ -152,6 +152,7 @@ struct pol_role {
     bool asks;               /* a rule asks */
     bool asks_by_name;       /* one does for less than *.* */
     bool *off; /* by a rule's index in the policy: its times do not hold now, as far as pol_role_at() was told; NULL: no rule has times */
+    int64_t told; /* by pol_role_at(), last */
 };
 /* Whether what a rule grants, denies or asks counts now. What it takes away (columns, rows, write, limits, require, read_only) always does. */
 static inline bool pol_rule_on(const struct pol_role *r, const struct pol_rule *rule) {

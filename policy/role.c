@@ -129,33 +129,11 @@ static void add_up(struct pol_role *r) {
     }
 }
 
-/* Nobody has said yet what time it is: nothing is granted that depends on it. */
-static bool find_times(struct pol_role *r) {
-    bool any = false;
-    for (size_t i = 0; i < r->nrules; i++) any = any || r->rules[i]->times != NULL;
-    if (any && (r->off = pol_alloc_array(r->arena, r->policy->nrules, sizeof *r->off)) == NULL) return false;
-    for (size_t i = 0; any && i < r->nrules; i++) r->off[r->rules[i] - r->policy->rules] = r->rules[i]->times != NULL && !r->rules[i]->deny;
-    add_up(r);
-    return true;
-}
-
-bool pol_role_at(struct pol_role *r, int64_t unix_s) {
-    bool changed = false;
-    for (size_t i = 0; r->off != NULL && i < r->nrules; i++) {
-        const struct pol_rule *rule = r->rules[i];
-        if (rule->times == NULL) continue;
-        bool *off = &r->off[rule - r->policy->rules], now = !pol_times_hold(rule->times, rule->ntimes, unix_s);
-        changed = changed || *off != now;
-        *off = now;
-    }
-    if (changed) add_up(r);
-    return changed;
-}
-
 static bool bounds(const struct pol_rule *rule) { return pol_rule_bounds(rule); }
 static bool denies(const struct pol_rule *rule) { return rule->deny; }
 static bool asks(const struct pol_rule *rule) { return rule->ask; }
 static bool calls(const struct pol_rule *rule) { return !rule->deny && rule->nfunctions > 0; }
+static bool timed(const struct pol_rule *rule) { return rule->times != NULL; }
 
 static bool find_those(const struct pol_role *r, bool (*is)(const struct pol_rule *rule), struct pol_rules *out) {
     size_t n = 0;
@@ -164,6 +142,30 @@ static bool find_those(const struct pol_role *r, bool (*is)(const struct pol_rul
     for (size_t i = 0; n > 0 && i < r->nrules; i++)
         if (is(r->rules[i])) out->at[out->n++] = r->rules[i];
     return true;
+}
+
+/* Nobody has said yet what time it is: nothing is granted that depends on it. */
+static bool find_times(struct pol_role *r) {
+    if (!find_those(r, timed, &r->timed)) return false;
+    if (r->timed.n > 0 && (r->off = pol_alloc_array(r->arena, r->policy->nrules, sizeof *r->off)) == NULL) return false;
+    for (size_t i = 0; i < r->timed.n; i++) r->off[r->timed.at[i] - r->policy->rules] = !r->timed.at[i]->deny;
+    r->told = INT64_MIN;
+    add_up(r);
+    return true;
+}
+
+bool pol_role_at(struct pol_role *r, int64_t unix_s) {
+    bool changed = false;
+    if (unix_s == r->told) return false; /* asked for each statement */
+    r->told = unix_s;
+    for (size_t i = 0; i < r->timed.n; i++) {
+        const struct pol_rule *rule = r->timed.at[i];
+        bool *off = &r->off[rule - r->policy->rules], now = !pol_times_hold(rule->times, rule->ntimes, unix_s);
+        changed = changed || *off != now;
+        *off = now;
+    }
+    if (changed) add_up(r);
+    return changed;
 }
 
 /* What pol_judge_long() counts with. */

@@ -7,6 +7,8 @@
 /* An arena's first block and our own entry (measured: 2,160 bytes for a short statement's facts), and facts_said without the text, which is in there four times. */
 #define ENTRY_FIXED 4224u
 
+#define SEEN 256u
+
 struct facts_ref {
     unsigned refs;
     struct pol_facts *facts;
@@ -29,6 +31,7 @@ struct factscache {
     uint64_t seed[2];
     struct entry *newest, *oldest;
     struct entry **buckets; /* a power of two of them */
+    uint64_t seen[SEEN];    /* hashes of texts that were asked about, the latest in each place */
     char *tree_text;        /* a copy of the text that tree is of; NULL: none */
     struct pol_parsed tree;
 };
@@ -166,6 +169,7 @@ struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind
         if (kind == FACTS_EXACT) c->use.misses++;
         return NULL;
     }
+    if (kind == FACTS_BLANKED) c->use.misses--;
     c->use.hits++;
     unlink_use(c, e);
     push_use(c, e);
@@ -200,6 +204,13 @@ void factscache_put(struct factscache *c, enum factscache_key kind, const char *
     push_use(c, e);
     c->count++;
     c->bytes += cost;
+}
+
+bool factscache_again(struct factscache *c, const char *text, size_t len) {
+    uint64_t hash = hash_text(c, FACTS_EXACT, text, len), *seen = &c->seen[hash >> 32 & (SEEN - 1)];
+    bool again = *seen == hash;
+    *seen = hash;
+    return again;
 }
 
 size_t factscache_count(const struct factscache *c) { return c->count; }

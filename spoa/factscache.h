@@ -31,7 +31,7 @@ struct factscache *factscache_new(size_t entries, size_t bytes);
 void factscache_free(struct factscache *c);
 /* What a text is: two that are equal but of different kinds are different. */
 enum factscache_key { FACTS_EXACT, FACTS_BLANKED };
-/* A new reference for the caller, or NULL. */
+/* A new reference for the caller, or NULL. A text is looked for as it is first, and then blanked, which when it is found takes back the miss. */
 struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len);
 /* Keeps a reference of its own, and a copy of the text; does nothing when the entry would not fit. */
 void factscache_put(struct factscache *c, enum factscache_key kind, const char *text, size_t len, struct facts_ref *r);
@@ -39,11 +39,13 @@ void factscache_put(struct factscache *c, enum factscache_key kind, const char *
 void factscache_keep_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p);
 /* Hands it over when it is this text's: *p is the caller's, to pol_parse_clear(), and refers to text. False, with an empty *p, when it is not. */
 bool factscache_take_tree(struct factscache *c, const char *text, size_t len, struct pol_parsed *p);
+/* Whether an exact text was asked about before, a short while ago; so it seems to come again and again. */
+bool factscache_again(struct factscache *c, const char *text, size_t len);
 size_t factscache_count(const struct factscache *c);
 size_t factscache_bytes(const struct factscache *c);
 /* How it was used, ever. */
 struct factscache_use {
-    uint64_t hits, misses, evictions; /* of factscache_find(), a miss of a blanked text is none; entries that made room for others */
+    uint64_t hits, misses, evictions; /* of factscache_find(); entries that made room for others */
 };
 struct factscache_use factscache_use(const struct factscache *c);
 

@@ -520,6 +520,7 @@ int main(int argc, char **argv) {
     pthread_mutex_init(&c.d.lock, NULL);
     c.d.spop_fd = c.d.payload_fd = c.d.admin_fd = -1;
     prctl(PR_SET_DUMPABLE, 0);
+    parsepool_keep_memory();
     if (!secret_init())
         log_event(LOG_WARN, "secret.memory", "reason", "the memory for passwords cannot be locked: they may be written to the swap", "do",
                   "let gatehouse lock 2 MiB (LimitMEMLOCK in the unit, ulimit -l)", NULL);

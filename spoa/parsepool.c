@@ -4,6 +4,7 @@
 #include "spoa/mask.h"
 #include "spoa/thread.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +119,11 @@ static void *pool_main(void *arg) {
         done(p, lane, weight);
     }
     return NULL;
+}
+
+void parsepool_keep_memory(void) {
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 32 << 20);
 }
 
 struct parsepool *parsepool_new(unsigned threads, size_t queue, size_t bytes, const struct pol_parse_limits *limits) {

@@ -39,7 +39,7 @@ static bool is_token(char c) { return isalnum((unsigned char)c) || c == '-' || c
 
 bool renewal_form(const char *text, size_t len, const char *name, bool (*takes)(char c), const char **value, size_t *value_len) {
     struct text t = {text, text + len};
-    blanks(&t);
+    if (len > 0 && (unsigned char)*text <= ' ') blanks(&t);
     if (t.end - t.p < 3 || (t.p[0] | 0x20) != 's' || (t.p[1] | 0x20) != 'e' || (t.p[2] | 0x20) != 't') return false; /* SELECT, mostly */
     if (!word(&t, "SET")) return false;
     word(&t, "SESSION");

@@ -36,10 +36,13 @@ static bool blanked(const char *text, size_t len, char out[static BLANK_BYTES]) 
     return len <= BLANK_BYTES && pol_blank_pg(text, len, out) > 0;
 }
 
+/* A text that comes again and again is kept as it is, too: it is found without being blanked. */
 static struct facts_ref *find(struct factscache *cache, const char *text, size_t len) {
     char alike[BLANK_BYTES];
-    struct facts_ref *r = blanked(text, len, alike) ? factscache_find(cache, FACTS_BLANKED, alike, len) : NULL;
-    if (r == NULL && len <= STMT_CACHE_BYTES) r = factscache_find(cache, FACTS_EXACT, text, len);
+    struct facts_ref *r = len <= STMT_CACHE_BYTES ? factscache_find(cache, FACTS_EXACT, text, len) : NULL;
+    if (r != NULL || !blanked(text, len, alike)) return r;
+    r = factscache_find(cache, FACTS_BLANKED, alike, len);
+    if (r != NULL && factscache_again(cache, text, len)) factscache_put(cache, FACTS_EXACT, text, len, r);
     return r;
 }
 

@@ -292,6 +292,7 @@ int main(int argc, char **argv) {
                      argc > 3 ? strtoul(argv[3], NULL, 10) : 0};
     pthread_attr_t attr;
     pthread_t thread;
+    parsepool_keep_memory();
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, POL_STACK_BYTES + (1u << 20));
     if (a.bytes < 100 || a.bytes > (16u << 20) || a.globs > 100000 || pthread_create(&thread, &attr, run, &a) != 0) return 1;

@@ -109,6 +109,23 @@ START_TEST(one_for_all) {
 }
 END_TEST
 
+/* What comes a third time is found by the letter, whatever came between. */
+START_TEST(again_and_again) {
+    struct factscache *cache = factscache_new(100, 1u << 20);
+    char sql[64];
+    ck_assert(!known(cache, "SELECT a FROM t WHERE id = 10"));
+    for (int i = 11; i < 99; i++) {
+        snprintf(sql, sizeof sql, "SELECT a FROM t WHERE id = %d", i);
+        ck_assert(known(cache, sql));
+    }
+    ck_assert_uint_eq(factscache_count(cache), 1);
+    for (int i = 0; i < 3; i++) ck_assert(known(cache, "SELECT a FROM t WHERE id = 42"));
+    ck_assert_uint_eq(factscache_count(cache), 2);
+    ck_assert_uint_eq(factscache_use(cache).misses, 1);
+    factscache_free(cache);
+}
+END_TEST
+
 /* Each is asked for behind the one before, whose facts it must not get. */
 static const char *const apart[][2] = {
     {"SELECT nextval('orders_seq')", "SELECT nextval('secret_seq')"},
@@ -186,6 +203,7 @@ int main(void) {
     tcase_add_loop_test(tc, blanked, 0, sizeof blanks / sizeof *blanks);
     tcase_add_test(tc, with_a_nul);
     tcase_add_test(tc, one_for_all);
+    tcase_add_test(tc, again_and_again);
     tcase_add_loop_test(tc, nobody_gets_anothers, 0, sizeof apart / sizeof *apart);
     tcase_add_test(tc, as_parsed_anew);
     suite_add_tcase(s, tc);
