@@ -135,6 +135,8 @@ struct pol_verdict {
     char detail[768];  /* which rule or pin, what tripped it */
     char hint[768];    /* what would be allowed, or what to do */
 };
+/* v allows, and asks for nothing that than, which allows too, did not: what was not rewritten and not limited by that may leave by this as it is. */
+bool pol_verdict_within(const struct pol_verdict *v, const struct pol_verdict *than);
 /* As an initializer without values does it, but for the rest of the texts, which is most of the verdict. */
 static inline void pol_verdict_clear(struct pol_verdict *v) {
     memset(v, 0, offsetof(struct pol_verdict, message));

@@ -517,6 +517,13 @@ static bool judge_statement(struct judge *j) {
     return true;
 }
 
+/* Each member that says what is to be done with what is allowed. */
+bool pol_verdict_within(const struct pol_verdict *v, const struct pol_verdict *than) {
+    if (v->effect != POL_ALLOW || than->effect != POL_ALLOW || v->rewrite) return false;
+    if ((v->limits.rows | v->limits.bytes | v->limits.ms) != 0 || v->limits.record > than->limits.record) return false;
+    return v->unpins <= than->unpins && v->retracks <= than->retracks;
+}
+
 static void allow(struct pol_verdict *out) {
     memset(out, 0, sizeof *out);
     out->effect = POL_ALLOW;

@@ -168,12 +168,12 @@ static const char *over(struct api_ask *a) {
     const struct stmt_leaving leaving = {.role = s->role,
                                          .facts = a->facts != NULL ? facts_of(a->facts) : NULL,
                                          .err = &a->err,
+                                         .verdict = &a->verdict,
                                          .same = s->epoch == a->epoch,
                                          .ours = a->call.sql == NULL,
                                          .approved = a->approval[0] != '\0',
                                          .observed = a->observed,
                                          .shaped = a->rewrite != NULL,
-                                         .record = a->verdict.limits.record,
                                          .valid_until = a->valid_until,
                                          .grant = a->grant,
                                          .orders = a->ws->d->orders};

@@ -165,16 +165,14 @@ static struct entry *find(struct factscache *c, uint64_t hash, enum factscache_k
 
 struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len) {
     struct entry *e = find(c, hash_text(c, kind, text, len), kind, text, len);
-    if (e == NULL) {
-        if (kind == FACTS_EXACT) c->use.misses++;
-        return NULL;
-    }
-    if (kind == FACTS_BLANKED) c->use.misses--;
+    if (e == NULL) return NULL;
     c->use.hits++;
     unlink_use(c, e);
     push_use(c, e);
     return facts_ref_get(e->facts);
 }
+
+void factscache_missed(struct factscache *c) { c->use.misses++; }
 
 /* What an entry takes, from above: arrays grow by doubling, names are copies of parts of the text. */
 static size_t cost_of(const struct pol_facts *f, size_t len) {

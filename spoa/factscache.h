@@ -31,8 +31,10 @@ struct factscache *factscache_new(size_t entries, size_t bytes);
 void factscache_free(struct factscache *c);
 /* What a text is: two that are equal but of different kinds are different. */
 enum factscache_key { FACTS_EXACT, FACTS_BLANKED };
-/* A new reference for the caller, or NULL. A text is looked for as it is first, and then blanked, which when it is found takes back the miss. */
+/* A new reference for the caller, or NULL. A text is looked for as it is first, and then blanked. */
 struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len);
+/* Counts a statement that was found as nothing. */
+void factscache_missed(struct factscache *c);
 /* Keeps a reference of its own, and a copy of the text; does nothing when the entry would not fit. */
 void factscache_put(struct factscache *c, enum factscache_key kind, const char *text, size_t len, struct facts_ref *r);
 /* The tree of the text that was parsed last, for whoever rewrites it at once: one parse for both. Takes p over. */
@@ -45,7 +47,7 @@ size_t factscache_count(const struct factscache *c);
 size_t factscache_bytes(const struct factscache *c);
 /* How it was used, ever. */
 struct factscache_use {
-    uint64_t hits, misses, evictions; /* of factscache_find(); entries that made room for others */
+    uint64_t hits, misses, evictions; /* statements that were found, or not; entries that made room for others */
 };
 struct factscache_use factscache_use(const struct factscache *c);
 

@@ -68,7 +68,7 @@ static void drop(struct live *l, size_t at) {
 }
 
 void live_note(struct live *l, const struct led_event *ev) {
-    if (ev->stream != LED_SESSION || ev->type[1] != 'e' || strncmp(ev->type, "session.", 8) != 0) return; /* "statement", mostly */
+    if (ev->stream != LED_SESSION || strncmp(ev->type, "session.", 8) != 0) return; /* "statement", mostly */
     bool opened = strcmp(ev->type, "session.open") == 0, closed = strcmp(ev->type, "session.close") == 0, there, ok = true;
     if (!opened && !closed) return;
     pthread_mutex_lock(&l->lock);

@@ -69,10 +69,9 @@ struct question {
     uint64_t epoch;             /* of the session, when its verdict was given */
     bool pooled;                /* that has looked for its facts */
     bool holds_token;           /* what it said then, of a text without facts */
-    struct parse_job *ahead;    /* with what runs, made for the role of ahead_epoch; NULL: nothing */
-    uint64_t ahead_epoch;
-    struct rewrite *rewrite; /* what runs; NULL: the text itself */
-    bool grants;             /* SHOW gatehouse.grants */
+    struct parse_job *ahead;    /* with what runs, made for the role of epoch; NULL: nothing */
+    struct rewrite *rewrite;    /* what runs; NULL: the text itself */
+    bool grants;                /* SHOW gatehouse.grants */
     struct pol_limits limits;
     uint64_t asked_us;
     const uint32_t *types; /* of parameters; EXECUTE */

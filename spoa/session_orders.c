@@ -64,21 +64,21 @@ bool session_still_may(struct session *s) {
         session_renew(s);
     }
     session_clock(s);
-    const struct stmt_leaving leaving = {
-        .role = s->role,
-        .facts = q->facts != NULL ? facts_of(q->facts) : NULL,
-        .err = &q->err,
-        .same = s->epoch == epoch,
-        .ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants,
-        .approved = q->approval[0] != '\0' || q->glass,
-        .observed = q->observed,
-        .shaped = !observes && (q->verdict.rewrite || (q->limits.rows | q->limits.bytes | q->limits.ms) != 0),
-        .record = q->limits.record > q->verdict.limits.record ? q->limits.record : q->verdict.limits.record,
-        .unpinned = s->unpinned,
-        .glass_over = !session_glass_holds(s),
-        .valid_until = q->renews ? INT64_MAX : s->who->valid_until,
-        .grant = q->grant,
-        .orders = s->ws->d->orders};
+    const struct stmt_leaving leaving = {.role = s->role,
+                                         .facts = q->facts != NULL ? facts_of(q->facts) : NULL,
+                                         .err = &q->err,
+                                         .verdict = &q->verdict,
+                                         .same = s->epoch == epoch,
+                                         .ours = q->renews || q->reason || q->breaks || q->instead != NULL || q->grants,
+                                         .approved = q->approval[0] != '\0' || q->glass,
+                                         .observed = q->observed,
+                                         .shaped =
+                                             !observes && (q->verdict.rewrite || (q->limits.rows | q->limits.bytes | q->limits.ms) != 0),
+                                         .unpinned = s->unpinned,
+                                         .glass_over = !session_glass_holds(s),
+                                         .valid_until = q->renews ? INT64_MAX : s->who->valid_until,
+                                         .grant = q->grant,
+                                         .orders = s->ws->d->orders};
     const char *over = stmt_over(&leaving, &q->verdict);
     if (over == NULL) return true;
     stmt_record_withheld(s->ws->d->led, s->id, q->id, over);

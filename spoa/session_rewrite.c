@@ -34,6 +34,7 @@ static bool limits(struct session *s, const struct pol_facts *f) {
         if (t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) least(&s->named, &q->verdict.limits);
         if (s->mysql && t->kind == POL_K_PREPARE && stmt_my_overwrites(f)) s->named_overwrites = true;
     }
+    q->verdict.limits.record = q->limits.record;
     if (s->mysql && (q->limits.rows | q->limits.bytes) != 0 && session_my_returns(s, f))
         return deny(
             s, "0A000",
@@ -133,14 +134,12 @@ bool session_rewrite(struct session *s, const struct pol_facts *f) {
         return deny(s, "53200", "out of memory", "Try again later.");
     if (s->rewrites_epoch != s->epoch) rewrites_clear(s->rewrites);
     s->rewrites_epoch = s->epoch;
-    struct parse_job *ahead = q->ahead;
-    q->ahead = NULL;
-    if (ahead != NULL && q->ahead_epoch == s->epoch) {
-        bool ok = take_made(s, ahead);
-        parse_job_free(ahead);
+    if (q->ahead != NULL && q->epoch == s->epoch) {
+        bool ok = take_made(s, q->ahead);
+        parse_job_free(q->ahead);
+        q->ahead = NULL;
         return ok;
     }
-    parse_job_free(ahead);
     const struct pol_parse_limits limits = {.bytes = (uint32_t)s->snap->conf->limits.statement, .brief = true};
     const struct my_options my = session_my_options(s);
     struct rewrite *r = rewrites_get(s->rewrites, s->ws->facts, q->text, q->len, s->mysql ? &my : NULL, &limits, s->role, &how, &why);

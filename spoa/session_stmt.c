@@ -379,8 +379,7 @@ static void answer_allow(struct session *s) {
     char label[SESSION_LABEL];
     bool ok = true;
     session_oblige(s, &a);
-    /* The verdict's too: where the mode is observe nothing else of it counts. */
-    enum pol_record record = q->limits.record > q->verdict.limits.record ? q->limits.record : q->verdict.limits.record;
+    enum pol_record record = q->verdict.limits.record; /* whatever the mode */
     if (s->db != NULL && record != POL_RECORD_STATEMENTS) {
         bool said = record == POL_RECORD_RESULTS && s->db->record_bytes == 0;
         a.keep_rows = said ? CONF_RECORD_ROWS : s->db->record_rows;
@@ -612,10 +611,19 @@ static void judge_in_pool(struct session *s) {
     session_refuse_statement(s);
 }
 
+/* By what it is judged from here on; what was made for another role than that one's is none of its. */
+static void take_epoch(struct question *q, uint64_t epoch) {
+    if (q->epoch != epoch) {
+        parse_job_free(q->ahead);
+        q->ahead = NULL;
+    }
+    q->epoch = epoch;
+}
+
 void session_judge(struct session *s) {
     struct question *q = s->q;
     session_clock(s);
-    q->epoch = s->epoch;
+    take_epoch(q, s->epoch);
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
     struct prep *p = q->prep;
     if (s->role == NULL) {
@@ -694,7 +702,7 @@ static void parse_in_pool(struct session *s) {
                                .role = ahead ? s->role : NULL,
                                .ahead = ahead,
                                .run = run_parsed};
-    s->q->ahead_epoch = s->epoch;
+    take_epoch(s->q, s->epoch);
     if (!session_in_pool(s, &what)) session_refuse_statement(s);
 }
 
@@ -704,7 +712,7 @@ static void keep_facts(struct session *s, const struct parse_job *job) {
     const struct my_options now = session_my_options(s);
     if (!s->mysql)
         stmt_keep(s->ws->facts, q->text, q->len, q->facts);
-    else if (s->mysql && s->my.key != NULL && parse_job_read_as(job, &now))
+    else if (s->my.key != NULL && parse_job_read_as(job, &now))
         stmt_keep_my(s->ws->facts, s->my.key, q->text, q->len, &now, q->facts);
 }
 

@@ -21,6 +21,9 @@ struct facts_ref *stmt_facts_of(struct pol_facts *facts, struct pol_parse_error 
     return r;
 }
 
+/* Its facts may be known from a time when texts might be longer. */
+bool stmt_is_over(size_t len, const struct pol_parse_limits *limits) { return limits != NULL && limits->bytes != 0 && len > limits->bytes; }
+
 bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err) {
     if (limits == NULL || !limits->brief || len <= STMT_INLINE_BYTES) return false;
     *err = (struct pol_parse_error){.rc = POL_LONG, .text = "the statement is long"};
@@ -31,38 +34,57 @@ bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_
 
 #define BLANK_BYTES 8192u /* longer texts are known by the letter only */
 
-/* The text as all that are like it have it. False: there are none. */
-static bool blanked(const char *text, size_t len, char out[static BLANK_BYTES]) {
-    return len <= BLANK_BYTES && pol_blank_pg(text, len, out) > 0;
-}
-
-/* A text that comes again and again is kept as it is, too: it is found without being blanked. */
-static struct facts_ref *find(struct factscache *cache, const char *text, size_t len) {
+/* A text, and as all that are like it have it. */
+struct known {
+    const char *text;
+    size_t len;
+    bool blanked; /* false: none are */
     char alike[BLANK_BYTES];
-    struct facts_ref *r = len <= STMT_CACHE_BYTES ? factscache_find(cache, FACTS_EXACT, text, len) : NULL;
-    if (r != NULL || !blanked(text, len, alike)) return r;
-    r = factscache_find(cache, FACTS_BLANKED, alike, len);
-    if (r != NULL && factscache_again(cache, text, len)) factscache_put(cache, FACTS_EXACT, text, len, r);
+};
+
+static void blank(struct known *k) { k->blanked = k->len <= BLANK_BYTES && pol_blank_pg(k->text, k->len, k->alike) > 0; }
+
+/* A text that comes again and again is kept as it is, too: it is found without being blanked. NULL: there is none, and k is blanked. */
+static struct facts_ref *find(struct factscache *cache, struct known *k) {
+    struct facts_ref *r = k->len <= STMT_CACHE_BYTES ? factscache_find(cache, FACTS_EXACT, k->text, k->len) : NULL;
+    if (r != NULL) return r;
+    blank(k);
+    r = k->blanked ? factscache_find(cache, FACTS_BLANKED, k->alike, k->len) : NULL;
+    if (r == NULL)
+        factscache_missed(cache);
+    else if (factscache_again(cache, k->text, k->len))
+        factscache_put(cache, FACTS_EXACT, k->text, k->len, r);
     return r;
 }
 
+static void keep(struct factscache *cache, const struct known *k, struct facts_ref *r) {
+    if (k->blanked && pol_facts_alike(facts_of(r)))
+        factscache_put(cache, FACTS_BLANKED, k->alike, k->len, r);
+    else if (k->len <= STMT_CACHE_BYTES)
+        factscache_put(cache, FACTS_EXACT, k->text, k->len, r);
+}
+
 void stmt_keep(struct factscache *cache, const char *text, size_t len, struct facts_ref *r) {
-    char alike[BLANK_BYTES];
-    if (pol_facts_alike(facts_of(r)) && blanked(text, len, alike))
-        factscache_put(cache, FACTS_BLANKED, alike, len, r);
-    else if (len <= STMT_CACHE_BYTES)
-        factscache_put(cache, FACTS_EXACT, text, len, r);
+    struct known k;
+    k.text = text;
+    k.len = len;
+    blank(&k);
+    keep(cache, &k, r);
 }
 
 struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t len, const struct pol_parse_limits *limits,
                              struct pol_parse_error *err) {
-    struct facts_ref *r = find(cache, text, len);
-    if (r != NULL) return r;
     struct pol_parsed p;
+    struct known k; /* most of it stays unset */
+    k.text = text;
+    k.len = len;
+    k.blanked = false;
+    struct facts_ref *r = stmt_is_over(len, limits) ? NULL : find(cache, &k);
+    if (r != NULL) return r;
     if (stmt_is_long(len, limits, err) || !pol_parse_pg(&p, text, len, limits, err)) return NULL;
     r = stmt_facts_of(pol_facts_parsed(&p, err), err);
     if (r != NULL) {
-        stmt_keep(cache, text, len, r);
+        keep(cache, &k, r);
         factscache_keep_tree(cache, text, len, &p);
     } else
         pol_parse_clear(&p);
@@ -131,8 +153,7 @@ static bool policy_still_may(const struct stmt_leaving *l) {
     if (pol_judge_long(l->role, l->facts))
         return false; /* other sessions of this worker would wait: it is sent again, and judged by the pool */
     stmt_judge(l->role, l->facts, l->err, &now);
-    return now.effect == POL_ALLOW && !now.rewrite && (now.limits.rows | now.limits.bytes | now.limits.ms) == 0 &&
-           now.limits.record <= l->record;
+    return pol_verdict_within(&now, l->verdict);
 }
 
 const char *stmt_over(const struct stmt_leaving *l, struct pol_verdict *v) {

@@ -24,6 +24,8 @@ struct facts_ref *stmt_facts(struct factscache *cache, const char *text, size_t 
                              struct pol_parse_error *err);
 /* Keeps what the pool made. */
 void stmt_keep(struct factscache *cache, const char *text, size_t len, struct facts_ref *r);
+/* Whether it is longer than is parsed at all. */
+bool stmt_is_over(size_t len, const struct pol_parse_limits *limits);
 /* Whether it is for its length alone; then *err says POL_LONG. */
 bool stmt_is_long(size_t len, const struct pol_parse_limits *limits, struct pol_parse_error *err);
 /* The same of facts that the pool made (taken over; may be NULL, then *err says why). */
@@ -77,13 +79,13 @@ struct stmt_leaving {
     const struct pol_role *role; /* of now; NULL: there is none */
     const struct pol_facts *facts;
     const struct pol_parse_error *err;
-    bool same;              /* nothing has changed by which it was judged */
-    bool ours;              /* the server gets nothing of its text */
-    bool approved;          /* by people or with broken glass: under that policy, and no other */
-    bool observed;          /* that verdict was a refusal, forwarded by mode: observe */
-    bool shaped;            /* that verdict rewrites it, or limits its result, and was not given by mode: observe */
-    enum pol_record record; /* what it keeps of the result */
-    bool unpinned;          /* names may mean something else than the pins say: pol_role_everything() */
+    const struct pol_verdict *verdict; /* that let it pass */
+    bool same;                         /* nothing has changed by which it was judged */
+    bool ours;                         /* the server gets nothing of its text */
+    bool approved;                     /* by people or with broken glass: under that policy, and no other */
+    bool observed;                     /* that verdict was a refusal, forwarded by mode: observe */
+    bool shaped;                       /* that verdict rewrites it, or limits its result, and was not given by mode: observe */
+    bool unpinned;                     /* names may mean something else than the pins say: pol_role_everything() */
     bool glass_over;
     int64_t valid_until; /* of the token, seconds since 1970; INT64_MAX: it brings a new one */
     const char *grant;   /* by which it runs; "": by none */

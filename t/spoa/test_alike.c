@@ -126,6 +126,29 @@ START_TEST(again_and_again) {
 }
 END_TEST
 
+/* limits.statement was larger once. */
+START_TEST(over_the_limit) {
+    static const char sql[] = "SELECT a FROM t WHERE id = 12";
+    const struct pol_parse_limits limits = {.bytes = sizeof sql - 2}, enough = {.bytes = sizeof sql - 1};
+    struct my_options my = {.limits = &limits, .default_db = "d"};
+    struct factscache *cache = factscache_new(100, 1u << 20);
+    for (int i = 0; i < 3; i++) {
+        struct pol_parse_error err = {0};
+        facts_ref_put(ask(cache, sql, &err));
+        ck_assert(stmt_facts(cache, sql, sizeof sql - 1, &limits, &err) == NULL && err.rc == POL_TOO_LARGE);
+        struct facts_ref *r = stmt_facts(cache, sql, sizeof sql - 1, &enough, &err);
+        ck_assert_ptr_nonnull(r);
+        facts_ref_put(r);
+        my.limits = &enough;
+        ck_assert_ptr_nonnull(r = stmt_facts_my(cache, "server", sql, sizeof sql - 1, &my, &err));
+        facts_ref_put(r);
+        my.limits = &limits;
+        ck_assert(stmt_facts_my(cache, "server", sql, sizeof sql - 1, &my, &err) == NULL && err.rc == POL_TOO_LARGE);
+    }
+    factscache_free(cache);
+}
+END_TEST
+
 /* Each is asked for behind the one before, whose facts it must not get. */
 static const char *const apart[][2] = {
     {"SELECT nextval('orders_seq')", "SELECT nextval('secret_seq')"},
@@ -205,6 +228,7 @@ int main(void) {
     tcase_add_test(tc, one_for_all);
     tcase_add_test(tc, again_and_again);
     tcase_add_loop_test(tc, nobody_gets_anothers, 0, sizeof apart / sizeof *apart);
+    tcase_add_test(tc, over_the_limit);
     tcase_add_test(tc, as_parsed_anew);
     suite_add_tcase(s, tc);
     return run_suite(s);

@@ -54,18 +54,19 @@ START_TEST(another_policy) {
     const char *sql = cases[_i].sql != NULL ? cases[_i].sql : SQL;
     struct pol_role *role = role_of(cases[_i].mode, cases[_i].now);
     struct pol_parse_error err;
+    const struct pol_verdict then = {.effect = POL_ALLOW, .limits = {.record = cases[_i].record}};
     struct pol_verdict v = {0};
     struct pol_facts *f = pol_facts_pg(sql, strlen(sql), NULL, &err);
     const struct stmt_leaving l = {.role = role,
                                    .facts = f,
                                    .err = &err,
+                                   .verdict = &then,
                                    .same = cases[_i].same,
                                    .ours = cases[_i].ours,
                                    .approved = cases[_i].approved,
                                    .observed = cases[_i].observed,
                                    .shaped = cases[_i].shaped,
                                    .unpinned = cases[_i].unpinned,
-                                   .record = cases[_i].record,
                                    .valid_until = INT64_MAX,
                                    .grant = ""};
     const char *why = stmt_over(&l, &v);
@@ -94,11 +95,31 @@ START_TEST(other_ends) {
 }
 END_TEST
 
+/* Every member of a verdict that asks for something. */
+START_TEST(verdict_within) {
+    const struct pol_verdict plain = {.effect = POL_ALLOW},
+                             all = {.effect = POL_ALLOW, .limits = {.record = POL_RECORD_RESULTS}, .unpins = true, .retracks = true};
+    const struct pol_verdict more[] = {{.effect = POL_DENY},
+                                       {.effect = POL_ASK},
+                                       {.effect = POL_ALLOW, .rewrite = true},
+                                       {.effect = POL_ALLOW, .limits = {.rows = 1}},
+                                       {.effect = POL_ALLOW, .limits = {.bytes = 1}},
+                                       {.effect = POL_ALLOW, .limits = {.ms = 1}},
+                                       {.effect = POL_ALLOW, .limits = {.record = POL_RECORD_RESULTS}},
+                                       {.effect = POL_ALLOW, .unpins = true},
+                                       {.effect = POL_ALLOW, .retracks = true}};
+    ck_assert(pol_verdict_within(&plain, &plain) && pol_verdict_within(&plain, &all) && pol_verdict_within(&all, &all));
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) ck_assert_msg(!pol_verdict_within(&more[i], &plain), "%zu", i);
+    ck_assert(!pol_verdict_within(&plain, &more[0]) && !pol_verdict_within(&plain, &more[1]));
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("statement_over");
     TCase *tc = tcase_create("all");
     tcase_add_loop_test(tc, another_policy, 0, sizeof cases / sizeof *cases);
     tcase_add_test(tc, other_ends);
+    tcase_add_test(tc, verdict_within);
     suite_add_tcase(s, tc);
     return run_suite(s);
 }
