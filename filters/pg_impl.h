@@ -151,6 +151,7 @@ struct pg_filter {
     bool server_has_key;
     struct buf reply; /* the server message being gathered */
     size_t reply_need;
+    struct cur said;                  /* the whole message of the server's that is being looked at: in reply, or where it came in */
     size_t reply_stream;              /* bytes of the current server message that pass without being held... */
     bool reply_drop;                  /* ...or are dropped */
     struct pg_param_status *reported; /* ParameterStatus of the server during its login */

@@ -16,7 +16,10 @@ static void distrust(struct pg_filter *f, const char *reason) {
              "Reconnect. If it happens again, tell the operators of Gatehouse.", reason);
 }
 
-/* The error or notice that is held, to the client; veiled when data is hidden from it. */
+/* The message at hand, to the client. */
+static void pass(struct pg_filter *f) { buf_put(&f->base.out[FLT_CLIENT], f->said.start, (size_t)(f->said.end - f->said.start)); }
+
+/* The same of an error or notice, which is veiled when data is hidden from the client. */
 static bool pass_message(struct pg_filter *f, char type, struct cur body) {
     struct buf *client = &f->base.out[FLT_CLIENT];
     const struct pg_entry *head = pg_queue_head(f);
@@ -24,13 +27,11 @@ static bool pass_message(struct pg_filter *f, char type, struct cur body) {
     bool bad = false;
     if (head != NULL) where = (struct pg_where){head->as_sent, head->pieces, head->npieces};
     if (!f->veil)
-        buf_put(client, buf_at(&f->reply), buf_used(&f->reply));
+        pass(f);
     else if (!pg_veil(type, body, &where, client, &bad) && bad)
         distrust(f, "malformed ErrorResponse or NoticeResponse from the server");
     return !bad;
 }
-
-static void pass(struct pg_filter *f) { buf_put(&f->base.out[FLT_CLIENT], buf_at(&f->reply), buf_used(&f->reply)); }
 
 /* --- login ----------------------------------------------------------------------------------------------------------------- */
 
@@ -340,49 +341,69 @@ static size_t pass_rows(struct pg_filter *f, const uint8_t *data, size_t len) {
     return at;
 }
 
-static void take_header(struct pg_filter *f) {
-    struct cur c = cur_of(buf_at(&f->reply), buf_used(&f->reply));
+#define HEADER 5u /* type and length */
+
+/* True: it is to be held until it is whole, which is at reply_need bytes. */
+static bool take_header(struct pg_filter *f, const uint8_t *header) {
+    struct cur c = cur_of(header, HEADER);
     uint8_t type;
     uint32_t n;
-    if (!cur_u8(&c, &type) || !cur_be32(&c, &n)) return;
+    if (!cur_u8(&c, &type) || !cur_be32(&c, &n)) return false;
     if (n < 4 || n > PG_MAX_MESSAGE) {
         distrust(f, "a message length from the server that the protocol does not allow");
-        return;
+        return false;
     }
     switch (fate_of(f, (char)type, n - 4)) {
     case HOLD:
-        if (n > f->base.conf.limits.reply)
-            distrust(f, "a message from the server that is longer than Gatehouse holds");
-        else
-            f->reply_need = 1 + (size_t)n;
-        return;
+        f->reply_need = 1 + (size_t)n;
+        if (n <= f->base.conf.limits.reply) return true;
+        distrust(f, "a message from the server that is longer than Gatehouse holds");
+        break;
     case STREAM:
-        if (!f->reply_drop) pass(f);
-        buf_reset(&f->reply);
+        if (!f->reply_drop) buf_put(&f->base.out[FLT_CLIENT], header, HEADER);
         f->reply_stream = n - 4;
-        return;
-    case REFUSED: distrust(f, "rows or a description from the server that nothing asked for"); return;
+        break;
+    case REFUSED: distrust(f, "rows or a description from the server that nothing asked for"); break;
     }
+    return false;
 }
 
+static void take_message(struct pg_filter *f, const uint8_t *message) {
+    f->said = cur_of(message, f->reply_need);
+    struct cur body = cur_of(message + HEADER, f->reply_need - HEADER);
+    if (f->up == PG_UP_READY)
+        on_reply(f, (char)message[0], body);
+    else
+        on_login(f, (char)message[0], body);
+    f->said = (struct cur){0};
+    f->reply_need = 0;
+}
+
+/* More of a message that has come in part. */
 static size_t gather(struct pg_filter *f, const uint8_t *data, size_t len) {
-    size_t want = f->reply_need == 0 ? 5 : f->reply_need, have = buf_used(&f->reply);
+    size_t want = f->reply_need == 0 ? HEADER : f->reply_need, have = buf_used(&f->reply);
     size_t n = want - have < len ? want - have : len;
     buf_put(&f->reply, data, n);
     if (f->reply.failed) {
         pg_no_memory(f);
         return len;
     }
-    if (f->reply_need == 0 && buf_used(&f->reply) == 5) take_header(f);
-    if (f->base.closed || f->reply_need == 0 || buf_used(&f->reply) < f->reply_need) return n;
-    char type = (char)buf_at(&f->reply)[0];
-    struct cur body = cur_of(buf_at(&f->reply) + 5, f->reply_need - 5);
-    if (f->up == PG_UP_READY)
-        on_reply(f, type, body);
-    else
-        on_login(f, type, body);
+    have += n;
+    bool held = f->reply_need > 0;
+    if (!held && have == HEADER && !(held = take_header(f, buf_at(&f->reply)))) buf_reset(&f->reply);
+    if (f->base.closed || !held || have < f->reply_need) return n;
+    take_message(f, buf_at(&f->reply));
     buf_reset(&f->reply);
-    f->reply_need = 0;
+    return n;
+}
+
+/* The next message of the server's, or the beginning of one. What is there as a whole is not copied. */
+static size_t take(struct pg_filter *f, const uint8_t *data, size_t len) {
+    if (buf_used(&f->reply) > 0 || len < HEADER) return gather(f, data, len);
+    if (!take_header(f, data)) return HEADER;
+    if (f->reply_need > len) return gather(f, data, len);
+    size_t n = f->reply_need;
+    take_message(f, data);
     return n;
 }
 
@@ -405,7 +426,7 @@ size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len) {
         size_t rows = buf_used(&f->reply) == 0 ? pass_rows(f, data + used, len - used) : 0;
         used += rows;
         if (rows == 0) {
-            used += gather(f, data + used, len - used);
+            used += take(f, data + used, len - used);
             pg_client_resume(f);
         }
     }
