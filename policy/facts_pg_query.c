@@ -6,6 +6,8 @@
 
 #define MAX_CTES       256 /* visible at one place */
 #define MAX_LOCK_NAMES 64  /* of one FOR UPDATE OF; more of them lock everything */
+#define MAX_TARGETS                                                                                                                        \
+    1664 /* MaxTupleAttributeNumber: PostgreSQL refuses a query with more (free_parsestate()), and to find out what they hold takes time */
 
 static bool is_cte(const struct fx *x, const char *name) {
     uint32_t h = pol_hash_name(name);
@@ -139,7 +141,16 @@ static bool find_lock(struct fx *x, uint32_t i, bool inherited, const char **nam
     return true;
 }
 
+static bool too_many_targets(const struct fx *x, uint32_t list) {
+    unsigned n = 0;
+    for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c))
+        if (++n > MAX_TARGETS) return true;
+    return false;
+}
+
 bool fx_select(struct fx *x, uint32_t i) {
+    if (too_many_targets(x, jt_get(x->t, i, "targetList")))
+        return fx_fail(x, POL_TOO_LARGE, "a SELECT can have at most %d expressions, as PostgreSQL has it", MAX_TARGETS);
     bool inherited = x->lock != NULL && x->lock->all;
     struct scope s = enter(x);
     struct fx_lock lock;

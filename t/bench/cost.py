@@ -40,11 +40,7 @@ exec valgrind -q --tool=callgrind --callgrind-out-file={out} --toggle-collect=wo
         os.chmod(f.name, 0o755)
         os.symlink(os.path.join(os.environ["GH_BUILD"], "gatehousectl"), os.path.join(self.dir, "gatehousectl"))
         self._forget()
-        with tempfile.NamedTemporaryFile("w", prefix="gh-bench.", suffix=".yaml") as policy:
-            with open(world.SHOP_POLICY) as f:
-                policy.write(f.read() + world.BENCH_RULE.replace("@mask@", world.MASK))
-            policy.flush()
-            self.stack = stack.Stack(config=lambda text: world.edit(text, world.PLAIN, ("mode: strict", "mode: " + mode)), policy=policy.name, build=self.dir)
+        self.stack = stack.Stack(config=lambda text: world.edit(text, world.PLAIN, ("mode: strict", "mode: " + mode)), policy=world.policy(), build=self.dir)
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         env = dict(os.environ, PGOPTIONS="-c role=shop_owner")
         subprocess.run(["pgbench", "-i", "-q", "-s", "1", self.stack.env["GH_PG_DIRECT_URL"]], env=env, check=True, stdout=subprocess.DEVNULL,

@@ -21,7 +21,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -284,8 +283,7 @@ class Operator:
         def once():
             self.n += 1
             more = f"  - {{ name: more-{self.n}, groups: nobody, database: shop, allow: select, on: public.orders }}\n" if self.n % 2 else ""
-            with open(self.stack.env["GH_POLICY"], "w") as f:
-                f.write(POLICY + more + ("  - nonsense: 1\n" if self.n % 7 == 0 else ""))
+            self.stack.put_policy(POLICY + more + ("  - nonsense: 1\n" if self.n % 7 == 0 else ""))
             self.stack.signal("gatehouse", signal.SIGHUP)
         return once, None
 
@@ -352,10 +350,7 @@ def main():
     parser.add_argument("--only", action="append", help="'pg approvals', 'reloads', ...: this kind alone and as fast as --pause says, to find out what grows")
     parser.add_argument("--json")
     options = parser.parse_args()
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-        f.write(POLICY)
-        f.flush()
-        s = stack.Stack(lambda t: t + "limits: { login_failures: 20, login_delay: 100ms }\n", policy=f.name, mysql=True)
+    s = stack.Stack(lambda t: t + "limits: { login_failures: 20, login_delay: 100ms }\n", policy=POLICY, mysql=True)
     try:
         for who, group in (("masked", "masked"), ("asker", "askers"), ("tester", "testers"), ("dba", "dbas"), ("agent", "ai-agents")):
             s._tokens.pop(who, None)  # an hour's

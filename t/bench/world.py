@@ -26,7 +26,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import stack  # noqa: E402
 from haproxy import free_port  # noqa: E402
 
-SHOP_POLICY = os.path.join(stack.TOP, "examples", "shop", "policy.yaml")
 # Only what the benchmarks need: an identity that may do everything would be judged by less.
 BENCH_RULE = """
   - name: bench
@@ -59,6 +58,11 @@ DURABLE = ("strict-fsync",)
 PEERS = ("pgbouncer", "pgbouncer-new", "hops", "tcp", "direct")
 MY_GATES = ("my-strict", "my-journal")
 MY = MY_GATES + ("my-hops", "my-direct")
+
+
+def policy():
+    """The shop's, and that of who measures."""
+    return stack.shop_policy() + BENCH_RULE.replace("@mask@", MASK)
 
 
 def shell(directory, script, *args, **env):
@@ -145,12 +149,9 @@ class World:
 
     def _base(self):
         self.metrics = {name: free_port() for name in GATES + DURABLE}
-        with tempfile.NamedTemporaryFile("w", prefix="gh-bench.", suffix=".yaml") as policy:
-            with open(SHOP_POLICY) as f:
-                policy.write(f.read() + BENCH_RULE.replace("@mask@", MASK))
-            policy.flush()
-            plain = (PLAIN, PLAIN_MY) if self.mysql else (PLAIN,)
-            self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + MANY + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n", policy=policy.name)
+        plain = (PLAIN, PLAIN_MY) if self.mysql else (PLAIN,)
+        self.stack = stack.Stack(mysql=self.mysql, config=lambda text: edit(text, *plain) + MANY + f"metrics: {{ listen: 127.0.0.1:{self.metrics['strict']} }}\n",
+                                 policy=policy())
         self.token = self.stack.mint("bench@shop.example", ["benchmarks"], "--ttl", "24h", key="rs256")
         self.shop_password = read_as_root(os.path.join(self.stack.dir, "etc", "shop.password"))
         self.redis_ports = [self.stack.env["GH_REDIS_PORT"]]

@@ -55,7 +55,7 @@ class Bench:
         if clusters.ROOT:
             shutil.chown(password, "daemon")
         self.password = password
-        self.stack = stack.Stack(config(self.clusters.addresses, password), policy=POLICY)
+        self.stack = stack.Stack(config(self.clusters.addresses, password), policy=stack.read(POLICY))
         self.report = reports.Report(options.verbose)
         self.tee = tees.Tee(self.stack, self.clusters.addresses)
         self.tee.report = self.report
@@ -65,7 +65,7 @@ class Bench:
     def strict(self):
         """Another daemon in front of the same cluster, whose statements wait for Redis."""
         kept = self.tee.stack, self.tee.journal, self.tee.token
-        other = stack.Stack(config(self.clusters.addresses, self.password, "strict"), policy=POLICY)
+        other = stack.Stack(config(self.clusters.addresses, self.password, "strict"), policy=stack.read(POLICY))
         try:
             self.tee.front(other)
             yield

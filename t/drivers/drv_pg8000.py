@@ -1,8 +1,6 @@
 """pg8000: written in Python alone; the extended protocol. Debian's 1.10 (named statements, portals, binary, no SCRAM) and today's (text)."""
 import io
 
-import pg8000
-
 from checks import *
 
 try:

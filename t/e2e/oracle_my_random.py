@@ -1,7 +1,6 @@
 """Random conversations in MySQL's dialect and protocol for test_my_noninterference.py: the generator of oracle_random.py with what MariaDB has. Reproducible from a seed; most of them
 execute."""
 from oracle_random import CUSTOMER, ITEMS, NOTES, ORDERS
-from oracle_world import DATABASES  # noqa: F401 (for who reads)
 from rewrite_random import Random
 
 SHOP = {"customers": CUSTOMER, "orders": ORDERS}

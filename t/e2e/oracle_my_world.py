@@ -80,14 +80,7 @@ class World:
     """A stack with the databases in its MariaDB."""
 
     def __init__(self):
-        path = f"/tmp/gh-oracle-my.{os.getpid()}.yaml"
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(policy())
-        os.chmod(path, 0o644)
-        try:
-            self.stack = stack.Stack(policy=path, config=config, mysql=True)
-        finally:
-            os.unlink(path)
+        self.stack = stack.Stack(policy=policy(), config=config, mysql=True)
         self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu", "--ttl", "24h") for g in [*GROUPS, "all"]}  # long runs take hours
         env = self.stack.env
         with pymysql.connect(host="127.0.0.1", port=int(env["GH_MY_PORT_DIRECT"]), user="root", password=env["GH_PASSWORD_SUPER"], autocommit=True) as root, root.cursor() as c:

@@ -179,14 +179,7 @@ class World:
     """A stack with the databases in its server."""
 
     def __init__(self, build=None, databases=tuple(DATABASES)):
-        path = f"/tmp/gh-oracle.{os.getpid()}.yaml"
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(policy())
-        os.chmod(path, 0o644)
-        try:
-            self.stack = stack.Stack(policy=path, config=config, build=build)
-        finally:
-            os.unlink(path)
+        self.stack = stack.Stack(policy=policy(), config=config, build=build)
         self.url = self.stack.env["GH_PG_DIRECT_URL"]
         self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g], "--claim", "region=eu", "--ttl", "24h") for g in [*GROUPS, "all"]}  # long runs take hours
         with psycopg.connect(self.url, autocommit=True) as admin:

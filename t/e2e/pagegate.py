@@ -189,11 +189,7 @@ class Case(unittest.TestCase):
         cls.gate = Gate()
         cls.addClassCleanup(cls.gate.stop)
         cls.realm.clients[CLIENT] = {"redirect_uri": cls.gate.url + "/callback"}
-        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
-            policy.write(f.read() + RULES)
-            policy.flush()
-            os.chmod(policy.name, 0o644)
-            cls.stack = stack.Stack(config=cls.configured, policy=policy.name)
+        cls.stack = stack.Stack(config=cls.configured, policy=stack.own_policy() + RULES)
         cls.addClassCleanup(cls.close)
         cls.gate.start(os.path.join(cls.stack.dir, "jail"))
         cls.stack._minted["asker"] = cls.stack.mint("asker@shop.example", ["askers"])

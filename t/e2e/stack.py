@@ -42,15 +42,39 @@ def read_env(directory):
     return out
 
 
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def edit(path, change):
+    """Puts what change makes of the file's text into it, which must be another; gives the old one."""
+    old = read(path)
+    new = change(old)
+    assert new != old, path
+    with open(path, "w") as f:
+        f.write(new)
+    return old
+
+
+def own_policy():
+    """The policy of the tests' own."""
+    return read(POLICY)
+
+
+def shop_policy():
+    return read(os.path.join(TOP, "examples", "shop", "policy.yaml"))
+
+
 def with_metrics(text):
     """A configuration with metrics on a free port, for Stack.metric()."""
     return text + f"\nmetrics: {{ listen: 127.0.0.1:{free_port()} }}\n"
 
 
 class Stack:
-    def __init__(self, config=None, directory=None, build=None, policy=POLICY, mysql=False, page=False):
+    def __init__(self, config=None, directory=None, build=None, policy=None, mysql=False, page=False):
         """config: a function that takes the text of examples/shop/gatehouse.yaml and gives another; directory: a stack that runs already;
-        build: other programs than those in GH_BUILD; policy: another policy's file; mysql: MariaDB is there too; page: the quickstart's own page
+        build: other programs than those in GH_BUILD; policy: another policy's text; mysql: MariaDB is there too; page: the quickstart's own page
         and provider are."""
         self.ours = directory is None
         if self.ours:
@@ -68,21 +92,24 @@ class Stack:
     @staticmethod
     def _up(config, build, policy, mysql, page):
         directory = tempfile.mkdtemp(prefix="gh-e2e.", dir="/tmp")
-        env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=policy, GH_WITHOUT_MYSQL="" if mysql else "1", GH_PAGE="1" if page else "0")
+        env = dict(os.environ, GH_DIR=directory, GH_POLICY_FILE=directory + ".policy.yaml", GH_WITHOUT_MYSQL="" if mysql else "1", GH_PAGE="1" if page else "0")
         if build:
             env["GH_BUILD"] = build
-        with open(os.path.join(TOP, "examples", "shop", "gatehouse.yaml")) as f:
-            text = f.read()
+        text = read(os.path.join(TOP, "examples", "shop", "gatehouse.yaml"))
         claim = "      groups_claim: groups\n"
         assert claim in text
         text = text.replace(claim, claim + "      leeway: 0s\n")  # so that tests need not wait for it
         env["GH_CONFIG_FILE"] = directory + ".yaml"
         with open(env["GH_CONFIG_FILE"], "w") as f:
             f.write(text if config is None else config(text))
+        with open(env["GH_POLICY_FILE"], "w", encoding="utf-8") as f:
+            f.write(own_policy() if policy is None else policy)
+        os.chmod(f.name, 0o644)
         try:
             done = subprocess.run([QUICKSTART, "up"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         finally:
             os.unlink(env["GH_CONFIG_FILE"])
+            os.unlink(env["GH_POLICY_FILE"])
         if done.returncode != 0:
             raise AssertionError("the stack does not start:\n" + done.stdout)
         return directory
@@ -135,15 +162,18 @@ class Stack:
 
     def configure(self, old, new, name="GH_CONFIG"):
         """Puts new in old's place in gatehouse.yaml, which must have it; nobody is told."""
-        with open(self.env[name]) as f:
-            text = f.read()
-        assert old in text, old
-        with open(self.env[name], "w") as f:
-            f.write(text.replace(old, new))
+        edit(self.env[name], lambda text: text.replace(old, new))
 
     def configure_policy(self, old, new):
         """The same in the policy."""
         self.configure(old, new, "GH_POLICY")
+
+    def policy(self):
+        return read(self.env["GH_POLICY"])
+
+    def put_policy(self, text):
+        with open(self.env["GH_POLICY"], "w") as f:
+            f.write(text)
 
     def reload(self, ok=True, seconds=20):
         """SIGHUP; the log line that says what came of it, which must be that it took (or not)."""

@@ -1,7 +1,5 @@
 """Texts that differ in the values of their constants only: the daemon parses one of them. Nobody gets another's verdict, rewriting or record."""
 import hashlib
-import os
-import tempfile
 import time
 import unittest
 
@@ -32,11 +30,7 @@ PAIRS = [
 class Alike(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            os.fchmod(f.fileno(), 0o644)
-            f.write(POLICY)
-            f.flush()
-            cls.stack = stack.Stack(policy=f.name, config=stack.with_metrics)
+        cls.stack = stack.Stack(policy=POLICY, config=stack.with_metrics)
         cls.addClassCleanup(cls.stack.close)
         cls.stack.scratch("""
             CREATE SEQUENCE scratch.open_s; CREATE SEQUENCE scratch.shut_s;

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
@@ -55,12 +54,8 @@ RULES = """
 class Asked(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
-            policy.write(f.read() + RULES)
-            policy.flush()
-            os.chmod(policy.name, 0o644)
-            cls.s = stack.Stack(config=lambda text: text.replace("  journal: journal\n", "  journal: journal\n  timeout: 20s\n") +
-                                httpgate.APIS + "limits: { approvals_per_principal: 1000 }\n", policy=policy.name)
+        cls.s = stack.Stack(config=lambda text: text.replace("  journal: journal\n", "  journal: journal\n  timeout: 20s\n") +
+                            httpgate.APIS + "limits: { approvals_per_principal: 1000 }\n", policy=stack.own_policy() + RULES)
         cls.addClassCleanup(cls.s.close)
         cls.app = httpgate.Application(cls.s)
         cls.addClassCleanup(cls.app.close)
@@ -292,12 +287,10 @@ class Asked(unittest.TestCase):
         end = int(time.time()) + 3
         self.s._minted["short"] = self.s.mint("short@shop.example", ["clerks"], "--claim", f"exp={end}")
         waits("SELECT 14 FROM scratch.t", lambda: stack.wait_until("it expires", lambda: time.time() > end + 0.1), "28P01", who="short")
-        with open(self.s.env["GH_POLICY"]) as f:
-            text = f.read()
+        text = self.s.policy()
 
         def put(policy):
-            with open(self.s.env["GH_POLICY"], "w") as f:
-                f.write(policy)
+            self.s.put_policy(policy)
             self.s.reload()
         self.addCleanup(put, text)
         waits("SELECT 15 FROM scratch.t", lambda: put(text.replace("groups: clerks\n    database: shop\n    allow: select", "groups: nobody\n    database: shop\n    allow: select")), "42501")

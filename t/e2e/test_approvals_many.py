@@ -11,7 +11,6 @@ import unittest
 import psycopg
 
 import pagegate
-import stack
 
 MANY = int(os.environ.get("GH_MANY", 10000))
 THREADS = 4

@@ -615,7 +615,7 @@ class Results(Base):
 
     @classmethod
     def setUpClass(cls):
-        cls.s = stack.Stack(policy=os.path.join(stack.TOP, "examples", "shop", "policy.yaml"),
+        cls.s = stack.Stack(policy=stack.shop_policy(),
                             config=lambda t: t.replace("    engine: postgresql\n", "    engine: postgresql\n    record: { rows: 5, bytes: 4KiB }\n"))
         cls.addClassCleanup(cls.s.close)
 
@@ -704,14 +704,11 @@ class PerRule(Base):
 
     @classmethod
     def setUpClass(cls):
-        cls.s = stack.Stack()
+        cls.s = stack.Stack(policy=stack.own_policy() + RECORD_RULES)
         cls.addClassCleanup(cls.s.close)
-        with open(cls.s.env["GH_POLICY"], "a") as f:
-            f.write(RECORD_RULES)
         cls.s.scratch("".join(f"CREATE TABLE scratch.{t} (n int, s text); INSERT INTO scratch.{t} SELECT g, '{t}-' || 'value-' || g FROM generate_series(1, 8) g; "
                               for t in ("kept", "numbers", "plain", "asked")))
         cls.s._minted["recorder"] = cls.s.mint("recorder@shop.example", ["recorders"])
-        cls.s.reload()
 
     def records(self, conn, sql, prepare=None):
         """The event of the result, as Redis has it."""
@@ -768,14 +765,11 @@ class PerRule(Base):
         self.whole("--journal", journal_dir(self.s))
 
     def test_what_a_rule_may_say(self):
-        with open(self.s.env["GH_POLICY"]) as f:
-            good = f.read()
+        good = self.s.policy()
         for word in ("none", "all", "rows: 5"):
-            with open(self.s.env["GH_POLICY"], "w") as f:
-                f.write(good.replace("record: statements", f"record: {word}" if ":" not in word else f"record: {{ {word} }}"))
+            self.s.put_policy(good.replace("record: statements", f"record: {word}" if ":" not in word else f"record: {{ {word} }}"))
             self.s.reload(ok=False)
-        with open(self.s.env["GH_POLICY"], "w") as f:
-            f.write(good)
+        self.s.put_policy(good)
         self.s.reload()
 
 

@@ -134,11 +134,7 @@ class InTheDaemon(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.port = haproxy.free_port()
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(POLICY)
-            f.flush()
-            os.chmod(f.name, 0o644)
-            cls.stack = stack.Stack(policy=f.name, config=lambda t: t + f"\nmetrics: {{ listen: 127.0.0.1:{cls.port} }}\ncatalog: {{ refresh: 1h }}\n")
+        cls.stack = stack.Stack(policy=POLICY, config=lambda t: t + f"\nmetrics: {{ listen: 127.0.0.1:{cls.port} }}\ncatalog: {{ refresh: 1h }}\n")
         cls.addClassCleanup(cls.stack.close)
         cls.stack.scratch("CREATE TABLE scratch.t (a int);")
 

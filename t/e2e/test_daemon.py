@@ -30,13 +30,7 @@ class Daemon(unittest.TestCase):
         return subprocess.run(stack.as_root(self.program, "-t", "-c", path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def edit(self, key, change):
-        path = self.stack.env[key]
-        with open(path) as f:
-            text = f.read()
-        new = change(text)
-        self.assertNotEqual(new, text)
-        with open(path, "w") as f:
-            f.write(new)
+        stack.edit(self.stack.env[key], change)
 
     def reload(self, event):
         before = self.stack.log("gatehouse").count(f"event={event} ")

@@ -139,11 +139,7 @@ class My:
 class Floods(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        import tempfile
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(POLICY)
-            f.flush()
-            cls.stack = stack.Stack(config, policy=f.name, mysql=True)
+        cls.stack = stack.Stack(config, policy=POLICY, mysql=True)
         cls.addClassCleanup(cls.stack.close)
         cls.stack.psycopg().close()
 

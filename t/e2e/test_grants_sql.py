@@ -2,7 +2,6 @@
 hashes: values that can be joined, whose key is in no statement, log or view, and that nobody can ask for."""
 import os
 import subprocess
-import tempfile
 
 import psycopg
 
@@ -50,13 +49,9 @@ def config(text):
 class LeastRole(test_columns.Columns):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(test_columns.POLICY + HASHES)
-            f.flush()
-            os.chmod(f.name, 0o644)
-            cls.stack = stack.Stack(policy=f.name, config=config)
-            cls.addClassCleanup(cls.stack.close)
-            cls.sql = cls.stack.grants_sql("shop", ROLE, "ai-agents,analysts,hashers", policy=f.name)
+        cls.stack = stack.Stack(policy=test_columns.POLICY + HASHES, config=config)
+        cls.addClassCleanup(cls.stack.close)
+        cls.sql = cls.stack.grants_sql("shop", ROLE, "ai-agents,analysts,hashers")
         with open(os.path.join(cls.stack.dir, "etc", "shop.password")) as f:
             password = f.read().strip()
         # twice: what is there already is no error, and keys stay

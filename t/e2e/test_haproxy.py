@@ -12,7 +12,6 @@ import unittest
 
 import psycopg
 
-import haproxy
 import stack
 
 CLI = """import socket, sys

@@ -55,7 +55,7 @@ RULES = """
 class Hooks(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.stack = stack.Stack()
+        cls.stack = stack.Stack(policy=stack.own_policy() + RULES)
         cls.addClassCleanup(cls.stack.close)
         cls.receiver = receiver.Receiver()
         cls.addClassCleanup(cls.receiver.close)
@@ -73,8 +73,6 @@ class Hooks(unittest.TestCase):
             f.write(SECRET + "\n")
         os.chmod(f"{etc}/hook.secret", 0o600)
         subprocess.run(stack.as_root("chown", "--reference", f"{etc}/shop.password", f"{etc}/hook.secret"), check=True)
-        with open(cls.stack.env["GH_POLICY"], "a") as f:
-            f.write(RULES)
         cls.hooks = f"""
 hooks:
   chat:

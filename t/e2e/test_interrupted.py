@@ -3,12 +3,10 @@ policy changed, their token over, the daemon drained. Whoever sends goes on and 
 """
 import datetime
 import json
-import os
 import select
 import signal
 import ssl
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
@@ -108,12 +106,8 @@ KINDS = (LongPg, LongMy, Pipeline)
 class Interrupted(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            os.fchmod(f.fileno(), 0o644)
-            f.write(POLICY)
-            f.flush()
-            # stall: a client that leaves in the middle of a pipeline leaves HAProxy and the gate with full buffers both ways.
-            cls.stack = stack.Stack(config=lambda text: text + "limits: { stall: 5s }\n", policy=f.name, mysql=True)
+        # stall: a client that leaves in the middle of a pipeline leaves HAProxy and the gate with full buffers both ways.
+        cls.stack = stack.Stack(config=lambda text: text + "limits: { stall: 5s }\n", policy=POLICY, mysql=True)
         cls.addClassCleanup(cls.stack.close)
 
     def my(self, sql):
@@ -238,11 +232,7 @@ class Held(unittest.TestCase):
     """A statement whose refusal is recorded while Redis stands still: nothing that is decided meanwhile makes it another's answer, and it is refused once."""
 
     def setUp(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            os.fchmod(f.fileno(), 0o644)
-            f.write(POLICY + HELD)
-            f.flush()
-            self.stack = stack.Stack(config=lambda text: text.replace("audit:\n", "audit:\n  timeout: 10s\n", 1), policy=f.name)
+        self.stack = stack.Stack(config=lambda text: text.replace("audit:\n", "audit:\n  timeout: 10s\n", 1), policy=POLICY + HELD)
         self.addCleanup(self.stack.close)
         self.stack.scratch("CREATE TABLE scratch.marks (n int, s text)")
         self.askers = self.stack.mint("asker@shop.example", ["askers"])

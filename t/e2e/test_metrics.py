@@ -129,24 +129,21 @@ class Numbers(Served):
 
     def test_counters_stay_when_their_rule_goes(self):
         rule = "  - name: passing\n    groups: testers\n    database: shop\n    allow: select\n    on: public.customers\n"
-        path = self.stack.env["GH_POLICY"]
-        with open(path) as f:
-            old = f.read()
-        self.addCleanup(self.reload_with, path, old)
+        old = self.stack.policy()
+        self.addCleanup(self.reload_with, old)
         generation = self.value("gatehouse_config_generation")
-        self.reload_with(path, old + rule)
+        self.reload_with(old + rule)
         with self.stack.psycopg(autocommit=True) as conn:
             conn.execute("SELECT count(*) FROM customers")
         labels = dict(database="shop", verdict="allow", rule="passing")
         self.assertEqual(self.value("gatehouse_statements_total", **labels), 1)
-        self.reload_with(path, old)
+        self.reload_with(old)
         self.assertEqual(self.value("gatehouse_statements_total", **labels), 1)
         self.assertEqual(self.value("gatehouse_config_generation"), generation + 2)
         self.assertEqual(self.value("gatehouse_policy_generation"), generation + 2)
         # A reload that fails is a number and a warning, and the daemon stays ready.
         failed = self.value("gatehouse_config_reloads_total", result="failed")
-        with open(path, "a") as f:
-            f.write("  - nonsense: 1\n")
+        self.stack.put_policy(old + "  - nonsense: 1\n")
         self.stack.signal("gatehouse", signal.SIGHUP)
         stack.wait_until("the failed reload is counted", lambda: self.value("gatehouse_config_reloads_total", result="failed") == failed + 1)
         self.assertEqual(self.value("gatehouse_config_last_reload_successful"), 0)
@@ -155,9 +152,8 @@ class Numbers(Served):
         self.assertEqual([w["check"] for w in body["warnings"]], ["reload"])
         self.assertIn("policy.yaml:", body["warnings"][0]["why"])
 
-    def reload_with(self, path, text):
-        with open(path, "w") as f:
-            f.write(text)
+    def reload_with(self, text):
+        self.stack.put_policy(text)
         before = self.value("gatehouse_config_reloads_total", result="ok")
         self.stack.signal("gatehouse", signal.SIGHUP)
         stack.wait_until("the reload", lambda: self.value("gatehouse_config_reloads_total", result="ok") > before)

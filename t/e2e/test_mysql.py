@@ -54,10 +54,7 @@ def config(text):
 
 def setUpModule():
     global S
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-        f.write(POLICY)
-        f.flush()
-        S = stack.Stack(config=config, policy=f.name, mysql=True)
+    S = stack.Stack(config=config, policy=POLICY, mysql=True)
     with direct() as c:
         c.cursor().execute("GRANT ALL ON *.* TO shop_owner@'127.0.0.1'")
 

@@ -23,7 +23,7 @@ class Running:
 class Quickstart(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.stack = stack.Stack(policy=os.path.join(stack.TOP, "examples", "shop", "policy.yaml"), page=True)
+        cls.stack = stack.Stack(policy=stack.shop_policy(), page=True)
         cls.addClassCleanup(cls.stack.close)
 
     def test_tour(self):

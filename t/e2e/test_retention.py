@@ -310,11 +310,7 @@ class Retained(Base):
     # --- approvals go with the sessions that asked ---
 
     def test_approvals(self):
-        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
-            policy.write(f.read() + ASK)
-            policy.flush()
-            os.chmod(policy.name, 0o644)
-            self.start("{ age: 3s, interval: 200ms }", policy=policy.name)
+        self.start("{ age: 3s, interval: 200ms }", policy=stack.own_policy() + ASK)
         self.s._minted["asker"] = self.s.mint("asker@shop.example", ["askers"])
         self.s.scratch("CREATE TABLE scratch.t (n int)")
         with self.s.psycopg("asker", autocommit=True) as c, self.assertRaises(psycopg.errors.InsufficientPrivilege) as caught:

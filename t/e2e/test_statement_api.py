@@ -381,8 +381,7 @@ class Live(unittest.TestCase):
     def test_policies_change_while_the_pool_has_it(self):
         """Long texts of one principal, several at once, while the policy masks more and less: each answer is by the one or by the other, and runs masked."""
         self.s._minted["masked"] = self.s.mint("masked@shop.example", ["masked"])
-        with open(self.s.env["GH_POLICY"]) as f:
-            before = f.read()
+        before = self.s.policy()
         self.assertIn("phone: { mask: null }", before)
         answers, stop = [], threading.Event()
 
@@ -395,8 +394,7 @@ class Live(unittest.TestCase):
             for t in askers:
                 t.start()
             for n in range(10):
-                with open(self.s.env["GH_POLICY"], "w") as f:
-                    f.write(before.replace("phone: { mask: null }", "phone: hidden") if n % 2 == 0 else before)
+                self.s.put_policy(before.replace("phone: { mask: null }", "phone: hidden") if n % 2 == 0 else before)
                 self.s.reload()
                 seen = len(answers)
                 stack.wait_until("more answers", lambda: len(answers) > seen + 3)
@@ -404,8 +402,7 @@ class Live(unittest.TestCase):
             stop.set()
             for t in askers:
                 t.join()
-            with open(self.s.env["GH_POLICY"], "w") as f:
-                f.write(before)
+            self.s.put_policy(before)
             self.s.reload()
         verdicts = {(status, body.get("verdict")) for status, body, _ in answers if body.get("sqlstate") != "57P03"}  # which a busy machine's HAProxy says by itself
         self.assertEqual(verdicts, {(200, "allow"), (403, "deny")})
@@ -819,16 +816,13 @@ class DaemonGone(unittest.TestCase):
             stack.wait_until("service with Redis back", lambda: ask()[0] == 200)
 
         with self.subTest("reload"):
-            with open(s.env["GH_POLICY"]) as f:
-                policy = f.read()
+            policy = s.policy()
             rule = "    groups: ai-agents\n    database: shop\n    allow: select"
             self.assertIn(rule, policy)
-            with open(s.env["GH_POLICY"], "w") as f:
-                f.write(policy.replace(rule, rule.replace("ai-agents", "others")))
+            s.put_policy(policy.replace(rule, rule.replace("ai-agents", "others")))
             s.signal("gatehouse")
             stack.wait_until("the new policy", lambda: ask(connection=keep)[0] == 403)
-            with open(s.env["GH_POLICY"], "w") as f:
-                f.write(policy)
+            s.put_policy(policy)
             s.signal("gatehouse")
             stack.wait_until("the old policy", lambda: ask(connection=keep)[0] == 200)
 
@@ -847,29 +841,25 @@ class DaemonGone(unittest.TestCase):
             for t in clients:
                 t.start()
             for i in range(12):
-                with open(s.env["GH_POLICY"], "w") as f:
-                    f.write(policy.replace(rule, rule.replace("ai-agents", "others")) if i % 2 == 0 else policy + f"# {i}\n")
+                s.put_policy(policy.replace(rule, rule.replace("ai-agents", "others")) if i % 2 == 0 else policy + f"# {i}\n")
                 s.signal("gatehouse")
                 time.sleep(0.15)
             done.set()
             for t in clients:
                 t.join()
             self.assertEqual(wrong, [])
-            with open(s.env["GH_POLICY"], "w") as f:
-                f.write(policy)
+            s.put_policy(policy)
             s.signal("gatehouse")
             stack.wait_until("the old policy again", lambda: ask()[0] == 200)
 
         with self.subTest("mode: observe"):
-            with open(s.env["GH_POLICY"], "w") as f:
-                f.write(policy.replace("mode: enforce", "mode: observe"))
+            s.put_policy(policy.replace("mode: enforce", "mode: observe"))
             s.signal("gatehouse")
             for sql in ("SELECT count(*) FROM staff", "SET application_name = 'observed'"):
                 stack.wait_until(sql, lambda: gate.post("/query", {"sql": sql}, token)[0] == 200)
                 self.assertIn("observe-deny", [e["verdict"] for e in s.audit() if e.get("sql") == sql])
             self.assertEqual(gate.post("/query", b'{"sql": "SELECT 1", "sql": "SELECT 2"}', token)[0], 400)
-            with open(s.env["GH_POLICY"], "w") as f:
-                f.write(policy)
+            s.put_policy(policy)
             s.signal("gatehouse")
             stack.wait_until("the policy in force again", lambda: gate.post("/query", {"sql": "SELECT count(*) FROM staff"}, token)[0] == 403)
 

@@ -17,10 +17,7 @@ rules:
 class TestSysbench(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(POLICY)
-            f.flush()
-            cls.stack = stack.Stack(policy=f.name, mysql=True)
+        cls.stack = stack.Stack(policy=POLICY, mysql=True)
         cls.addClassCleanup(cls.stack.close)
         folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(folder.cleanup)

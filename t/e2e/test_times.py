@@ -2,7 +2,6 @@
 with it, to the second; what the rule hid stays hidden."""
 import datetime
 import os
-import tempfile
 import time
 import unittest
 
@@ -52,11 +51,7 @@ def window(seconds):
 class Times(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(POLICY.replace("WINDOW", window(3600)[0]))
-            f.flush()
-            os.chmod(f.name, 0o644)
-            cls.stack = stack.Stack(policy=f.name)
+        cls.stack = stack.Stack(policy=POLICY.replace("WINDOW", window(3600)[0]))
         cls.addClassCleanup(cls.stack.close)
 
     def refused(self, run, sql, state="42501"):

@@ -32,15 +32,13 @@ class Unpin(test_daemon.Daemon):
     def setUpClass(cls):
         cls.shared = stack.Stack()
         cls.addClassCleanup(cls.shared.close)
-        with open(cls.shared.env["GH_POLICY"]) as f:
-            cls.policy = f.read()
+        cls.policy = cls.shared.policy()
         cls.shared._minted["free"] = cls.shared.mint("free@shop.example", ["unpinned"])
         cls.shared._minted["both"] = cls.shared.mint("both@shop.example", ["unpinned", "ai-agents"])
 
     def setUp(self):
         self.stack = self.shared
-        with open(self.stack.env["GH_POLICY"], "w") as f:
-            f.write(self.policy + RULE)
+        self.stack.put_policy(self.policy + RULE)
         self.reload("reload")
 
     def connect(self, who):

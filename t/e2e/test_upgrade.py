@@ -9,7 +9,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 
 import psycopg
@@ -57,15 +56,6 @@ class Upgrade(unittest.TestCase):
     def works(self):
         with self.stack.psycopg(autocommit=True) as conn:
             self.assertEqual(conn.execute("SELECT 42").fetchone(), (42,))
-
-    def edit(self, path, change):
-        with open(path) as f:
-            text = f.read()
-        new = change(text)
-        self.assertNotEqual(new, text)
-        with open(path, "w") as f:
-            f.write(new)
-        return text
 
 
 class Knocking:
@@ -183,7 +173,7 @@ class Sessions(Upgrade):
             except psycopg.Error as e:
                 caught.append(e.sqlstate)
 
-        self.edit(self.stack.env["GH_POLICY"], lambda t: t + "  - name: testers-sleep\n    groups: testers\n    database: shop\n"
+        stack.edit(self.stack.env["GH_POLICY"], lambda t: t + "  - name: testers-sleep\n    groups: testers\n    database: shop\n"
                   "    allow: select\n    on: public.orders\n    functions: [pg_catalog.pg_sleep]\n")
         self.stack.signal("gatehouse", signal.SIGHUP)
         stack.wait_until("both have reloaded", lambda: self.log().count("event=reload ") == 2)
@@ -222,7 +212,7 @@ class Sessions(Upgrade):
         conn = self.connect()
         conn.execute("SELECT * FROM scratch.t")
         self.stack.upgrade()
-        self.edit(self.stack.env["GH_POLICY"], lambda t: t + "  - name: shut\n    groups: testers\n    database: shop\n    deny: all\n"
+        stack.edit(self.stack.env["GH_POLICY"], lambda t: t + "  - name: shut\n    groups: testers\n    database: shop\n    deny: all\n"
                   "    on: scratch.*\n    reason: The table is being moved.\n")
         self.stack.signal("gatehouse", signal.SIGHUP)
         stack.wait_until("both have reloaded", lambda: self.log().count("event=reload ") == 2)
@@ -325,15 +315,15 @@ class Failing(Upgrade):
 
     def test_configuration(self):
         conn = self.connect()
-        good = self.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("node:", "knot:"))
+        good = stack.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("node:", "knot:"))
         self.fails(r"gatehouse\.yaml:\d+:\d+: .*knot")
-        self.edit(self.stack.env["GH_CONFIG"], lambda t: good)
+        stack.edit(self.stack.env["GH_CONFIG"], lambda t: good)
         os.rename(self.stack.env["GH_POLICY"], self.stack.env["GH_POLICY"] + ".away")
         self.fails(r"policy\.yaml")
         os.rename(self.stack.env["GH_POLICY"] + ".away", self.stack.env["GH_POLICY"])
-        self.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("payload.sock", "other.sock"))
+        stack.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("payload.sock", "other.sock"))
         self.fails("event=start.failed error=.*other files than this configuration's")
-        self.edit(self.stack.env["GH_CONFIG"], lambda t: good)
+        stack.edit(self.stack.env["GH_CONFIG"], lambda t: good)
         conn.execute("SELECT 1")
         self.stack.upgrade()
         self.works()

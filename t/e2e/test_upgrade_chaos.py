@@ -62,7 +62,7 @@ class Beside(test_upgrade.Upgrade):
 
     def allow_also(self, table):
         """Adds a rule to the policy's file."""
-        self.edit(self.stack.env["GH_POLICY"], lambda t: t + f"  - name: {table}\n    groups: testers\n    database: shop\n    deny: all\n"
+        stack.edit(self.stack.env["GH_POLICY"], lambda t: t + f"  - name: {table}\n    groups: testers\n    database: shop\n    deny: all\n"
                   f"    on: scratch.{table}\n    reason: It is being moved.\n")
 
 
@@ -116,13 +116,13 @@ class Signals(Beside):
     def test_that_reload_fails(self):
         """And the new one keeps what it had, as any reload that fails."""
         new = self.half_way()
-        good = self.edit(self.stack.env["GH_POLICY"], lambda t: t + "nonsense: 1\n")
+        good = stack.edit(self.stack.env["GH_POLICY"], lambda t: t + "nonsense: 1\n")
         self.another("event=reload.failed ", lambda: self.stack.signal("gatehouse", signal.SIGHUP))
         self.another("event=reload.failed ", self.go_on)
         self.gone("gatehouse")
         self.works()
         self.assertIsNone(new.poll())
-        self.edit(self.stack.env["GH_POLICY"], lambda t: good)
+        stack.edit(self.stack.env["GH_POLICY"], lambda t: good)
         self.another("event=reload ", lambda: new.send_signal(signal.SIGHUP))
         self.works()
 
@@ -333,7 +333,7 @@ class Scrapes(Beside):
         self.assertEqual({self.started() for _ in range(5)}, {last}, "no older one answers any more")
         with self.subTest("another address: the new one listens there, and the old address is free"):
             before, Scrapes.port = self.port, haproxy.free_port()
-            self.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace(str(before), str(self.port)))
+            stack.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace(str(before), str(self.port)))
             self.stack.upgrade()
             self.started()
             with self.assertRaises(ConnectionRefusedError):
@@ -354,10 +354,10 @@ class UnixScrapes(Beside):
 
     def test_an_upgrade_that_fails_leaves_it(self):
         self.health()
-        good = self.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("payload.sock", "other.sock"))
+        good = stack.edit(self.stack.env["GH_CONFIG"], lambda t: t.replace("payload.sock", "other.sock"))
         self.fails("event=start.failed ")
         self.health()
-        self.edit(self.stack.env["GH_CONFIG"], lambda t: good)
+        stack.edit(self.stack.env["GH_CONFIG"], lambda t: good)
         new = self.half_way()
         new.kill()
         new.wait()

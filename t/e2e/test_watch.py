@@ -8,7 +8,6 @@ import select
 import signal
 import struct
 import subprocess
-import tempfile
 import termios
 import time
 import unittest
@@ -132,11 +131,7 @@ class Terminal:
 class Watch(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
-            policy.write(f.read() + pagegate.RULES)
-            policy.flush()
-            os.chmod(policy.name, 0o644)
-            cls.stack = stack.Stack(policy=policy.name)
+        cls.stack = stack.Stack(policy=stack.own_policy() + pagegate.RULES)
         cls.addClassCleanup(cls.stack.close)
         cls.stack.scratch("CREATE TABLE scratch.t (n int, s text)")
         cls.tokens = {}

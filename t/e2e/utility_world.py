@@ -1,6 +1,5 @@
 """Data for test_utility.py: a wholesaler's orders and a shop's sales, in three databases. "raw" has all of it and is behind the gate; "agent" and "regional" hold, as plain data, what these two may see."""
 import datetime
-import os
 import re
 
 import psycopg
@@ -156,14 +155,8 @@ class World:
     like, databases, more = "shop", "shop: {}, raw: {}", {}
 
     def __init__(self):
-        path = f"/tmp/gh-utility.{os.getpid()}.yaml"
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(f"version: 1\ndatabases: {{ {self.databases} }}\nrules:\n" + self.rules(RULES.replace("database: shop", "database: raw")))
-        os.chmod(path, 0o644)
-        try:
-            self.stack = stack.Stack(policy=path, config=lambda text: config(text, self.like), **self.more)
-        finally:
-            os.unlink(path)
+        policy = f"version: 1\ndatabases: {{ {self.databases} }}\nrules:\n" + self.rules(RULES.replace("database: shop", "database: raw"))
+        self.stack = stack.Stack(policy=policy, config=lambda text: config(text, self.like), **self.more)
         self.tokens = {g: self.stack.mint(f"{g}@shop.example", [g]) for g in ("agent", "regional")}
         everything = data()
         for name in DATABASES:

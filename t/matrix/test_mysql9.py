@@ -89,10 +89,7 @@ class Server:
 class MySQL(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
-            f.write(POLICY)
-            f.flush()
-            cls.stack = stack.Stack(policy=f.name, mysql=True)
+        cls.stack = stack.Stack(policy=POLICY, mysql=True)
         cls.addClassCleanup(cls.stack.close)
         cls.server = Server(os.path.join(cls.stack.dir, "mytls"))
         cls.addClassCleanup(cls.server.close)

@@ -54,11 +54,7 @@ class Real(unittest.TestCase):
         cls.addClassCleanup(cls.process.wait)
         cls.addClassCleanup(cls.process.stdin.close)
         cls.say(keys=[[a, f"{a}-1"] for a in ALGORITHMS])
-        with open(stack.POLICY) as f, tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
-            policy.write(f.read() + pagegate.RULES)
-            policy.flush()
-            os.chmod(policy.name, 0o644)
-            cls.stack = stack.Stack(config=cls.configured, policy=policy.name)
+        cls.stack = stack.Stack(config=cls.configured, policy=stack.own_policy() + pagegate.RULES)
         cls.addClassCleanup(cls.stack.close)
         cls.gate.start(os.path.join(cls.stack.dir, "jail"))
 

@@ -85,6 +85,18 @@ START_TEST(many_names) {
     ck_assert_ptr_null(pol_facts_pg(sql, strlen(sql), NULL, &err));
     ck_assert_int_eq(err.rc, POL_TOO_LARGE);
     free(sql);
+    for (unsigned n = 1664; n <= 1665; n++) { /* as many as the server takes, and one more, at every depth */
+        static const char *const heads[] = {"SELECT ", "SELECT 1 WHERE EXISTS (SELECT ", "SELECT 1 UNION SELECT ",
+                                            "CREATE TABLE x AS SELECT "};
+        for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+            sql = many(heads[i], "a", n, i == 1 ? ")" : "", "", 0, "");
+            f = pol_facts_pg(sql, strlen(sql), NULL, &err);
+            ck_assert_msg((f != NULL) == (n == 1664), "%s%u", heads[i], n);
+            if (f == NULL) ck_assert_int_eq(err.rc, POL_TOO_LARGE);
+            pol_facts_free(f);
+            free(sql);
+        }
+    }
     sql = many("SELECT t.c299, t.evil", "", 0, " FROM f() AS t(", "c", 300, ")");
     f = pol_facts_pg(sql, strlen(sql), NULL, &err);
     ck_assert_ptr_nonnull(f);
@@ -150,7 +162,7 @@ static const struct {
     {"SELECT 1 FROM t WHERE true", " AND a = 1", "", "", "", 5000, true},
     {"SELECT 1 FROM t WHERE false", " OR t.a >= 'x'", "", "", "", 5000, true},
     {"SELECT 1 FROM t WHERE false", " OR (a = 1 AND b = 2)", "", "", "", 5000, true},
-    {"SELECT 1", ", a.b::text || lower('x') AS c", "", "", " FROM a", 20000, true},
+    {"SELECT f(1", ", a.b::text || lower('x')", "", "", ") FROM a", 20000, true},
     {"SELECT 1", "; SELECT a + 1 FROM t", "", "", "", 5000, true},
     {"SELECT ", "NOT ", "true", "", "", 100000, false},
     {"SELECT 1", "+1", "", "", "", 50000, false},
