@@ -63,15 +63,19 @@ static bool is(const struct audit_event *e, const char *name, const char *want) 
     return have != NULL && strcasecmp(have, want) == 0;
 }
 
-/* "public.orders:select,update staff:select": a relation by its name, with its schema or without. */
+/* "public.orders:select,update staff:select": a relation by its name, with its schema or without. What a text names without a schema is recorded so, and found
+ * by any: better one too many than one that nobody sees. */
 static bool touches(const char *relations, const char *table) {
     size_t want = strlen(table);
+    const char *wanted_dot = strchr(table, '.'), *wanted = wanted_dot == NULL ? table : wanted_dot + 1;
+    size_t wanted_bare = strlen(wanted);
     for (const char *p = relations; p != NULL && *p != '\0';) {
         size_t n = strcspn(p, " "), name = strcspn(p, ": ");
         const char *dot = memchr(p, '.', name);
         size_t bare = dot == NULL ? name : name - (size_t)(dot + 1 - p);
-        if ((name == want && strncasecmp(p, table, want) == 0) || (bare == want && strncasecmp(p + name - bare, table, want) == 0))
-            return true;
+        bool whole = name == want && strncasecmp(p, table, want) == 0;
+        bool part = (dot == NULL || wanted_dot == NULL) && bare == wanted_bare && strncasecmp(p + name - bare, wanted, bare) == 0;
+        if (whole || part) return true;
         p += n + strspn(p + n, " ");
     }
     return false;

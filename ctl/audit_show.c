@@ -248,10 +248,12 @@ static void print_statement(const struct audit_event *e) {
     detail("detail", audit_get(e, "detail"));
     detail("approval", audit_get(e, "approval"));
     detail("approved by", audit_get(e, "approved_by"));
+    detail("mode", audit_get(e, "mode"));
     detail("touches", audit_get(e, "relations"));
     detail("text of", parse);
     print_text(NULL, audit_get(e, "sql"));
     print_text("sent to the database instead:", audit_get(e, "rewritten"));
+    print_text("would have been sent instead; in mode observe the text above ran as it is:", audit_get(e, "would_run"));
     detail("parameters", audit_get(e, "params"));
 }
 

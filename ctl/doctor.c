@@ -3,7 +3,10 @@
 #include "ctl/doctor.h"
 
 #include "ctl/catalog.h"
+#include "ctl/doctor_int.h"
+#include "ctl/door.h"
 #include "spoa/advice.h"
+#include "spoa/journal.h"
 #include "spoa/keystore.h"
 #include "spoa/ledger_redis.h"
 #include "spoa/preflight.h"
@@ -11,7 +14,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +24,12 @@
 
 #define CONNECT_SECONDS 5
 #define FETCH_SECONDS   15u
-#define WORDS           64
 
 static unsigned problems;
 
-__attribute__((format(printf, 2, 3))) static void ok(const char *subject, const char *fmt, ...) {
+unsigned doctor_problems(void) { return problems; }
+
+void ok(const char *subject, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     printf("ok       %s: ", subject);
@@ -35,7 +38,7 @@ __attribute__((format(printf, 2, 3))) static void ok(const char *subject, const 
     va_end(ap);
 }
 
-__attribute__((format(printf, 3, 4))) static void problem(const char *subject, const char *todo, const char *fmt, ...) {
+void problem(const char *subject, const char *todo, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     printf("problem  %s: ", subject);
@@ -47,7 +50,10 @@ __attribute__((format(printf, 3, 4))) static void problem(const char *subject, c
 
 static void on_finding(void *arg, const struct preflight_finding *f) {
     (void)arg;
-    problem(f->subject, f->todo, "%s", f->why);
+    if (f->kind == PREFLIGHT_NOTE)
+        printf("note     %s: %s\n         do: %s\n", f->subject, f->why, f->todo);
+    else
+        problem(f->subject, f->todo, "%s", f->why);
 }
 
 static void look_at_machine(const struct snap *s) {
@@ -55,6 +61,25 @@ static void look_at_machine(const struct snap *s) {
     preflight(s, on_finding, NULL);
     if (geteuid() != 0) problem("doctor", "run it as root", "not everything can be seen by this user");
     if (problems == before) ok("machine", "folders, users and descriptors are as the configuration needs them");
+}
+
+/* Whoever runs holds its journal. */
+static void look_at_daemon(const struct conf *c) {
+    json_t *answer = NULL;
+    if (jnl_held(c->ledger.dir) != JNL_HELD)
+        problem("daemon", "start it (systemctl start gatehouse), and see what its log says",
+                "it does not run: nobody has the journal in %s", c->ledger.dir);
+    else if (c->admin.door.socket == NULL)
+        ok("daemon", "it runs");
+    else if (door_ask(c->admin.door.socket, "/status", NULL, NULL, &answer) != DOOR_OK)
+        problem("daemon", "see what its log says; admin.peers must list who runs this", "it runs, and does not answer at %s",
+                c->admin.door.socket);
+    else if (door_text(answer, "reload_error")[0] != '\0')
+        problem("daemon", "correct it and reload: until then the older files are in force", "its last reload failed: %s",
+                door_text(answer, "reload_error"));
+    else
+        ok("daemon", "it runs, and its last reload took");
+    json_decref(answer);
 }
 
 /* The ledger's own way: log in, then try every right and every key. */
@@ -134,147 +159,6 @@ static void look_at_issuers(const struct snap *s) {
     free(sources);
 }
 
-/* --- HAProxy's configuration, as far as Gatehouse's lines go --- */
-
-struct haproxy {
-    char *chroot, *user; /* of global; NULL: none */
-    char *spoe;          /* the file of "filter spoe engine gatehouse" */
-    bool lua, unique_id;
-    bool short_records;            /* of TLS: at most 8192 bytes, all that libpq takes at once */
-    bool spop, spop_outside;       /* a server line leads to the socket; one names its path from outside of the chroot */
-    bool payload, payload_outside; /* likewise */
-    bool proxy, ticket;            /* that line has send-proxy-v2, and unique-id among its options */
-};
-
-static bool leads_to(const struct haproxy *h, const char *path, const char *socket, bool *outside) {
-    char whole[4096];
-    snprintf(whole, sizeof whole, "%s%s", h->chroot != NULL ? h->chroot : "", path);
-    if (h->chroot != NULL && strcmp(path, socket) == 0) *outside = true;
-    return strcmp(whole, socket) == 0;
-}
-
-static const char *word_after(char **w, size_t n, const char *word) {
-    for (size_t i = 0; i + 1 < n; i++)
-        if (strcmp(w[i], word) == 0) return w[i + 1];
-    return NULL;
-}
-
-static bool has_word(char **w, size_t n, const char *word) {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(w[i], word) == 0) return true;
-    return false;
-}
-
-static void keep(char **at, const char *word) {
-    free(*at);
-    *at = strdup(word);
-}
-
-static void read_line(struct haproxy *h, const struct conf *c, char **w, size_t n) {
-    if (n < 2) return;
-    if (strcmp(w[0], "chroot") == 0) keep(&h->chroot, w[1]);
-    if (strcmp(w[0], "user") == 0) keep(&h->user, w[1]);
-    if (strncmp(w[0], "lua-load", 8) == 0 && strstr(w[1], "gatehouse_starttls.lua") != NULL) h->lua = access(w[1], R_OK) == 0;
-    if (strcmp(w[0], "tune.ssl.hard-maxrecord") == 0) h->short_records = atoi(w[1]) > 0 && atoi(w[1]) <= 8192;
-    if (strcmp(w[0], "unique-id-format") == 0 && strstr(w[1], "txn.gh.ticket") != NULL) h->unique_id = true;
-    if (strcmp(w[0], "filter") == 0 && strcmp(w[1], "spoe") == 0 && has_word(w, n, "gatehouse") && word_after(w, n, "config") != NULL)
-        keep(&h->spoe, word_after(w, n, "config"));
-    if (strcmp(w[0], "server") != 0 || n < 3 || strncmp(w[2], "unix@", 5) != 0) return;
-    if (leads_to(h, w[2] + 5, c->spop.socket, &h->spop_outside)) h->spop = true;
-    if (leads_to(h, w[2] + 5, c->payload.socket, &h->payload_outside)) {
-        const char *options = word_after(w, n, "proxy-v2-options");
-        h->payload = true;
-        h->proxy = has_word(w, n, "send-proxy-v2");
-        h->ticket = options != NULL && strstr(options, "unique-id") != NULL;
-    }
-}
-
-static bool read_haproxy(struct haproxy *h, const struct conf *c, const char *path) {
-    FILE *f = fopen(path, "re");
-    char *line = NULL;
-    size_t size = 0;
-    if (f == NULL) {
-        problem("haproxy", "name HAProxy's configuration in --haproxy", "%s: %s", path, strerror(errno));
-        return false;
-    }
-    while (getline(&line, &size, f) > 0) {
-        char *w[WORDS], *save = NULL;
-        size_t n = 0;
-        for (char *t = strtok_r(line, " \t\r\n", &save); t != NULL && n < WORDS && t[0] != '#'; t = strtok_r(NULL, " \t\r\n", &save))
-            w[n++] = t;
-        read_line(h, c, w, n);
-    }
-    free(line);
-    fclose(f);
-    return true;
-}
-
-static void look_at_server(const struct haproxy *h, const char *key, const char *socket, bool found, bool outside) {
-    if (found)
-        return;
-    else if (outside)
-        problem(
-            "haproxy",
-            log_fmt("take %s off the front of the path on that server line, because HAProxy connects from inside its chroot", h->chroot),
-            "a server line names %s, which HAProxy looks for in %s%s", socket, h->chroot, socket);
-    else
-        problem("haproxy", log_fmt("append haproxy-conf/gatehouse-pg.cfg, or make %s.socket the path that its server line leads to", key),
-                "no server line leads to %s%s%s", socket, h->chroot != NULL ? " from inside " : "", h->chroot != NULL ? h->chroot : "");
-}
-
-static void look_at_peers(const struct haproxy *h, const struct conf *c) {
-    const struct passwd *pw = getpwnam(h->user != NULL ? h->user : "root");
-    if (pw == NULL) return; /* HAProxy itself will say so */
-    const struct conf_door *doors[] = {&c->spop, &c->payload};
-    for (size_t i = 0; i < 2; i++) {
-        bool listed = false;
-        for (size_t k = 0; k < doors[i]->npeers; k++) listed = listed || doors[i]->peers[k] == pw->pw_uid;
-        if (!listed)
-            problem(i == 0 ? "spop" : "payload", log_fmt("add %s to peers", pw->pw_name), "HAProxy runs as %s, whom peers does not list",
-                    pw->pw_name);
-    }
-}
-
-static void look_at_spoe(const struct haproxy *h) {
-    char text[65536];
-    FILE *f = h->spoe == NULL ? NULL : fopen(h->spoe, "re");
-    size_t n = f == NULL ? 0 : fread(text, 1, sizeof text - 1, f);
-    if (f != NULL) fclose(f);
-    text[n] = '\0';
-    const char *session = strstr(text, "spoe-message session");
-    if (session == NULL || strstr(session, "src=src ") == NULL || strstr(session, "src_port=src_port") == NULL ||
-        strstr(session, "engine=str(postgresql)") == NULL)
-        problem("haproxy", "copy haproxy-conf/gatehouse.spoe.cfg to /etc/haproxy and name it on the \"filter spoe\" lines",
-                "%s does not send what Gatehouse must know of a session",
-                h->spoe != NULL ? h->spoe : "no \"filter spoe engine gatehouse\"");
-}
-
-static void look_at_haproxy(const struct conf *c, const char *path) {
-    struct haproxy h = {0};
-    unsigned before = problems;
-    if (!read_haproxy(&h, c, path)) return;
-    look_at_server(&h, "spop", c->spop.socket, h.spop, h.spop_outside);
-    look_at_server(&h, "payload", c->payload.socket, h.payload, h.payload_outside);
-    if (h.payload && (!h.proxy || !h.ticket))
-        problem("haproxy", "write \"send-proxy-v2 proxy-v2-options unique-id,ssl\" on it",
-                "the server line of the payload socket hands no ticket over");
-    if (!h.unique_id)
-        problem("haproxy", "write \"unique-id-format %[var(txn.gh.ticket)]\" into the frontend that ends TLS",
-                "no frontend makes a ticket of the answer");
-    if (!h.lua)
-        problem("haproxy", "lua-load /etc/haproxy/gatehouse_starttls.lua in \"global\", and copy the file there",
-                "gatehouse_starttls.lua is not loaded, or not there");
-    if (!h.short_records)
-        problem("haproxy", "write \"tune.ssl.hard-maxrecord 8192\" into \"global\"",
-                "clients that use libpq without blocking (psycopg, ruby-pg) hang now and then on TLS records over 8 KiB");
-    look_at_spoe(&h);
-    look_at_peers(&h, c);
-    if (problems == before) ok("haproxy", "its lines for Gatehouse go with this configuration");
-    free(h.chroot);
-    free(h.user);
-    free(h.spoe);
-}
-
 int ctl_doctor(int argc, char **argv) {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'}, {"haproxy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
@@ -305,10 +189,11 @@ int ctl_doctor(int argc, char **argv) {
     }
     ok("configuration", "%s and %s are valid", config, s->conf->policy);
     look_at_machine(s);
+    look_at_daemon(s->conf);
     look_at_redis(s->conf);
     look_at_issuers(s);
     look_at_databases(s->conf);
-    if (haproxy != NULL) look_at_haproxy(s->conf, haproxy);
+    if (haproxy != NULL) doctor_haproxy(s->conf, haproxy);
     snap_unref(s);
     printf("%u problem%s\n", problems, problems == 1 ? "" : "s");
     return problems > 0;

@@ -22,6 +22,8 @@ gatehousectl_SOURCES = \
 	ctl/dialect.h \
 	ctl/doctor.c \
 	ctl/doctor.h \
+	ctl/doctor_haproxy.c \
+	ctl/doctor_int.h \
 	ctl/door.c \
 	ctl/door.h \
 	ctl/door_int.h \

@@ -30,7 +30,7 @@ struct diff {
     bool fixed_at, json, help;
     struct pol_policy *old, *new;
     struct pol_catalog *catalog;
-    json_t *sessions; /* id -> groups as recorded */
+    json_t *sessions; /* id -> {groups, claims}, as recorded */
     json_t *index;    /* identity -> its number in whos */
     json_t *seen;     /* identity and text -> true */
     struct who *whos;
@@ -296,8 +296,10 @@ static const char *text_of(const json_t *o, const char *key) { return json_strin
 static void line_object(struct diff *d, const json_t *o) {
     const char *type = text_of(o, "type"), *session = text_of(o, "session"), *sql = text_of(o, "sql");
     const json_t *groups = json_object_get(o, "groups");
-    if (type != NULL && strcmp(type, "session.open") == 0 && session != NULL && groups != NULL) {
-        json_object_set_nocheck(d->sessions, session, (json_t *)(uintptr_t)groups);
+    if (type != NULL && (strcmp(type, "session.open") == 0 || strcmp(type, "session.renewed") == 0) && session != NULL && groups != NULL) {
+        const char *attributes = text_of(o, "attributes");
+        json_t *claims = attributes != NULL ? json_loads(attributes, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        json_object_set_new_nocheck(d->sessions, session, json_pack("{s:O, s:o*}", "groups", groups, "claims", claims));
         return;
     }
     if (type != NULL && strcmp(type, "statement") != 0) return;
@@ -305,14 +307,16 @@ static void line_object(struct diff *d, const json_t *o) {
         d->unread += json_object_get(o, "sql.b64") != NULL || type == NULL;
         return; /* an Execute: its Parse has the text */
     }
-    if (groups == NULL && session != NULL) groups = json_object_get(d->sessions, session);
+    json_t *whose = session != NULL ? json_object_get(d->sessions, session) : NULL, *claims = json_object_get(o, "claims");
+    if (groups == NULL) groups = json_object_get(whose, "groups");
+    if (claims == NULL) claims = json_object_get(whose, "claims");
     char *list = groups_of(groups);
     const char *principal = text_of(o, "principal"), *database = text_of(o, "database");
     struct record r = {.sql = sql,
                        .principal = principal != NULL ? principal : "",
                        .groups = list,
                        .database = database != NULL ? database : d->database,
-                       .claims = json_object_get(o, "claims"),
+                       .claims = claims,
                        .at = time_of(d, text_of(o, "time"))};
     if (list == NULL)
         d->failed = true;

@@ -37,7 +37,8 @@ static inline const unsigned char *word(const struct text *t, const unsigned cha
     const unsigned char *begin = p;
     while (p < t->end && (classes[*p] & IN_WORD) != 0) p++;
     if (p - begin == 5 && (*begin | 0x20) == 'f' && strncasecmp((const char *)begin, "float", 5) == 0) return NULL;
-    return at(t, p) == '\'' ? NULL : p; /* E'..', N'..', B'..', X'..' */
+    return p - begin == 1 && at(t, p) == '\'' && strchr("eEnNbBxX", *begin) != NULL ? NULL
+                                                                                    : p; /* E'..'; behind a longer word begins a string */
 }
 
 static const unsigned char *number(const struct text *t, const unsigned char *p, bool *plain) {
@@ -46,7 +47,8 @@ static const unsigned char *number(const struct text *t, const unsigned char *p,
     *plain = p - begin <= DIGITS && (begin == t->begin || begin[-1] != '.') && at(t, p) != '.' && (classes[at(t, p)] & IN_WORD) == 0;
     if (*plain) return p;
     while (p < t->end && ((classes[*p] & IN_WORD) != 0 || *p == '.')) p++;
-    return at(t, p) == '+' || at(t, p) == '-' ? NULL : p; /* 1e+5 */
+    if (at(t, p) == '\'') return NULL;                                               /* 1..e'..' */
+    return (p[-1] | 0x20) == 'e' && (at(t, p) == '+' || at(t, p) == '-') ? NULL : p; /* 1e+5 */
 }
 
 static const unsigned char *string(const struct text *t, const unsigned char *p, bool *plain) {

@@ -410,6 +410,7 @@ bool pol_policy_has_database(const struct pol_policy *p, const char *database) {
 
 size_t pol_policy_rules(const struct pol_policy *p) { return p->nrules; }
 const char *pol_policy_rule_name(const struct pol_policy *p, size_t i) { return p->rules[i].name; }
+bool pol_policy_observes(const struct pol_policy *p, size_t i) { return p->databases[i].observe; }
 bool pol_policy_rule_unpins(const struct pol_policy *p, size_t i) { return p->rules[i].unpin; }
 bool pol_policy_rule_asks(const struct pol_policy *p, size_t i) { return p->rules[i].ask; }
 

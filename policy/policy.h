@@ -71,6 +71,8 @@ void pol_role_my_mode(struct pol_role *r, unsigned mode);
 bool pol_role_read_only(const struct pol_role *r);
 /* For a verdict without a session of its own: "unpin" counts for nothing. */
 void pol_role_keep_pins(struct pol_role *r);
+/* Whether the i-th database that the policy lists is in mode: observe. */
+bool pol_policy_observes(const struct pol_policy *p, size_t i);
 /* mode: observe for this database: verdicts are recorded, statements forwarded. */
 bool pol_role_observes(const struct pol_role *r);
 /* False when no rule at all names this identity here: the login itself may be refused. */

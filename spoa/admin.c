@@ -11,6 +11,7 @@
 #include "spoa/page_int.h"
 #include "spoa/roster.h"
 #include "spoa/session.h"
+#include "spoa/status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,18 +213,19 @@ static void session(struct daemon *d, const struct httpd_request *r, char *id, s
 static void show_status(struct daemon *d, struct httpd_answer *a) {
     struct appr_counts counts;
     struct ord_counts orders;
-    char why[600];
+    char why[600], reload[sizeof d->reload_error];
     struct snap *s = daemon_snap(d);
+    status_reload_error(d, reload, sizeof reload);
     appr_count(d->approvals, &counts);
     ord_count(d->orders, &orders);
     led_why(d->led, why, sizeof why);
     httpd_answer_json(a, 200,
-                      json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "node", d->boot->conf->node, "version",
-                                PACKAGE_VERSION, "policy", pol_policy_hash(s->policy), "generation", (json_int_t)s->generation, "key",
-                                nodekey_public(appr_key(d->approvals)), "ledger_healthy", led_healthy(d->led), "ledger_why", why,
-                                "sessions", (json_int_t)registry_count(d->registry), "pending", (json_int_t)counts.pending, "approved",
-                                (json_int_t)counts.approved, "blocks", (json_int_t)orders.blocks, "grants", (json_int_t)orders.grants,
-                                "missing_orders", (json_int_t)orders.missing));
+                      json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "node", d->boot->conf->node,
+                                "version", PACKAGE_VERSION, "policy", pol_policy_hash(s->policy), "generation", (json_int_t)s->generation,
+                                "reload_error", reload, "key", nodekey_public(appr_key(d->approvals)), "ledger_healthy",
+                                led_healthy(d->led), "ledger_why", why, "sessions", (json_int_t)registry_count(d->registry), "pending",
+                                (json_int_t)counts.pending, "approved", (json_int_t)counts.approved, "blocks", (json_int_t)orders.blocks,
+                                "grants", (json_int_t)orders.grants, "missing_orders", (json_int_t)orders.missing));
     snap_unref(s);
 }
 

@@ -29,8 +29,8 @@ struct factscache;
 /* NULL when out of memory or randomness. bytes counts texts and an estimate of their facts. */
 struct factscache *factscache_new(size_t entries, size_t bytes);
 void factscache_free(struct factscache *c);
-/* What a text is: two that are equal but of different kinds are different. */
-enum factscache_key { FACTS_EXACT, FACTS_BLANKED };
+/* What a text is, of PostgreSQL's, or with its server in front of it: two that are equal but of different kinds are different. */
+enum factscache_key { FACTS_EXACT, FACTS_BLANKED, FACTS_MYSQL };
 /* A new reference for the caller, or NULL. A text is looked for as it is first, and then blanked. */
 struct facts_ref *factscache_find(struct factscache *c, enum factscache_key kind, const char *text, size_t len);
 /* Counts a statement that was found as nothing. */

@@ -2,10 +2,15 @@
 
 #include "spoa/identity.h"
 
+#include "spoa/starved.h"
+
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#define GROUPS_TOLD 300u /* bytes */
 
 struct pol_pins identity_pins(const struct conf_database *db) {
     struct pol_pins pins = {
@@ -49,7 +54,25 @@ char *identity_groups(const struct jwt_identity *who) {
 }
 
 void identity_no_rule(const struct jwt_identity *who, const char *database, char *out, size_t size) {
-    snprintf(out, size, "You are %s; no rule of the policy names you, or a group of yours, for database \"%s\".", who->principal, database);
+    char *groups = identity_groups(who);
+    const char *list = groups != NULL ? groups : "";
+    size_t whole = 0; /* of groups, as many as may be told */
+    for (size_t i = 0; i < GROUPS_TOLD && list[i] != '\0'; i++)
+        if (list[i + 1] == ',' || list[i + 1] == '\0') whole = i + 1;
+    if (who->ngroups == 0)
+        snprintf(out, size, "You are %s, and your token names no groups; no rule of the policy names you for database \"%s\".",
+                 who->principal, database);
+    else
+        snprintf(out, size, "You are %s, in the groups %.*s%s; no rule of the policy names you, or one of them, for database \"%s\".",
+                 who->principal, (int)whole, list, list[whole] != '\0' ? " and others" : "", database);
+    free(groups);
+}
+
+const char *identity_no_rule_todo(const struct jwt_identity *who) {
+    return who->ngroups == 0
+               ? "the token gave no groups: if it has them, set identity.issuers.groups_claim to the claim that they are in; gatehousectl "
+                 "whoami shows what is read of a token"
+               : "give this principal, or one of his groups, a rule for this database; gatehousectl whoami shows what is read of a token";
 }
 
 void identity_record_refusal(struct led *l, const struct identity_refusal *f) {
@@ -84,12 +107,25 @@ void identity_record_flood(struct led *l, const char *session, const char *src, 
               NULL);
 }
 
+/* What ${claim:...} of a policy is to him. NULL: nothing; the caller frees. */
+static char *attributes_of(const struct jwt_identity *who) {
+    json_t *o = who->nattributes > 0 ? json_object() : NULL;
+    for (size_t i = 0; o != NULL && i < who->nattributes; i++)
+        if (json_object_set_new(o, who->attributes[i].name, json_string(who->attributes[i].value)) != 0) starved_note();
+    char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+    if (text == NULL && who->nattributes > 0) starved_note();
+    json_decref(o);
+    return text;
+}
+
 void identity_record_open(struct led *l, const struct identity_session *s, const struct snap *snap, const struct pol_role *role) {
     const char *mode = pol_role_observes(role) ? "observe" : "enforce";
+    char *attributes = attributes_of(s->who);
     struct rec r = {0};
     rec_str(&r, "session", s->session);
     rec_str(&r, "principal", s->who->principal);
     rec_str(&r, "groups", s->groups);
+    rec_str(&r, "attributes", attributes);
     rec_str(&r, "issuer", s->who->issuer);
     rec_str(&r, "database", s->database);
     rec_str(&r, "user", s->user);
@@ -107,20 +143,24 @@ void identity_record_open(struct led *l, const struct identity_session *s, const
     rec_str(&r, "version", PACKAGE_VERSION);
     rec_append(l, &r, LED_SESSION, s->session, "session.open", NULL, NULL);
     rec_append(l, &r, LED_SESSIONS, NULL, "session.open", NULL, NULL);
+    free(attributes);
     log_event(LOG_INFO, "session.open", "session", s->session, "principal", s->who->principal, "groups", s->groups, "database", s->database,
               "user", s->user, "src", s->src, "mode", mode, NULL);
 }
 
 void identity_record_renewed(struct led *l, const char *session, const char *database, const struct jwt_identity *who, const char *groups) {
+    char *attributes = attributes_of(who);
     struct rec r = {0};
     rec_str(&r, "session", session);
     rec_str(&r, "principal", who->principal);
     rec_str(&r, "groups", groups);
+    rec_str(&r, "attributes", attributes);
     rec_str(&r, "issuer", who->issuer);
     rec_str(&r, "database", database);
     rec_u64(&r, "expires", (uint64_t)(who->exp > 0 ? who->exp : 0));
     rec_append(l, &r, LED_SESSION, session, "session.renewed", NULL, NULL);
     rec_append(l, &r, LED_SESSIONS, NULL, "session.renewed", NULL, NULL);
+    free(attributes);
     log_event(LOG_INFO, "session.renewed", "session", session, "principal", who->principal, "groups", groups, NULL);
 }
 

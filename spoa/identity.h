@@ -23,6 +23,8 @@ bool identity_outdated(const struct catalog_use *use);
 char *identity_groups(const struct jwt_identity *who);
 /* The sentence of who has no rule at all for the database. */
 void identity_no_rule(const struct jwt_identity *who, const char *database, char *out, size_t size);
+/* What whoever runs the gate can do about it. */
+const char *identity_no_rule_todo(const struct jwt_identity *who);
 
 /* A credential or an identity that was not let in: recorded in gatehouse:auth and logged. Texts may be NULL. */
 struct identity_refusal {

@@ -483,8 +483,9 @@ static int run(struct control *c) {
 
 static void to_stderr(void *arg, const struct preflight_finding *f) {
     bool *fatal = arg;
-    *fatal = *fatal || f->fatal;
-    fprintf(stderr, "%s: %s: %s\n    do: %s\n", f->fatal ? "error" : "warning", f->subject, f->why, f->todo);
+    static const char *const words[] = {[PREFLIGHT_NOTE] = "note", [PREFLIGHT_WARNING] = "warning", [PREFLIGHT_FATAL] = "error"};
+    *fatal = *fatal || f->kind == PREFLIGHT_FATAL;
+    fprintf(stderr, "%s: %s: %s\n    do: %s\n", words[f->kind], f->subject, f->why, f->todo);
 }
 
 static int check_only(struct snap *s) {

@@ -5,6 +5,7 @@
 #include "spoa/advice.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define GROUPS_MAX 256
@@ -22,8 +24,8 @@ struct flight {
     void *arg;
 };
 
-static void find(const struct flight *f, bool fatal, const char *subject, const char *why, const char *todo) {
-    f->report(f->arg, &(struct preflight_finding){fatal, subject, why, todo});
+static void find(const struct flight *f, enum preflight_kind kind, const char *subject, const char *why, const char *todo) {
+    f->report(f->arg, &(struct preflight_finding){kind, subject, why, todo});
 }
 
 static const char *user_name(uid_t uid) {
@@ -67,20 +69,21 @@ static void look_at_door(const struct flight *f, const char *key, const struct c
     folder_of(d->socket, folder, sizeof folder);
     if (stat(folder, &st) != 0) {
         if (errno != EACCES || geteuid() == 0)
-            find(f, true, key, log_fmt("the folder %s of its socket: %s", folder, strerror(errno)), advice_socket(errno));
+            find(f, PREFLIGHT_FATAL, key, log_fmt("the folder %s of its socket: %s", folder, strerror(errno)), advice_socket(errno));
         return;
     }
     for (size_t i = 0; i < d->npeers; i++)
         if (!may(&st, d->peers[i], 1))
-            find(f, false, key, log_fmt("user %s, one of its peers, cannot enter the folder %s", user_name(d->peers[i]), folder),
+            find(f, PREFLIGHT_WARNING, key,
+                 log_fmt("user %s, one of its peers, cannot enter the folder %s", user_name(d->peers[i]), folder),
                  log_fmt("install -d -o %s -g %s -m 0750 %s", user_name(daemon_uid(f->s->conf)), user_name(d->peers[i]), folder));
     if (d->has_owner && d->npeers > 0 && !listed(d, d->owner))
-        find(f, false, key,
+        find(f, PREFLIGHT_WARNING, key,
              log_fmt("its owner %s may open the socket and is then refused, because peers does not list it", user_name(d->owner)),
              log_fmt("add %s to %s.peers, or make HAProxy's user the owner", user_name(d->owner), key));
     if (d->has_owner && d->owner != daemon_uid(f->s->conf) && geteuid() != 0)
-        find(f, true, key, log_fmt("only root may give its socket to %s", user_name(d->owner)), advice_socket(EPERM));
-    if ((d->mode & 0600) != 0600) find(f, false, key, "its mode lets not even the owner connect", "set mode to \"0600\"");
+        find(f, PREFLIGHT_FATAL, key, log_fmt("only root may give its socket to %s", user_name(d->owner)), advice_socket(EPERM));
+    if ((d->mode & 0600) != 0600) find(f, PREFLIGHT_WARNING, key, "its mode lets not even the owner connect", "set mode to \"0600\"");
 }
 
 static void look_at_journal(const struct flight *f) {
@@ -90,32 +93,75 @@ static void look_at_journal(const struct flight *f) {
     struct stat st;
     if (stat(dir, &st) == 0) {
         if (!S_ISDIR(st.st_mode))
-            find(f, true, "audit.journal", log_fmt("%s is not a folder", dir), advice_journal("Not a directory"));
+            find(f, PREFLIGHT_FATAL, "audit.journal", log_fmt("%s is not a folder", dir), advice_journal("Not a directory"));
         else if (st.st_uid != daemon_uid(c) || (st.st_mode & 077) != 0)
-            find(f, true, "audit.journal", log_fmt("%s must belong to %s alone", dir, owner),
+            find(f, PREFLIGHT_FATAL, "audit.journal", log_fmt("%s must belong to %s alone", dir, owner),
                  log_fmt("chown -R %s %s && chmod 700 %s", owner, dir, dir));
         return;
     }
     if (errno != ENOENT) return; /* not for us to see */
     folder_of(dir, folder, sizeof folder);
     if (stat(folder, &st) != 0 || !may(&st, daemon_uid(c), 3))
-        find(f, true, "audit.journal", log_fmt("%s does not exist, and %s cannot make it", dir, owner),
+        find(f, PREFLIGHT_FATAL, "audit.journal", log_fmt("%s does not exist, and %s cannot make it", dir, owner),
              log_fmt("install -d -o %s -m 0700 %s", owner, dir));
 }
 
 static void look_at_policy(const struct flight *f) {
     const char *name;
-    for (size_t i = 0; (name = pol_policy_database(f->s->policy, i)) != NULL; i++)
+    for (size_t i = 0; (name = pol_policy_database(f->s->policy, i)) != NULL; i++) {
+        if (pol_policy_observes(f->s->policy, i))
+            find(
+                f, PREFLIGHT_NOTE, "databases",
+                log_fmt(
+                    "the policy has the database \"%.100s\" in mode observe: nothing is refused, hidden, masked, filtered or limited there",
+                    name),
+                "set mode: enforce for it when its record shows what you want");
         if (conf_database(f->s->conf, name) == NULL)
-            find(f, false, "databases", log_fmt("the policy lists the database \"%.100s\", which the configuration does not offer", name),
+            find(f, PREFLIGHT_WARNING, "databases",
+                 log_fmt("the policy lists the database \"%.100s\", which the configuration does not offer", name),
                  "add it to databases in the configuration, or correct its name in the policy");
+    }
+}
+
+/* What a load of the configuration says to the daemon's user; "" when it takes. */
+static void load_as_user(const struct conf *c, char *out, size_t size) {
+    struct pol_error err = {0};
+    int ends[2];
+    pid_t child = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
+    out[0] = '\0';
+    if (child == 0) {
+        bool is = initgroups(c->user_name, c->group) == 0 && setgid(c->group) == 0 && setuid(c->user) == 0;
+        if (is && snap_load(c->path, NULL, &err) == NULL) {
+            pol_error_format(&err, out, size);
+            if (write(ends[1], out, strlen(out)) < 0) _exit(1);
+        }
+        _exit(0);
+    }
+    if (child < 0) return;
+    close(ends[1]);
+    size_t used = 0;
+    for (ssize_t n; used < size - 1 && (n = read(ends[0], out + used, size - 1 - used)) > 0;) used += (size_t)n;
+    out[used] = '\0';
+    close(ends[0]);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+/* Root starts it, and whom it has become reads the files again at each reload. */
+static void look_as_user(const struct flight *f) {
+    const struct conf *c = f->s->conf;
+    char why[1024];
+    if (geteuid() != 0 || !c->has_user || c->user == 0) return;
+    load_as_user(c, why, sizeof why);
+    if (why[0] != '\0')
+        find(f, PREFLIGHT_WARNING, "user", log_fmt("a reload would fail, because it reads the files as %s: %s", c->user_name, why),
+             log_fmt("let %s read that file: chgrp it to a group of that user, and chmod 640", c->user_name));
 }
 
 static void look_at_upstreams(const struct flight *f) {
     for (size_t i = 0; i < f->s->conf->ndatabases; i++) {
         const struct conf_database *d = &f->s->conf->databases[i];
         if (d->plain_tcp)
-            find(f, false, log_fmt("databases.%s.upstream.tls", d->name),
+            find(f, PREFLIGHT_WARNING, log_fmt("databases.%s.upstream.tls", d->name),
                  log_fmt("off: whoever is on the way to %s can read and change statements and rows", d->where),
                  "set ssl = on at the database, name its authority in upstream.tls.ca_file, and remove \"tls: off\"");
     }
@@ -125,7 +171,7 @@ static void look_at_limits(const struct flight *f) {
     struct rlimit r;
     uint64_t need = 2 * f->s->conf->limits.sessions + 128;
     if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_max != RLIM_INFINITY && r.rlim_max < need)
-        find(f, false, "limits.sessions",
+        find(f, PREFLIGHT_WARNING, "limits.sessions",
              log_fmt("%llu sessions need %llu file descriptors, and there may be %llu", (unsigned long long)f->s->conf->limits.sessions,
                      (unsigned long long)need, (unsigned long long)r.rlim_max),
              "raise LimitNOFILE in the unit (ulimit -n), or lower limits.sessions");
@@ -140,7 +186,7 @@ static void look_at_admin(const struct flight *f) {
     }
     for (size_t i = 0; i < pol_policy_rules(s->policy); i++) asks += pol_policy_rule_asks(s->policy, i);
     if (asks > 0)
-        find(f, false, "admin", "the policy has rules that ask, and there is no admin door at which anybody could decide",
+        find(f, PREFLIGHT_WARNING, "admin", "the policy has rules that ask, and there is no admin door at which anybody could decide",
              "add admin: { socket: /var/lib/gatehouse/admin.sock, peers: [root, gatehouse] } to the configuration");
 }
 
@@ -152,6 +198,7 @@ void preflight(const struct snap *s, void (*report)(void *arg, const struct pref
     look_at_admin(&f);
     if (s->conf->page.m.door.socket != NULL) look_at_door(&f, "page", &s->conf->page.m.door);
     look_at_journal(&f);
+    look_as_user(&f);
     look_at_policy(&f);
     look_at_upstreams(&f);
     look_at_limits(&f);
@@ -159,7 +206,7 @@ void preflight(const struct snap *s, void (*report)(void *arg, const struct pref
 
 static void to_log(void *arg, const struct preflight_finding *f) {
     (void)arg;
-    if (!f->fatal) log_event(LOG_WARN, "preflight", "key", f->subject, "reason", f->why, "do", f->todo, NULL);
+    if (f->kind != PREFLIGHT_FATAL) log_event(LOG_WARN, "preflight", "key", f->subject, "reason", f->why, "do", f->todo, NULL);
 }
 
 void preflight_log(const struct snap *s) { preflight(s, to_log, NULL); }

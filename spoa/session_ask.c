@@ -267,8 +267,7 @@ void session_ask(struct session *s) {
         return;
     }
     kind_of(s, a->d.kind);
-    snprintf(q->rule, sizeof q->rule, "%s", q->verdict.rule);
-    q->verdict.rule = q->rule;
+    session_own_rule(q, &q->verdict);
     a->s = s;
     a->id = q->id;
     a->epoch = s->epoch;

@@ -318,6 +318,8 @@ void session_prep_free(void *ctx);
 
 /* The verdict on the open question, and what follows from it. */
 void session_judge(struct session *s);
+/* v, a verdict on q, keeps the name of its rule when the policy goes. */
+void session_own_rule(struct question *q, struct pol_verdict *v);
 /* Leaves a part of the open question's work to the parse pool; who is asking is filled in. False: a refusal is in the question's verdict. */
 bool session_in_pool(struct session *s, struct stmt_pooled *what);
 /* It comes back: false when its question is gone. */

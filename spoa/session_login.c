@@ -84,14 +84,19 @@ static void refused(struct session *s) {
 }
 
 /* A good credential that does not help here. */
-static void refuse(struct session *s, const struct flt_event *ev, const char *sqlstate, const char *reason, const char *message,
-                   const char *detail, const char *hint) {
-    const struct identity_refusal r = refusal_of(s, ev, sqlstate, reason, NULL);
+static void refuse_for(struct session *s, const struct flt_event *ev, const char *sqlstate, const char *reason, const char *message,
+                       const char *detail, const char *hint, const char *todo) {
+    const struct identity_refusal r = refusal_of(s, ev, sqlstate, reason, todo);
     identity_record_refusal(s->ws->d->led, &r);
     refused(s);
     /* A reason that a message makes is no label: it may name what the client sent. */
     m_count(s->ws->m, M_LOGINS_REFUSED, reason == message && strcmp(reason, "out of memory") != 0 ? "startup setting" : reason, NULL, NULL);
     flt_login_refuse(s->filter, sqlstate, message, detail, hint);
+}
+
+static void refuse(struct session *s, const struct flt_event *ev, const char *sqlstate, const char *reason, const char *message,
+                   const char *detail, const char *hint) {
+    refuse_for(s, ev, sqlstate, reason, message, detail, hint, NULL);
 }
 
 static bool find_database(struct session *s, const struct flt_event *ev) {
@@ -110,8 +115,8 @@ static bool find_database(struct session *s, const struct flt_event *ev) {
     if (!pol_role_any(s->role)) {
         char detail[640];
         identity_no_rule(s->who, s->db->name, detail, sizeof detail);
-        refuse(s, ev, "28000", "no rule for this principal", "the policy gives you no access to this database", detail,
-               "Ask who keeps the policy for access.");
+        refuse_for(s, ev, "28000", "no rule for this principal", "the policy gives you no access to this database", detail,
+                   "Ask who keeps the policy for access.", identity_no_rule_todo(s->who));
         return false;
     }
     return true;

@@ -59,8 +59,7 @@ bool session_still_may(struct session *s) {
         return false;
     }
     if (wstate_snap(s->ws)->policy_generation != s->snap->policy_generation) {
-        snprintf(q->rule, sizeof q->rule, "%s", q->verdict.rule);
-        q->verdict.rule = q->rule;
+        session_own_rule(q, &q->verdict);
         session_renew(s);
     }
     session_clock(s);

@@ -175,6 +175,7 @@ static void record_and(struct session *s, enum then then) {
     struct rewrite *rewritten = q->verdict.effect != POL_ALLOW || q->grants ? NULL : q->prep != NULL ? q->prep->sent : q->rewrite;
     bool by_id = q->kind == FLT_STMT_EXECUTE && q->prep != NULL && q->len > EXECUTE_SQL;
     if (by_id) rewritten = NULL;
+    bool observes = s->role != NULL && pol_role_observes(s->role);
     struct stmt_record st = {.id = q->id,
                              .kind = kind_name(q->kind),
                              .verdict = &q->verdict,
@@ -192,6 +193,8 @@ static void record_and(struct session *s, enum then then) {
                              .policy = pol_policy_hash(s->snap->policy),
                              .rewritten = rewritten == NULL ? NULL : rewritten->sql,
                              .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
+                             .observes = observes,
+                             .would = observes && q->prep == NULL,
                              .whose = &s->whose};
     struct rec more;
     rec_begin(&more);
@@ -611,6 +614,13 @@ static void judge_in_pool(struct session *s) {
     session_refuse_statement(s);
 }
 
+/* A role may go, and with it the policy that its verdicts borrow a rule's name from, while the epoch stays: by a reload that leaves the policy as it was. */
+void session_own_rule(struct question *q, struct pol_verdict *v) {
+    if (v->rule == q->rule) return;
+    snprintf(q->rule, sizeof q->rule, "%s", v->rule);
+    v->rule = q->rule;
+}
+
 /* By what it is judged from here on; what was made for another role than that one's is none of its. */
 static void take_epoch(struct question *q, uint64_t epoch) {
     if (q->epoch != epoch) {
@@ -724,6 +734,7 @@ static void run_parsed(struct worker *w, struct wmsg *m) {
         s->q->err = job->err;
         s->q->pooled = true;
         s->q->holds_token = job->holds_token;
+        if (job->ahead) session_own_rule(s->q, job->why);
         session_renew(s);
         s->q->facts = stmt_facts_of(job->facts, &s->q->err);
         if (s->q->facts == NULL)

@@ -115,6 +115,8 @@ struct stmt_record {
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
     size_t rewritten_len;
+    bool observes;          /* mode: observe, so nothing is hidden, filtered or limited */
+    bool would;             /* with rewritten: but for that mode it would run; the text itself does */
     struct led_run **whose; /* where a session keeps what is recorded of principal and database; NULL: nowhere */
 };
 /* The text as it may be recorded and shown: without passwords and tokens. NULL when there is nothing to hide; else the caller frees, *outlen without

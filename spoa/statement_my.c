@@ -23,7 +23,7 @@ void stmt_keep_my(struct factscache *cache, const char *server, const char *text
                   struct facts_ref *r) {
     size_t keylen;
     char *key = key_of(server, text, len, o, &keylen);
-    if (key != NULL) factscache_put(cache, FACTS_EXACT, key, keylen, r);
+    if (key != NULL) factscache_put(cache, FACTS_MYSQL, key, keylen, r);
     free(key);
 }
 
@@ -31,11 +31,11 @@ struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, co
                                 struct pol_parse_error *err) {
     size_t keylen;
     char *key = key_of(server, text, len, o, &keylen);
-    struct facts_ref *r = key != NULL && !stmt_is_over(len, o->limits) ? factscache_find(cache, FACTS_EXACT, key, keylen) : NULL;
+    struct facts_ref *r = key != NULL && !stmt_is_over(len, o->limits) ? factscache_find(cache, FACTS_MYSQL, key, keylen) : NULL;
     if (r == NULL) factscache_missed(cache);
     if (r == NULL && !stmt_is_long(len, o->limits, err)) {
         r = stmt_facts_of(pol_facts_my(text, len, o, err), err);
-        if (r != NULL && key != NULL) factscache_put(cache, FACTS_EXACT, key, keylen, r);
+        if (r != NULL && key != NULL) factscache_put(cache, FACTS_MYSQL, key, keylen, r);
     }
     free(key);
     return r;

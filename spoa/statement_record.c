@@ -172,7 +172,7 @@ static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record 
     put_text(r, "sql", &b->text, st->text, st->len);
     if (st->rewritten != NULL) {
         b->instead.hidden = stmt_text_hidden(f, st->rewritten, st->rewritten_len, &b->instead.len);
-        put_text(r, "rewritten", &b->instead, st->rewritten, st->rewritten_len);
+        put_text(r, st->would ? "would_run" : "rewritten", &b->instead, st->rewritten, st->rewritten_len);
     }
     /* Of the text as recorded: a hash of a hidden password could be tried out offline. Without memory for the copy the ledger hides it. */
     if (b->text.hidden != NULL)
@@ -193,6 +193,7 @@ static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st
     b->params = st->cut ? NULL : rec_params(st->params, st->nparams, has.which == NULL && f != NULL && secret_sql_may(f));
     rec_number(r, &id, st->id);
     rec_str(r, "kind", st->kind);
+    if (st->observes) rec_str(r, "mode", "observe");
     if (has.what != NULL)
         rec_run(r, has.what);
     else {

@@ -86,7 +86,7 @@ static void look_at_process(struct metrics_state *s) {
 
 /* --- /metrics --- */
 
-static bool reload_error(struct daemon *d, char *out, size_t size) {
+bool status_reload_error(struct daemon *d, char *out, size_t size) {
     pthread_mutex_lock(&d->lock);
     snprintf(out, size, "%s", d->reload_error);
     pthread_mutex_unlock(&d->lock);
@@ -143,7 +143,7 @@ static void page_metrics(struct daemon *d, struct httpd_answer *a) {
                               .generation = snap->generation,
                               .policy_generation = snap->policy_generation,
                               .reloaded_at = (double)snap->read_at,
-                              .reload_ok = !reload_error(d, error, sizeof error),
+                              .reload_ok = !status_reload_error(d, error, sizeof error),
                               .draining = atomic_load(&d->draining),
                               .sessions = registry_count(d->registry),
                               .sessions_max = snap->conf->limits.sessions,
@@ -230,7 +230,8 @@ static void page_health(struct daemon *d, struct httpd_answer *a) {
         led_why(d->led, why, sizeof why);
         add(failed, "ledger", why, led_todo(d->led));
     }
-    if (reload_error(d, why, sizeof why)) add(warnings, "reload", why, "correct it and reload: until then the older files are in force");
+    if (status_reload_error(d, why, sizeof why))
+        add(warnings, "reload", why, "correct it and reload: until then the older files are in force");
     if (atomic_load(&d->spop_silent))
         add(warnings, "haproxy", "HAProxy does not connect to the SPOP door", "see the log line spop.silent, and haproxy-conf/README.md");
     look_at_catalogs(d, warnings);

@@ -17,6 +17,8 @@ void status_stop(struct daemon *d);
 void status_free(struct daemon *d);
 /* A reload took (NULL) or failed; the main thread's. */
 void status_reloaded(struct daemon *d, const char *error);
+/* Why the last one failed: true, and out says it; "" when it took, or there was none. From any thread. */
+bool status_reload_error(struct daemon *d, char *out, size_t size);
 /* The block of the catalogs' thread. */
 struct mblock *status_catalog_block(struct daemon *d);
 /* The numbers of the approvers' page. */

@@ -442,7 +442,9 @@ class Touched(Base):
         self.assertEqual({e["type"] for e in find("--verdict", "deny")}, {"statement"})
         self.assertEqual(len(find("--verdict", "deny")), self.sessions)
         self.assertEqual(len(find("--table", "staff")), self.sessions)
+        self.assertEqual(len(find("--table", "public.STAFF")), self.sessions)  # the text names no schema, so it may be any
         self.assertEqual(len(find("--table", "taff")), 0)
+        self.assertEqual(len(find("--table", "public.taff")), 0)
         self.assertEqual(len(find("--text", "select 0")), 5)
         self.assertEqual(len(find("--principal", "tester@shop.example", "--type", "session.open")), 2 * self.sessions)
         self.assertEqual(len(find("--principal", "nobody")), 0)

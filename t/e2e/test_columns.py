@@ -1,6 +1,8 @@
 """Columns, rows and limits on the whole stack: an agent and an analyst on the shop, with every client and every way to ask. The canary that every sensitive
 value of the shop holds must never come."""
 import io
+import threading
+import time
 import unittest
 
 import psycopg
@@ -62,7 +64,7 @@ CANARY = "c4n4ry"
 class Columns(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.stack = stack.Stack(policy=POLICY, config=stack.with_metrics)
+        cls.stack = stack.Stack(policy=POLICY, config=lambda t: stack.with_metrics(t).replace("      groups_claim: groups\n", "      groups_claim: groups\n      attributes: { place: region }\n"))
         cls.addClassCleanup(cls.stack.close)
 
     def agent(self, **more):
@@ -285,6 +287,50 @@ class Columns(unittest.TestCase):
         self.stack.put_policy(text)
         self.stack.reload()
 
+    def test_mode_observe_says_what_really_ran(self):
+        """Nothing is masked or filtered then, and the record does not say that it was; but for what was prepared before, which the server has with its masks."""
+        before = self.stack.policy()
+        plain, early = "SELECT birth_date, region /* seen */ FROM customers WHERE id < 3 ORDER BY id", "SELECT birth_date /* early */ FROM customers WHERE id = 3"
+        clear = self.stack.direct(plain)
+        with self.agent(prepare_threshold=0) as c:
+            masked = c.execute(early).fetchall()
+            self.assertNotEqual(masked, self.stack.direct(early))
+            try:
+                self.change(before.replace("mode: enforce", "mode: observe"))
+                self.assertEqual(c.execute(plain, prepare=False).fetchall(), clear)
+                self.assertEqual(c.execute(early).fetchall(), masked)
+            finally:
+                self.change(before)
+            self.assertNotEqual(c.execute(plain, prepare=False).fetchall(), clear)
+        events = [e for e in self.stack.audit() if e["type"] == "statement"]
+        seen = [e for e in events if e.get("sql") == plain and e["kind"] in ("query", "execute")]
+        self.assertEqual([(e.get("mode"), e["verdict"], "would_run" in e, "rewritten" in e) for e in seen], [("observe", "allow", True, False), (None, "allow", False, True)])
+        self.assertIn("date_trunc", seen[0]["would_run"])
+        ran = [e for e in events if e.get("sql") == early and e["kind"] == "execute"]
+        self.assertEqual([(e.get("mode"), "would_run" in e, "rewritten" in e) for e in ran], [(None, False, True), ("observe", False, True)])
+
+    def test_a_reload_while_the_pool_rewrites(self):
+        """One that leaves the policy as it was: its roles are made anew, and what the pool has made for the old one still names a rule."""
+        answers = []
+
+        def ask(text):
+            try:
+                with self.agent() as c:
+                    answers.append(c.execute(text).fetchall())
+            except psycopg.Error as e:
+                answers.append((e.sqlstate, str(e)))
+        for n, delay in enumerate((0.05, 0.1, 0.2, 0.3)):
+            text = f"SELECT {n}, card_number FROM customers WHERE id IN ({','.join(map(str, range(120_000)))})"
+            thread = threading.Thread(target=ask, args=(text,))
+            thread.start()
+            time.sleep(delay)
+            self.stack.reload()
+            thread.join()
+            self.assertEqual(answers[n][0], "42501", answers[n])
+            self.assertIn("card_number", answers[n][1])
+            seen = stack.wait_until("the record", lambda: [e for e in self.stack.audit() if e.get("sql", "").startswith(f"SELECT {n}, card_number")])
+            self.assertEqual([(e["verdict"], e["rule"]) for e in seen], [("deny", "agents-read-customers")])
+
     def test_a_column_that_is_added(self):
         with self.agent() as c:
             self.rows(c, "SELECT * FROM customers LIMIT 1")
@@ -331,6 +377,28 @@ class Columns(unittest.TestCase):
             self.assertIn(("public", "staff", "*"), [r[:3] for r in c.execute("SHOW gatehouse.grants").fetchall()])
         found = [e for e in self.stack.audit() if e.get("sql") == "SHOW gatehouse.grants"]
         self.assertTrue(found and "rewritten" not in found[0] and found[0]["verdict"] == "allow")
+
+    def test_the_record_of_who(self):
+        """What a policy's ${claim:...} may read of a token, and nothing else of it."""
+        for claims, wanted in ((("--claim", "region=eu\"'", "--claim", "other=no"), '{"place":"eu\\"\'"}'), ((), None)):
+            who = f"someone-{len(claims)}@shop.example"
+            with self.stack.psycopg("agent", password=self.stack.mint(who, ["ai-agents"], *claims), autocommit=True) as c:
+                c.execute("SELECT 1")
+            opened = [e for e in self.stack.audit() if e["type"] == "session.open" and e["principal"] == who]
+            self.assertEqual([e.get("attributes") for e in opened], [wanted])
+
+    def test_whom_no_rule_names(self):
+        """Is told who the gate takes him for; and who runs it, what to look at."""
+        many = [f"group-{n:03}" for n in range(60)]
+        for groups, told, todo in (([], "your token names no groups", "identity.issuers.groups_claim"), (["a", "b"], "in the groups a,b; no rule", "a rule for this database"),
+                                   (many, "group-029 and others; no rule", "a rule for this database")):
+            mark = len(self.stack.log("gatehouse"))
+            with self.assertRaises(psycopg.OperationalError) as e:
+                self.stack.psycopg("agent", password=self.stack.mint("stranger@shop.example", groups))
+            self.assertIn("You are stranger@shop.example", str(e.exception))
+            self.assertIn(told, str(e.exception))
+            line = stack.wait_until("the log", lambda: [x for x in self.stack.log("gatehouse")[mark:].splitlines() if "event=login.refused" in x])[0]
+            self.assertIn(todo, line)
 
     def test_read_only(self):
         with self.stack.psycopg("reader", password=self.stack.mint("reader@shop.example", ["readers"]), autocommit=True) as c:

@@ -495,8 +495,54 @@ class Doctor(Mistakes):
         return done.stdout
 
     def test_all_is_well(self):
-        out = self.doctor(0, "ok       redis", "ok       shop", "ok       haproxy", "0 problems\n")
+        out = self.doctor(0, "ok       daemon: it runs, and its last reload took", "ok       redis", "ok       shop", "ok       haproxy", "0 problems\n")
         self.assertNotIn("problem ", out)
+        self.assertNotIn("note ", out)
+
+    def checked(self):
+        done = subprocess.run(stack.as_root(self.program, "-t", "-c", self.stack.env["GH_CONFIG"]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+    def test_daemon(self):
+        with self.subTest("a reload that failed"):
+            self.edit("policy.yaml", ("mode: enforce", "mode: enforced"))
+            self.stack.reload(ok=False)
+            self.doCleanups()
+            self.doctor(1, "problem  daemon: its last reload failed: ", "policy.yaml:", "enforced", "1 problem\n")
+            self.stack.reload()
+        with self.subTest("it does not run"):
+            self.stack.stop("gatehouse")
+            try:
+                self.doctor(1, "problem  daemon: it does not run", "1 problem\n")
+            finally:
+                self.stack.start("gatehouse")
+
+    def test_files_that_the_daemons_user_cannot_read(self):
+        """The start reads them as root, a reload does not."""
+        self.assertNotIn("warning: user", self.checked())
+        path = os.path.join(self.etc, "policy.yaml")
+        subprocess.run(stack.as_root("chmod", "600", path), check=True)
+        subprocess.run(stack.as_root("chown", "root", path), check=True)
+        self.addCleanup(subprocess.run, stack.as_root("chmod", "644", path), check=True)
+        wanted = ("a reload would fail, because it reads the files as daemon: ", "policy.yaml", "Permission denied")
+        self.doctor(1, "problem  user: ", *wanted, "1 problem\n")
+        text = self.checked()
+        for want in ("warning: user: ", *wanted, "do: let daemon read that file"):
+            self.assertIn(want, text)
+
+    def test_mode_observe(self):
+        self.edit("policy.yaml", ("mode: enforce", "mode: observe"))
+        self.doctor(0, "note     databases: the policy has the database \"shop\" in mode observe: nothing is refused, hidden, masked", "0 problems\n")
+        self.assertIn("note: databases: the policy has the database \"shop\" in mode observe", self.checked())
+
+    def test_a_second_haproxy(self):
+        """It puts its own socket where the running one's is, and leaves it behind when it ends, as it does when it cannot bind a port."""
+        self.addCleanup(self.restart, "haproxy")
+        done = subprocess.run(stack.as_root("timeout", "--signal=KILL", "5", "haproxy", "-f", os.path.join(self.etc, "haproxy.cfg")), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+        self.assertNotEqual(done.returncode, 0)
+        self.doctor(1, "problem  haproxy: nobody listens at ", "pg-tls.sock", "restart HAProxy")
 
     def test_haproxy(self):
         for before, after, *texts in (
@@ -509,6 +555,11 @@ class Doctor(Mistakes):
             ("tune.ssl.hard-maxrecord 8192", "tune.ssl.hard-maxrecord 16000", "tune.ssl.hard-maxrecord 8192", "hang"),
             ("tune.ssl.hard-maxrecord 8192", "# none", "tune.ssl.hard-maxrecord 8192"),
             ("user haproxy\n", "user nobody\n", "add nobody to peers"),
+            ("server tls unix@/gatehouse/pg-tls.sock send-proxy-v2", "server tls unix@/gatehouse/pg-tls.sock", "pg-tls.sock sends no PROXY header"),
+            ("    tcp-request content send-spoe-group gatehouse session\n", "    tcp-request content accept if TRUE\n    tcp-request content send-spoe-group gatehouse session\n",
+             "gh_pg_tls has \"tcp-request content accept\"", "lets everybody pass"),
+            ("    tcp-request content send-spoe-group gatehouse session\n", "    tcp-request content send-spoe-group gatehouse session\n    default_backend gh_pg_gatehouse\n",
+             "gh_pg_tls has \"default_backend\""),
             ("config " + self.etc + "/gatehouse.spoe.cfg", "config /nowhere.cfg", "/nowhere.cfg does not send"),
         ):
             with self.subTest(after):

@@ -121,6 +121,18 @@ class PolicyTest(unittest.TestCase):
         self.assertIn("***", got[1]["new"]["rewritten"])
         self.assertNotIn("rewritten", got[1]["old"])
         self.assertIn("at most 5 rows", diff(plain, rule.replace("NAME", "a").replace("MORE", ", limits: { rows: 5 }"))[1])
+        # a row filter by a claim: what a session's token said is recorded
+        mine = ', rows: "region = ${claim:REGION}"'
+        by = [rule.replace("NAME", "a").replace("MORE", mine.replace("REGION", name)) for name in ("region", "place", "none")]
+        opened = dict(corpus[0], attributes='{"region":"eu","place":"us"}')
+        renewed = dict(opened, type="session.renewed", attributes='{"region":"eu","place":"eu"}')
+        for first, differ in ((opened, True), (renewed, False), (corpus[0], False)):
+            text = "".join(json.dumps(e) + "\n" for e in [corpus[0], opened, first, corpus[1]])
+            code, out, _ = diff(by[0], by[1], text=text)
+            self.assertEqual(code, 1 if differ else 0, out)
+            if differ:
+                self.assertRegex(out, r"(?s)old: allow .*'eu'.*new: allow .*'us'")
+        self.assertEqual(diff(by[0], by[2], text="".join(json.dumps(e) + "\n" for e in [opened, corpus[1]]))[0], 1)
         timed = rule.replace("NAME", "a").replace("MORE", day)
         self.assertEqual(diff(plain, timed)[0], 0)
         self.assertEqual(diff(plain, timed, "--at", "2026-11-30T18:00:00Z")[0], 1)

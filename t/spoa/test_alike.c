@@ -25,6 +25,8 @@ static const struct {
     {"SELECT 'caf\xc3\xa9', 'back\\slash', 'tab\t', 4", "SELECT 'caf\xc3\xa9', 'back\\slash', 'tab\t', 0"},
     {"SELECT \"a\"\"b\" FROM \"5\" WHERE \"it's\" = 5", "SELECT \"a\"\"b\" FROM \"5\" WHERE \"it's\" = 0"},
     {"SELECT 5'a'", "SELECT 0'x'"},
+    {"SELECT date'2020-01-01', fe'x', ne'y' FROM t WHERE id = 5", "SELECT date'xxxxxxxxxx', fe'x', ne'x' FROM t WHERE id = 0"},
+    {"SELECT a*1.5+b-2.5-3 FROM t WHERE id = 5", "SELECT a*1.5+b-2.5-0 FROM t WHERE id = 0"},
     {"SELECT 1;;SELECT 2", "SELECT 0;;SELECT 0"},
     {"SELECT x FROM floats WHERE float8 = 5", "SELECT x FROM floats WHERE float8 = 0"},
     {"", NULL},
@@ -32,6 +34,9 @@ static const struct {
     {"SELECT 1.5", NULL},
     {"SELECT 1e+5, 5", NULL},
     {"SELECT 1E-5, 5", NULL},
+    {"SELECT 1.5e+5, 5", NULL},
+    {"SELECT 0..e'\\', 5, ' '", NULL}, /* two dots and a string with escapes, to the server's lexer */
+    {"SELECT .0.x'0', 5", NULL},
     {"SELECT 5, E'\\'", NULL},
     {"SELECT 5, e'x'", NULL},
     {"SELECT 5, N'x', B'1', X'1F'", NULL},
@@ -149,6 +154,22 @@ START_TEST(over_the_limit) {
 }
 END_TEST
 
+/* A client of PostgreSQL can write what MySQL's texts have in front of them here. */
+START_TEST(other_dialect) {
+    static const char sql[] = "SELECT a FROM t", server[] = "8.0.36\n\n0\nshop\n";
+    const struct my_options my = {.default_db = "shop"};
+    struct pol_parse_error err = {0};
+    struct factscache *cache = factscache_new(100, 1u << 20);
+    char same[64];
+    facts_ref_put(stmt_facts_my(cache, server, sql, sizeof sql - 1, &my, &err));
+    ck_assert_uint_eq(factscache_count(cache), 1);
+    snprintf(same, sizeof same, "%s1%s", server, sql);
+    ck_assert_ptr_null(ask(cache, same, &err));
+    ck_assert_int_eq(err.rc, POL_SYNTAX);
+    factscache_free(cache);
+}
+END_TEST
+
 /* Each is asked for behind the one before, whose facts it must not get. */
 static const char *const apart[][2] = {
     {"SELECT nextval('orders_seq')", "SELECT nextval('secret_seq')"},
@@ -229,6 +250,7 @@ int main(void) {
     tcase_add_test(tc, again_and_again);
     tcase_add_loop_test(tc, nobody_gets_anothers, 0, sizeof apart / sizeof *apart);
     tcase_add_test(tc, over_the_limit);
+    tcase_add_test(tc, other_dialect);
     tcase_add_test(tc, as_parsed_anew);
     suite_add_tcase(s, tc);
     return run_suite(s);
