@@ -155,11 +155,23 @@ static bool is_ascii(const char *s) {
     return true;
 }
 
-bool ry_may_be(const struct ry *x, const char *a, const char *b) {
-    (void)x;
-    if (!is_ascii(a) && !is_ascii(b)) return true; /* the servers fold these by tables of their own */
-    return fm_same(a, b);
+/* Behind the character at s, of UTF-8. */
+static const char *behind(const char *s) {
+    for (s++; ((unsigned char)*s & 0xC0) == 0x80;) s++;
+    return s;
 }
+
+/* The servers fold by tables of their own (utf8mb3_general_ci), which put one character in the place of one: U+212A is a k to them, U+0130 and \xc3\xad are an i. So
+ * each that is beyond ASCII may be any. */
+bool ry_may_be(const char *a, const char *b) {
+    for (; *a != '\0' && *b != '\0'; a = behind(a), b = behind(b)) {
+        const char one[2] = {*a, '\0'}, other[2] = {*b, '\0'};
+        if (((*a | *b) & 0x80) == 0 && !fm_same(one, other)) return false;
+    }
+    return *a == *b;
+}
+
+bool ry_is(const char *a, const char *b) { return strcmp(a, b) == 0 || (is_ascii(a) && is_ascii(b) && fm_same(a, b)); }
 
 const char *ry_quoted(struct ry *x, const char *name) {
     struct buf b = BUF_INIT(4096);
@@ -303,7 +315,7 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
     if (where == 0) return true;
     uint32_t from = ry_child(x, select, MN_FROM), cond = ry_node(x, where)->first, first = ry_node(x, cond)->first;
     bool only = from != 0 && ry_node(x, from)->first == node && ry_node(x, node)->next == 0, alone = true;
-    for (size_t i = 0, n = 0; i < x->nitems; i++) alone = alone && (n += ry_may_be(x, x->items[i].name, name)) <= 1;
+    for (size_t i = 0, n = 0; i < x->nitems; i++) alone = alone && (n += ry_may_be(x->items[i].name, name)) <= 1;
     struct mover mover = {.from = from, .table = node};
     bool several = ry_node(x, cond)->type == MN_OP && first != 0 && ry_is_word(x, ry_node(x, first)->end, W_AND);
     if (!ry_work(x, x->nitems + x->tree.tokens.n)) return false;
@@ -461,11 +473,9 @@ static bool shorten(struct ry *x, uint32_t node) {
     if (!ry_work(x, x->nitems)) return false;
     for (size_t i = 0; i < x->nitems; i++) {
         const struct ry_item *t = &x->items[i];
-        if (!ry_may_be(x, t->name, name)) continue;
-        if (t->replaced && ry_may_be(x, t->schema, db))
-            replaced = true;
-        else
-            other = true;
+        if (!ry_may_be(t->name, name)) continue;
+        if (t->replaced && ry_may_be(t->schema, db)) replaced = true;
+        if (!t->replaced || !ry_is(t->name, name) || !ry_is(t->schema, db)) other = true;
     }
     if (!replaced) return true;
     if (other)
@@ -516,7 +526,7 @@ static bool is_respelt(struct ry *x, uint32_t from, const char *table, const cha
         const char *called = ry_called(x, c);
         const struct pol_cat_column *column = pol_find_column(v->relation, name, true);
         if (called == NULL || !ry_work(x, v->relation->ncolumns)) return false;
-        if (column != NULL && (table == NULL || ry_may_be(x, called, table)) && strcmp(column->name, name) != 0) return true;
+        if (column != NULL && (table == NULL || ry_may_be(called, table)) && strcmp(column->name, name) != 0) return true;
     }
     return false;
 }

@@ -25,8 +25,8 @@ static bool sets_may_be(struct ry *x, uint32_t sets, const char *alias, const st
         const char *table = col->flags > 1 ? fm_part(&x->fm, col->tok, last_part(col) - 1, false) : NULL;
         if (name == NULL || (col->flags > 1 && table == NULL)) return ry_not_understood(x);
         if (!ry_work(x, v->relation->ncolumns)) return false;
-        for (size_t i = 0; table == NULL && i < v->relation->ncolumns; i++) *may = *may || ry_may_be(x, v->relation->columns[i].name, name);
-        *may = *may || (table != NULL && ry_may_be(x, table, alias));
+        for (size_t i = 0; table == NULL && i < v->relation->ncolumns; i++) *may = *may || ry_may_be(v->relation->columns[i].name, name);
+        *may = *may || (table != NULL && ry_may_be(table, alias));
     }
     return true;
 }
@@ -97,10 +97,10 @@ static const struct pol_cat_relation *relation_of(struct ry *x, uint32_t table) 
 }
 
 /* The column that a name may be; NULL: none. Of several the least visible. */
-static const struct pol_view_column *column_of(struct ry *x, const struct pol_view *v, const char *name, size_t *at) {
+static const struct pol_view_column *column_of(const struct pol_view *v, const char *name, size_t *at) {
     const struct pol_view_column *found = NULL;
     for (size_t i = 0; i < v->relation->ncolumns; i++)
-        if (ry_may_be(x, v->relation->columns[i].name, name) && (found == NULL || v->columns[i].visibility > found->visibility))
+        if (ry_may_be(v->relation->columns[i].name, name) && (found == NULL || v->columns[i].visibility > found->visibility))
             found = &v->columns[ *at = i];
     return found;
 }
@@ -136,7 +136,7 @@ static bool is_known_inside(struct ry *x, const char *name) {
 
 static bool is_alone(const struct ry *x, const struct ry_target *t) {
     size_t n = 0;
-    for (size_t i = 0; i < x->nitems; i++) n += ry_may_be(x, x->items[i].name, t->alias);
+    for (size_t i = 0; i < x->nitems; i++) n += ry_may_be(x->items[i].name, t->alias);
     return n <= 1;
 }
 
@@ -171,14 +171,14 @@ bool ry_target_column(struct ry *x, uint32_t node, bool *done) {
     if (!ry_work(x, 100 * x->ntargets)) return false;
     for (size_t i = 0; i < x->ntargets; i++) {
         const struct ry_target *t = &x->targets[i];
-        if (table != NULL && !ry_may_be(x, table, t->alias)) continue;
+        if (table != NULL && !ry_may_be(table, t->alias)) continue;
         size_t k;
-        const struct pol_view_column *c = column_of(x, t->view, name, &k);
-        if (c == NULL && table != NULL) return unknown(x, n->tok, name);
+        const struct pol_view_column *c = column_of(t->view, name, &k);
+        if ((c == NULL && table != NULL) || (table != NULL && !ry_is(table, t->alias))) return unknown(x, n->tok, name);
         if (c == NULL) continue;
         known = true;
         if (c->visibility == POL_VISIBLE) continue;
-        if (of != NULL) return unknown(x, n->tok, name);
+        if (of != NULL || !ry_is(t->view->relation->columns[k].name, name)) return unknown(x, n->tok, name);
         of = t;
         at = k;
     }
@@ -199,7 +199,7 @@ bool ry_target_using(struct ry *x, uint32_t node) {
         for (size_t i = 0; i < x->ntargets; i++) {
             const struct pol_view *v = x->targets[i].view;
             size_t at;
-            const struct pol_view_column *col = column_of(x, v, name, &at);
+            const struct pol_view_column *col = column_of(v, name, &at);
             if (col != NULL && col->visibility != POL_VISIBLE)
                 return ry_refuse(x, v, ry_node(x, c)->tok, "Join with ON, on columns that are visible.",
                                  "%.64s.%.64s cannot be joined by USING on the column %.64s, which is %s for you", v->relation->schema,
@@ -221,9 +221,10 @@ static bool may_write_name(struct ry *x, const struct ry_target *t, uint32_t col
     if (name == NULL) return ry_not_understood(x);
     bool known = false;
     for (size_t i = 0; i < t->view->relation->ncolumns; i++) {
-        if (!ry_may_be(x, t->view->relation->columns[i].name, name)) continue;
+        if (!ry_may_be(t->view->relation->columns[i].name, name)) continue;
         known = true;
         if (!may_write(x, t, i, n->tok)) return false;
+        if (!ry_is(t->view->relation->columns[i].name, name)) return unknown(x, n->tok, name);
     }
     return known || unknown(x, n->tok, name);
 }
@@ -231,8 +232,8 @@ static bool may_write_name(struct ry *x, const struct ry_target *t, uint32_t col
 /* Whether a SET of that name is the target's. One that no table is known to have may be. */
 static bool is_its(struct ry *x, const struct ry_target *t, const char *table, const char *name) {
     size_t at;
-    if (table != NULL) return ry_may_be(x, table, t->alias);
-    return column_of(x, t->view, name, &at) != NULL || x->from == 0 || !has_column(x, x->from, name);
+    if (table != NULL) return ry_may_be(table, t->alias);
+    return column_of(t->view, name, &at) != NULL || x->from == 0 || !has_column(x, x->from, name);
 }
 
 /* SET a = x: the columns, then the values. */
@@ -351,8 +352,10 @@ static bool is_plain(struct ry *x, const struct pol_view *v, uint32_t node, stru
     const struct my_node *n = ry_node(x, node);
     size_t at;
     const char *name = n->type == MN_COLUMN ? fm_part(&x->fm, n->tok, last_part(n), false) : NULL;
-    const struct pol_view_column *c = name != NULL ? column_of(x, v, name, &at) : NULL;
-    if (c == NULL || c->visibility != POL_VISIBLE || !my_type_of(x->r->catalog, &v->relation->columns[at], type)) return false;
+    const struct pol_view_column *c = name != NULL ? column_of(v, name, &at) : NULL;
+    if (c == NULL || c->visibility != POL_VISIBLE || !ry_is(v->relation->columns[at].name, name) ||
+        !my_type_of(x->r->catalog, &v->relation->columns[at], type))
+        return false;
     return my_is_text(type) || type->class == MY_C_INT || type->class == MY_C_DECIMAL || type->class == MY_C_FLOAT ||
            type->class == MY_C_DATE || type->class == MY_C_DATETIME || type->class == MY_C_YEAR;
 }

@@ -130,8 +130,11 @@ bool ry_walk(struct ry *x, uint32_t node);
 bool ry_children(struct ry *x, uint32_t node);
 /* Items of a select list from node first on, whose labels stay what they were. */
 bool ry_items(struct ry *x, uint32_t list);
-/* A name in any case, as columns and, where letters are beyond ASCII, perhaps tables are compared. */
-bool ry_may_be(const struct ry *x, const char *a, const char *b);
+/* Whether a server may take one name for the other, as columns are compared and, where lower_case_table_names says so, tables and aliases: in any case, and a letter beyond
+ * ASCII may be any other. */
+bool ry_may_be(const char *a, const char *b);
+/* Whether every server does. Where a name only may be that of something hidden, or may not be it, the statement is refused. */
+bool ry_is(const char *a, const char *b);
 
 /* rewrite_my_dml.c */
 bool ry_insert(struct ry *x, uint32_t node);

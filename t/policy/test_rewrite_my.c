@@ -197,6 +197,28 @@ static const struct {
      "UPDATE orders o JOIN customers c ON  (" TEXT_NULL("100") ")  = o.status SET c.name = o.status"},
     {"m", "UPDATE customers NATURAL JOIN orders SET name = 'x'", "!NATURAL"},
     {"m", "UPDATE customers JOIN orders USING (phone) SET name = 'x'", "!USING"},
+    /* letters beyond ASCII may be any: to the servers U+0130 and e acute are an i and an e, U+212A is a k */
+    {"m", "UPDATE customers SET name = (SELECT ema\xc4\xb0l AS ema\xc4\xb0l)", "!not certain"},
+    {"m", "UPDATE customers SET name = (SELECT \xc3\xa9mail AS \xc3\xa9mail FROM orders LIMIT 1)", "!not certain"},
+    {"m", "UPDATE customers SET name = 'x' WHERE (SELECT ema\xc4\xb0l AS ema\xc4\xb0l) LIKE 'b%'", "!not certain"},
+    {"m", "UPDATE customers k SET k.name = \xe2\x84\xaa.email", "!not certain"},
+    {"m", "UPDATE customers k SET \xe2\x84\xaa.email = 'x'", "!may not be written"},
+    {"m", "UPDATE customers k, orders o SET o.status = \xe2\x84\xaa.email, k.name = 'x'", "!not certain"},
+    {"m", "UPDATE customers k SET k.name = (SELECT k.email FROM (SELECT 'g' AS email) \xe2\x84\xaa)", "!not certain"},
+    {"m", "UPDATE customers SET n\xc3\xa4me = 'x'", "!not certain"},
+    {"m", "UPDATE customers SET ema\xc4\xb0l = 'x'", "!may not be written"},
+    {"m", "UPDATE customers c JOIN orders o USING (ema\xc4\xb0l) SET c.name = 'x'", "!USING"},
+    {"m", "UPDATE customers c JOIN orders o USING (id) SET c.name = (SELECT ema\xc4\xb0l AS ema\xc4\xb0l)", "!not certain"},
+    {"m", "DELETE FROM customers WHERE id = 3 RETURNING (SELECT ema\xc4\xb0l AS ema\xc4\xb0l)", "!not certain"},
+    {"m", "INSERT INTO customers (id, ema\xc4\xb0l) VALUES (1, 'x')", "!may not be written"},
+    {"m", "INSERT INTO customers (id) VALUES (1) ON DUPLICATE KEY UPDATE name = (SELECT ema\xc4\xb0l AS ema\xc4\xb0l)", "!not certain"},
+    {"m", "SELECT shop.\xe2\x84\xaa.id FROM customers k", "!may mean several tables"},
+    {"m",
+     "UPDATE customers SET name = (SELECT gr\xc3\xb6\xc3\x9f"
+     "e AS gr\xc3\xb6\xc3\x9f"
+     "e FROM (SELECT 1 AS gr\xc3\xb6\xc3\x9f"
+     "e) d)",
+     NULL},
     {"m", "DELETE FROM customers WHERE id = 3", NULL},
     {"m", "DELETE FROM customers WHERE id = 3 RETURNING phone", "!phone of shop.customers is hidden"},
     {"m", "DELETE FROM customers WHERE id = 3 RETURNING email, id",
