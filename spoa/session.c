@@ -137,16 +137,17 @@ void session_close(struct session *s, const char *sqlstate, const char *message,
 
 void session_renew(struct session *s) {
     struct snap *now = wstate_snap(s->ws);
-    bool other_catalog = identity_outdated(&s->catalog);
-    if (now->generation == s->snap->generation && !other_catalog) return;
-    if (now->policy_generation != s->snap->policy_generation || other_catalog) s->epoch++;
+    struct catalog_use use = s->catalog;
+    if (now->generation == s->snap->generation && !identity_outdated(&use)) return;
+    if (now->policy_generation != s->snap->policy_generation) s->epoch++;
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
     const struct conf_database *db = conf_database(now->conf, s->db->name);
     if (db != NULL) s->lacking = db->require != s->require && s->require != CONF_BOTH;
     /* No role: the database is no longer offered. */
-    session_take_role(s, db == NULL ? NULL : identity_role(s->ws->d->catalogs, now, s->who, s->db, &s->catalog));
+    struct pol_role *role = db == NULL ? NULL : identity_role(s->ws->d->catalogs, now, s->who, s->db, &use);
+    session_take_role(s, role, &use);
 }
 
 static const char *end_text(const struct session *s) {

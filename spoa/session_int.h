@@ -328,9 +328,9 @@ bool session_from_pool(struct session *s, const struct parse_job *job);
 /* session_judged.c */
 /* Rules with times: what the clock says now; an earlier verdict may count no more. */
 void session_clock(struct session *s);
-/* This role, which is taken over (NULL: none), in the place of the session's. The caller has counted the epoch for all that he knows to have changed; what the clock has
- * changed since the last statement, and a session without a role, are counted here. */
-void session_take_role(struct session *s, struct pol_role *role);
+/* This role, which is taken over (NULL: none) and was made with use, in the place of the session's. The caller has counted the epoch for another policy and another
+ * identity; another catalog, what the clock has changed since the last statement, and a session without a role are counted here. */
+void session_take_role(struct session *s, struct pol_role *role, const struct catalog_use *use);
 /* The whole of a verdict that allows, and back. */
 struct allowed session_allowed(const struct pol_verdict *v);
 void session_allow_again(const struct allowed *a, struct pol_verdict *v);

@@ -17,8 +17,10 @@ void session_clock(struct session *s) {
 }
 
 /* The new role knows nothing of the moment in which the last verdict was given, so the old one is told what the clock says first. */
-void session_take_role(struct session *s, struct pol_role *role) {
+void session_take_role(struct session *s, struct pol_role *role, const struct catalog_use *use) {
     int64_t now = clock_seconds();
+    if (use->of != s->catalog.of || use->generation != s->catalog.generation) s->epoch++;
+    s->catalog = *use;
     if (s->role == NULL || pol_role_at(s->role, now)) s->epoch++;
     session_forget_judged(s);
     pol_role_free(s->role);

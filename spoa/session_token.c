@@ -174,10 +174,9 @@ void session_token_renewed(struct session *s) {
     *from = NULL;
     if (!jwt_identity_same(who, s->who)) s->epoch++;
     jwt_identity_free(s->who);
-    session_take_role(s, role);
+    session_take_role(s, role, &use);
     free(s->groups);
     s->who = who;
-    s->catalog = use;
     s->groups = groups;
     identity_record_renewed(s->ws->d->led, s->id, s->db->name, s->who, s->groups);
 }

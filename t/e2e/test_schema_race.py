@@ -6,10 +6,12 @@ import collections
 import os
 import random
 import threading
+import time
 import unittest
 
 import psycopg
 
+import pgraw
 import stack
 
 ROUNDS = int(os.environ.get("GH_RACE_ROUNDS", "60"))
@@ -35,6 +37,12 @@ rules:
     allow: [select, update]
     on: public.whole
     rows: kind = 'open'
+  - name: archives
+    groups: agent
+    database: shop
+    allow: select
+    on: public.archive
+  - { name: dbas, groups: dbas, database: shop, allow: all, on: "*.*" }
   - name: parts
     groups: agent
     database: shop
@@ -146,6 +154,37 @@ class Reader(threading.Thread):
 
 
 class Race(unittest.TestCase):
+    @staticmethod
+    def inherit(s):
+        with s.psycopg("dba", autocommit=True) as gate:
+            gate.execute("ALTER TABLE archive INHERIT m_a")  # whose mask is for its parts, too
+            time.sleep(3)
+
+    def test_fresh_tokens_keep_no_old_catalog(self):
+        """A session that does nothing but renew its token learns of another catalog as any other: what it prepared before runs no more as it was."""
+        s = stack.Stack(policy=POLICY, config=lambda t: t + "\ncatalog: { refresh: 1s }\n")
+        self.addCleanup(s.close)
+        token = s.mint("agent@shop.example", ["agent"])
+        run = pgraw.bind("", "p") + pgraw.execute("") + pgraw.SYNC
+        with psycopg.connect(s.env["GH_PG_DIRECT_URL"], autocommit=True) as dba:
+            dba.execute("GRANT CREATE ON SCHEMA public TO shop_owner")
+            dba.execute(SCHEMA + "CREATE TABLE archive (id int NOT NULL, secret text, plain text); INSERT INTO archive VALUES (1, 'c4n4ry 1', 'p')")
+            for _ in range(3):
+                c = pgraw.RawClient.gate(s, "agent", token=token)
+                stack.wait_until("it is open", lambda: any(k == "D" and b"c4n4ry" in body for k, body in c.run(pgraw.query("SELECT secret FROM archive"))), 20)
+                c.run(pgraw.parse("p", "SELECT secret FROM archive") + pgraw.SYNC)
+                self.assertEqual([k for k, _ in c.run(run) if k in "DE"], ["D"])
+                changer = threading.Thread(target=self.inherit, args=(s,))
+                changer.start()
+                while changer.is_alive():
+                    c.send(pgraw.query(f"SET gatehouse.token = '{token}'") * 8)
+                    for _ in range(8):
+                        c.until("Z")
+                answer = [(k, body) for k, body in c.run(run) if k in "DE"]
+                self.assertEqual([pgraw.error_fields(body)["C"] for k, body in answer if k == "E"], ["26000"], answer)
+                c.close()
+                dba.execute("ALTER TABLE archive NO INHERIT m_a")
+
     def test_hidden_in_every_moment(self):
         s = stack.Stack(policy=POLICY, config=lambda t: t + "\ncatalog: { refresh: 1s }\n")
         self.addCleanup(s.close)
