@@ -58,6 +58,7 @@ struct pol_limits_rule {
 
 struct pol_rule {
     const char *name;
+    unsigned line;                                                    /* in the file */
     const char *const *groups, *const *principals, *const *databases; /* NULL-terminated; databases NULL: every one */
     bool deny, ask;                                                   /* neither: allow */
     unsigned actions;

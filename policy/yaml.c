@@ -395,35 +395,6 @@ const struct yaml_node *yaml_key_node_at(const struct yaml_node *map, size_t i) 
     return map->kind == YAML_MAP && i < map->n ? map->keys[i] : NULL;
 }
 
-/* Levenshtein distance; words over 31 bytes count as far away. */
-static size_t distance(const char *a, const char *b) {
-    size_t la = strlen(a), lb = strlen(b), row[32];
-    if (la > 31 || lb > 31) return SIZE_MAX;
-    for (size_t j = 0; j <= lb; j++) row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
-static const char *nearest(const char *word, const char *const *words) {
-    const char *best = NULL;
-    size_t best_distance = 3; /* two edits at most: further away is no misspelling */
-    for (; *words != NULL; words++) {
-        size_t d = distance(word, *words);
-        if (d < best_distance) best = *words, best_distance = d;
-    }
-    return best;
-}
-
 static const char *list_words(const char *const *words, char *out, size_t size) {
     size_t used = 0;
     out[0] = '\0';
@@ -444,7 +415,7 @@ bool yaml_keys(const struct yaml_node *n, const char *const *keys, struct pol_er
         bool known = false;
         for (size_t j = 0; keys[j] != NULL && !known; j++) known = strcmp(keys[j], key) == 0;
         if (known) continue;
-        const char *near = nearest(key, keys);
+        const char *near = pol_nearest(key, keys);
         if (near != NULL) return yaml_fail(n->keys[i], err, "unknown key \"%.64s\"; did you mean \"%s\"?", key, near);
         return yaml_fail(n->keys[i], err, "unknown key \"%.64s\"; known here: %s", key, list_words(keys, all, sizeof all));
     }
@@ -557,7 +528,7 @@ bool yaml_enum(const struct yaml_node *n, const char *const *words, int *out, st
             *out = i;
             return true;
         }
-    const char *near = nearest(n->text, words);
+    const char *near = pol_nearest(n->text, words);
     if (near != NULL) return yaml_fail(n, err, "\"%.64s\" is not known; did you mean \"%s\"? Possible: %s", n->text, near, all);
     return yaml_fail(n, err, "\"%.64s\" is not known; possible: %s", n->text, all);
 }

@@ -520,6 +520,15 @@ class Doctor(Mistakes):
         self.edit("gatehouse.yaml", (f"port: {self.stack.env['GH_REDIS_PORT']}", "port: 1"), (f"port: {self.stack.env['GH_PG_PORT_DIRECT']}", "port: 2"))
         self.doctor(1, "problem  redis", "start Redis", "problem  shop: 127.0.0.1:2 cannot be reached: Connection refused", "listen_addresses", "2 problems\n")
 
+    def test_policy_that_does_not_fit(self):
+        self.doctor(0, "ok       shop: the policy's rules with columns or rows fit its relations")
+        with open(os.path.join(self.etc, "policy.yaml")) as f:
+            rules = f.read()
+        self.edit("policy.yaml", (rules, rules + "\n  - { name: mistyped, groups: nobody, database: shop, allow: select, on: public.staff,"
+                                                 " columns: { slary: hidden, \"*\": visible } }\n"))
+        self.doctor(1, "problem  shop: the rule \"mistyped\" makes public.staff unusable", '"slary", which does not exist; did you mean "salary"?',
+                    "do: correct the rule", "1 problem\n")
+
     def test_configuration(self):
         self.edit("gatehouse.yaml", ("node:", "nodes:"))
         self.doctor(1, "problem  configuration", "gatehouse.yaml:")

@@ -63,6 +63,26 @@ class PolicyTest(unittest.TestCase):
             self.assertEqual(ctl("check", "--catalog", "/nonexistent", f.name)[0], 2)
             self.assertEqual(ctl("check", "--nope", f.name)[0], 2)
 
+    def test_check_fit(self):
+        """What a client would run into is said before there is one, with the rule's line."""
+        head = "version: 1\ndatabases: { shop: {} }\nrules:\n  - name: a\n    groups: g\n    database: shop\n    allow: select\n    on: public.customers\n    "
+        for more, what in (("columns: { nmae: hidden, '*': visible }", 'names the column "nmae", which does not exist; did you mean "name"?'),
+                           ("rows: \"clinic = 'a'\"", 'the row filter of the rule "a" names the column "clinic", which it does not have'),
+                           ("columns: { name: { mask: { round: 10 } }, '*': visible }", "round is for numbers, and the column is of type text")):
+            name, = self.files(head + more + "\n")
+            self.assertEqual(ctl("check", name)[0], 0)
+            code, out, err = ctl("check", "--catalog", SHOP + "/shop.catalog", name)
+            self.assertEqual(code, 2, out + err)
+            self.assertIn(f'{name}:4: the rule "a" makes public.customers unusable for whom it is about: ', err)
+            self.assertIn(what, err)
+            self.assertIn(f"{name}: 1 mistake: the policy does not fit the catalog", err)
+            self.assertNotIn("no mistakes", out)
+        for name in ("policy.yaml",):
+            for catalog, database in (("shop.catalog", "shop"), ("shop_my.catalog", "shop_my")):
+                code, out, err = ctl("check", "--catalog", f"{SHOP}/{catalog}", "--database", database, f"{SHOP}/{name}")
+                self.assertEqual((code, err), (0, ""), out)
+                self.assertIn("no mistakes", out)
+
     def test_mistakes(self):
         for text, what in (("  - sql: SELECT 1\n    expct: allow\n", 'unknown key "expct"'),
                            ("  - sql: SELECT 1\n", "a test needs sql and expect"),

@@ -78,6 +78,11 @@ static const struct {
                                                            "it does not name: email, phone, card_number, birth_date\n"},
     {RULE("a", "allow: select, on: public.customers, columns: { email: hidden, \"tag:pii\": hidden, birth_date: visible, \"*\": visible }"),
      TAG_USED "the rule \"a\" shows columns of public.customers that look sensitive and that it does not name: card_number\n"},
+    {RULE("a",
+          "allow: select, on: public.customers, columns: { email: hidden, \"tag:pii\": hidden, birht_date: hidden, card_number: hidden, "
+          "\"*\": visible }"),
+     TAG_USED "the rule \"a\" shows columns of public.customers that look sensitive and that it does not name: birth_date; it names "
+              "\"birht_date\", which does not exist there: did you mean \"birth_date\"?\n"},
     {RULE("a", "allow: select, on: public.customers, columns: [id, name]"), TAG},
     {RULE("a", "allow: insert, on: public.customers"), TAG},
     {RULE("a", "allow: all, on: \"*.*\""), TAG},
