@@ -108,6 +108,20 @@ static void compare_rules(const struct lint *l, size_t i) {
     }
 }
 
+/* Whoever a rule asks about may log in and read what describes the schema. Meant is mostly that everybody's statements are asked about. */
+static void check_open(const struct lint *l, const struct pol_rule *r) {
+    if (!r->ask || !everyone(r)) return;
+    for (size_t i = 0; i < l->p->nrules; i++) {
+        const struct pol_rule *other = &l->p->rules[i];
+        if (!other->deny && !other->ask && everyone(other) && same_databases(other, r)) return;
+    }
+    say(l,
+        "the rule \"%.200s\" asks of \"*\": so every identity with a token may log in to its databases and see what tables there are; name "
+        "the "
+        "groups that other rules let in",
+        r->name);
+}
+
 /* --- rules against a catalog --- */
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
@@ -312,6 +326,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
                 "rights, and no "
                 "name, are all that limits them",
                 p->rules[i].name);
+        check_open(&l, &p->rules[i]);
         compare_rules(&l, i);
     }
     if (cat == NULL) return;

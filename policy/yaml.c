@@ -115,7 +115,9 @@ static bool next_event(struct loader *l, yaml_event_t *ev) {
     unsigned line = (unsigned)p->problem_mark.line + 1, column = (unsigned)p->problem_mark.column + 1;
     const char *problem = p->problem != NULL ? p->problem : "not YAML";
     if (p->error == YAML_READER_ERROR) line = column = 0; /* no mark; only control characters are left to it */
-    if (p->context != NULL) return fail_at(l->doc->file, line, column, l->err, "%s, %s", problem, p->context);
+    if (p->context != NULL)
+        return fail_at(l->doc->file, line, column, l->err, "%s, %s%s", problem, p->context,
+                       strstr(p->context, "alias") != NULL ? "; a text that begins with * must be in quotes: \"*\", \"*.*\"" : "");
     return fail_at(l->doc->file, line, column, l->err, "%s", problem);
 }
 
@@ -126,7 +128,9 @@ static bool is_null_word(const char *s) {
 static bool check_event(struct loader *l, const yaml_event_t *ev) {
     const yaml_char_t *anchor = NULL, *tag = NULL;
     switch (ev->type) {
-    case YAML_ALIAS_EVENT: return fail_event(l, ev, "an alias (*name) is not allowed here; write the value out");
+    case YAML_ALIAS_EVENT:
+        return fail_event(
+            l, ev, "an alias (*name) is not allowed here; write the value out, and a text that begins with * in quotes: \"*\", \"*.*\"");
     case YAML_SCALAR_EVENT: anchor = ev->data.scalar.anchor, tag = ev->data.scalar.tag; break;
     case YAML_SEQUENCE_START_EVENT: anchor = ev->data.sequence_start.anchor, tag = ev->data.sequence_start.tag; break;
     case YAML_MAPPING_START_EVENT: anchor = ev->data.mapping_start.anchor, tag = ev->data.mapping_start.tag; break;

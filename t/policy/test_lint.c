@@ -54,6 +54,13 @@ static const struct {
     {RULE("a", "allow: select, on: public.orders") "  - { name: b, groups: \"*\", database: \"*\", allow: all, on: \"*.*\" }\n",
      "the rule \"a\" adds nothing to the rule \"b\"\n"},
     {"  - { name: a, groups: g, database: \"*\", allow: select, on: public.orders }\n" RULE("b", "deny: all, on: \"*.*\", reason: No"), ""},
+    {"  - { name: a, groups: \"*\", database: shop, ask: delete, on: public.orders, approvers: h }\n",
+     "the rule \"a\" asks of \"*\": so every identity with a token may log in to its databases and see what tables there are; name the "
+     "groups that "
+     "other rules let in\n"},
+    {"  - { name: a, groups: \"*\", database: shop, ask: delete, on: public.orders, approvers: h }\n"
+     "  - { name: b, groups: \"*\", database: shop, allow: select, on: public.staff }\n",
+     ""},
     {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
                                                         "AUTHORIZATION, so the database's own rights, and no name, are all "
                                                         "that limits them\n"},
