@@ -323,6 +323,24 @@ void pol_misfit_words(const struct pol_misfit *m, char *out, size_t size) {
     pol_utf8_tidy(out);
 }
 
+/* In the text of a filter a claim stands between two marks. */
+static void claims_of(const struct pol_rule *rule, pol_claim_fn each, void *arg) {
+    const char *at = rule->rows != NULL ? strchr(rule->rows->sql, POL_T_CLAIM) : NULL, *end;
+    for (; at != NULL && (end = strchr(at + 1, POL_T_CLAIM)) != NULL; at = strchr(end + 1, POL_T_CLAIM)) {
+        char *name = strndup(at + 1, (size_t)(end - at) - 1);
+        if (name != NULL) each(arg, rule->name, name);
+        free(name);
+    }
+}
+
+void pol_policy_claims(const struct pol_policy *p, pol_claim_fn each, void *arg) {
+    for (size_t i = 0; i < p->nrules; i++) claims_of(&p->rules[i], each, arg);
+}
+
+void pol_role_claims(const struct pol_role *r, pol_claim_fn each, void *arg) {
+    for (size_t i = 0; i < r->nrules; i++) claims_of(r->rules[i], each, arg);
+}
+
 bool pol_policy_restricts(const struct pol_policy *p, const char *database) {
     const struct fit f = {.database = database};
     for (size_t i = 0; i < p->nrules; i++)
