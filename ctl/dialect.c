@@ -22,7 +22,10 @@ struct pol_role *ctl_dialect_role(const struct ctl_dialect *d, struct pol_policy
     struct pol_role *role = pol_role_new(p, who, database, &d->pins);
     if (role == NULL) return NULL;
     if (d->mysql) pol_role_my_mode(role, d->my.mode);
-    if (catalog != NULL) pol_role_use_catalog(role, catalog, true);
+    if (catalog != NULL)
+        pol_role_use_catalog(role, catalog, true);
+    else
+        pol_role_offline(role);
     return role;
 }
 

@@ -5,6 +5,7 @@
 #include "ctl/catalog.h"
 #include "ctl/doctor_int.h"
 #include "ctl/door.h"
+#include "policy/fit.h"
 #include "spoa/advice.h"
 #include "spoa/journal.h"
 #include "spoa/keystore.h"
@@ -111,27 +112,45 @@ static int reach(const struct conf_addr *a) {
     return rc;
 }
 
+static void misfit(void *arg, const struct pol_misfit *m) {
+    char text[700];
+    pol_misfit_words(m, text, sizeof text);
+    problem(arg, "correct the rule, or the table; \"gatehousectl policy check --catalog\" finds such mistakes before a reload", "%s", text);
+}
+
+/* What a client would find out with its first statement. */
+static void look_at_fit(const struct snap *s, const struct conf_database *d, struct pol_catalog *cat) {
+    unsigned before = problems;
+    if (!pol_policy_restricts(s->policy, d->name)) return;
+    if (pol_policy_fit(s->policy, d->name, cat, false, 0, misfit, (void *)(uintptr_t)d->name) == POL_FIT_NO_MEMORY)
+        problem(d->name, "try again", "out of memory");
+    else if (problems == before)
+        ok(d->name, "the policy's rules with columns or rows fit its relations");
+}
+
 /* As the daemon does it, and reads what the daemon reads. */
-static void log_in(const struct conf *c, const struct conf_database *d) {
+static void log_in(const struct snap *s, const struct conf_database *d) {
     char *text, why[1024];
     const char *todo;
     size_t len;
-    struct pol_catalog *cat = ctl_catalog_read(c, d, &text, &len, why, sizeof why, &todo);
+    struct pol_catalog *cat = ctl_catalog_read(s->conf, d, &text, &len, why, sizeof why, &todo);
     if (cat != NULL)
         ok(d->name, "%s takes Gatehouse's login, and shows a catalog of %zu relations", d->where, pol_catalog_relations(cat));
     else
         problem(d->name, todo, "%s: %s", d->where, why);
+    if (cat != NULL) look_at_fit(s, d, cat);
     pol_catalog_unref(cat);
     free(text);
 }
 
-static void look_at_databases(const struct conf *c) {
+static void look_at_databases(const struct snap *s) {
+    const struct conf *c = s->conf;
     for (size_t i = 0; i < c->ndatabases; i++) {
         const struct conf_database *d = &c->databases[i];
         int rc = ECONNREFUSED;
         for (size_t k = 0; k < d->naddrs && (k == 0 || rc != 0); k++) rc = reach(&d->addrs[k]);
         if (rc == 0)
-            log_in(c, d);
+            log_in(s, d);
         else
             problem(d->name, advice_connect(rc), "%s cannot be reached: %s", d->where, strerror(rc));
     }
@@ -192,7 +211,7 @@ int ctl_doctor(int argc, char **argv) {
     look_at_daemon(s->conf);
     look_at_redis(s->conf);
     look_at_issuers(s);
-    look_at_databases(s->conf);
+    look_at_databases(s);
     if (haproxy != NULL) doctor_haproxy(s->conf, haproxy);
     snap_unref(s);
     printf("%u problem%s\n", problems, problems == 1 ? "" : "s");

@@ -7,6 +7,7 @@
 #include "ctl/policy_grants.h"
 #include "ctl/policy_test.h"
 #include "ctl/rewrite.h"
+#include "policy/fit.h"
 #include "policy/lint.h"
 #include "policy/policy.h"
 
@@ -31,6 +32,7 @@ static int usage(FILE *to) {
           "       gatehousectl policy grants --help\n"
           "\n"
           "check    reads FILE and reports the first mistake with its line and column; warns of what is no mistake, but hardly meant.\n"
+          "         With --catalog it also tries the rules on the relations that they are about: a column that is not there is a mistake.\n"
           "explain  says what SQL does, whether the policy allows it, and which rule says so. SQL \"-\" is read from standard input.\n"
           "         --search-path defaults to public. --catalog takes what \"gatehousectl catalog\" printed; then columns are shown, too, "
           "and with\n"
@@ -70,6 +72,31 @@ static bool split(char *text, struct words *out) {
 
 static void warn(void *arg, const char *text) { printf("%s: WARNING: %s\n", (const char *)arg, text); }
 
+struct misfits {
+    const char *file;
+    size_t n;
+};
+
+static void misfit(void *arg, const struct pol_misfit *m) {
+    struct misfits *all = arg;
+    char text[700];
+    pol_misfit_words(m, text, sizeof text);
+    fprintf(stderr, "%s:%u: %s\n", all->file, m->line, text);
+    all->n++;
+}
+
+/* Whether clients could use what the rules are about: that the function of keyed hashes is missing the lint says. */
+static int check_fit(const char *file, struct pol_policy *p, struct pol_catalog *cat, const char *database) {
+    struct misfits all = {.file = file};
+    if (pol_policy_fit(p, database, cat, true, 0, misfit, &all) == POL_FIT_NO_MEMORY) return complain("out of memory");
+    if (all.n == 0) return 0;
+    fprintf(
+        stderr,
+        "%s: %zu mistake%s: the policy does not fit the catalog; until that is corrected nobody can use these relations by these rules\n",
+        file, all.n, all.n == 1 ? "" : "s");
+    return EXIT_USAGE;
+}
+
 static int check(int argc, char **argv) {
     static const struct option longs[] = {
         {"catalog", required_argument, NULL, 'c'}, {"database", required_argument, NULL, 'd'}, {NULL, 0, NULL, 0}};
@@ -92,10 +119,12 @@ static int check(int argc, char **argv) {
     if (database != NULL && !pol_policy_has_database(p, database))
         printf("%s: WARNING: it does not list the database \"%s\"\n", file, database);
     pol_policy_lint(p, cat, database, warn, file);
-    printf("%s: no mistakes (sha256 %s)\n", file, pol_policy_hash(p));
+    fflush(stdout);
+    int status = cat != NULL ? check_fit(file, p, cat, database) : 0;
+    if (status == 0) printf("%s: no mistakes (sha256 %s)\n", file, pol_policy_hash(p));
     pol_catalog_unref(cat);
     pol_policy_unref(p);
-    return 0;
+    return status;
 }
 
 static char *read_stdin(size_t *len) {

@@ -185,6 +185,38 @@ static void tell_step(struct look *l, const struct step *s, bool ok) {
     free(what);
 }
 
+struct missing {
+    struct look *l;
+    const char *database;
+    json_t *list; /* of who asked for JSON */
+};
+
+static const char *attribute_claim(const struct jwt_issuer *issuer, const char *name) {
+    for (size_t i = 0; issuer != NULL && i < issuer->nattributes; i++)
+        if (strcmp(issuer->attributes[i].name, name) == 0) return issuer->attributes[i].path;
+    return NULL;
+}
+
+/* A filter that reads what the identity has not is never true. */
+static void tell_missing(void *arg, const char *rule, const char *claim) {
+    struct missing *m = arg;
+    char todo[300];
+    for (size_t i = 0; i < m->l->who->nattributes; i++)
+        if (strcmp(m->l->who->attributes[i].name, claim) == 0) return;
+    const char *path = attribute_claim(m->l->issuer, claim);
+    if (path != NULL)
+        snprintf(todo, sizeof todo, "have the provider put the claim %.100s into the token", path);
+    else
+        snprintf(todo, sizeof todo, "add attributes: { %.64s: %.64s } to this issuer in identity.issuers", claim, claim);
+    if (m->list != NULL) {
+        json_array_append_new(m->list, json_pack("{s:s, s:s, s:s}", "rule", rule, "attribute", claim, "do", todo));
+        return;
+    }
+    printf("warning  database %s: the rule %s shows no rows: it filters them by ${claim:%s}, and the token has no attribute %s\n         "
+           "do: %s\n",
+           m->database, rule, claim, claim, todo);
+}
+
 static void tell_database(struct look *l, const struct conf_database *db) {
     struct pol_role *role = identity_role(NULL, l->snap, l->who, db, NULL);
     bool any = role != NULL && pol_role_any(role);
@@ -192,13 +224,16 @@ static void tell_database(struct look *l, const struct conf_database *db) {
     json_t *rules = json_array();
     l->open = l->open || any;
     for (size_t i = 0; role != NULL && i < pol_role_rules(role); i++) json_array_append_new(rules, json_string(pol_role_rule(role, i)));
-    if (l->out != NULL)
-        json_array_append_new(json_object_get(l->out, "databases"),
-                              json_pack("{s:s, s:b, s:s, s:O}", "name", db->name, "open", any, "mode", mode, "rules", rules));
-    else {
+    struct missing m = {l, db->name, l->out != NULL ? json_array() : NULL};
+    if (l->out != NULL) {
+        if (role != NULL) pol_role_claims(role, tell_missing, &m);
+        json_array_append_new(json_object_get(l->out, "databases"), json_pack("{s:s, s:b, s:s, s:O, s:o}", "name", db->name, "open", any,
+                                                                              "mode", mode, "rules", rules, "missing_attributes", m.list));
+    } else {
         printf("%-8s database %s (%s)%s", any ? "ok" : "closed", db->name, mode, any ? ", rules:" : ": no rule names this identity");
         for (size_t i = 0; i < json_array_size(rules); i++) printf(" %s", json_string_value(json_array_get(rules, i)));
         putchar('\n');
+        if (role != NULL) pol_role_claims(role, tell_missing, &m);
     }
     json_decref(rules);
     pol_role_free(role);

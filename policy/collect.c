@@ -106,7 +106,10 @@ bool pol_collect_function(struct pol_collect *c, const struct pol_function *f) {
     struct pol_stmt *s = c->s;
     uint32_t *slot = find(c, &c->functions, f->schema, f->name);
     if (slot == NULL) return false;
-    if (*slot != 0) return true;
+    if (*slot != 0) {
+        s->functions[*slot - 1].field |= f->field;
+        return true;
+    }
     struct pol_function *all = room(c, s->functions, s->nfunctions, &c->functions_cap, sizeof *all, "functions");
     if (all == NULL) return false;
     s->functions = all;

@@ -432,7 +432,11 @@ static bool expr(struct ex *x, uint32_t node) {
     case NT_CoalesceExpr: return coalesce(x, f, "COALESCE");
     case NT_MinMaxExpr: return coalesce(x, f, jt_str_is(x->t, jt_get(x->t, f, "op"), "IS_LEAST") ? "LEAST" : "GREATEST");
     case NT_ParamRef: return parameter(x, f);
-    case NT_SubLink: return ex_fail(x, "a subquery is not possible here");
+    case NT_SubLink:
+        return ex_fail(x, "a subquery is not possible here%s",
+                       x->filter ? ": a filter reads the relation's own columns; make a view that has the column, grant that in the "
+                                   "table's place, and filter it"
+                                 : "");
     default: return ex_fail(x, "%.40s is not possible here; see policy(5)", f != 0 ? pg_node_name(ex_node(x, node, &f)) : "this");
     }
 }

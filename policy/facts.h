@@ -77,6 +77,7 @@ struct pol_function {
     const char *schema; /* NULL: unqualified */
     const char *name;
     uint32_t location;
+    bool field; /* somewhere it is written as a column would be, (x).f or t.f, and may be one */
 };
 #define POL_MODE_AND  "@@sql_mode" /* MySQL: what sql_mode is before, and what follows behind it */
 #define POL_ANY_VALUE "(any)"      /* set_config('jit', $1, false) of a harmless setting; no pin has this value */

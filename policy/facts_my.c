@@ -99,7 +99,7 @@ bool fm_relation(struct fm *x, const char *schema, const char *name, unsigned ac
 }
 
 bool fm_function(struct fm *x, const char *schema, const char *name, uint32_t location) {
-    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location});
+    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location, false});
 }
 
 bool fm_setting(struct fm *x, const char *name, const char *value, bool local, bool show) {

@@ -62,7 +62,11 @@ bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned ac
 }
 
 bool fx_function(struct fx *x, const char *schema, const char *name, uint32_t location) {
-    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location});
+    return pol_collect_function(&x->c, &(struct pol_function){schema, name, location, false});
+}
+
+bool fx_field(struct fx *x, const char *name, uint32_t location) {
+    return pol_collect_function(&x->c, &(struct pol_function){NULL, name, location, true});
 }
 
 bool fx_setting(struct fx *x, const char *name, const char *value, bool local, bool show) {

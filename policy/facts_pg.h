@@ -69,6 +69,7 @@ const char *fx_fold(struct fx *x, const char *s); /* ASCII lower case */
 /* What is found. */
 bool fx_relation(struct fx *x, const char *schema, const char *name, unsigned access, uint32_t location);
 bool fx_function(struct fx *x, const char *schema, const char *name, uint32_t location);
+bool fx_field(struct fx *x, const char *name, uint32_t location); /* a function, unless it is a column */
 bool fx_setting(struct fx *x, const char *name, const char *value, bool local, bool show);
 /* A RangeVar's fields as a relation that is no CTE: a target, a DDL object. */
 bool fx_target(struct fx *x, uint32_t fields, unsigned access);

@@ -124,7 +124,7 @@ bool fx_column_ref(struct fx *x, uint32_t i) {
     size_t n = fx_parts(x, jt_get(x->t, i, "fields"), parts, 4);
     if (n == 0 || n > 4) return fx_fail(x, POL_NOT_UNDERSTOOD, "a column's name with %zu parts is not understood", n);
     if (n > 1 && strcmp(parts[n - 1], "*") != 0 && may_call(x, parts[n - 2], parts[n - 1]))
-        if (!fx_function(x, NULL, parts[n - 1], fx_location(x, i))) return false;
+        if (!fx_field(x, parts[n - 1], fx_location(x, i))) return false;
     return fx_walk_fields(x, NT_ColumnRef, i, (const char *const[]){"fields", NULL});
 }
 
@@ -137,7 +137,7 @@ bool fx_indirection(struct fx *x, uint32_t i) {
         if (name == NULL)
             return x->c.err->rc == POL_PARSED ? fx_fail(x, POL_NOT_UNDERSTOOD, "a field without a name is not understood") : false;
         if (pg_function_column(name)) continue;
-        if (!fx_function(x, NULL, name, x->c.s->location)) return false;
+        if (!fx_field(x, name, x->c.s->location)) return false;
     }
     return fx_walk_fields(x, NT_A_Indirection, i, NULL);
 }

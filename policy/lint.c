@@ -11,6 +11,7 @@
 
 #define ROWS      (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
 #define MAX_READS 256 /* relations behind one view */
+#define MAX_NAMES 100 /* columns in one sentence */
 
 struct lint {
     const struct pol_policy *p;
@@ -107,6 +108,20 @@ static void compare_rules(const struct lint *l, size_t i) {
     }
 }
 
+/* Whoever a rule asks about may log in and read what describes the schema. Meant is mostly that everybody's statements are asked about. */
+static void check_open(const struct lint *l, const struct pol_rule *r) {
+    if (!r->ask || !everyone(r)) return;
+    for (size_t i = 0; i < l->p->nrules; i++) {
+        const struct pol_rule *other = &l->p->rules[i];
+        if (!other->deny && !other->ask && everyone(other) && same_databases(other, r)) return;
+    }
+    say(l,
+        "the rule \"%.200s\" asks of \"*\": so every identity with a token may log in to its databases and see what tables there are; name "
+        "the "
+        "groups that other rules let in",
+        r->name);
+}
+
 /* --- rules against a catalog --- */
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
@@ -201,19 +216,36 @@ static bool reads(const struct lint *l, const struct pol_rule *rule, const struc
     return !rule->deny && (rule->actions & POL_SELECT) != 0 && is_here(l, rule) && pol_rule_is_about(rule, l->mysql, r->schema, r->name);
 }
 
+/* A column that the rule names, that the relation has not, and that may be a misspelt one of these; its place in names is left in *meant. */
+static const char *misspelt(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r, const char *const *names,
+                            const char **meant) {
+    for (size_t i = 0; i < rule->ncolumns; i++) {
+        const char *column = rule->columns[i].column;
+        if (column == NULL || pol_find_column(r, column, l->mysql) != NULL) continue;
+        if ((*meant = pol_nearest(column, names)) != NULL) return column;
+    }
+    return NULL;
+}
+
 /* One sentence for each rule and relation. Who may do everything sees everything: that is said nowhere. */
 static void check_sensitive(const struct lint *l, const struct pol_rule *rule, const struct pol_cat_relation *r) {
-    char list[300];
-    size_t n = 0;
+    char list[300], wrong[200] = "";
+    const char *names[MAX_NAMES + 1], *meant;
+    size_t n = 0, count = 0;
     if (!reads(l, rule, r) || (rule->everything && rule->actions == POL_ALL_ACTIONS)) return;
-    for (size_t c = 0; c < r->ncolumns && n < sizeof list - 80; c++) {
+    for (size_t c = 0; c < r->ncolumns && n < sizeof list - 80 && count < MAX_NAMES; c++) {
         const char *name = r->columns[c].name;
         if (!looks_sensitive(name) || mentions(l, rule, r, name)) continue;
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%.64s", n > 0 ? ", " : "", name);
+        names[count++] = name;
     }
-    if (n > 0)
-        say(l, "the rule \"%.100s\" shows columns of %.64s.%.64s that look sensitive and that it does not name: %s", rule->name, r->schema,
-            r->name, list);
+    names[count] = NULL;
+    if (n == 0) return;
+    const char *column = misspelt(l, rule, r, names, &meant);
+    if (column != NULL)
+        snprintf(wrong, sizeof wrong, "; it names \"%.64s\", which does not exist there: did you mean \"%.64s\"?", column, meant);
+    say(l, "the rule \"%.100s\" shows columns of %.64s.%.64s that look sensitive and that it does not name: %s%s", rule->name, r->schema,
+        r->name, list, wrong);
 }
 
 /* The relations behind a view, views behind it included. *more: a view of which not all is known, or NULL. */
@@ -294,6 +326,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
                 "rights, and no "
                 "name, are all that limits them",
                 p->rules[i].name);
+        check_open(&l, &p->rules[i]);
         compare_rules(&l, i);
     }
     if (cat == NULL) return;

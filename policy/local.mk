@@ -36,6 +36,8 @@ libghpolicy_a_SOURCES = \
 	policy/facts_pg_query.c \
 	policy/facts_pg_stmt.c \
 	policy/file.h \
+	policy/fit.c \
+	policy/fit.h \
 	policy/grants.c \
 	policy/grants.h \
 	policy/grants_sql.c \

@@ -57,6 +57,11 @@ __attribute__((format(printf, 2, 3))) static void problem(struct mk *k, const ch
     if (k->v->problem == NULL) k->no_memory = true;
 }
 
+/* Before the problem itself. */
+static void missing(struct mk *k, const char *column) {
+    if (k->v->problem == NULL) k->v->missing = column;
+}
+
 static const char *keep(struct mk *k, const struct buf *b) {
     char *s = b->failed ? NULL : pol_strndup(k->r->arena, (const char *)buf_at(b), buf_used(b));
     if (s == NULL) k->no_memory = true;
@@ -206,8 +211,10 @@ static void apply(struct mk *k, size_t i, const struct pol_column_rule *what, co
 static void apply_columns(struct mk *k, const struct pol_rule *rule) {
     if (!rule->has_columns) return;
     for (size_t j = 0; j < rule->ncolumns; j++)
-        if (rule->columns[j].column != NULL && !named_somewhere(k, rule, rule->columns[j].column))
+        if (rule->columns[j].column != NULL && !named_somewhere(k, rule, rule->columns[j].column)) {
+            missing(k, rule->columns[j].column);
             problem(k, "the rule \"%.64s\" names the column \"%.64s\", which does not exist", rule->name, rule->columns[j].column);
+        }
     for (size_t i = 0; i < k->v->relation->ncolumns; i++) {
         const char *name = k->v->relation->columns[i].name;
         bool said = false;
@@ -255,10 +262,11 @@ static void apply_rows(struct mk *k, const struct pol_rule *rule) {
     if (rule->rows == NULL) return;
     for (size_t i = 0; i < rule->rows->ncolumns; i++) {
         const struct pol_cat_column *col = pol_find_column(rel, rule->rows->columns[i], mysql);
-        if (col == NULL)
+        if (col == NULL) {
+            missing(k, rule->rows->columns[i]);
             problem(k, "the row filter of the rule \"%.64s\" names the column \"%.64s\", which it does not have", rule->name,
                     rule->rows->columns[i]);
-        else if (!mysql && !pol_expr_fits(rule->rows, k->r->catalog, col, why, sizeof why))
+        } else if (!mysql && !pol_expr_fits(rule->rows, k->r->catalog, col, why, sizeof why))
             problem(k, "the row filter of the rule \"%.64s\": %s", rule->name, why);
         else
             k->columns[col - rel->columns].filter = true;
@@ -288,8 +296,10 @@ static bool lists(const struct mk *k, const char *const *names, const char *name
 static void apply_write(struct mk *k, const struct pol_rule *rule) {
     if (rule->write == NULL) return;
     for (size_t j = 0; rule->write[j] != NULL; j++)
-        if (!named_somewhere(k, rule, rule->write[j]))
+        if (!named_somewhere(k, rule, rule->write[j])) {
+            missing(k, rule->write[j]);
             problem(k, "the rule \"%.64s\" names the column \"%.64s\", which does not exist", rule->name, rule->write[j]);
+        }
     for (size_t i = 0; i < k->v->relation->ncolumns; i++)
         k->columns[i].writable = (k->columns[i].writable || !k->writes_said) && lists(k, rule->write, k->v->relation->columns[i].name);
     k->writes_said = true;
@@ -313,11 +323,12 @@ static void finish(struct mk *k) {
         if (!k->writes_said) c->writable = c->visibility == POL_VISIBLE;
         if (c->filter) c->writable = false; /* else a row could be moved to where its writer may not see it, or out of there */
         if (c->how == NULL) c->how = "visible";
-        if (c->hash && c->writable)
-            problem(k,
-                    "the column \"%.64s\" is shown as a keyed hash and may be written: whoever may do both can try values until one hashes "
-                    "alike",
-                    k->v->relation->columns[i].name);
+        if (!c->hash || !c->writable) continue;
+        if (k->v->problem == NULL) k->v->hash_written = true;
+        problem(k,
+                "the column \"%.64s\" is shown as a keyed hash and may be written: whoever may do both can try values until one hashes "
+                "alike",
+                k->v->relation->columns[i].name);
     }
     if (buf_used(&k->filter) > 0) k->v->filter = keep(k, &k->filter);
 }

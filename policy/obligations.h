@@ -30,6 +30,8 @@ struct pol_view { /* immutable, as long as the role */
     const char *rule;                      /* the first one that restricts */
     struct pol_view_row *row;              /* what the rewriter has proven of it */
     const char *problem;                   /* not NULL: the policy does not fit the relation, which nobody may touch; a sentence */
+    const char *missing;                   /* where the problem is a column that does not exist: its name */
+    bool hash_written;                     /* where it is a keyed hash that may be written: it may take two rules */
 };
 
 /* NULL: nothing of it is restricted. Also NULL with *failed set when memory is out. Needs the role's catalog. */

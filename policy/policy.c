@@ -262,6 +262,7 @@ static bool load_rule(struct pol_loading *l, const struct yaml_node *n, struct p
     const struct yaml_node *allow = yaml_get(n, "allow"), *deny = yaml_get(n, "deny"), *ask = yaml_get(n, "ask"),
                            *name = yaml_get(n, "name"), *db = yaml_get(n, "database");
     if (name == NULL) return yaml_fail(n, l->err, "a rule needs a name");
+    r->line = yaml_line(name);
     if (!load_text(l, name, &r->name)) return false;
     if (db == NULL) return yaml_fail(n, l->err, "\"database\" is missing: a name, a list of names, or \"*\"");
     if (allow == NULL && deny == NULL && ask == NULL) return yaml_fail(n, l->err, "a rule needs either allow, deny or ask");

@@ -73,6 +73,12 @@ bool pol_role_read_only(const struct pol_role *r);
 void pol_role_keep_pins(struct pol_role *r);
 /* Whether the i-th database that the policy lists is in mode: observe. */
 bool pol_policy_observes(const struct pol_policy *p, size_t i);
+/* Each claim that a rule's row filter reads, of all rules, or of those that apply to this identity here; a claim may come more than once. */
+typedef void (*pol_claim_fn)(void *arg, const char *rule, const char *claim);
+void pol_policy_claims(const struct pol_policy *p, pol_claim_fn each, void *arg);
+void pol_role_claims(const struct pol_role *r, pol_claim_fn each, void *arg);
+/* For tools that were given no catalog: what is refused for want of one says how to get it. */
+void pol_role_offline(struct pol_role *r);
 /* mode: observe for this database: verdicts are recorded, statements forwarded. */
 bool pol_role_observes(const struct pol_role *r);
 /* False when no rule at all names this identity here: the login itself may be refused. */

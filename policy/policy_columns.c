@@ -181,15 +181,26 @@ static bool mask_expression(struct pol_loading *l, const struct yaml_node *n, co
     return m->expr != NULL || yaml_fail(n, l->err, "%s", why);
 }
 
+/* yaml_enum() where there is more than words. */
+static bool not_known(const struct pol_loading *l, const struct yaml_node *n, const char *word, const char *const *words,
+                      const char *possible) {
+    const char *near = pol_nearest(word, words);
+    if (near != NULL) return yaml_fail(n, l->err, "\"%.64s\" is not known; did you mean \"%s\"? Possible: %s", word, near, possible);
+    return yaml_fail(n, l->err, "\"%.64s\" is not known; possible: %s", word, possible);
+}
+
 static bool load_mask(struct pol_loading *l, const struct yaml_node *n, const char *column, struct pol_mask *m) {
     static const char *const words[] = {"null", "email", NULL};
     static const char *const keys[] = {"constant", "partial", "first", "last", "truncate", "round", "hash", "expression", NULL};
-    int word;
+    const char *word;
     if (yaml_kind(n) == YAML_NULL) return true; /* mask: null */
     if (yaml_kind(n) == YAML_SCALAR) {
-        if (!yaml_enum(n, words, &word, l->err)) return false;
-        m->kind = word == 1 ? POL_M_EMAIL : POL_M_NULL;
-        return true;
+        if (!yaml_str(n, &word, l->err)) return false;
+        m->kind = strcmp(word, words[1]) == 0 ? POL_M_EMAIL : POL_M_NULL;
+        return strcmp(word, words[0]) == 0 || strcmp(word, words[1]) == 0 ||
+               not_known(l, n, word, words,
+                         "null, email, { first: n }, { last: n }, { partial: { first: n, last: n } }, { truncate: year }, "
+                         "{ round: n }, { hash: key }, { constant: text }, { expression: SQL }");
     }
     if (!yaml_keys(n, keys, l->err)) return false;
     if (yaml_len(n) != 1) return yaml_fail(n, l->err, "one kind of mask at a time");
@@ -221,6 +232,9 @@ static bool column_value(struct pol_loading *l, const struct yaml_node *n, struc
         c->visibility = POL_MASKED;
         return load_mask(l, mask, c->column != NULL ? c->column : "value", &c->mask);
     }
+    const char *text = NULL;
+    if (yaml_kind(n) == YAML_SCALAR && yaml_str(n, &text, l->err) && strcmp(text, words[0]) != 0 && strcmp(text, words[1]) != 0)
+        return not_known(l, n, text, words, "visible, hidden, { mask: ... } as in { mask: { last: 4 } }");
     if (!yaml_enum(n, words, &word, l->err)) return false;
     c->visibility = word == 0 ? POL_VISIBLE : POL_HIDDEN;
     return true;

@@ -58,6 +58,7 @@ struct pol_limits_rule {
 
 struct pol_rule {
     const char *name;
+    unsigned line;                                                    /* in the file */
     const char *const *groups, *const *principals, *const *databases; /* NULL-terminated; databases NULL: every one */
     bool deny, ask;                                                   /* neither: allow */
     unsigned actions;
@@ -138,10 +139,12 @@ struct pol_role {
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow (or ask): all on *.* */
     const struct pol_rule
-        *wall;        /* the first rule that denies, or hides columns or rows: what code that cannot be seen into could walk around */
-    bool unpin;       /* a rule says so; void beside a wall */
-    bool keep_pins;   /* it counts for nothing */
-    bool assume_hash; /* pol_mask_sql() */
+        *wall; /* the first rule that denies, or hides columns or rows: what code that cannot be seen into could walk around */
+    const struct pol_rule *hides; /* the first rule that hides columns or rows; NULL without "restricts" */
+    bool offline;                 /* no catalog will come: see pol_role_offline() */
+    bool unpin;                   /* a rule says so; void beside a wall */
+    bool keep_pins;               /* it counts for nothing */
+    bool assume_hash;             /* pol_mask_sql() */
     bool restricts, read_only, rewrites;
     struct pol_catalog *catalog; /* NULL: not read yet */
     const char *principal;

@@ -29,13 +29,32 @@ static struct pol_verdict *refuse(struct pol_verdict *v, const char *sqlstate, c
     return v;
 }
 
+/* Of those that hide something: the one that speaks of the relation, else the first. */
+static const struct pol_rule *hider(const struct pol_role *r, const struct pol_relation *rel) {
+    for (size_t i = 0; i < r->nrules; i++) {
+        if (!pol_rule_restricts(r->rules[i])) continue;
+        if (rel->schema != NULL && pol_rule_is_about(r->rules[i], r->pins.mysql, rel->schema, rel->name)) return r->rules[i];
+        for (size_t k = 0; rel->schema == NULL && k < r->pins.nsearch_path; k++)
+            if (pol_rule_is_about(r->rules[i], r->pins.mysql, r->pins.search_path[k], rel->name)) return r->rules[i];
+    }
+    return r->hides;
+}
+
 static bool no_catalog(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "57P03", r->wall->name);
-    say(v->message, sizeof v->message, "%.70s cannot be used yet: the database's catalog has not been read", rel->name);
+    const char *rule = hider(r, rel)->name;
+    refuse(v, "57P03", rule);
     say(v->detail, sizeof v->detail,
         "The rule \"%.200s\" hides columns or rows of some relations; which columns there are, and which tables are partitions of "
         "which, is in the catalog.",
-        r->wall->name);
+        rule);
+    if (r->offline) {
+        say(v->message, sizeof v->message, "without a catalog it cannot be said what rules with columns or rows leave of %.70s", rel->name);
+        say(v->hint, sizeof v->hint,
+            "Write the catalog into a file, with \"gatehousectl catalog --config FILE --database NAME >FILE\", and give that file: "
+            "--catalog FILE, or catalog: FILE in a file of tests.");
+        return false;
+    }
+    say(v->message, sizeof v->message, "%.70s cannot be used yet: the database's catalog has not been read", rel->name);
     say(v->hint, sizeof v->hint, "Try again in a moment. Whoever runs the gate finds the reason in its log.");
     return false;
 }
@@ -139,7 +158,7 @@ static bool check_own(const struct pol_role *r, const struct pol_relation *rel, 
         own = own || (strcmp(r->pins.search_path[i], POL_OWN_SCHEMA) == 0 &&
                       (r->catalog == NULL || pol_catalog_relation(r->catalog, POL_OWN_SCHEMA, rel->name) != NULL));
     if (!own) return true;
-    refuse(v, "42501", r->wall->name);
+    refuse(v, "42501", r->hides->name);
     say(v->message, sizeof v->message, POL_OWN_SCHEMA ".%.64s is not for those from whom something is hidden", rel->name);
     say(v->detail, sizeof v->detail, "The schema holds the keys of masks.");
     return false;
@@ -147,7 +166,7 @@ static bool check_own(const struct pol_role *r, const struct pol_relation *rel, 
 
 /* MySQL has no schema of their own for them: see doc/mysql-language.md. */
 static bool no_temporary(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "42501", r->wall->name);
+    refuse(v, "42501", r->hides->name);
     say(v->message, sizeof v->message, "the temporary table %.64s cannot be made: rules hide columns or rows from you", rel->name);
     say(v->detail, sizeof v->detail,
         "It would stand in front of whatever has that name, now or later, and what the name means could not be told.");

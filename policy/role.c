@@ -201,7 +201,8 @@ static bool find_rules(struct pol_role *r, const struct pol_subject *who, size_t
         *patterns += rule->non;
         if (r->wall == NULL && (rule->deny || pol_rule_restricts(rule))) r->wall = rule;
         if (rule->deny) continue;
-        r->restricts = r->restricts || pol_rule_restricts(rule);
+        if (r->hides == NULL && pol_rule_restricts(rule)) r->hides = rule;
+        r->restricts = r->hides != NULL;
         r->read_only = r->read_only || rule->read_only;
     }
     if (!find_those(r, bounds, &r->bounds) || !find_those(r, denies, &r->denials) || !find_those(r, asks, &r->asking) ||
@@ -311,6 +312,7 @@ void pol_role_keep_pins(struct pol_role *r) {
     r->keep_pins = true;
     r->unpin = false;
 }
+void pol_role_offline(struct pol_role *r) { r->offline = true; }
 bool pol_role_observes(const struct pol_role *r) { return r->observes; }
 size_t pol_role_rules(const struct pol_role *r) { return r->nrules; }
 const char *pol_role_rule(const struct pol_role *r, size_t i) { return r->rules[i]->name; }

@@ -21,3 +21,32 @@ void pol_utf8_tidy(char *s) {
     }
     s[to] = '\0';
 }
+
+/* Levenshtein distance; words over 31 bytes count as far away. */
+static size_t distance(const char *a, const char *b) {
+    size_t la = strlen(a), lb = strlen(b), row[32];
+    if (la > 31 || lb > 31) return SIZE_MAX;
+    for (size_t j = 0; j <= lb; j++) row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+const char *pol_nearest(const char *word, const char *const *words) {
+    const char *best = NULL;
+    size_t best_distance = strlen(word) < 3 ? strlen(word) : 3; /* two edits at most: further away is no misspelling */
+    for (; *words != NULL; words++) {
+        size_t d = distance(word, *words);
+        if (d < best_distance) best = *words, best_distance = d;
+    }
+    return best;
+}

@@ -8,5 +8,7 @@
 size_t pol_utf8_step(const char *p, size_t left);
 /* Takes the bytes out of s that are no whole character: what "%.70s" or a full buffer leaves of one. Clients and records take UTF-8 only. */
 void pol_utf8_tidy(char *s);
+/* The word that a misspelt one may have meant, at most two edits away; NULL: none is near. words is NULL-terminated. */
+const char *pol_nearest(const char *word, const char *const *words);
 
 #endif

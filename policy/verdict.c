@@ -354,8 +354,10 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
         add(v->hint, sizeof v->hint, "A rule can list operators that are not built in under \"functions\" as schema.operator.");
         return false;
     }
+    add(v->hint, sizeof v->hint, "A rule can list it under \"functions\".");
+    if (!f->field) return false;
     add(v->hint, sizeof v->hint,
-        "A rule can list it under \"functions\". If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
+        " If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
         "of that name; write the column's "
         "name alone, or give columns names as in FROM f() AS t(%.70s).",
         f->name, f->name, f->name, f->name);
@@ -474,8 +476,10 @@ static bool hides(const struct judge *j) {
 
 static bool no_where(struct judge *j) {
     struct pol_verdict *v = refuse(j, "42501", j->lacks);
-    add(v->message, sizeof v->message, "%s is allowed by the policy only with a WHERE", j->s->tag);
-    add(v->detail, sizeof v->detail, "The rule \"%.200s\" requires one in every UPDATE and DELETE.", j->lacks->name);
+    bool has_one = j->s->where; /* WHERE true, or one that another UPDATE or DELETE in the statement lacks */
+    add(v->message, sizeof v->message, "%s is allowed by the policy only with a WHERE%s", j->s->tag, has_one ? " that names a column" : "");
+    add(v->detail, sizeof v->detail, "The rule \"%.200s\" requires one in every UPDATE and DELETE%s.", j->lacks->name,
+        has_one ? "; WHERE true and the like do not count" : "");
     if (j->lacks->hint == NULL) snprintf(v->hint, sizeof v->hint, "%s", "Say in a WHERE which rows are meant.");
     return false;
 }

@@ -115,7 +115,9 @@ static bool next_event(struct loader *l, yaml_event_t *ev) {
     unsigned line = (unsigned)p->problem_mark.line + 1, column = (unsigned)p->problem_mark.column + 1;
     const char *problem = p->problem != NULL ? p->problem : "not YAML";
     if (p->error == YAML_READER_ERROR) line = column = 0; /* no mark; only control characters are left to it */
-    if (p->context != NULL) return fail_at(l->doc->file, line, column, l->err, "%s, %s", problem, p->context);
+    if (p->context != NULL)
+        return fail_at(l->doc->file, line, column, l->err, "%s, %s%s", problem, p->context,
+                       strstr(p->context, "alias") != NULL ? "; a text that begins with * must be in quotes: \"*\", \"*.*\"" : "");
     return fail_at(l->doc->file, line, column, l->err, "%s", problem);
 }
 
@@ -126,7 +128,9 @@ static bool is_null_word(const char *s) {
 static bool check_event(struct loader *l, const yaml_event_t *ev) {
     const yaml_char_t *anchor = NULL, *tag = NULL;
     switch (ev->type) {
-    case YAML_ALIAS_EVENT: return fail_event(l, ev, "an alias (*name) is not allowed here; write the value out");
+    case YAML_ALIAS_EVENT:
+        return fail_event(
+            l, ev, "an alias (*name) is not allowed here; write the value out, and a text that begins with * in quotes: \"*\", \"*.*\"");
     case YAML_SCALAR_EVENT: anchor = ev->data.scalar.anchor, tag = ev->data.scalar.tag; break;
     case YAML_SEQUENCE_START_EVENT: anchor = ev->data.sequence_start.anchor, tag = ev->data.sequence_start.tag; break;
     case YAML_MAPPING_START_EVENT: anchor = ev->data.mapping_start.anchor, tag = ev->data.mapping_start.tag; break;
@@ -395,35 +399,6 @@ const struct yaml_node *yaml_key_node_at(const struct yaml_node *map, size_t i) 
     return map->kind == YAML_MAP && i < map->n ? map->keys[i] : NULL;
 }
 
-/* Levenshtein distance; words over 31 bytes count as far away. */
-static size_t distance(const char *a, const char *b) {
-    size_t la = strlen(a), lb = strlen(b), row[32];
-    if (la > 31 || lb > 31) return SIZE_MAX;
-    for (size_t j = 0; j <= lb; j++) row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
-static const char *nearest(const char *word, const char *const *words) {
-    const char *best = NULL;
-    size_t best_distance = 3; /* two edits at most: further away is no misspelling */
-    for (; *words != NULL; words++) {
-        size_t d = distance(word, *words);
-        if (d < best_distance) best = *words, best_distance = d;
-    }
-    return best;
-}
-
 static const char *list_words(const char *const *words, char *out, size_t size) {
     size_t used = 0;
     out[0] = '\0';
@@ -444,7 +419,7 @@ bool yaml_keys(const struct yaml_node *n, const char *const *keys, struct pol_er
         bool known = false;
         for (size_t j = 0; keys[j] != NULL && !known; j++) known = strcmp(keys[j], key) == 0;
         if (known) continue;
-        const char *near = nearest(key, keys);
+        const char *near = pol_nearest(key, keys);
         if (near != NULL) return yaml_fail(n->keys[i], err, "unknown key \"%.64s\"; did you mean \"%s\"?", key, near);
         return yaml_fail(n->keys[i], err, "unknown key \"%.64s\"; known here: %s", key, list_words(keys, all, sizeof all));
     }
@@ -557,7 +532,7 @@ bool yaml_enum(const struct yaml_node *n, const char *const *words, int *out, st
             *out = i;
             return true;
         }
-    const char *near = nearest(n->text, words);
+    const char *near = pol_nearest(n->text, words);
     if (near != NULL) return yaml_fail(n, err, "\"%.64s\" is not known; did you mean \"%s\"? Possible: %s", n->text, near, all);
     return yaml_fail(n, err, "\"%.64s\" is not known; possible: %s", n->text, all);
 }

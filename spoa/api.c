@@ -120,7 +120,7 @@ static void finish(struct api_ask *a) {
         if (a->session != NULL) a->session->refused++;
         log_event(LOG_INFO, "statement.refused", "session", a->session != NULL ? a->session->id : NULL, "api", a->api, "principal",
                   a->session != NULL ? a->session->who->principal : NULL, "src", a->src, "sqlstate", a->verdict.sqlstate, "rule",
-                  a->verdict.rule, "reason", a->verdict.message, NULL);
+                  a->verdict.rule, "reason", a->verdict.message, "detail", a->facts != NULL ? a->verdict.detail : NULL, NULL);
     }
     if (!api_answer(a)) stmt_record_withheld(a->ws->d->led, a->session->id, a->id, "answer too large");
     api_ask_free(a);

@@ -1,5 +1,6 @@
 #include "spoa/catalog.h"
 
+#include "policy/fit.h"
 #include "spoa/catalog_read.h"
 #include "spoa/daemon.h"
 #include "spoa/dbclient.h"
@@ -14,18 +15,23 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TICK_MS   200u
-#define READ_MS   120000u /* for one reading */
-#define RETRY_MS  5000u   /* after one that failed */
-#define GAP_MS    500u    /* between two that somebody asked for and nobody waits for */
-#define TORN      5u      /* readings in a row between which the schema changed, before it counts as a failure */
-#define DATABASES 1024u   /* as many as a configuration may ever have named */
+#define TICK_MS      200u
+#define READ_MS      120000u   /* for one reading */
+#define RETRY_MS     5000u     /* after one that failed */
+#define GAP_MS       500u      /* between two that somebody asked for and nobody waits for */
+#define TORN         5u        /* readings in a row between which the schema changed, before it counts as a failure */
+#define AHEAD_MS     60000u    /* after one that failed and that nobody waits for */
+#define DATABASES    1024u     /* as many as a configuration may ever have named */
+#define FIT_STEPS    50000000u /* a second or so of this thread */
+#define MISFITS      20u       /* that are logged one by one */
+#define MISFIT_BYTES 700u
 
 struct catalog {
     struct catalog *next; /* set before it can be seen, never changed */
     struct catalogs *all;
     char *name;
     _Atomic uint64_t generation;
+    atomic_bool wanted; /* somebody has asked for it; else it is read for the policy's sake alone, and kept by nobody */
 
     /* guarded by all->lock */
     struct pol_catalog *now;
@@ -34,6 +40,8 @@ struct catalog {
     char why[300], todo[200];
     bool asked;                   /* somebody wants a look that begins from here on */
     struct catalog_wait *waiting; /* for such a look */
+    size_t misfits;               /* where the policy in force does not fit it */
+    char misfit[MISFIT_BYTES];    /* the first of them */
 
     /* the thread's */
     struct catalog_wait *served; /* wait for the look that is under way */
@@ -44,6 +52,9 @@ struct catalog {
     uint64_t mark_generation; /* of the snapshot that the mark was read under */
     uint64_t due_ms, begun_ms;
     unsigned failures, torn;
+    bool ahead;                          /* the look that is under way was begun for the policy's sake alone */
+    uint64_t fit_policy, fit_generation; /* of the policy and the catalog that were held against each other last */
+    uint64_t unread_policy;              /* of the policy for which it was said that this could not be done */
 };
 
 struct catalogs {
@@ -84,10 +95,95 @@ static struct catalog_wait *overdue(struct catalog_wait **list, uint64_t now, bo
     return out;
 }
 
+/* --- does the policy fit --- */
+
+struct fitting {
+    struct catalog *c;
+    size_t n;
+    char first[MISFIT_BYTES];
+};
+
+#define CORRECT "correct the rule, or the table, and reload; \"gatehousectl policy check --catalog\" finds such mistakes before a reload"
+
+static void misfit(void *arg, const struct pol_misfit *m) {
+    struct fitting *f = arg;
+    char text[MISFIT_BYTES];
+    pol_misfit_words(m, text, sizeof text);
+    if (f->n == 0) memcpy(f->first, text, sizeof text);
+    if (f->n++ < MISFITS)
+        log_event(LOG_WARN, "policy.misfit", "database", f->c->name, "rule", m->rule, "relation",
+                  log_fmt("%s.%s", m->relation->schema, m->relation->name), "reason", text, "do", CORRECT, NULL);
+}
+
+static void fit_is(struct catalog *c, const struct fitting *f) {
+    pthread_mutex_lock(&c->all->lock);
+    bool had = c->misfits > 0;
+    c->misfits = f->n;
+    memcpy(c->misfit, f->first, sizeof c->misfit);
+    pthread_mutex_unlock(&c->all->lock);
+    if (had && f->n == 0) log_event(LOG_INFO, "policy.fits", "database", c->name, NULL);
+}
+
+/* Said before a client finds it out. */
+static void hold_against(struct catalog *c, const struct snap *snap, struct pol_catalog *catalog) {
+    struct fitting f = {.c = c};
+    enum pol_fit rc = pol_policy_fit(snap->policy, c->name, catalog, false, FIT_STEPS, misfit, &f);
+    if (f.n > MISFITS)
+        log_event(LOG_WARN, "policy.misfits", "database", c->name, "more", log_fmt("%zu", f.n - MISFITS), "do", CORRECT, NULL);
+    if (rc != POL_FIT_WHOLE)
+        log_event(LOG_WARN, "policy.fit_cut", "database", c->name, "reason",
+                  rc == POL_FIT_CUT ? "the rules and relations are too many to try all of them" : "out of memory", "do",
+                  "run \"gatehousectl policy check --catalog\", which tries all of them", NULL);
+    fit_is(c, &f);
+}
+
+/* Once for each policy and catalog. */
+static void check_fit(struct catalog *c, const struct snap *snap) {
+    uint64_t generation;
+    if (conf_database(snap->conf, c->name) == NULL || !pol_policy_restricts(snap->policy, c->name)) {
+        fit_is(c, &(struct fitting){.c = c});
+        c->fit_policy = 0;
+        return;
+    }
+    struct pol_catalog *now = catalog_get(c, &generation);
+    if (now != NULL && (c->fit_policy != snap->policy_generation || c->fit_generation != generation)) {
+        hold_against(c, snap, now);
+        c->fit_policy = snap->policy_generation;
+        c->fit_generation = generation;
+    }
+    pol_catalog_unref(now);
+}
+
+/* A policy that cannot be held against its database yet is no reason to warn more than once: nobody needs the catalog. */
+static void ahead_failed(struct catalog *c, const struct conf_database *db, const char *sqlstate, const char *why, const char *todo) {
+    c->due_ms = worker_now_ms() + AHEAD_MS;
+    if (c->unread_policy == c->snap->policy_generation) return;
+    c->unread_policy = c->snap->policy_generation;
+    log_event(LOG_WARN, "policy.unchecked", "database", c->name, "upstream", db->where, "sqlstate", sqlstate, "reason", why, "do", todo,
+              NULL);
+}
+
+static void read_ahead(struct catalog *c, const struct conf_database *db) {
+    const struct buf *text = &c->reading.text;
+    char why[300];
+    struct pol_catalog *fresh = pol_catalog_parse((const char *)buf_at(text), buf_used(text), why, sizeof why);
+    if (fresh == NULL) {
+        ahead_failed(c, db, "", why, "a database of this size or version cannot be read: see CATALOGS in gatehouse(8)");
+        return;
+    }
+    c->due_ms = UINT64_MAX; /* until the next reload, or until somebody wants it */
+    hold_against(c, c->snap, fresh);
+    pol_catalog_unref(fresh);
+}
+
 /* --- one look --- */
 
 static void look_failed(struct catalog *c, const struct conf_database *db, const char *sqlstate, const char *why, const char *todo) {
     unsigned more;
+    if (c->ahead) {
+        ahead_failed(c, db, sqlstate, why, todo);
+        return;
+    }
     c->failures++;
     c->due_ms = worker_now_ms() + RETRY_MS;
     pthread_mutex_lock(&c->all->lock);
@@ -164,11 +260,13 @@ static bool read_again(struct catalog *c, const struct conf_database *db) {
 }
 
 static void look_over(struct catalog *c) {
+    struct snap *snap = c->snap;
     catalog_read_free(&c->reading);
-    snap_unref(c->snap);
     c->snap = NULL;
     c->torn = 0;
     tell(overdue(&c->served, 0, true));
+    if (!c->ahead) check_fit(c, snap); /* nobody waits for that */
+    snap_unref(snap);
 }
 
 static void on_looked(void *arg, const struct dbclient_end *end) {
@@ -180,7 +278,7 @@ static void on_looked(void *arg, const struct dbclient_end *end) {
     else if (catalog_read_unchanged(&c->reading))
         look_went_well(c, NULL, "unchanged");
     else if (!catalog_read_torn(&c->reading))
-        read_text(c, db);
+        (c->ahead ? read_ahead : read_text)(c, db);
     else if (++c->torn < TORN) {
         catalog_read_free(&c->reading);
         if (read_again(c, db)) return;
@@ -197,11 +295,16 @@ static void look(struct catalog *c, uint64_t now) {
     c->served = c->waiting;
     c->waiting = NULL;
     c->asked = false;
+    c->ahead = !atomic_load(&c->wanted);
     pthread_mutex_unlock(&c->all->lock);
     c->begun_ms = now;
     c->snap = snap;
-    if (db != NULL && read_again(c, db)) return;
-    if (db == NULL) c->due_ms = UINT64_MAX; /* until a reload offers it again */
+    bool needed = db != NULL && (!c->ahead || pol_policy_restricts(snap->policy, c->name));
+    if (needed && read_again(c, db)) return;
+    if (!needed) {
+        c->due_ms = UINT64_MAX; /* until a reload offers it again */
+        check_fit(c, snap);
+    }
     look_over(c);
 }
 
@@ -246,8 +349,19 @@ static void wake_locked(struct catalogs *all) {
     worker_post(all->w, &all->wake);
 }
 
+static struct catalog *find(struct catalogs *all, const char *database, bool want);
+
+/* Catalogs that nobody has wanted yet are read once, so that a policy that does not fit is known before its clients are there. */
+static void look_ahead(struct catalogs *all) {
+    struct snap *snap = daemon_snap(all->d);
+    for (size_t i = 0; i < snap->conf->ndatabases; i++)
+        if (pol_policy_restricts(snap->policy, snap->conf->databases[i].name)) find(all, snap->conf->databases[i].name, false);
+    snap_unref(snap);
+}
+
 static void start(struct worker *w) {
     struct catalogs *all = worker_data(w);
+    look_ahead(all);
     struct timeval tick = {0, TICK_MS * 1000};
     all->tick = event_new(worker_base(w), -1, EV_PERSIST, on_tick, all);
     if (all->tick != NULL && event_add(all->tick, &tick) == 0) return;
@@ -311,12 +425,18 @@ static struct catalog *look_up(struct catalogs *all, const char *database) {
     return c;
 }
 
-struct catalog *catalogs_find(struct catalogs *all, const char *database) {
+/* want: for somebody. */
+static struct catalog *find(struct catalogs *all, const char *database, bool want) {
     struct catalog *c = look_up(all, database);
-    if (c != NULL) return c;
+    if (c != NULL && (!want || atomic_load(&c->wanted))) return c;
     pthread_mutex_lock(&all->lock);
     c = look_up(all, database);
+    if (c != NULL && want && !atomic_exchange(&c->wanted, true)) {
+        c->asked = true;
+        wake_locked(all);
+    }
     if (c == NULL && all->n < DATABASES && (c = calloc(1, sizeof *c)) != NULL) {
+        atomic_init(&c->wanted, want);
         c->all = all;
         c->name = strdup(database);
         c->next = atomic_load(&all->list);
@@ -326,11 +446,15 @@ struct catalog *catalogs_find(struct catalogs *all, const char *database) {
         } else {
             atomic_store(&all->list, c); /* due at once */
             all->n++;
-            wake_locked(all);
+            if (want) wake_locked(all); /* else it is this thread, or its next tick */
         }
     }
     pthread_mutex_unlock(&all->lock);
     return c;
+}
+
+struct catalog *catalogs_find(struct catalogs *all, const char *database) {
+    return find(all, database, true);
 }
 
 uint64_t catalog_generation(const struct catalog *c) { return atomic_load(&c->generation); }
@@ -360,11 +484,12 @@ void catalog_refresh(struct catalog *c, struct catalog_wait *w) {
 
 void catalogs_changed(struct catalogs *all, const char *database) {
     struct catalog *c = look_up(all, database);
-    if (c != NULL) catalog_refresh(c, NULL);
+    if (c != NULL && atomic_load(&c->wanted)) catalog_refresh(c, NULL);
 }
 
 static void run_reloaded(struct worker *w, struct wmsg *m) {
     struct catalogs *all = worker_data(w);
+    look_ahead(all);
     for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
         c->due_ms = 0;
         c->failures = 0;
@@ -384,14 +509,23 @@ size_t catalogs_state(struct catalogs *all, struct catalog_state *out, size_t ma
     size_t n = 0;
     uint64_t now = worker_now_ms();
     pthread_mutex_lock(&all->lock);
-    for (const struct catalog *c = atomic_load(&all->list); c != NULL && n < max; c = c->next, n++) {
+    for (const struct catalog *c = atomic_load(&all->list); c != NULL && n < max; c = c->next) {
+        if (!atomic_load(&c->wanted)) continue;
         out[n] = (struct catalog_state){.has = c->now != NULL, .failing = c->failing};
         snprintf(out[n].database, sizeof out[n].database, "%s", c->name);
         snprintf(out[n].why, sizeof out[n].why, "%s", c->why);
         snprintf(out[n].todo, sizeof out[n].todo, "%s", c->todo);
         if (c->now != NULL) out[n].relations = pol_catalog_relations(c->now);
         if (c->looked_ms != 0) out[n].age_seconds = (double)(now - c->looked_ms) / 1000;
+        n++;
     }
     pthread_mutex_unlock(&all->lock);
     return n;
+}
+
+void catalogs_misfits(struct catalogs *all, void (*each)(void *arg, const char *database, size_t n, const char *first), void *arg) {
+    pthread_mutex_lock(&all->lock);
+    for (const struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next)
+        if (c->misfits > 0) each(arg, c->name, c->misfits, c->misfit);
+    pthread_mutex_unlock(&all->lock);
 }

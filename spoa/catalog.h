@@ -55,5 +55,8 @@ struct catalog_state {
 };
 /* Any thread: up to max of those that were ever wanted; the count. */
 size_t catalogs_state(struct catalogs *c, struct catalog_state *out, size_t max);
+/* Any thread: the databases that the policy in force does not fit (policy/fit.h), n times. Their catalogs are read for that at the start and after a
+ * reload, wanted or not. first is a sentence, valid during the call, which must not call back. */
+void catalogs_misfits(struct catalogs *c, void (*each)(void *arg, const char *database, size_t n, const char *first), void *arg);
 
 #endif

@@ -103,6 +103,7 @@ static void reload(void *arg) {
     /* Only now is it true. Nobody but this thread replaces next. */
     log_event(LOG_INFO, "reload", "generation", log_fmt("%llu", (unsigned long long)next->generation), "policy",
               pol_policy_hash(next->policy), NULL);
+    preflight_log_policy(next);
 }
 
 static void on_hup(evutil_socket_t fd, short what, void *arg) {

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define GROUPS_MAX 256
+#define CLAIMS_MAX 32
 
 struct flight {
     const struct snap *s;
@@ -157,6 +159,37 @@ static void look_as_user(const struct flight *f) {
              log_fmt("let %s read that file: chgrp it to a group of that user, and chmod 640", c->user_name));
 }
 
+/* A filter with a claim that nobody's identity has is never true: its rule shows no rows, and nothing else says why. */
+struct claims {
+    const struct flight *f;
+    const char *names[CLAIMS_MAX]; /* that were told */
+    size_t n;
+};
+
+static void look_at_claim(void *arg, const char *rule, const char *claim) {
+    struct claims *all = arg;
+    const struct jwt_conf *jwt = &all->f->s->conf->jwt;
+    for (size_t i = 0; i < jwt->nissuers; i++)
+        for (size_t k = 0; k < jwt->issuers[i].nattributes; k++)
+            if (strcmp(jwt->issuers[i].attributes[k].name, claim) == 0) return;
+    for (size_t i = 0; i < all->n; i++)
+        if (strcmp(all->names[i], claim) == 0) return;
+    if (all->n == CLAIMS_MAX || (all->names[all->n] = strdup(claim)) == NULL) return;
+    all->n++;
+    find(all->f, false, "identity.issuers.attributes",
+         log_fmt("the rule \"%.100s\" filters rows by ${claim:%.64s}, and no issuer keeps an attribute of that name: its filter is never "
+                 "true, so "
+                 "the rule shows no rows",
+                 rule, claim),
+         log_fmt("add attributes: { %.64s: %.64s } to the issuer: the name, and the token's claim that has the value", claim, claim));
+}
+
+static void look_at_claims(const struct flight *f) {
+    struct claims all = {.f = f};
+    pol_policy_claims(f->s->policy, look_at_claim, &all);
+    while (all.n > 0) free((char *)(uintptr_t)all.names[--all.n]);
+}
+
 static void look_at_upstreams(const struct flight *f) {
     for (size_t i = 0; i < f->s->conf->ndatabases; i++) {
         const struct conf_database *d = &f->s->conf->databases[i];
@@ -200,6 +233,7 @@ void preflight(const struct snap *s, void (*report)(void *arg, const struct pref
     look_at_journal(&f);
     look_as_user(&f);
     look_at_policy(&f);
+    look_at_claims(&f);
     look_at_upstreams(&f);
     look_at_limits(&f);
 }
@@ -210,3 +244,9 @@ static void to_log(void *arg, const struct preflight_finding *f) {
 }
 
 void preflight_log(const struct snap *s) { preflight(s, to_log, NULL); }
+
+void preflight_log_policy(const struct snap *s) {
+    const struct flight f = {s, to_log, NULL};
+    look_at_policy(&f);
+    look_at_claims(&f);
+}

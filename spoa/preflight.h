@@ -19,5 +19,7 @@ struct preflight_finding {
 void preflight(const struct snap *s, void (*report)(void *arg, const struct preflight_finding *f), void *arg);
 /* The same into the log, without the fatal ones: the start itself will say those. */
 void preflight_log(const struct snap *s);
+/* Of that what a reload can change: whether policy and configuration go together. */
+void preflight_log_policy(const struct snap *s);
 
 #endif

@@ -287,7 +287,7 @@ static void answer_refusal(struct session *s) {
     m_count(s->ws->m, M_REFUSALS, v->sqlstate, NULL, NULL);
     if (!q->quiet)
         log_event(LOG_INFO, "statement.refused", "session", s->id, "principal", s->who->principal, "database", s->db->name, "sqlstate",
-                  v->sqlstate, "rule", v->rule, "reason", reason, NULL);
+                  v->sqlstate, "rule", v->rule, "reason", reason, "detail", q->facts != NULL ? v->detail : NULL, NULL);
     if (!q->quiet && hooks_want(s->ws->d->hooks, HOOK_REFUSAL)) {
         struct pol_verdict told = *v;
         memcpy(told.message, reason, sizeof told.message);

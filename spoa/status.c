@@ -204,6 +204,12 @@ static void look_at_catalogs(struct daemon *d, json_t *warnings) {
                 list[i].todo);
 }
 
+static void misfit(void *arg, const char *database, size_t n, const char *first) {
+    char why[1024];
+    snprintf(why, sizeof why, "%s: %s%s", database, first, n > 1 ? log_fmt(" (and %zu more)", n - 1) : "");
+    add(arg, "policy", why, "correct the rule, or the table, and reload; the log has each as policy.misfit");
+}
+
 /* A warning for each issuer that has none, or whose last fetch failed; a failure when none has any. */
 static void check_keys(const struct snap *snap, json_t *failed, json_t *warnings) {
     const struct jwt_conf *c = &snap->conf->jwt;
@@ -235,6 +241,7 @@ static void page_health(struct daemon *d, struct httpd_answer *a) {
     if (atomic_load(&d->spop_silent))
         add(warnings, "haproxy", "HAProxy does not connect to the SPOP door", "see the log line spop.silent, and haproxy-conf/README.md");
     look_at_catalogs(d, warnings);
+    catalogs_misfits(d->catalogs, misfit, warnings);
     check_keys(snap, failed, warnings);
     bool ready = json_array_size(failed) == 0;
     json_object_set_new(root, "status", json_string(ready ? "ready" : "not ready"));

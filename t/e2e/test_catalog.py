@@ -238,6 +238,63 @@ class InTheDaemon(unittest.TestCase):
             stack.wait_until("the new one", lambda: '"catalog"' not in self.get("/healthz"), 20)
             c.execute("SELECT count(*) FROM scratch.more")
 
+    def warnings(self):
+        return [w for w in json.loads(self.get("/healthz"))["warnings"] if w["check"] == "policy"]
+
+    def misfits(self):
+        return [x for x in self.stack.log("gatehouse").splitlines() if "event=policy.misfit" in x]
+
+    def test_7_a_policy_that_does_not_fit(self):
+        """Known before anybody uses it: after a start, a reload, and a change of the schema."""
+        path = os.path.join(self.stack.dir, "etc", "policy.yaml")
+        with open(path) as f:
+            good = f.read()
+        wrong = good.replace("columns: { id: visible, name: visible }", "columns: { id: visible, nmae: visible }")
+        self.assertNotEqual(good, wrong)
+        self.assertEqual((self.warnings(), self.misfits()), ([], []))
+
+        def use(text):
+            with open(path, "w") as f:
+                f.write(text)
+        self.addCleanup(use, good)
+        use(wrong)
+        self.stack.signal("gatehouse", signal.SIGHUP)
+        stack.wait_until("a warning after the reload", self.warnings)
+        warning, = self.warnings()
+        for text in ("shop: ", 'the rule "agents-see-part" makes public.customers unusable', '"nmae", which does not exist; did you mean "name"?'):
+            self.assertIn(text, warning["why"])
+        self.assertIn("correct the rule", warning["do"])
+        line, = self.misfits()
+        for text in ("level=warn", 'database="shop"', 'rule="agents-see-part"', 'relation="public.customers"', "nmae", " do="):
+            self.assertIn(text, line)
+        with self.stack.psycopg("agent", autocommit=True) as c:
+            with self.assertRaises(psycopg.errors.InsufficientPrivilege) as e:
+                c.execute("SELECT id FROM customers")
+            self.assertIn("the policy does not fit it", str(e.exception))
+        refused = [x for x in self.stack.log("gatehouse").splitlines() if "event=statement.refused" in x and "does not fit it" in x]
+        self.assertRegex(refused[-1], r'detail="the rule .*agents-see-part.* names the column .*nmae.*, which does not exist')
+
+        self.stack.signal("gatehouse", signal.SIGHUP)  # the same policy and catalog: nothing is said twice
+        stack.wait_until("the second reload", lambda: self.stack.log("gatehouse").count("event=reload ") >= 2)
+        self.stack.stop("gatehouse")
+        self.stack.start("gatehouse")  # nobody has wanted the catalog of this one
+        stack.wait_until("a warning after a start", self.warnings)
+        self.assertNotIn("gatehouse_catalog_relations{", self.get("/metrics"))
+        self.assertEqual(len(self.misfits()), 2)
+        use(good)
+        self.stack.signal("gatehouse", signal.SIGHUP)
+        stack.wait_until("no warning", lambda: not self.warnings())
+        self.assertIn('event=policy.fits database="shop"', self.stack.log("gatehouse"))
+
+        with self.stack.psycopg("agent", autocommit=True) as c, self.stack.psycopg("tester", autocommit=True) as t:
+            c.execute("SELECT id FROM customers")
+            t.execute("ALTER TABLE public.customers RENAME COLUMN name TO full_name")
+            try:
+                stack.wait_until("a warning after the schema was changed", self.warnings)
+            finally:
+                t.execute("ALTER TABLE public.customers RENAME COLUMN full_name TO name")
+            stack.wait_until("no warning after it was changed back", lambda: not self.warnings())
+
 
 if __name__ == "__main__":
     unittest.main()

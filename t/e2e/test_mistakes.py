@@ -1,7 +1,9 @@
 """Mistakes of configuration, made one after another on a real stack: each gets one line that says what happened, why, and what to do, in the
 daemon's log, from "gatehouse -t", or in HAProxy's log where only HAProxy can know."""
+import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -206,6 +208,15 @@ class AtStart(Mistakes):
         text = self.read("policy.yaml")
         self.write("more.yaml", text.replace("databases:\n", "databases:\n  gone: { mode: enforce }\n", 1))
         self.says([("policy: policy.yaml", "policy: more.yaml")], 0, "warning: databases: the policy lists the database \"gone\"", "do: add it")
+
+    def test_attributes_that_no_issuer_keeps(self):
+        rule = ("  - { name: by-region, groups: nobody, database: shop, allow: select, on: public.customers, rows: \"region = ${claim:region}\" }\n")
+        self.write("claims.yaml", self.read("policy.yaml").rstrip("\n") + "\n" + rule)
+        use = ("policy: policy.yaml", "policy: claims.yaml")
+        self.says([use], 0, "warning: identity.issuers.attributes: the rule \"by-region\" filters rows by ${claim:region}, and no issuer keeps",
+                  "do: add attributes: { region: region }")
+        done = self.run_with(use, ("groups_claim: groups\n", "groups_claim: groups\n      attributes: { region: area }\n"), check=True)
+        self.assertNotIn("attributes", done.stdout)
 
     def test_owner_is_no_peer(self):
         self.says([("peers: [haproxy]", "peers: [root]")], 0, "warning: spop: its owner haproxy", "add haproxy to spop.peers", "payload.peers")
@@ -570,6 +581,40 @@ class Doctor(Mistakes):
     def test_redis_and_database(self):
         self.edit("gatehouse.yaml", (f"port: {self.stack.env['GH_REDIS_PORT']}", "port: 1"), (f"port: {self.stack.env['GH_PG_PORT_DIRECT']}", "port: 2"))
         self.doctor(1, "problem  redis", "start Redis", "problem  shop: 127.0.0.1:2 cannot be reached: Connection refused", "listen_addresses", "2 problems\n")
+
+    def test_policy_that_does_not_fit(self):
+        self.doctor(0, "ok       shop: the policy's rules with columns or rows fit its relations")
+        with open(os.path.join(self.etc, "policy.yaml")) as f:
+            rules = f.read()
+        self.edit("policy.yaml", (rules, rules + "\n  - { name: mistyped, groups: nobody, database: shop, allow: select, on: public.staff,"
+                                                 " columns: { slary: hidden, \"*\": visible } }\n"))
+        self.doctor(1, "problem  shop: the rule \"mistyped\" makes public.staff unusable", '"slary", which does not exist; did you mean "salary"?',
+                    "do: correct the rule", "1 problem\n")
+
+    def test_attributes(self):
+        """A filter that reads what nobody's identity has is told by doctor, a reload and whoami."""
+        token = self.stack.mint("ann@shop.example", ["by-regions"])
+        rules = self.read("policy.yaml")
+        self.addCleanup(self.stack.signal, "gatehouse", signal.SIGHUP)  # behind the files
+        self.edit("policy.yaml", (rules, rules + "\n  - { name: by-region, groups: by-regions, database: shop, allow: select, on: public.customers,"
+                                                 " rows: \"region = ${claim:region}\" }\n"))
+
+        def whoami(*more):
+            return subprocess.run(stack.as_root(self.stack.env["GH_CTL"], "whoami", "-c", self.stack.env["GH_CONFIG"], "--token-file", "-", *more), input=token,
+                                  stdout=subprocess.PIPE, text=True, timeout=60).stdout
+        self.stack.signal("gatehouse", signal.SIGHUP)
+        self.one("preflight", "add attributes: { region: region }", key="identity.issuers.attributes")
+        self.doctor(1, "problem  identity.issuers.attributes: the rule \"by-region\" filters rows by ${claim:region}", "1 problem\n")
+        said = whoami()
+        self.assertIn("warning  database shop: the rule by-region shows no rows: it filters them by ${claim:region}, and the token has no attribute region", said)
+        self.assertIn("do: add attributes: { region: region } to this issuer", said)
+        self.edit("gatehouse.yaml", ("groups_claim: groups\n", "groups_claim: groups\n      attributes: { region: area }\n"))
+        self.doctor(0)
+        self.assertIn("do: have the provider put the claim area into the token", whoami())
+        shop, = [d for d in json.loads(whoami("--json"))["databases"] if d["name"] == "shop"]
+        self.assertEqual([(m["rule"], m["attribute"]) for m in shop["missing_attributes"]], [("by-region", "region")])
+        token = self.stack.mint("ann@shop.example", ["by-regions"], "--claim", "area=eu")
+        self.assertNotIn("warning", whoami())
 
     def test_configuration(self):
         self.edit("gatehouse.yaml", ("node:", "nodes:"))

@@ -63,6 +63,45 @@ class PolicyTest(unittest.TestCase):
             self.assertEqual(ctl("check", "--catalog", "/nonexistent", f.name)[0], 2)
             self.assertEqual(ctl("check", "--nope", f.name)[0], 2)
 
+    def test_check_fit(self):
+        """What a client would run into is said before there is one, with the rule's line."""
+        head = "version: 1\ndatabases: { shop: {} }\nrules:\n  - name: a\n    groups: g\n    database: shop\n    allow: select\n    on: public.customers\n    "
+        for more, what in (("columns: { nmae: hidden, '*': visible }", 'names the column "nmae", which does not exist; did you mean "name"?'),
+                           ("rows: \"clinic = 'a'\"", 'the row filter of the rule "a" names the column "clinic", which it does not have'),
+                           ("columns: { name: { mask: { round: 10 } }, '*': visible }", "round is for numbers, and the column is of type text")):
+            name, = self.files(head + more + "\n")
+            self.assertEqual(ctl("check", name)[0], 0)
+            code, out, err = ctl("check", "--catalog", SHOP + "/shop.catalog", name)
+            self.assertEqual(code, 2, out + err)
+            self.assertIn(f'{name}:4: the rule "a" makes public.customers unusable for whom it is about: ', err)
+            self.assertIn(what, err)
+            self.assertIn(f"{name}: 1 mistake: the policy does not fit the catalog", err)
+            self.assertNotIn("no mistakes", out)
+        for name in ("policy.yaml",):
+            for catalog, database in (("shop.catalog", "shop"), ("shop_my.catalog", "shop_my")):
+                code, out, err = ctl("check", "--catalog", f"{SHOP}/{catalog}", "--database", database, f"{SHOP}/{name}")
+                self.assertEqual((code, err), (0, ""), out)
+                self.assertIn("no mistakes", out)
+
+    def test_explain_without_catalog(self):
+        """The rule that hides something is named, whatever denies before it; and what to do is what one can do without a daemon."""
+        rule = "  - { name: NAME, groups: g, database: shop, MORE }\n".replace
+        text = ("version: 1\ndatabases: { shop: {} }\nrules:\n" + rule("NAME", "never-staff").replace("MORE", "deny: all, on: public.staff, reason: No")
+                + rule("NAME", "some-customers").replace("MORE", "allow: select, on: public.customers, columns: [id]")
+                + rule("NAME", "orders").replace("MORE", "allow: select, on: public.orders"))
+        name, = self.files(text)
+        code, out, _ = ctl("explain", "--policy", name, "--database", "shop", "--as", "g", "SELECT id FROM orders")
+        self.assertEqual(code, 3, out)
+        for wanted in ("rule: some-customers\n", "without a catalog it cannot be said what rules with columns or rows leave of orders",
+                       'The rule "some-customers" hides columns or rows', "gatehousectl catalog --config FILE --database NAME >FILE", "--catalog FILE"):
+            self.assertIn(wanted, out)
+        self.assertNotIn("Try again", out)
+        self.assertEqual(ctl("explain", "--policy", name, "--database", "shop", "--as", "g", "--catalog", SHOP + "/shop.catalog", "SELECT id FROM orders")[0], 0)
+        tests, = self.files(f"version: 1\npolicy: {name}\ndatabase: shop\ntests:\n  - as: g\n    sql: SELECT id FROM orders\n    expect: allow\n")
+        code, out, _ = ctl("test", tests)
+        self.assertEqual(code, 1)
+        self.assertIn("without a catalog", out)
+
     def test_mistakes(self):
         for text, what in (("  - sql: SELECT 1\n    expct: allow\n", 'unknown key "expct"'),
                            ("  - sql: SELECT 1\n", "a test needs sql and expect"),

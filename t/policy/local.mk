@@ -6,6 +6,7 @@ check_PROGRAMS += \
 	t/policy/test_expr_pg \
 	t/policy/test_facts_my \
 	t/policy/test_facts_pg \
+	t/policy/test_fit \
 	t/policy/test_json_tape \
 	t/policy/test_lint \
 	t/policy/test_obligations \
@@ -32,6 +33,8 @@ t_policy_test_policy_SOURCES = t/policy/test_policy.c
 t_policy_test_policy_LDADD = $(T_LIBS)
 t_policy_test_yaml_SOURCES = t/policy/test_yaml.c
 t_policy_test_yaml_LDADD = $(T_LIBS)
+t_policy_test_fit_SOURCES = t/policy/test_fit.c t/policy/shop_catalog.h t/policy/shop_my_catalog.h
+t_policy_test_fit_LDADD = $(T_LIBS)
 t_policy_test_lint_SOURCES = t/policy/test_lint.c t/policy/columns_text.c t/policy/columns_text.h
 t_policy_test_lint_LDADD = $(T_LIBS)
 t_policy_test_json_tape_SOURCES = t/policy/test_json_tape.c

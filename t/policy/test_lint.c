@@ -54,6 +54,13 @@ static const struct {
     {RULE("a", "allow: select, on: public.orders") "  - { name: b, groups: \"*\", database: \"*\", allow: all, on: \"*.*\" }\n",
      "the rule \"a\" adds nothing to the rule \"b\"\n"},
     {"  - { name: a, groups: g, database: \"*\", allow: select, on: public.orders }\n" RULE("b", "deny: all, on: \"*.*\", reason: No"), ""},
+    {"  - { name: a, groups: \"*\", database: shop, ask: delete, on: public.orders, approvers: h }\n",
+     "the rule \"a\" asks of \"*\": so every identity with a token may log in to its databases and see what tables there are; name the "
+     "groups that "
+     "other rules let in\n"},
+    {"  - { name: a, groups: \"*\", database: shop, ask: delete, on: public.orders, approvers: h }\n"
+     "  - { name: b, groups: \"*\", database: shop, allow: select, on: public.staff }\n",
+     ""},
     {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
                                                         "AUTHORIZATION, so the database's own rights, and no name, are all "
                                                         "that limits them\n"},
@@ -78,6 +85,11 @@ static const struct {
                                                            "it does not name: email, phone, card_number, birth_date\n"},
     {RULE("a", "allow: select, on: public.customers, columns: { email: hidden, \"tag:pii\": hidden, birth_date: visible, \"*\": visible }"),
      TAG_USED "the rule \"a\" shows columns of public.customers that look sensitive and that it does not name: card_number\n"},
+    {RULE("a",
+          "allow: select, on: public.customers, columns: { email: hidden, \"tag:pii\": hidden, birht_date: hidden, card_number: hidden, "
+          "\"*\": visible }"),
+     TAG_USED "the rule \"a\" shows columns of public.customers that look sensitive and that it does not name: birth_date; it names "
+              "\"birht_date\", which does not exist there: did you mean \"birth_date\"?\n"},
     {RULE("a", "allow: select, on: public.customers, columns: [id, name]"), TAG},
     {RULE("a", "allow: insert, on: public.customers"), TAG},
     {RULE("a", "allow: all, on: \"*.*\""), TAG},

@@ -371,6 +371,11 @@ START_TEST(fails_closed) {
     m.r = r;
     judge(&m, "SELECT id FROM orders", &v); /* may be a partition of something */
     expect(&v, "", "57P03 catalog");
+    ck_assert_ptr_nonnull(strstr(v.hint, "Try again in a moment"));
+    pol_role_offline(r); /* a tool: there is nobody to wait for */
+    judge(&m, "SELECT id FROM orders", &v);
+    expect(&v, "", "57P03 without a catalog it cannot be said");
+    ck_assert_ptr_nonnull(strstr(v.hint, "gatehousectl catalog --config FILE --database NAME >FILE"));
     judge(&m, "SELECT 1 FROM pg_class", &v);
     expect(&v, "", "allow");
     ck_assert(!pol_role_everything(r) && pol_role_restricts(r));
@@ -391,8 +396,8 @@ static const struct {
 } asked[] = {
     {"a", "UPDATE orders SET status = 'x' WHERE id = 1", "allow"},
     {"a", "UPDATE orders SET status = 'x'", "42501 only with a WHERE"},
-    {"a", "UPDATE orders SET status = 'x' WHERE true", "42501 only with a WHERE"},
-    {"a", "UPDATE orders SET status = 'x' WHERE 1 = (SELECT 1)", "42501 only with a WHERE"},
+    {"a", "UPDATE orders SET status = 'x' WHERE true", "42501 only with a WHERE that names a column"},
+    {"a", "UPDATE orders SET status = 'x' WHERE 1 = (SELECT 1)", "42501 only with a WHERE that names a column"},
     {"a", "DELETE FROM orders", "42501 only with a WHERE"},
     {"a", "WITH x AS (DELETE FROM orders RETURNING id) SELECT 1 FROM x LIMIT 1", "42501 only with a WHERE"},
     {"a", "EXPLAIN ANALYZE DELETE FROM orders", "42501 only with a WHERE"},
@@ -534,7 +539,9 @@ static const struct {
     {"    columns: [a, a]\n", "10:18: rules[0].columns[1]", "named twice"},
     {"    columns: { a: hidden, '\"a\"': visible }\n", "10:27", "named twice"},
     {"    rows: \"true; SELECT 1\"\n", "10:11: rules[0].rows", "syntax error"},
-    {"    rows: \"id IN (SELECT id FROM x)\"\n", "10:11: rules[0].rows", "subquery"},
+    {"    rows: \"id IN (SELECT id FROM x)\"\n", "10:11: rules[0].rows", "make a view that has the column"},
+    {"    columns: { a: { mask: last } }\n", "10:27: rules[0].columns.a.mask", "possible: null, email, { first: n }, { last: n }"},
+    {"    columns: { a: masked }\n", "10:19: rules[0].columns.a", "possible: visible, hidden, { mask: ... }"},
     {"    rows: \"owner = ${calim:x}\"\n", "10:11: rules[0].rows", "${claim:name}"},
     {"    write: [a]\n", "10:12: rules[0].write", "allows neither"},
     {"    limits: { rows: 0 }\n", "10:21: rules[0].limits.rows", "out of range"},

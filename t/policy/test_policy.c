@@ -693,6 +693,20 @@ START_TEST(tables_are_sorted) {
 }
 END_TEST
 
+/* What looks like a column is said only of what may be one. */
+START_TEST(hint_of_columns) {
+    static const char *const columns[] = {"SELECT ('x'::text).pg_read_file", "SELECT t.pg_read_file FROM lower('x') t",
+                                          "SELECT pg_read_file('a'), t.pg_read_file FROM lower('x') t"};
+    struct pol_verdict v;
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        judge_as("agent", "shop", columns[i], &v);
+        ck_assert_ptr_nonnull(strstr(v.hint, "If pg_read_file is a column"));
+    }
+    judge_as("agent", "shop", "SELECT pg_sleep(1)", &v);
+    ck_assert_str_eq(v.hint, "A rule can list it under \"functions\".");
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("policy");
     TCase *t = tcase_create("all");
@@ -700,6 +714,7 @@ int main(void) {
     tcase_add_loop_test(t, verdict, 0, sizeof verdicts / sizeof *verdicts);
     tcase_add_test(t, roles);
     tcase_add_test(t, refused_statement_is_named);
+    tcase_add_test(t, hint_of_columns);
     tcase_add_test(t, unpins);
     tcase_add_test(t, who_is_everything);
     tcase_add_test(t, syntax_error_has_a_position);
