@@ -1,6 +1,9 @@
+#include "config.h"
+
 #include "ctl/approvals.h"
 
 #include "ctl/door.h"
+#include "ctl/request.h"
 #include "ctl/watch.h"
 
 #include <stdio.h>
@@ -95,104 +98,21 @@ static json_t *fetch(const struct options *o, int *rc) {
     return all;
 }
 
-static void print_who(const json_t *list) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (i > 0) fputs(", ", stdout);
-        door_print(json_string_value(json_array_get(list, i)), true);
-    }
-}
-
-static void print_asks(const json_t *o) {
-    const json_t *asks = json_object_get(o, "asks");
-    for (size_t i = 0; i < json_array_size(asks); i++) {
-        const json_t *a = json_array_get(asks, i);
-        printf("%-12s %lld of ", "needs", (long long)json_integer_value(json_object_get(a, "quorum")));
-        print_who(json_object_get(a, "approvers"));
-        fputs(" (rule ", stdout);
-        door_print(door_text(a, "rule"), true);
-        puts(")");
-        const json_t *g = json_object_get(a, "grant");
-        if (g != NULL)
-            printf("%-12s for at most %lld s, scope %s\n", "may be given", (long long)json_integer_value(json_object_get(g, "max")) / 1000,
-                   door_text(g, "scope"));
-    }
-}
-
-static void print_decisions(const json_t *list, const char *label) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *d = json_array_get(list, i);
-        printf("%-12s %s by ", label, strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied");
-        door_print(door_text(d, "approver"), true);
-        printf(" at %s", door_text(d, "time"));
-        if (json_object_get(d, "for") != NULL)
-            printf(", for %lld s (%s)", (long long)json_integer_value(json_object_get(d, "for")), door_text(d, "scope"));
-        if (door_text(d, "reason")[0] != '\0') {
-            fputs(": ", stdout);
-            door_print(door_text(d, "reason"), true);
-        }
+static void print_request_line(void *arg, enum request_line kind, const char *name, const char *text) {
+    (void)arg;
+    if (kind == REQUEST_FIELD)
+        door_field(name, text);
+    else if (kind == REQUEST_WARNING)
+        door_field("warning", text);
+    else if (kind == REQUEST_SQL) {
         putchar('\n');
-    }
+        door_sql(text);
+    } else
+        puts(text);
 }
 
-static void print_sql(const json_t *o) {
-    long long cut = (long long)json_integer_value(json_object_get(o, "sql_cut"));
-    putchar('\n');
-    door_print(door_text(o, "sql"), false);
-    putchar('\n');
-    if (cut > 0) printf("... and %lld bytes more: see gatehousectl approvals show %s\n", cut, door_text(o, "id"));
-    if (json_is_true(json_object_get(o, "sql_not_ascii")))
-        puts("(This text has letters that may look like others: compare with \"touches\".)");
-}
-
-static void print_one(const json_t *o) {
-    printf("%-12s %s, %s until %s\n", "request", door_text(o, "id"), door_text(o, "status"),
-           door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
-    printf("%-12s ", "by");
-    door_print(door_text(o, "principal"), true);
-    fputs(" (", stdout);
-    print_who(json_object_get(o, "groups"));
-    puts(")");
-    door_field("database", door_text(o, "database"));
-    door_field("over http", door_text(o, "api"));
-    door_field("why", door_text(o, "reason"));
-    print_asks(o);
-    door_field("does", door_text(o, "statements"));
-    door_field("touches", door_text(o, "relations"));
-    if (json_object_get(o, "estimated_rows") != NULL)
-        printf("%-12s about %lld, by the database's planner\n", "rows",
-               (long long)json_integer_value(json_object_get(o, "estimated_rows")));
-    if (json_is_true(json_object_get(o, "opaque"))) door_field("warning", "what it does cannot be seen from its text");
-    print_decisions(json_object_get(o, "decisions"), "decision");
-    print_sql(o);
-}
-
-static void print_whole(const json_t *o) {
-    const json_t *params = json_object_get(o, "params"), *earlier = json_object_get(o, "earlier"),
-                 *functions = json_object_get(o, "functions");
-    print_one(o);
-    for (size_t i = 0; i < json_array_size(params); i++) {
-        char *value = json_dumps(json_array_get(params, i), JSON_ENCODE_ANY | JSON_COMPACT);
-        printf("$%-11zu ", i + 1);
-        door_print(value, true);
-        putchar('\n');
-        free(value);
-    }
-    if (json_array_size(functions) > 0) {
-        printf("%-12s ", "functions");
-        print_who(functions);
-        putchar('\n');
-    }
-    door_field("tool", door_text(o, "tool"));
-    door_field("beside it", door_text(o, "arguments"));
-    door_field("session", door_text(o, "session"));
-    door_field("from", door_text(o, "src"));
-    door_field("policy", door_text(o, "policy"));
-    door_field("sha256", door_text(o, "sha256"));
-    for (size_t i = 0; i < json_array_size(earlier); i++) {
-        const json_t *e = json_array_get(earlier, i);
-        printf("%-12s the same statement at %s: %s\n", "earlier", door_text(e, "created"), door_text(e, "status"));
-        print_decisions(json_object_get(e, "decisions"), "");
-    }
+static void print_request(const json_t *o, bool whole) {
+    if (!request_lines(o, whole, print_request_line, NULL)) puts("(Memory is out: some lines are missing.)");
 }
 
 static int list(const struct options *o) {
@@ -205,7 +125,7 @@ static int list(const struct options *o) {
         puts("No request waits.");
     for (size_t i = 0; !o->d.json && i < json_array_size(all); i++) {
         if (i > 0) putchar('\n');
-        print_one(json_array_get(all, i));
+        print_request(json_array_get(all, i), false);
     }
     json_decref(all);
     return rc;
@@ -220,7 +140,7 @@ static int show(const struct options *o, const char *id) {
     if (o->d.json)
         door_print_json(one);
     else
-        print_whole(one);
+        print_request(one, true);
     json_decref(one);
     return rc;
 }
@@ -251,7 +171,7 @@ static int watch(struct options *o) {
                 json_dumpf(one, stdout, JSON_COMPACT);
                 putchar('\n');
             } else if (before == NULL) {
-                print_one(one);
+                print_request(one, false);
                 putchar('\n');
             } else
                 printf("%-12s %s is %s now\n\n", "request", door_text(one, "id"), state);
@@ -302,8 +222,7 @@ static int decide(int argc, char **argv, const char *verdict) {
         door_print_json(answer);
     else {
         printf("%s: ", o.d.words[0]);
-        door_print(door_text(answer, "message"), true);
-        putchar('\n');
+        door_line(door_text(answer, "message"));
     }
     json_decref(answer);
     return rc;
@@ -315,17 +234,15 @@ int ctl_deny(int argc, char **argv) { return decide(argc, argv, "deny"); }
 /* --- sessions --- */
 
 static void print_session(const json_t *o) {
-    printf("%s  ", door_text(o, "id"));
-    door_print(door_text(o, "principal"), true);
-    fputs("  ", stdout);
-    door_print(door_text(o, "database"), true);
-    printf("  since %s  %s, %lld statements, %lld refused", door_text(o, "started"), door_text(o, "state"),
-           (long long)json_integer_value(json_object_get(o, "statements")), (long long)json_integer_value(json_object_get(o, "refused")));
-    if (door_text(o, "application_name")[0] != '\0') {
-        fputs("  ", stdout);
-        door_print(door_text(o, "application_name"), true);
-    }
-    putchar('\n');
+    const char *application = door_text(o, "application_name");
+    char *line = NULL;
+    if (asprintf(&line, "%s  %s  %s  since %s  %s, %lld statements, %lld refused%s%s", door_text(o, "id"), door_text(o, "principal"),
+                 door_text(o, "database"), door_text(o, "started"), door_text(o, "state"),
+                 (long long)json_integer_value(json_object_get(o, "statements")),
+                 (long long)json_integer_value(json_object_get(o, "refused")), application[0] != '\0' ? "  " : "", application) < 0)
+        return;
+    door_line(line);
+    free(line);
 }
 
 static int list_sessions(const struct options *o) {

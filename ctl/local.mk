@@ -26,6 +26,8 @@ gatehousectl_SOURCES = \
 	ctl/door.h \
 	ctl/door_int.h \
 	ctl/door_url.c \
+	ctl/fold.c \
+	ctl/fold.h \
 	ctl/key.c \
 	ctl/key.h \
 	ctl/main.c \
@@ -39,6 +41,8 @@ gatehousectl_SOURCES = \
 	ctl/policy_grants.h \
 	ctl/policy_test.c \
 	ctl/policy_test.h \
+	ctl/request.c \
+	ctl/request.h \
 	ctl/rewrite.c \
 	ctl/rewrite.h \
 	ctl/screen.c \

@@ -44,8 +44,7 @@ static int post(const struct door_options *o, const char *path, json_t *body) {
     if (o->json)
         door_print_json(answer);
     else {
-        door_print(door_text(answer, "message"), true);
-        putchar('\n');
+        door_line(door_text(answer, "message"));
     }
     json_decref(answer);
     return rc;
@@ -67,9 +66,7 @@ int ctl_block(int argc, char **argv) { return block(argc, argv, false); }
 int ctl_unblock(int argc, char **argv) { return block(argc, argv, true); }
 
 static void print_block(const json_t *b) {
-    printf("%-12s ", door_text(b, "what"));
-    door_print(door_text(b, "value"), true);
-    putchar('\n');
+    door_field(door_text(b, "what"), door_text(b, "value"));
     door_field("why", door_text(b, "reason"));
     door_field("by", door_text(b, "by"));
     door_field("since", door_text(b, "since"));
@@ -90,7 +87,7 @@ static void print_grant(const json_t *g) {
     door_field("until", door_text(g, "until"));
     door_field("request", door_text(g, "request"));
     door_field("status", door_text(g, "status"));
-    door_field("sql", door_text(g, "sql"));
+    if (door_text(g, "sql")[0] != '\0') door_sql(door_text(g, "sql"));
 }
 
 static int list(const struct door_options *o, const char *what, const char *none, void (*print)(const json_t *)) {

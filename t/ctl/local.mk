@@ -1,3 +1,8 @@
+check_PROGRAMS += t/ctl/test_fold
+t_ctl_test_fold_SOURCES = \
+	ctl/fold.c \
+	t/ctl/test_fold.c
+t_ctl_test_fold_LDADD = $(T_LIBS)
 check_PROGRAMS += t/ctl/test_token
 t_ctl_test_token_SOURCES = \
 	ctl/key.c \
