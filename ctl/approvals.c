@@ -5,6 +5,7 @@
 #include "ctl/door.h"
 #include "ctl/request.h"
 #include "ctl/watch.h"
+#include "ctl/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,27 +40,48 @@ static int use_door(struct options *o) {
     return o->token == NULL ? DOOR_USAGE : DOOR_OK;
 }
 
-static int usage(FILE *to) {
-    fputs("usage: gatehousectl approvals [list] [--all] [--json]\n"
-          "       gatehousectl approvals show ID [--json]\n"
-          "       gatehousectl approvals watch [--json]\n"
-          "       gatehousectl approve ID --token-file FILE [--reason TEXT] [--for TIME [--scope statement|kind|rule]] [--json]\n"
-          "       gatehousectl deny ID --token-file FILE --reason TEXT [--json]\n"
-          "       gatehousectl sessions [list] [--json]\n"
-          "       gatehousectl sessions show ID [--json]\n"
-          "       gatehousectl sessions kill ID [--token-file FILE]\n"
-          "       gatehousectl status [--json]\n"
-          "\n"
-          "All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
-          "FILE holds the approver's token; - is standard input.\n"
+static const char *const forms[] = {
+    "gatehousectl approvals [list] [--all] [--json]",
+    "gatehousectl approvals show ID [--json]",
+    "gatehousectl approvals watch [--token-file FILE] [--json]",
+    "gatehousectl approve ID --token-file FILE [--reason TEXT] [--for TIME [--scope statement|kind|rule]] [--json]",
+    "gatehousectl deny ID --token-file FILE --reason TEXT [--json]",
+    "gatehousectl sessions [list] [--json]",
+    "gatehousectl sessions show ID [--json]",
+    "gatehousectl sessions kill ID [--token-file FILE]",
+    "gatehousectl status [--json]",
+    NULL,
+};
+
+static int help(const char *command) {
+    words_usage(stdout, forms, command);
+    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
+          "FILE holds the approver's token; - is standard input. TIME is 30s, 15m, 2h or 1d.\n"
           "approvals, approve and deny also take --url https://NAME[:PORT] (else GATEHOUSE_URL), the approvers' page, and --ca-file FILE "
           "(else\n"
           "GATEHOUSE_CA); then each needs --token-file.\n"
           "\n"
           "Exit status: 0 done (the decision took), 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to decide,\n"
           "4 there is no such request or session, 5 nothing is left to decide.\n",
-          to);
-    return to == stderr ? DOOR_USAGE : DOOR_OK;
+          stdout);
+    return DOOR_OK;
+}
+
+/* What is wrong was said. */
+static int usage(const char *command) {
+    words_usage(stderr, forms, command);
+    return DOOR_USAGE;
+}
+
+static int missing(const char *command, const char *of, const char *what) {
+    words_missing(of, what);
+    return usage(command);
+}
+
+/* Behind a command's own words nothing else may stand. */
+static int too_many(const char *command, const char *word) {
+    fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", command, word);
+    return usage(command);
 }
 
 /* The path and an id that is safe in it. */
@@ -184,12 +206,18 @@ static int watch(struct options *o) {
 }
 
 int ctl_approvals(int argc, char **argv) {
+    static const char *const names[] = {"list", "show", "watch", NULL};
     struct options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.d.help) return usage(stdout);
-    const char *what = o.d.nwords == 0 ? "list" : o.d.words[0];
-    bool is_list = strcmp(what, "list") == 0 && o.d.nwords <= 1, is_show = strcmp(what, "show") == 0 && o.d.nwords == 2;
-    if (!is_list && !is_show && (strcmp(what, "watch") != 0 || o.d.nwords != 1)) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("approvals");
+    if (o.d.help) return help("approvals");
+    const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
+    bool is_list = strcmp(what, names[0]) == 0, is_show = strcmp(what, names[1]) == 0;
+    if (!is_list && !is_show && strcmp(what, names[2]) != 0) {
+        words_unknown("approvals", "command", what, names);
+        return usage("approvals");
+    }
+    if (is_show && o.d.nwords < 2) return missing("approvals", "approvals show", "the request's ID");
+    if (o.d.nwords > (is_show ? 2 : 1)) return too_many("approvals", o.d.words[is_show ? 2 : 1]);
     int rc = use_door(&o);
     if (rc == DOOR_OK) rc = is_list ? list(&o) : is_show ? show(&o, o.d.words[1]) : watch(&o);
     door_token_free(o.token);
@@ -203,11 +231,18 @@ static int decide(int argc, char **argv, const char *verdict) {
     char path[200];
     json_t *answer;
     bool deny = strcmp(verdict, "deny") == 0;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.d.help) return usage(stdout);
-    if (o.d.nwords != 1 || o.d.token_file == NULL || (deny && (o.d.reason == NULL || o.d.seconds != 0)) ||
-        (o.d.scope != NULL && o.d.seconds == 0))
-        return usage(stderr);
+    const char *command = deny ? "deny" : "approve";
+    if (!options(argc, argv, &o)) return usage(command);
+    if (o.d.help) return help(command);
+    if (o.d.nwords < 1) return missing(command, command, "the request's ID");
+    if (o.d.nwords > 1) return too_many(command, o.d.words[1]);
+    if (o.d.token_file == NULL) return missing(command, command, "--token-file FILE, with your token,");
+    if (deny && o.d.reason == NULL) return missing(command, command, "--reason TEXT, which who asked is told,");
+    if (o.d.scope != NULL && o.d.seconds == 0) return missing(command, command, "--for TIME, without which there is no --scope,");
+    if (deny && o.d.seconds != 0) {
+        fputs("gatehousectl deny: --for is for approve alone\n", stderr);
+        return usage(command);
+    }
     if (!path_of("/approvals/", o.d.words[0], "", path, sizeof path)) return DOOR_USAGE;
     int rc = use_door(&o);
     if (rc != DOOR_OK) return rc;
@@ -288,26 +323,40 @@ static int one_session(const struct options *o, const char *id, bool kill) {
     return rc;
 }
 
+static bool no_url(const char *command, const struct options *o) {
+    if (o->d.url == NULL) return true;
+    fprintf(stderr, "gatehousectl %s: it is not to be had at a URL, at the daemon's admin door alone: --socket\n", command);
+    return false;
+}
+
 int ctl_sessions(int argc, char **argv) {
+    static const char *const names[] = {"list", "show", "kill", NULL};
     struct options o;
-    if (!options(argc, argv, &o) || o.d.url != NULL) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("sessions");
+    if (o.d.help) return help("sessions");
+    if (!no_url("sessions", &o)) return usage("sessions");
     o.d.socket = door_socket(o.d.socket);
-    if (o.d.help) return usage(stdout);
-    const char *what = o.d.nwords == 0 ? "list" : o.d.words[0];
-    if (strcmp(what, "list") == 0 && o.d.nwords <= 1) return list_sessions(&o);
-    if (strcmp(what, "show") == 0 && o.d.nwords == 2) return one_session(&o, o.d.words[1], false);
-    if (strcmp(what, "kill") == 0 && o.d.nwords == 2) return one_session(&o, o.d.words[1], true);
-    return usage(stderr);
+    const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
+    bool is_list = strcmp(what, names[0]) == 0, kill = strcmp(what, names[2]) == 0;
+    if (!is_list && !kill && strcmp(what, names[1]) != 0) {
+        words_unknown("sessions", "command", what, names);
+        return usage("sessions");
+    }
+    if (!is_list && o.d.nwords < 2)
+        return missing("sessions", kill ? "sessions kill" : "sessions show", "the session's ID, as \"gatehousectl sessions\" lists it,");
+    if (o.d.nwords > (is_list ? 1 : 2)) return too_many("sessions", o.d.words[is_list ? 1 : 2]);
+    return is_list ? list_sessions(&o) : one_session(&o, o.d.words[1], kill);
 }
 
 int ctl_status(int argc, char **argv) {
     struct options o;
     json_t *answer, *value;
     const char *key;
-    if (!options(argc, argv, &o) || o.d.url != NULL) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("status");
+    if (o.d.help) return help("status");
+    if (!no_url("status", &o)) return usage("status");
     o.d.socket = door_socket(o.d.socket);
-    if (o.d.help) return usage(stdout);
-    if (o.d.nwords != 0) return usage(stderr);
+    if (o.d.nwords != 0) return too_many("status", o.d.words[0]);
     int rc = door_ask(o.d.socket, "/status", NULL, NULL, &answer);
     if (rc != DOOR_OK) return rc;
     if (o.d.json)

@@ -223,7 +223,10 @@ bool door_options(int argc, char **argv, bool url, struct door_options *o) {
         else if (c != 'f' || !door_seconds(optarg, &o->seconds))
             return false;
     }
-    if (argc - optind > 3) return false;
+    if (argc - optind > 3) {
+        fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", argv[0], argv[optind + 3]);
+        return false;
+    }
     while (optind < argc) o->words[o->nwords++] = argv[optind++];
     return true;
 }
@@ -262,7 +265,11 @@ void door_sql(const char *text) {
     put_folded((struct fold){.first = FOLD_SQL, .line = FOLD_SQL, .more = FOLD_SQL_MORE, .lines = true}, text);
 }
 
+static size_t printed;
+size_t door_printed(void) { return printed; }
+
 void door_print(const char *text, bool line) {
+    printed++;
     struct buf b = BUF_INIT((size_t)8 << 20);
     if (text == NULL) return;
     if (line)

@@ -44,6 +44,8 @@ void door_line(const char *text);
 void door_sql(const char *text);
 /* Prints a text of the answer for a terminal: what cannot be seen is spelt. */
 void door_print(const char *text, bool line);
+/* How often it has. */
+size_t door_printed(void);
 /* Prints o as JSON and a newline. */
 void door_print_json(const json_t *o);
 

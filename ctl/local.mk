@@ -52,7 +52,9 @@ gatehousectl_SOURCES = \
 	ctl/watch.c \
 	ctl/watch.h \
 	ctl/whoami.c \
-	ctl/whoami.h
+	ctl/whoami.h \
+	ctl/words.c \
+	ctl/words.h
 gatehousectl_LDADD = $(GH_LIBS) $(JWT_LIBS)
 dist_man_MANS += ctl/gatehousectl.1
 bashcompletiondir = $(datadir)/bash-completion/completions
