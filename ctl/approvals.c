@@ -1,7 +1,11 @@
+#include "config.h"
+
 #include "ctl/approvals.h"
 
 #include "ctl/door.h"
+#include "ctl/request.h"
 #include "ctl/watch.h"
+#include "ctl/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,27 +40,48 @@ static int use_door(struct options *o) {
     return o->token == NULL ? DOOR_USAGE : DOOR_OK;
 }
 
-static int usage(FILE *to) {
-    fputs("usage: gatehousectl approvals [list] [--all] [--json]\n"
-          "       gatehousectl approvals show ID [--json]\n"
-          "       gatehousectl approvals watch [--json]\n"
-          "       gatehousectl approve ID --token-file FILE [--reason TEXT] [--for TIME [--scope statement|kind|rule]] [--json]\n"
-          "       gatehousectl deny ID --token-file FILE --reason TEXT [--json]\n"
-          "       gatehousectl sessions [list] [--json]\n"
-          "       gatehousectl sessions show ID [--json]\n"
-          "       gatehousectl sessions kill ID [--token-file FILE]\n"
-          "       gatehousectl status [--json]\n"
-          "\n"
-          "All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
-          "FILE holds the approver's token; - is standard input.\n"
+static const char *const forms[] = {
+    "gatehousectl approvals [list] [--all] [--json]",
+    "gatehousectl approvals show ID [--json]",
+    "gatehousectl approvals watch [--token-file FILE] [--json]",
+    "gatehousectl approve ID --token-file FILE [--reason TEXT] [--for TIME [--scope statement|kind|rule]] [--json]",
+    "gatehousectl deny ID --token-file FILE --reason TEXT [--json]",
+    "gatehousectl sessions [list] [--json]",
+    "gatehousectl sessions show ID [--json]",
+    "gatehousectl sessions kill ID [--token-file FILE]",
+    "gatehousectl status [--json]",
+    NULL,
+};
+
+static int help(const char *command) {
+    words_usage(stdout, forms, command);
+    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
+          "FILE holds the approver's token; - is standard input. TIME is 30s, 15m, 2h or 1d.\n"
           "approvals, approve and deny also take --url https://NAME[:PORT] (else GATEHOUSE_URL), the approvers' page, and --ca-file FILE "
           "(else\n"
           "GATEHOUSE_CA); then each needs --token-file.\n"
           "\n"
           "Exit status: 0 done (the decision took), 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to decide,\n"
           "4 there is no such request or session, 5 nothing is left to decide.\n",
-          to);
-    return to == stderr ? DOOR_USAGE : DOOR_OK;
+          stdout);
+    return DOOR_OK;
+}
+
+/* What is wrong was said. */
+static int usage(const char *command) {
+    words_usage(stderr, forms, command);
+    return DOOR_USAGE;
+}
+
+static int missing(const char *command, const char *of, const char *what) {
+    words_missing(of, what);
+    return usage(command);
+}
+
+/* Behind a command's own words nothing else may stand. */
+static int too_many(const char *command, const char *word) {
+    fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", command, word);
+    return usage(command);
 }
 
 /* The path and an id that is safe in it. */
@@ -95,104 +120,21 @@ static json_t *fetch(const struct options *o, int *rc) {
     return all;
 }
 
-static void print_who(const json_t *list) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        if (i > 0) fputs(", ", stdout);
-        door_print(json_string_value(json_array_get(list, i)), true);
-    }
-}
-
-static void print_asks(const json_t *o) {
-    const json_t *asks = json_object_get(o, "asks");
-    for (size_t i = 0; i < json_array_size(asks); i++) {
-        const json_t *a = json_array_get(asks, i);
-        printf("%-12s %lld of ", "needs", (long long)json_integer_value(json_object_get(a, "quorum")));
-        print_who(json_object_get(a, "approvers"));
-        fputs(" (rule ", stdout);
-        door_print(door_text(a, "rule"), true);
-        puts(")");
-        const json_t *g = json_object_get(a, "grant");
-        if (g != NULL)
-            printf("%-12s for at most %lld s, scope %s\n", "may be given", (long long)json_integer_value(json_object_get(g, "max")) / 1000,
-                   door_text(g, "scope"));
-    }
-}
-
-static void print_decisions(const json_t *list, const char *label) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *d = json_array_get(list, i);
-        printf("%-12s %s by ", label, strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied");
-        door_print(door_text(d, "approver"), true);
-        printf(" at %s", door_text(d, "time"));
-        if (json_object_get(d, "for") != NULL)
-            printf(", for %lld s (%s)", (long long)json_integer_value(json_object_get(d, "for")), door_text(d, "scope"));
-        if (door_text(d, "reason")[0] != '\0') {
-            fputs(": ", stdout);
-            door_print(door_text(d, "reason"), true);
-        }
+static void print_request_line(void *arg, enum request_line kind, const char *name, const char *text) {
+    (void)arg;
+    if (kind == REQUEST_FIELD)
+        door_field(name, text);
+    else if (kind == REQUEST_WARNING)
+        door_field("warning", text);
+    else if (kind == REQUEST_SQL) {
         putchar('\n');
-    }
+        door_sql(text);
+    } else
+        puts(text);
 }
 
-static void print_sql(const json_t *o) {
-    long long cut = (long long)json_integer_value(json_object_get(o, "sql_cut"));
-    putchar('\n');
-    door_print(door_text(o, "sql"), false);
-    putchar('\n');
-    if (cut > 0) printf("... and %lld bytes more: see gatehousectl approvals show %s\n", cut, door_text(o, "id"));
-    if (json_is_true(json_object_get(o, "sql_not_ascii")))
-        puts("(This text has letters that may look like others: compare with \"touches\".)");
-}
-
-static void print_one(const json_t *o) {
-    printf("%-12s %s, %s until %s\n", "request", door_text(o, "id"), door_text(o, "status"),
-           door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
-    printf("%-12s ", "by");
-    door_print(door_text(o, "principal"), true);
-    fputs(" (", stdout);
-    print_who(json_object_get(o, "groups"));
-    puts(")");
-    door_field("database", door_text(o, "database"));
-    door_field("over http", door_text(o, "api"));
-    door_field("why", door_text(o, "reason"));
-    print_asks(o);
-    door_field("does", door_text(o, "statements"));
-    door_field("touches", door_text(o, "relations"));
-    if (json_object_get(o, "estimated_rows") != NULL)
-        printf("%-12s about %lld, by the database's planner\n", "rows",
-               (long long)json_integer_value(json_object_get(o, "estimated_rows")));
-    if (json_is_true(json_object_get(o, "opaque"))) door_field("warning", "what it does cannot be seen from its text");
-    print_decisions(json_object_get(o, "decisions"), "decision");
-    print_sql(o);
-}
-
-static void print_whole(const json_t *o) {
-    const json_t *params = json_object_get(o, "params"), *earlier = json_object_get(o, "earlier"),
-                 *functions = json_object_get(o, "functions");
-    print_one(o);
-    for (size_t i = 0; i < json_array_size(params); i++) {
-        char *value = json_dumps(json_array_get(params, i), JSON_ENCODE_ANY | JSON_COMPACT);
-        printf("$%-11zu ", i + 1);
-        door_print(value, true);
-        putchar('\n');
-        free(value);
-    }
-    if (json_array_size(functions) > 0) {
-        printf("%-12s ", "functions");
-        print_who(functions);
-        putchar('\n');
-    }
-    door_field("tool", door_text(o, "tool"));
-    door_field("beside it", door_text(o, "arguments"));
-    door_field("session", door_text(o, "session"));
-    door_field("from", door_text(o, "src"));
-    door_field("policy", door_text(o, "policy"));
-    door_field("sha256", door_text(o, "sha256"));
-    for (size_t i = 0; i < json_array_size(earlier); i++) {
-        const json_t *e = json_array_get(earlier, i);
-        printf("%-12s the same statement at %s: %s\n", "earlier", door_text(e, "created"), door_text(e, "status"));
-        print_decisions(json_object_get(e, "decisions"), "");
-    }
+static void print_request(const json_t *o, bool whole) {
+    if (!request_lines(o, whole, print_request_line, NULL)) puts("(Memory is out: some lines are missing.)");
 }
 
 static int list(const struct options *o) {
@@ -205,7 +147,7 @@ static int list(const struct options *o) {
         puts("No request waits.");
     for (size_t i = 0; !o->d.json && i < json_array_size(all); i++) {
         if (i > 0) putchar('\n');
-        print_one(json_array_get(all, i));
+        print_request(json_array_get(all, i), false);
     }
     json_decref(all);
     return rc;
@@ -220,7 +162,7 @@ static int show(const struct options *o, const char *id) {
     if (o->d.json)
         door_print_json(one);
     else
-        print_whole(one);
+        print_request(one, true);
     json_decref(one);
     return rc;
 }
@@ -251,7 +193,7 @@ static int watch(struct options *o) {
                 json_dumpf(one, stdout, JSON_COMPACT);
                 putchar('\n');
             } else if (before == NULL) {
-                print_one(one);
+                print_request(one, false);
                 putchar('\n');
             } else
                 printf("%-12s %s is %s now\n\n", "request", door_text(one, "id"), state);
@@ -264,12 +206,18 @@ static int watch(struct options *o) {
 }
 
 int ctl_approvals(int argc, char **argv) {
+    static const char *const names[] = {"list", "show", "watch", NULL};
     struct options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.d.help) return usage(stdout);
-    const char *what = o.d.nwords == 0 ? "list" : o.d.words[0];
-    bool is_list = strcmp(what, "list") == 0 && o.d.nwords <= 1, is_show = strcmp(what, "show") == 0 && o.d.nwords == 2;
-    if (!is_list && !is_show && (strcmp(what, "watch") != 0 || o.d.nwords != 1)) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("approvals");
+    if (o.d.help) return help("approvals");
+    const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
+    bool is_list = strcmp(what, names[0]) == 0, is_show = strcmp(what, names[1]) == 0;
+    if (!is_list && !is_show && strcmp(what, names[2]) != 0) {
+        words_unknown("approvals", "command", what, names);
+        return usage("approvals");
+    }
+    if (is_show && o.d.nwords < 2) return missing("approvals", "approvals show", "the request's ID");
+    if (o.d.nwords > (is_show ? 2 : 1)) return too_many("approvals", o.d.words[is_show ? 2 : 1]);
     int rc = use_door(&o);
     if (rc == DOOR_OK) rc = is_list ? list(&o) : is_show ? show(&o, o.d.words[1]) : watch(&o);
     door_token_free(o.token);
@@ -283,11 +231,18 @@ static int decide(int argc, char **argv, const char *verdict) {
     char path[200];
     json_t *answer;
     bool deny = strcmp(verdict, "deny") == 0;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.d.help) return usage(stdout);
-    if (o.d.nwords != 1 || o.d.token_file == NULL || (deny && (o.d.reason == NULL || o.d.seconds != 0)) ||
-        (o.d.scope != NULL && o.d.seconds == 0))
-        return usage(stderr);
+    const char *command = deny ? "deny" : "approve";
+    if (!options(argc, argv, &o)) return usage(command);
+    if (o.d.help) return help(command);
+    if (o.d.nwords < 1) return missing(command, command, "the request's ID");
+    if (o.d.nwords > 1) return too_many(command, o.d.words[1]);
+    if (o.d.token_file == NULL) return missing(command, command, "--token-file FILE, with your token,");
+    if (deny && o.d.reason == NULL) return missing(command, command, "--reason TEXT, which who asked is told,");
+    if (o.d.scope != NULL && o.d.seconds == 0) return missing(command, command, "--for TIME, without which there is no --scope,");
+    if (deny && o.d.seconds != 0) {
+        fputs("gatehousectl deny: --for is for approve alone\n", stderr);
+        return usage(command);
+    }
     if (!path_of("/approvals/", o.d.words[0], "", path, sizeof path)) return DOOR_USAGE;
     int rc = use_door(&o);
     if (rc != DOOR_OK) return rc;
@@ -302,8 +257,7 @@ static int decide(int argc, char **argv, const char *verdict) {
         door_print_json(answer);
     else {
         printf("%s: ", o.d.words[0]);
-        door_print(door_text(answer, "message"), true);
-        putchar('\n');
+        door_line(door_text(answer, "message"));
     }
     json_decref(answer);
     return rc;
@@ -315,17 +269,15 @@ int ctl_deny(int argc, char **argv) { return decide(argc, argv, "deny"); }
 /* --- sessions --- */
 
 static void print_session(const json_t *o) {
-    printf("%s  ", door_text(o, "id"));
-    door_print(door_text(o, "principal"), true);
-    fputs("  ", stdout);
-    door_print(door_text(o, "database"), true);
-    printf("  since %s  %s, %lld statements, %lld refused", door_text(o, "started"), door_text(o, "state"),
-           (long long)json_integer_value(json_object_get(o, "statements")), (long long)json_integer_value(json_object_get(o, "refused")));
-    if (door_text(o, "application_name")[0] != '\0') {
-        fputs("  ", stdout);
-        door_print(door_text(o, "application_name"), true);
-    }
-    putchar('\n');
+    const char *application = door_text(o, "application_name");
+    char *line = NULL;
+    if (asprintf(&line, "%s  %s  %s  since %s  %s, %lld statements, %lld refused%s%s", door_text(o, "id"), door_text(o, "principal"),
+                 door_text(o, "database"), door_text(o, "started"), door_text(o, "state"),
+                 (long long)json_integer_value(json_object_get(o, "statements")),
+                 (long long)json_integer_value(json_object_get(o, "refused")), application[0] != '\0' ? "  " : "", application) < 0)
+        return;
+    door_line(line);
+    free(line);
 }
 
 static int list_sessions(const struct options *o) {
@@ -371,26 +323,40 @@ static int one_session(const struct options *o, const char *id, bool kill) {
     return rc;
 }
 
+static bool no_url(const char *command, const struct options *o) {
+    if (o->d.url == NULL) return true;
+    fprintf(stderr, "gatehousectl %s: it is not to be had at a URL, at the daemon's admin door alone: --socket\n", command);
+    return false;
+}
+
 int ctl_sessions(int argc, char **argv) {
+    static const char *const names[] = {"list", "show", "kill", NULL};
     struct options o;
-    if (!options(argc, argv, &o) || o.d.url != NULL) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("sessions");
+    if (o.d.help) return help("sessions");
+    if (!no_url("sessions", &o)) return usage("sessions");
     o.d.socket = door_socket(o.d.socket);
-    if (o.d.help) return usage(stdout);
-    const char *what = o.d.nwords == 0 ? "list" : o.d.words[0];
-    if (strcmp(what, "list") == 0 && o.d.nwords <= 1) return list_sessions(&o);
-    if (strcmp(what, "show") == 0 && o.d.nwords == 2) return one_session(&o, o.d.words[1], false);
-    if (strcmp(what, "kill") == 0 && o.d.nwords == 2) return one_session(&o, o.d.words[1], true);
-    return usage(stderr);
+    const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
+    bool is_list = strcmp(what, names[0]) == 0, kill = strcmp(what, names[2]) == 0;
+    if (!is_list && !kill && strcmp(what, names[1]) != 0) {
+        words_unknown("sessions", "command", what, names);
+        return usage("sessions");
+    }
+    if (!is_list && o.d.nwords < 2)
+        return missing("sessions", kill ? "sessions kill" : "sessions show", "the session's ID, as \"gatehousectl sessions\" lists it,");
+    if (o.d.nwords > (is_list ? 1 : 2)) return too_many("sessions", o.d.words[is_list ? 1 : 2]);
+    return is_list ? list_sessions(&o) : one_session(&o, o.d.words[1], kill);
 }
 
 int ctl_status(int argc, char **argv) {
     struct options o;
     json_t *answer, *value;
     const char *key;
-    if (!options(argc, argv, &o) || o.d.url != NULL) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("status");
+    if (o.d.help) return help("status");
+    if (!no_url("status", &o)) return usage("status");
     o.d.socket = door_socket(o.d.socket);
-    if (o.d.help) return usage(stdout);
-    if (o.d.nwords != 0) return usage(stderr);
+    if (o.d.nwords != 0) return too_many("status", o.d.words[0]);
     int rc = door_ask(o.d.socket, "/status", NULL, NULL, &answer);
     if (rc != DOOR_OK) return rc;
     if (o.d.json)

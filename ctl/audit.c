@@ -2,27 +2,41 @@
 
 #include "ctl/audit.h"
 
+#include "ctl/door.h"
+#include "ctl/words.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-static int usage(FILE *to) {
-    fputs("usage: gatehousectl audit tail [FILTER...] [--limit N] [--json]\n"
-          "       gatehousectl audit search [FILTER...] [--limit N] [--json]\n"
-          "       gatehousectl audit show SESSION [--json]\n"
-          "       gatehousectl audit export [FILTER...]\n"
-          "       gatehousectl audit verify [--anchors FILE] [--key FILE...] [--json]\n"
-          "\n"
-          "where from:  --config FILE (or GATEHOUSE_CONFIG), --redis HOST:PORT or SOCKET (or GATEHOUSE_REDIS) with --user NAME and\n"
+static const char *const forms[] = {
+    "gatehousectl audit tail [FILTER...] [--limit N] [--json]",
+    "gatehousectl audit search [FILTER...] [--limit N] [--json]",
+    "gatehousectl audit show SESSION [--json]",
+    "gatehousectl audit export [FILTER...]",
+    "gatehousectl audit verify [--anchors FILE] [--key FILE...] [--json]",
+    NULL,
+};
+
+static int help(void) {
+    words_usage(stdout, forms, NULL);
+    fputs("where from:  --config FILE (or GATEHOUSE_CONFIG), --redis HOST:PORT or SOCKET (or GATEHOUSE_REDIS), both with --user NAME and\n"
           "             --password-file FILE, --journal FOLDER; verify with --journal and one of the others compares both\n"
           "filters:     --since TIME --until TIME (2026-01-31, 2026-01-31T12:00:00Z, or 90m, 2h, 7d ago), --principal, --session,\n"
           "             --database, --verdict, --rule, --table, --text, --type, --node\n"
           "\n"
           "Exit status: 0 done (verify: the record is whole), 1 it cannot be read, 2 wrong usage, 4 there is no such session,\n"
           "6 verify: the record was touched.\n",
-          to);
-    return to == stderr ? AUDIT_USAGE : AUDIT_OK;
+          stdout);
+    return AUDIT_OK;
+}
+
+/* What is wrong was said. */
+static int usage(void) {
+    words_usage(stderr, forms, NULL);
+    return AUDIT_USAGE;
 }
 
 static bool number(const char *text, uint64_t *out) {
@@ -84,17 +98,26 @@ static bool options(int argc, char **argv, struct audit_options *o) {
             o->json = true;
         else if (c == 'h')
             o->help = true;
-        else if (c != LIMIT || !number(optarg, &o->limit))
+        else if (c != LIMIT)
             return false;
+        else if (!number(optarg, &o->limit)) {
+            fprintf(stderr, "gatehousectl audit: --limit \"%.40s\" is no number from 1\n", optarg);
+            return false;
+        }
     }
     if (o->help) return true;
+    if (argc - optind > 2) fprintf(stderr, "gatehousectl audit: \"%.60s\" is one word too many\n", argv[optind + 2]);
+    if (argc == optind) words_missing("audit", "what to do (tail, search, show, export or verify)");
     if (argc - optind > 2 || argc == optind) return false;
     while (optind < argc) o->words[o->nwords++] = argv[optind++];
     return true;
 }
 
+static size_t printed; /* by audit_print_json() */
+
 /* Jansson leaves DEL as it is. */
 void audit_print_json(const json_t *o, bool pretty) {
+    printed++;
     char *text = json_dumps(o, JSON_ENSURE_ASCII | (pretty ? JSON_INDENT(2) : JSON_COMPACT));
     for (const char *p = text; p != NULL && *p != '\0';) {
         size_t n = strcspn(p, "\x7f");
@@ -108,16 +131,76 @@ void audit_print_json(const json_t *o, bool pretty) {
     putchar('\n');
 }
 
+/* What the daemon writes (gatehouse(8), "WHAT IS RECORDED"): any other word is a typing error, and would find nothing without a word. */
+static const char *const verdicts[] = {"allow", "deny", "ask", "observe-deny", "observe-ask", "approve", NULL};
+static const char *const types[] = {"anchor",
+                                    "approval.decision",
+                                    "approval.expired",
+                                    "approval.granted",
+                                    "approval.lapsed",
+                                    "approval.replaced",
+                                    "approval.request",
+                                    "approval.used",
+                                    "block",
+                                    "breakglass",
+                                    "breakglass.over",
+                                    "breakglass.used",
+                                    "call",
+                                    "cancel",
+                                    "decision.refused",
+                                    "grant",
+                                    "grant.ended",
+                                    "grant.revoked",
+                                    "login.refused",
+                                    "login.throttled",
+                                    "page.signed_in",
+                                    "quota",
+                                    "reload",
+                                    "result",
+                                    "retention",
+                                    "session.blocked",
+                                    "session.close",
+                                    "session.killed",
+                                    "session.open",
+                                    "session.renewed",
+                                    "statement",
+                                    "unavailable",
+                                    "unblock",
+                                    NULL};
+
+static bool known(const char *option, const char *value, const char *const *names) {
+    for (size_t i = 0; value != NULL && names[i] != NULL; i++)
+        if (strcasecmp(value, names[i]) == 0) return true;
+    if (value != NULL) words_unknown("audit", option, value, names);
+    return value == NULL;
+}
+
+/* A search that finds nothing says so, beside its output. */
+static int told(int rc) {
+    if (rc == AUDIT_OK && printed + door_printed() == 0) fputs("gatehousectl: nothing fits\n", stderr);
+    return rc;
+}
+
 int ctl_audit(int argc, char **argv) {
+    static const char *const names[] = {"tail", "search", "show", "export", "verify", NULL};
     struct audit_options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.help) return usage(stdout);
+    if (!options(argc, argv, &o)) return usage();
+    if (o.help) return help();
     const char *what = o.words[0];
-    if (strcmp(what, "show") == 0 && o.nwords == 2) return ctl_audit_show(&o, o.words[1]);
-    if (o.nwords != 1) return usage(stderr);
+    size_t at = 0;
+    while (names[at] != NULL && strcmp(names[at], what) != 0) at++;
+    if (names[at] == NULL) {
+        words_unknown("audit", "command", what, names);
+        return usage();
+    }
+    bool show = strcmp(what, "show") == 0;
+    if (show && o.nwords < 2) words_missing("audit show", "the SESSION's id");
+    if (!show && o.nwords > 1) fprintf(stderr, "gatehousectl audit %s: \"%.60s\" is one word too many\n", what, o.words[1]);
+    if (show != (o.nwords == 2)) return usage();
+    if (!known("--verdict", o.verdict, verdicts) || !known("--type", o.type, types)) return AUDIT_USAGE;
+    if (show) return ctl_audit_show(&o, o.words[1]);
     if (strcmp(what, "verify") == 0) return ctl_audit_verify(&o);
-    if (strcmp(what, "search") == 0) return ctl_audit_search(&o);
+    if (strcmp(what, "search") == 0) return told(ctl_audit_search(&o));
     if (strcmp(what, "tail") == 0) return ctl_audit_tail(&o);
-    if (strcmp(what, "export") == 0) return ctl_audit_export(&o);
-    return usage(stderr);
+    return told(ctl_audit_export(&o));
 }

@@ -44,6 +44,7 @@ struct audit_source {
     redisContext *redis;
     const char *journal;           /* a folder; NULL: Redis */
     const char *prefix;            /* of keys in Redis: "gatehouse:" */
+    bool daemons;                  /* the login is the one of the configuration */
     char anchors[4096], key[4096]; /* those that the configuration names, where they can be read; "" else */
 };
 /* False after a message on stderr. */
@@ -51,6 +52,9 @@ bool audit_open(struct audit_source *s, const struct audit_options *o, bool quie
 void audit_close(struct audit_source *s);
 /* A command with text arguments; exits after a message when the connection failed; an error of Redis's is given back. The caller frees. */
 redisReply *audit_ask(const struct audit_source *s, int argc, const char **argv);
+
+/* On standard error: what Redis refuses (r, else other), and what to do about it. */
+void audit_refused(const struct audit_source *s, const char *what, const redisReply *r, const char *other);
 
 /* Called for each event; false: enough. */
 typedef bool (*audit_fn)(void *arg, const struct audit_event *e);

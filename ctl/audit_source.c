@@ -65,11 +65,36 @@ static bool complain(const char *what, const char *why) {
     return false;
 }
 
+/* Whose login it is, and which would do. */
+static void advise(const struct audit_source *s, const char *error) {
+    static const char other[] =
+        "an auditor's user of Redis can (doc/ledger.md, \"Redis access\"): --user NAME --password-file FILE; or read the journal: "
+        "--journal FOLDER";
+    if (strncmp(error, "NOPERM", 6) == 0)
+        fprintf(stderr, "    do: %s; %s\n",
+                s->daemons ? "this is the daemon's own login, which may write the record and not list it" : "this login lacks a right",
+                other);
+    else if (strncmp(error, "NOAUTH", 6) == 0)
+        fputs("    do: log in: --user NAME --password-file FILE\n", stderr);
+    else if (strncmp(error, "WRONGPASS", 9) == 0)
+        fprintf(
+            stderr,
+            "    do: see that %s, and that Redis still has the user: one of ACL SETUSER is gone when Redis starts again, unless it is kept "
+            "(doc/ledger.md, \"Redis access\")\n",
+            s->daemons ? "user and password in the configuration are right" : "--user and --password-file are right");
+}
+
+void audit_refused(const struct audit_source *s, const char *what, const redisReply *r, const char *other) {
+    bool error = r != NULL && r->type == REDIS_REPLY_ERROR;
+    complain(what, error ? r->str : other);
+    if (error) advise(s, r->str);
+}
+
 static bool login(struct audit_source *s, const char *user, const char *password) {
     if (password == NULL) return true;
     redisReply *r = user != NULL ? redisCommand(s->redis, "AUTH %s %s", user, password) : redisCommand(s->redis, "AUTH %s", password);
     bool ok = r != NULL && r->type != REDIS_REPLY_ERROR;
-    if (!ok) complain("Redis refused the login", r != NULL ? r->str : s->redis->errstr);
+    if (!ok) audit_refused(s, "Redis refused the login", r, s->redis->errstr);
     if (r != NULL) freeReplyObject(r);
     return ok;
 }
@@ -145,6 +170,7 @@ bool audit_open(struct audit_source *s, const struct audit_options *o, bool quie
     if (l->redis_sentinels != NULL && !led_find_now(l, &place, why, sizeof why)) return complain("cannot find Redis", why);
     bool there = l->redis_sentinels != NULL ? dial(s, place.addr, place.port)
                                             : dial(s, l->redis_socket != NULL ? l->redis_socket : l->redis_host, l->redis_port);
+    s->daemons = o->password_file == NULL;
     return there && (o->password_file != NULL ? read_password(s, o) : login(s, l->redis_user, l->redis_password));
 }
 
@@ -191,7 +217,9 @@ bool audit_stream(const struct audit_source *s, const char *key, const char *fro
     for (bool more = true, ok = true;;) {
         redisReply *r = audit_ask(s, 6, (const char *[]){"XRANGE", key, next, "+", "COUNT", PAGE});
         if (r->type != REDIS_REPLY_ARRAY) {
-            fprintf(stderr, "gatehousectl: Redis does not let %s be read: %s\n", key, r->type == REDIS_REPLY_ERROR ? r->str : "no stream");
+            char what[500];
+            snprintf(what, sizeof what, "Redis does not let %.400s be read", key);
+            audit_refused(s, what, r, "no stream");
             ok = false;
         }
         for (size_t i = 0; ok && more && i < r->elements; i++) {
@@ -240,9 +268,7 @@ static bool scan(const struct audit_source *s, const char *pattern, struct keys 
         bool ok = r->type == REDIS_REPLY_ARRAY && r->elements == 2 && r->element[0]->type == REDIS_REPLY_STRING;
         if (ok) snprintf(cursor, sizeof cursor, "%s", r->element[0]->str);
         for (size_t i = 0; ok && i < r->element[1]->elements; i++) ok = keys_add(k, r->element[1]->element[i]->str);
-        if (!ok)
-            fprintf(stderr, "gatehousectl: cannot list the streams in Redis: %s\n",
-                    r->type == REDIS_REPLY_ERROR ? r->str : "out of memory");
+        if (!ok) audit_refused(s, "cannot list the streams in Redis", r, "out of memory");
         freeReplyObject(r);
         if (!ok) return false;
     } while (strcmp(cursor, "0") != 0);

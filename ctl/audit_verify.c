@@ -204,8 +204,8 @@ static void broken(struct av *v, struct av_writer *w, const struct av_seen *p, c
                 v->streams[p->stream], e->seq);
     else
         av_find(v, "deleted", w->node, first, last,
-                "%" PRIu64 " event%s of %s missing between event %" PRIu64 " (%s) and event %" PRIu64 " (%s)", n, n == 1 ? " is" : "s are",
-                w->node, p->seq, v->streams[p->stream], e->seq, v->streams[e->stream]);
+                "%" PRIu64 " event%s of %s %s missing between event %" PRIu64 " (%s) and event %" PRIu64 " (%s)", n, n == 1 ? "" : "s",
+                w->node, n == 1 ? "is" : "are", p->seq, v->streams[p->stream], e->seq, v->streams[e->stream]);
 }
 
 static void missing_before(struct av *v, const struct av_writer *w, const struct av_place *at, const struct av_seen *e) {
@@ -218,7 +218,9 @@ static void missing_before(struct av *v, const struct av_writer *w, const struct
                 "between event %" PRIu64 " of %s, which retention removed, and event %" PRIu64 " others are missing, or one was changed",
                 at->seq, w->node, e->seq);
     else
-        av_find(v, "deleted", w->node, 1, e->seq - 1, "the events of %s before %" PRIu64 " are missing", w->node, e->seq);
+        av_find(v, "deleted", w->node, 1, e->seq - 1,
+                e->seq == 2 ? "the event of %s before %" PRIu64 " is missing" : "the events of %s before %" PRIu64 " are missing", w->node,
+                e->seq);
 }
 
 static void check_chain(struct av *v, struct av_writer *w, bool auth) {
@@ -282,8 +284,8 @@ static void compare(struct av *redis, struct av *journal) {
                     "event %" PRIu64 " of %s in %s is not in the journal, which ends at event %" PRIu64, r->list[i - 1].seq, j->node,
                     redis->streams[r->list[i - 1].stream], end);
         if (gone > 0)
-            av_find(redis, "deleted", j->node, first, last, "%" PRIu64 " events of %s that the journal has are not in Redis", gone,
-                    j->node);
+            av_find(redis, "deleted", j->node, first, last, "%" PRIu64 " event%s of %s that the journal has %s not in Redis", gone,
+                    gone == 1 ? "" : "s", j->node, gone == 1 ? "is" : "are");
     }
 }
 
@@ -298,7 +300,7 @@ static bool read_counters(struct av *v, const struct audit_source *s) {
     do {
         redisReply *r = audit_ask(s, 6, (const char *[]){"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
         if (r->type != REDIS_REPLY_ARRAY || r->elements != 2) {
-            fprintf(stderr, "gatehousectl: cannot list the keys in Redis: %s\n", r->type == REDIS_REPLY_ERROR ? r->str : "no list");
+            audit_refused(s, "cannot list the keys in Redis", r, "no list");
             freeReplyObject(r);
             return false;
         }
@@ -308,7 +310,11 @@ static bool read_counters(struct av *v, const struct audit_source *s) {
             redisReply *n = audit_ask(s, 2, (const char *[]){"GET", key});
             struct av_writer *w = av_writer(v, key + skip);
             if (n->type == REDIS_REPLY_STRING) w->upto = w->counter = strtoull(n->str, NULL, 10);
-            if (n->type == REDIS_REPLY_ERROR) fprintf(stderr, "gatehousectl: Redis does not let %s be read: %s\n", key, n->str);
+            if (n->type == REDIS_REPLY_ERROR) {
+                char what[500];
+                snprintf(what, sizeof what, "Redis does not let %.400s be read", key);
+                audit_refused(s, what, n, "");
+            }
             bool ok = n->type != REDIS_REPLY_ERROR;
             freeReplyObject(n);
             if (ok) continue;

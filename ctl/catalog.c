@@ -1,5 +1,6 @@
 #include "ctl/catalog.h"
 
+#include "ctl/words.h"
 #include "policy/policy.h"
 #include "spoa/catalog_read.h"
 #include "spoa/dbclient.h"
@@ -86,6 +87,8 @@ int ctl_catalog(int argc, char **argv) {
         else
             return usage(opt == 'h' ? stdout : stderr);
     }
+    if (config == NULL) words_missing("catalog", "--config FILE");
+    if (config != NULL && database == NULL) words_missing("catalog", "--database NAME");
     if (config == NULL || database == NULL || optind != argc) return usage(stderr);
     struct conf *conf = conf_load(config, &err);
     const struct conf_database *db = conf == NULL ? NULL : conf_database(conf, database);

@@ -2,6 +2,7 @@
 
 #include "ctl/door_int.h"
 
+#include "ctl/fold.h"
 #include "filters/bytes.h"
 #include "spoa/visible.h"
 
@@ -166,6 +167,14 @@ static int ask_socket(const char *socket, const char *path, const json_t *body, 
     return http;
 }
 
+/* A sentence may name what others wrote: a principal, a reason. */
+static void complain(const char *before, const char *text) {
+    struct buf b = BUF_INIT(65536);
+    visible_line(&b, text, strlen(text), b.max);
+    fprintf(stderr, "%s%.*s\n", before, (int)buf_used(&b), (const char *)buf_at(&b));
+    buf_free(&b);
+}
+
 int door_ask(const char *socket, const char *path, const json_t *body, const char *token, json_t **out) {
     *out = NULL;
     int http = door_url.base[0] != '\0' ? door_url_exchange(path, body, token, out) : ask_socket(socket, path, body, token, out);
@@ -173,8 +182,8 @@ int door_ask(const char *socket, const char *path, const json_t *body, const cha
     int rc = *out == NULL ? DOOR_FAILED : exit_status(http);
     if (rc == DOOR_OK) return rc;
     const char *error = json_string_value(json_object_get(*out, "error")), *todo = json_string_value(json_object_get(*out, "do"));
-    fprintf(stderr, "gatehousectl: %s\n", error != NULL ? error : "the daemon's answer cannot be read");
-    if (todo != NULL) fprintf(stderr, "    do: %s\n", todo);
+    complain("gatehousectl: ", error != NULL ? error : "the daemon's answer cannot be read");
+    if (todo != NULL) complain("    do: ", todo);
     json_decref(*out);
     *out = NULL;
     return rc;
@@ -214,7 +223,10 @@ bool door_options(int argc, char **argv, bool url, struct door_options *o) {
         else if (c != 'f' || !door_seconds(optarg, &o->seconds))
             return false;
     }
-    if (argc - optind > 3) return false;
+    if (argc - optind > 3) {
+        fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", argv[0], argv[optind + 3]);
+        return false;
+    }
     while (optind < argc) o->words[o->nwords++] = argv[optind++];
     return true;
 }
@@ -226,14 +238,38 @@ const char *door_text(const json_t *o, const char *key) {
     return s != NULL ? s : "";
 }
 
-void door_field(const char *name, const char *value) {
-    if (value[0] == '\0') return;
-    printf("%-12s ", name);
-    door_print(value, true);
+static void put_line(void *arg, const char *before, const char *line, size_t len) {
+    (void)arg;
+    fputs(before, stdout);
+    fwrite(line, 1, len, stdout);
     putchar('\n');
 }
 
+static void put_folded(struct fold f, const char *text) {
+    fold_locale();
+    f.columns = fold_columns();
+    if (!fold_text(&f, text, put_line, NULL)) puts("(The rest is too long, or memory is out: see --json.)");
+}
+
+void door_field(const char *name, const char *value) {
+    char label[64], blank[64];
+    if (value[0] == '\0') return;
+    snprintf(label, sizeof label, "%-12.40s ", name);
+    snprintf(blank, sizeof blank, "%*s", (int)strlen(label), "");
+    put_folded((struct fold){.first = label, .line = blank, .more = blank}, value);
+}
+
+void door_line(const char *text) { put_folded((struct fold){.first = "", .line = "    ", .more = "    "}, text); }
+
+void door_sql(const char *text) {
+    put_folded((struct fold){.first = FOLD_SQL, .line = FOLD_SQL, .more = FOLD_SQL_MORE, .lines = true}, text);
+}
+
+static size_t printed;
+size_t door_printed(void) { return printed; }
+
 void door_print(const char *text, bool line) {
+    printed++;
     struct buf b = BUF_INIT((size_t)8 << 20);
     if (text == NULL) return;
     if (line)

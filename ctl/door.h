@@ -35,10 +35,17 @@ struct door_options {
 bool door_options(int argc, char **argv, bool url, struct door_options *o);
 /* A text of an answer; "" when there is none. */
 const char *door_text(const json_t *o, const char *key);
-/* Prints a line with a name before it; nothing when value is "". */
+/* For a person: what cannot be seen is spelt, and what does not fit into the terminal's width is folded, never back to where lines of ours begin. */
+/* A name and its value; nothing when value is "". */
 void door_field(const char *name, const char *value);
+/* A text as one line. */
+void door_line(const char *text);
+/* SQL, or whatever else of a client's may have lines: FOLD_SQL before each. Every such text is shown by this, or on a screen by fold_text(). */
+void door_sql(const char *text);
 /* Prints a text of the answer for a terminal: what cannot be seen is spelt. */
 void door_print(const char *text, bool line);
+/* How often it has. */
+size_t door_printed(void);
 /* Prints o as JSON and a newline. */
 void door_print_json(const json_t *o);
 

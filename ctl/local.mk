@@ -28,6 +28,8 @@ gatehousectl_SOURCES = \
 	ctl/door.h \
 	ctl/door_int.h \
 	ctl/door_url.c \
+	ctl/fold.c \
+	ctl/fold.h \
 	ctl/key.c \
 	ctl/key.h \
 	ctl/main.c \
@@ -41,6 +43,8 @@ gatehousectl_SOURCES = \
 	ctl/policy_grants.h \
 	ctl/policy_test.c \
 	ctl/policy_test.h \
+	ctl/request.c \
+	ctl/request.h \
 	ctl/rewrite.c \
 	ctl/rewrite.h \
 	ctl/screen.c \
@@ -50,7 +54,9 @@ gatehousectl_SOURCES = \
 	ctl/watch.c \
 	ctl/watch.h \
 	ctl/whoami.c \
-	ctl/whoami.h
+	ctl/whoami.h \
+	ctl/words.c \
+	ctl/words.h
 gatehousectl_LDADD = $(GH_LIBS) $(JWT_LIBS)
 dist_man_MANS += ctl/gatehousectl.1
 bashcompletiondir = $(datadir)/bash-completion/completions

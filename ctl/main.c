@@ -8,6 +8,7 @@
 #include "ctl/policy.h"
 #include "ctl/token.h"
 #include "ctl/whoami.h"
+#include "ctl/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +58,9 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "gatehousectl: unknown command \"%s\"\n", argv[1]);
-    usage(stderr);
+    const char *names[sizeof commands / sizeof *commands + 1] = {NULL};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) names[i] = commands[i].name;
+    words_unknown("", "command", argv[1], names);
+    if (words_near(argv[1], names) == NULL) usage(stderr);
     return 2;
 }

@@ -3,6 +3,7 @@
 #include "ctl/orders.h"
 
 #include "ctl/door.h"
+#include "ctl/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,21 +15,41 @@ static bool options(int argc, char **argv, struct door_options *o) {
     return ok;
 }
 
-static int usage(FILE *to) {
-    fputs("usage: gatehousectl block principal|session|address|database NAME --reason TEXT [--for TIME] [--token-file FILE] [--json]\n"
-          "       gatehousectl unblock principal|session|address|database NAME [--reason TEXT] [--token-file FILE] [--json]\n"
-          "       gatehousectl blocks [list] [--all] [--json]\n"
-          "       gatehousectl grants [list] [--all] [--json]\n"
-          "       gatehousectl grants revoke ID [--reason TEXT] [--token-file FILE] [--json]\n"
-          "\n"
-          "All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
+static const char *const forms[] = {
+    "gatehousectl block principal|session|address|database NAME --reason TEXT [--for TIME] [--token-file FILE] [--json]",
+    "gatehousectl unblock principal|session|address|database NAME [--reason TEXT] [--token-file FILE] [--json]",
+    "gatehousectl blocks [list] [--all] [--json]",
+    "gatehousectl grants [list] [--all] [--json]",
+    "gatehousectl grants revoke ID [--reason TEXT] [--token-file FILE] [--json]",
+    NULL,
+};
+
+static int help(const char *command) {
+    words_usage(stdout, forms, command);
+    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
           "TIME is 30s, 15m, 2h or 1d. FILE holds a token; - is standard input.\n"
           "\n"
           "Exit status: 0 done, 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to do, 4 there is no such block or "
           "grant,\n"
           "5 there are too many.\n",
-          to);
-    return to == stderr ? DOOR_USAGE : DOOR_OK;
+          stdout);
+    return DOOR_OK;
+}
+
+/* What is wrong was said. */
+static int usage(const char *command) {
+    words_usage(stderr, forms, command);
+    return DOOR_USAGE;
+}
+
+static int missing(const char *command, const char *of, const char *what) {
+    words_missing(of, what);
+    return usage(command);
+}
+
+static int too_many(const char *command, const char *word) {
+    fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", command, word);
+    return usage(command);
 }
 
 /* One POST; body is taken over. */
@@ -44,8 +65,7 @@ static int post(const struct door_options *o, const char *path, json_t *body) {
     if (o->json)
         door_print_json(answer);
     else {
-        door_print(door_text(answer, "message"), true);
-        putchar('\n');
+        door_line(door_text(answer, "message"));
     }
     json_decref(answer);
     return rc;
@@ -54,10 +74,25 @@ static int post(const struct door_options *o, const char *path, json_t *body) {
 /* --- blocks --- */
 
 static int block(int argc, char **argv, bool lift) {
+    static const char *const kinds[] = {"principal", "session", "address", "database", NULL};
+    const char *command = lift ? "unblock" : "block";
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.help) return usage(stdout);
-    if (o.nwords != 2 || (!lift && o.reason == NULL) || (lift && o.seconds != 0)) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage(command);
+    if (o.help) return help(command);
+    if (o.nwords < 1) return missing(command, command, "principal, session, address or database");
+    size_t kind = 0;
+    while (kinds[kind] != NULL && strcmp(kinds[kind], o.words[0]) != 0) kind++;
+    if (kinds[kind] == NULL) {
+        words_unknown(command, "kind", o.words[0], kinds);
+        return usage(command);
+    }
+    if (o.nwords < 2) return missing(command, command, "its NAME");
+    if (o.nwords > 2) return too_many(command, o.words[2]);
+    if (!lift && o.reason == NULL) return missing(command, command, "--reason TEXT, which who is shut out is told,");
+    if (lift && o.seconds != 0) {
+        fputs("gatehousectl unblock: --for is for block alone\n", stderr);
+        return usage(command);
+    }
     json_t *body = json_pack("{s:s, s:s, s:s*}", "what", o.words[0], "value", o.words[1], "reason", o.reason);
     if (body != NULL && o.seconds != 0) json_object_set_new(body, "for", json_integer(o.seconds));
     return post(&o, lift ? "/blocks/lift" : "/blocks", body);
@@ -67,9 +102,7 @@ int ctl_block(int argc, char **argv) { return block(argc, argv, false); }
 int ctl_unblock(int argc, char **argv) { return block(argc, argv, true); }
 
 static void print_block(const json_t *b) {
-    printf("%-12s ", door_text(b, "what"));
-    door_print(door_text(b, "value"), true);
-    putchar('\n');
+    door_field(door_text(b, "what"), door_text(b, "value"));
     door_field("why", door_text(b, "reason"));
     door_field("by", door_text(b, "by"));
     door_field("since", door_text(b, "since"));
@@ -90,7 +123,7 @@ static void print_grant(const json_t *g) {
     door_field("until", door_text(g, "until"));
     door_field("request", door_text(g, "request"));
     door_field("status", door_text(g, "status"));
-    door_field("sql", door_text(g, "sql"));
+    if (door_text(g, "sql")[0] != '\0') door_sql(door_text(g, "sql"));
 }
 
 static int list(const struct door_options *o, const char *what, const char *none, void (*print)(const json_t *)) {
@@ -113,19 +146,30 @@ static int list(const struct door_options *o, const char *what, const char *none
 }
 
 int ctl_blocks(int argc, char **argv) {
+    static const char *const names[] = {"list", NULL};
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.help) return usage(stdout);
-    if (o.nwords > 1 || (o.nwords == 1 && strcmp(o.words[0], "list") != 0)) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("blocks");
+    if (o.help) return help("blocks");
+    if (o.nwords > 0 && strcmp(o.words[0], names[0]) != 0) {
+        words_unknown("blocks", "command", o.words[0], names);
+        return usage("blocks");
+    }
+    if (o.nwords > 1) return too_many("blocks", o.words[1]);
     return list(&o, "blocks", "Nobody is blocked.", print_block);
 }
 
 int ctl_grants(int argc, char **argv) {
+    static const char *const names[] = {"list", "revoke", NULL};
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage(stderr);
-    if (o.help) return usage(stdout);
-    if (o.nwords == 2 && strcmp(o.words[0], "revoke") == 0)
-        return post(&o, "/grants/revoke", json_pack("{s:s, s:s*}", "id", o.words[1], "reason", o.reason));
-    if (o.nwords > 1 || (o.nwords == 1 && strcmp(o.words[0], "list") != 0)) return usage(stderr);
+    if (!options(argc, argv, &o)) return usage("grants");
+    if (o.help) return help("grants");
+    bool revoke = o.nwords > 0 && strcmp(o.words[0], names[1]) == 0;
+    if (!revoke && o.nwords > 0 && strcmp(o.words[0], names[0]) != 0) {
+        words_unknown("grants", "command", o.words[0], names);
+        return usage("grants");
+    }
+    if (revoke && o.nwords < 2) return missing("grants", "grants revoke", "the grant's ID, as \"gatehousectl grants\" lists it,");
+    if (o.nwords > (revoke ? 2 : 1)) return too_many("grants", o.words[revoke ? 2 : 1]);
+    if (revoke) return post(&o, "/grants/revoke", json_pack("{s:s, s:s*}", "id", o.words[1], "reason", o.reason));
     return list(&o, "grants", "No grant counts.", print_grant);
 }

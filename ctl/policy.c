@@ -7,6 +7,7 @@
 #include "ctl/policy_grants.h"
 #include "ctl/policy_test.h"
 #include "ctl/rewrite.h"
+#include "ctl/words.h"
 #include "policy/fit.h"
 #include "policy/lint.h"
 #include "policy/policy.h"
@@ -373,13 +374,21 @@ static int explain(int argc, char **argv) {
     return status;
 }
 
+static bool asks_help(const char *word) { return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
+
 int ctl_policy(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } subs[] = {{"check", check},          {"explain", explain},      {"rewrite", ctl_rewrite},
+                {"test", ctl_policy_test}, {"diff", ctl_policy_diff}, {"grants", ctl_policy_grants}};
+    const char *names[sizeof subs / sizeof *subs + 1] = {NULL};
     if (argc < 2) return usage(stderr);
-    if (strcmp(argv[1], "check") == 0) return check(argc - 1, argv + 1);
-    if (strcmp(argv[1], "explain") == 0) return explain(argc - 1, argv + 1);
-    if (strcmp(argv[1], "rewrite") == 0) return ctl_rewrite(argc - 1, argv + 1);
-    if (strcmp(argv[1], "diff") == 0) return ctl_policy_diff(argc - 1, argv + 1);
-    if (strcmp(argv[1], "grants") == 0) return ctl_policy_grants(argc - 1, argv + 1);
-    if (strcmp(argv[1], "test") == 0) return ctl_policy_test(argc - 1, argv + 1);
-    return usage(strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ? stdout : stderr);
+    if (asks_help(argv[1]) || (argc == 3 && strcmp(argv[1], "check") == 0 && asks_help(argv[2]))) return usage(stdout);
+    for (size_t i = 0; i < sizeof subs / sizeof *subs; i++) {
+        if (strcmp(argv[1], subs[i].name) == 0) return subs[i].run(argc - 1, argv + 1);
+        names[i] = subs[i].name;
+    }
+    words_unknown("policy", "command", argv[1], names);
+    return EXIT_USAGE;
 }

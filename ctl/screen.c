@@ -6,7 +6,6 @@
 #include "spoa/visible.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include <sys/mman.h>
 #include <termios.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #define OUT_MAX   ((size_t)4 << 20)
 #define LINES_MAX 1000000u
@@ -42,37 +40,6 @@ static void on_end(int sig) {
     ended = 1;
 }
 
-/* --- text --- */
-
-/* The next character of visible text: its bytes, and the columns it takes. */
-static size_t next_char(const char *s, size_t left, unsigned *width) {
-    uint32_t c;
-    bool hidden;
-    size_t n = visible_next(s, left, &c, &hidden);
-    int w = hidden ? 1 : wcwidth((wchar_t)c);
-    *width = w < 0 ? 1 : (unsigned)w;
-    return n;
-}
-
-unsigned screen_width(const char *text, size_t len) {
-    unsigned sum = 0, w;
-    for (size_t at = 0; at < len; sum += w) at += next_char(text + at, len - at, &w);
-    return sum;
-}
-
-/* How many bytes of text fit into so many columns. */
-static size_t fitting(const char *text, size_t len, unsigned columns) {
-    size_t at = 0;
-    while (at < len) {
-        unsigned w;
-        size_t n = next_char(text + at, len - at, &w);
-        if (w > columns) break;
-        columns -= w;
-        at += n;
-    }
-    return at;
-}
-
 /* --- the picture --- */
 
 unsigned screen_rows(const struct screen *s) { return s->rows; }
@@ -94,9 +61,9 @@ void screen_row(struct screen *s, unsigned row, enum screen_style style, const c
     snprintf(at, sizeof at, "\x1b[%u;1H", row);
     buf_str(&s->out, at);
     buf_str(&s->out, styles[style]);
-    size_t n = fitting((const char *)buf_at(&b), buf_used(&b), s->columns);
+    size_t n = fold_fitting((const char *)buf_at(&b), buf_used(&b), s->columns);
     buf_put(&s->out, buf_at(&b), n);
-    unsigned used = screen_width((const char *)buf_at(&b), n);
+    unsigned used = fold_width((const char *)buf_at(&b), n);
     if (style == SCREEN_INVERSE)
         for (; used < s->columns; used++) buf_str(&s->out, " ");
     else if (used < s->columns)
@@ -129,7 +96,14 @@ void screen_show(struct screen *s, unsigned row, unsigned column) {
 
 /* --- lines --- */
 
-static void add_line(struct screen_lines *l, enum screen_style style, const char *label, const char *text, size_t len) {
+struct adding {
+    struct screen_lines *l;
+    enum screen_style style;
+};
+
+static void add_line(void *arg, const char *before, const char *text, size_t len) {
+    const struct adding *a = arg;
+    struct screen_lines *l = a->l;
     if (l->n == l->cap && l->n < LINES_MAX) {
         size_t cap = l->cap == 0 ? 64 : l->cap * 2;
         struct screen_line *list = reallocarray(l->list, cap, sizeof *list);
@@ -139,39 +113,17 @@ static void add_line(struct screen_lines *l, enum screen_style style, const char
         }
     }
     char *line = NULL;
-    if (l->n == l->cap || asprintf(&line, "%s%.*s", label, (int)len, text) < 0) {
+    if (l->n == l->cap || asprintf(&line, "%s%.*s", before, (int)len, text) < 0) {
         l->failed = true;
         return;
     }
-    l->list[l->n++] = (struct screen_line){line, style};
+    l->list[l->n++] = (struct screen_line){line, a->style};
 }
 
-void screen_add(const struct screen *s, struct screen_lines *l, enum screen_style style, const char *label, const char *text) {
-    struct buf b = BUF_INIT((size_t)16 << 20);
-    char blank[64];
-    unsigned indent = screen_width(label, strlen(label));
-    if (indent >= sizeof blank || indent + 10 > s->columns) indent = 0;
-    memset(blank, ' ', indent);
-    blank[indent] = '\0';
-    visible_put(&b, text, strlen(text), b.max);
-    const char *p = (const char *)buf_at(&b), *end = p + buf_used(&b);
-    do {
-        const char *eol = memchr(p, '\n', (size_t)(end - p));
-        if (eol == NULL) eol = end;
-        do {
-            size_t n = fitting(p, (size_t)(eol - p), s->columns - indent);
-            if (n == 0 && p < eol) { /* one character is wider than the screen */
-                unsigned w;
-                n = next_char(p, (size_t)(eol - p), &w);
-            }
-            add_line(l, style, label, p, n);
-            label = blank;
-            p += n;
-        } while (p < eol);
-        if (eol < end) p = eol + 1;
-    } while (p < end);
-    l->failed = l->failed || b.failed;
-    buf_free(&b);
+void screen_add(const struct screen *s, struct screen_lines *l, enum screen_style style, struct fold f, const char *text) {
+    struct adding a = {l, style};
+    f.columns = s->columns;
+    if (!fold_text(&f, text, add_line, &a)) l->failed = true;
 }
 
 void screen_lines_free(struct screen_lines *l) {
@@ -307,7 +259,7 @@ struct screen *screen_open(void) {
         free(s);
         return NULL;
     }
-    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL) setlocale(LC_CTYPE, "");
+    fold_locale();
     fflush(stdout);
     dup2(s->said, STDERR_FILENO);
     raw = s->before;

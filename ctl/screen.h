@@ -3,6 +3,8 @@
 #ifndef GH_CTL_SCREEN_H
 #define GH_CTL_SCREEN_H
 
+#include "ctl/fold.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,11 +33,9 @@ struct screen_lines {
     size_t n, cap;
     bool failed;
 };
-/* Appends text behind label, which stands once; the lines below are indented as far. */
-void screen_add(const struct screen *s, struct screen_lines *l, enum screen_style style, const char *label, const char *text);
+/* Appends text; f says what stands before its lines, which the screen's width folds. */
+void screen_add(const struct screen *s, struct screen_lines *l, enum screen_style style, struct fold f, const char *text);
 void screen_lines_free(struct screen_lines *l);
-/* Columns that the first len bytes of text take when drawn. */
-unsigned screen_width(const char *text, size_t len);
 
 enum {
     KEY_NONE = 0,

@@ -1,6 +1,7 @@
 #include "ctl/token.h"
 
 #include "ctl/key.h"
+#include "ctl/words.h"
 #include "spoa/base64url.h"
 
 #include <errno.h>
@@ -32,6 +33,16 @@ static const char jwks_usage[] = "jwks --key FILE [--kid K] [--alg ALG] [--key F
 static const char keygen_usage[] = "keygen [--alg ALG] --out FILE";
 static const char token_usage[] = "token --key FILE --issuer I --audience A --principal P [--group G ...] [--ttl 1h] [--kid K]\n"
                                   "                          [--alg ALG] [--claim NAME=VALUE ...]";
+
+static bool is_missing(const char *command, const char *what) {
+    if (what != NULL) words_missing(command, what);
+    return what != NULL;
+}
+
+static bool no_more(int argc, char **argv) {
+    if (optind < argc) fprintf(stderr, "gatehousectl %s: \"%.60s\" belongs to no option\n", argv[0], argv[optind]);
+    return optind >= argc;
+}
 
 /* "90", "90s", "15m", "1h", "2d" in seconds; -1 when it is none of these. */
 static long parse_ttl(const char *text) {
@@ -93,7 +104,12 @@ static bool parse_request(int argc, char **argv, struct request *r) {
         default: return false;
         }
     }
-    return optind == argc && r->key != NULL && r->issuer != NULL && r->audience != NULL && r->principal != NULL;
+    const char *missing = r->key == NULL         ? "--key FILE, the key to sign with,"
+                          : r->issuer == NULL    ? "--issuer I"
+                          : r->audience == NULL  ? "--audience A"
+                          : r->principal == NULL ? "--principal P"
+                                                 : NULL;
+    return no_more(argc, argv) && !is_missing("token", missing);
 }
 
 /* The claims as JSON text; free(). */
@@ -234,7 +250,7 @@ int ctl_jwks(int argc, char **argv) {
         more = c == 'k';
         wrong = !more && c != -1;
     }
-    if (wrong || (ok && (optind != argc || json_array_size(keys) == 0))) {
+    if (wrong || (ok && (!no_more(argc, argv) || is_missing("jwks", json_array_size(keys) == 0 ? "--key FILE" : NULL)))) {
         json_decref(keys);
         return usage(stderr, jwks_usage);
     }
@@ -254,9 +270,8 @@ int ctl_keygen(int argc, char **argv) {
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (c == 'A') alg = optarg;
         if (c == 'o') path = optarg;
-        if (c == '?') path = NULL;
-        if (c == '?') break;
+        if (c == '?') return usage(stderr, keygen_usage);
     }
-    if (path == NULL || optind != argc) return usage(stderr, keygen_usage);
+    if (!no_more(argc, argv) || is_missing("keygen", path == NULL ? "--out FILE" : NULL)) return usage(stderr, keygen_usage);
     return ctl_key_make(alg, path) ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include "ctl/watch.h"
 
 #include "ctl/door.h"
+#include "ctl/request.h"
 #include "ctl/screen.h"
 
 #include <stdint.h>
@@ -79,107 +80,25 @@ static void move(struct watch *w, int by) {
 
 /* --- one request as lines --- */
 
-static void add(struct watch *w, const char *name, const char *value) {
-    char label[32];
-    snprintf(label, sizeof label, "%-12s ", name);
-    if (value[0] != '\0') screen_add(w->s, &w->lines, SCREEN_PLAIN, label, value);
-}
-
-static char *joined(const json_t *list) {
-    char *out = NULL;
-    size_t size;
-    FILE *f = open_memstream(&out, &size);
-    if (f == NULL) return NULL;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *s = json_string_value(json_array_get(list, i));
-        fprintf(f, "%s%s", i > 0 ? ", " : "", s != NULL ? s : "");
+static void add_line(void *arg, enum request_line kind, const char *name, const char *text) {
+    static const struct fold plain = {.first = "", .line = "", .more = ""},
+                             sql = {.first = FOLD_SQL, .line = FOLD_SQL, .more = FOLD_SQL_MORE, .lines = true};
+    struct watch *w = arg;
+    char label[64], blank[64];
+    if (kind == REQUEST_FIELD) {
+        snprintf(label, sizeof label, "%-12.40s ", name);
+        snprintf(blank, sizeof blank, "%*s", (int)strlen(label), "");
+        screen_add(w->s, &w->lines, SCREEN_PLAIN, (struct fold){.first = label, .line = blank, .more = blank}, text);
+        return;
     }
-    fclose(f);
-    return out;
-}
-
-static void add_list(struct watch *w, const char *name, const json_t *list) {
-    char *all = joined(list);
-    if (all != NULL) add(w, name, all);
-    free(all);
-}
-
-static void add_asks(struct watch *w) {
-    const json_t *asks = json_object_get(w->one, "asks");
-    for (size_t i = 0; i < json_array_size(asks); i++) {
-        const json_t *a = json_array_get(asks, i);
-        char *who = joined(json_object_get(a, "approvers")), *line = NULL;
-        if (asprintf(&line, "%lld of %s (rule %s)", (long long)json_integer_value(json_object_get(a, "quorum")), who != NULL ? who : "",
-                     door_text(a, "rule")) >= 0)
-            add(w, "needs", line);
-        free(who);
-        free(line);
-    }
-}
-
-static void add_decisions(struct watch *w, const char *name, const json_t *list) {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *d = json_array_get(list, i);
-        const char *reason = door_text(d, "reason");
-        char *line = NULL;
-        if (asprintf(&line, "%s by %s at %s%s%s", strcmp(door_text(d, "verdict"), "approve") == 0 ? "approved" : "denied",
-                     door_text(d, "approver"), door_text(d, "time"), reason[0] != '\0' ? ": " : "", reason) >= 0)
-            add(w, name, line);
-        free(line);
-    }
-}
-
-static void add_earlier(struct watch *w) {
-    const json_t *earlier = json_object_get(w->one, "earlier");
-    for (size_t i = 0; i < json_array_size(earlier); i++) {
-        const json_t *e = json_array_get(earlier, i);
-        char *line = NULL;
-        if (asprintf(&line, "the same statement at %s: %s", door_text(e, "created"), door_text(e, "status")) >= 0) add(w, "earlier", line);
-        free(line);
-        add_decisions(w, "", json_object_get(e, "decisions"));
-    }
-}
-
-static void add_params(struct watch *w) {
-    const json_t *params = json_object_get(w->one, "params");
-    for (size_t i = 0; i < json_array_size(params); i++) {
-        char name[24], *value = json_dumps(json_array_get(params, i), JSON_ENCODE_ANY | JSON_COMPACT);
-        snprintf(name, sizeof name, "$%zu", i + 1);
-        if (value != NULL) add(w, name, value);
-        free(value);
-    }
+    if (kind == REQUEST_SQL) screen_add(w->s, &w->lines, SCREEN_PLAIN, plain, " ");
+    screen_add(w->s, &w->lines, kind == REQUEST_WARNING ? SCREEN_WARN : SCREEN_BOLD, kind == REQUEST_SQL ? sql : plain, text);
+    if (kind == REQUEST_SQL) screen_add(w->s, &w->lines, SCREEN_PLAIN, plain, " ");
 }
 
 static void layout(struct watch *w) {
-    const json_t *o = w->one;
-    char *groups = joined(json_object_get(o, "groups")), *who = NULL;
     screen_lines_free(&w->lines);
-    if (asprintf(&who, "%s (%s)", door_text(o, "principal"), groups != NULL ? groups : "") < 0) who = NULL;
-    add(w, "status", door_text(o, "status"));
-    add(w, "by", who != NULL ? who : door_text(o, "principal"));
-    free(groups);
-    free(who);
-    add(w, "database", door_text(o, "database"));
-    add(w, "why", door_text(o, "reason"));
-    add(w, "does", door_text(o, "statements"));
-    add(w, "touches", door_text(o, "relations"));
-    add_list(w, "functions", json_object_get(o, "functions"));
-    add_asks(w);
-    add(w, door_text(o, "use_by")[0] != '\0' ? "use by" : "decide by",
-        door_text(o, "use_by")[0] != '\0' ? door_text(o, "use_by") : door_text(o, "expires"));
-    if (json_is_true(json_object_get(o, "opaque")))
-        screen_add(w->s, &w->lines, SCREEN_WARN, "", "What it does cannot be seen from its text.");
-    if (json_is_true(json_object_get(o, "sql_not_ascii")))
-        screen_add(w->s, &w->lines, SCREEN_WARN, "", "It has letters that may look like others: compare with \"touches\".");
-    screen_add(w->s, &w->lines, SCREEN_PLAIN, "", " ");
-    screen_add(w->s, &w->lines, SCREEN_BOLD, "", door_text(o, "sql"));
-    screen_add(w->s, &w->lines, SCREEN_PLAIN, "", " ");
-    add_params(w);
-    add_decisions(w, "decision", json_object_get(o, "decisions"));
-    add_earlier(w);
-    add(w, "session", door_text(o, "session"));
-    add(w, "from", door_text(o, "src"));
-    add(w, "sha256", door_text(o, "sha256"));
+    if (!request_lines(w->one, true, add_line, w)) w->lines.failed = true;
 }
 
 /* Reads the request that is selected. */
@@ -305,14 +224,14 @@ static void draw_one(struct watch *w) {
         char line[REASON_MAX + 64];
         const char *what = w->approve ? " Approve. Reason, if any: " : " Deny. Reason: ";
         size_t skip = 0, len = strlen(w->reason);
-        unsigned before = screen_width(what, strlen(what)), width = screen_columns(w->s);
-        while (skip < len && before + screen_width(w->reason + skip, len - skip) + 1 > width) do
+        unsigned before = fold_width(what, strlen(what)), width = screen_columns(w->s);
+        while (skip < len && before + fold_width(w->reason + skip, len - skip) + 1 > width) do
                 skip++;
             while (skip < len && ((unsigned char)w->reason[skip] & 0xc0) == 0x80);
         snprintf(line, sizeof line, "%s%s", what, w->reason + skip);
         screen_row(w->s, screen_rows(w->s) - 1, SCREEN_BOLD, line);
         screen_row(w->s, screen_rows(w->s), SCREEN_DIM, w->approve ? " Enter approve   Esc go back" : " Enter deny   Esc go back");
-        screen_show(w->s, screen_rows(w->s) - 1, before + screen_width(w->reason + skip, len - skip) + 1);
+        screen_show(w->s, screen_rows(w->s) - 1, before + fold_width(w->reason + skip, len - skip) + 1);
     } else
         screen_show(w->s, 0, 0);
 }

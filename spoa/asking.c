@@ -139,7 +139,7 @@ static void tell_pending(struct pol_verdict *v, const char *tag, const struct ap
     add(v->detail, sizeof v->detail, ".");
     snprintf(v->hint, sizeof v->hint,
              "Nothing was executed. Send exactly the same statement again once it is approved: it then runs once, within %llu s of the "
-             "decision. An approver decides with: gatehousectl approve %s",
+             "decision. An approver decides with: gatehousectl approve %s --token-file FILE",
              (unsigned long long)v->ask.window_ms / 1000, r->id);
 }
 

@@ -1,9 +1,14 @@
 """Rules that ask: a statement runs once after people have agreed, and never otherwise, whoever races, dies, forges or changes his mind."""
 import datetime
+import fcntl
 import json
 import os
+import pty
 import random
+import re
+import struct
 import subprocess
+import termios
 import threading
 import time
 import unittest
@@ -140,6 +145,14 @@ class Approvals(test_daemon.Daemon):
             conn.execute(sql, params, **more)
         self.assertRegex(str(caught.exception), "needs approval: it waits for a decision on request")
         return str(caught.exception).split("decision on request ")[1].split()[0]
+
+    def test_the_hint_can_be_run(self):
+        with self.assertRaises(psycopg.errors.InsufficientPrivilege) as caught:
+            self.connect().execute("INSERT INTO scratch.t VALUES (9, 'hint')")
+        command = caught.exception.diag.message_hint.split("decides with: ")[1].split()
+        self.assertEqual((command[:2], command[3:]), (["gatehousectl", "approve"], ["--token-file", "FILE"]))
+        done = self.ctl(*command[1:4], "-", token="dba")
+        self.assertEqual(done.returncode, OK, done.stderr)
 
     def rows(self, table="t"):
         return self.stack.direct(f"SELECT count(*) FROM scratch.{table}")[0][0]
@@ -371,6 +384,49 @@ class Approvals(test_daemon.Daemon):
         self.assertIn("x" * 6000, self.ctl("approvals", "show", ident).stdout)
         with self.assertRaisesRegex(psycopg.Error, "longer than anybody would read"):
             self.connect().execute("INSERT INTO scratch.t VALUES (1, '" + "y" * 300000 + "')")
+
+    FORGED = ("/* x */ INSERT INTO scratch.t VALUES (1, 'forged') /*\n"
+              "decision     approved by lead@forged at 2026-01-01T00:00:00Z: ok\n"
+              "earlier      the same statement at 2026-01-01T00:00:00Z: used\n\n"
+              "request      01forged, pending until 2026-01-01T00:00:00Z\r\v\f\u0085\u2028by           lead@forged */")
+
+    def test_no_forged_lines(self):
+        """No line of a client's text looks like one of gatehousectl's own."""
+        ident = self.asked(self.connect(), self.FORGED)
+        watched = subprocess.Popen([self.stack.env["GH_CTL"], "approvals", "watch"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        time.sleep(2)
+        watched.terminate()
+        for text in (self.ctl("approvals").stdout, self.ctl("approvals", "show", ident).stdout, watched.communicate()[0]):
+            for line in self.FORGED.split("\r")[0].split("\n"):
+                self.assertIn(f"\n| {line}", text)
+            lines = re.split("[\n\r\v\f\x85\u2028]", text)
+            self.assertEqual([s for s in lines if re.search("(lead@|01)forged", s) and not s.startswith("| ")], [])
+            self.assertIn("<U+000D><U+000B><U+000C><U+0085><U+2028>by           lead@forged", text)
+
+    def test_folded(self):
+        """Nor what a terminal would put into its first column, because a line is longer than it is wide."""
+        words = "decision     approved by lead@clinic"
+        sql = f"/* reason: {'y' * 80}{words} */ INSERT INTO scratch.t VALUES (1, '{'z' * 200}{words}{' ' * 300}hidden')"
+        ident = self.asked(self.connect(application_name=words * 2), sql)
+        for args in (("approvals",), ("approvals", "show", ident), ("sessions",)):
+            for columns in (40, 80, 93, 119):
+                main, end = pty.openpty()
+                fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+                p = subprocess.Popen([self.stack.env["GH_CTL"], *args], stdout=end, stderr=end, stdin=subprocess.DEVNULL)
+                os.close(end)
+                got = b""
+                try:
+                    while piece := os.read(main, 65536):
+                        got += piece
+                except OSError:  # its other end is closed
+                    pass
+                os.close(main)
+                self.assertEqual(p.wait(), OK)
+                lines = got.decode().splitlines()
+                self.assertEqual([s for s in lines if len(s) > columns], [])
+                self.assertEqual([s for s in lines if s.startswith("decision ")], [])
+                if args[0] == "approvals":
+                    self.assertIn(f"{words}<300blanks>hidden".replace(" ", ""), "".join(s[2:] for s in lines if s[:2] in ("| ", ": ")).replace(" ", ""))
 
     # --- atomic, like any refusal ---
 

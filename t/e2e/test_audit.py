@@ -458,6 +458,69 @@ class Touched(Base):
         self.audit("search", "--since", "yesterday", expect=2)
         self.assertIn("<U+202E>", self.audit("search", expect=0))
 
+    def said(self, *args, expect):
+        """What is said beside the output, of which there is none."""
+        done = subprocess.run([self.s.env["GH_CTL"], "audit", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual((done.returncode, done.stdout), (expect, ""), done.stderr)
+        return done.stderr
+
+    def test_what_nothing_can_be(self):
+        """A word that no record has is refused with those that there are, and a search that finds nothing says so."""
+        self.assertIn("did you mean allow?", self.said("search", "--verdict", "alow", expect=2))
+        self.assertIn("allow, deny, ask, observe-deny, observe-ask, approve", self.said("export", "--verdict", "maybe?", expect=2))
+        self.assertIn("did you mean statement?", self.said("tail", "--type", "statment", expect=2))
+        for more in ([], ["--json"], ["--journal", self.journal]):
+            self.assertIn("nothing fits", self.said("search", "--verdict", "observe-ask", *more, expect=0))
+        self.assertIn("nothing fits", self.said("export", "--type", "grant.ended", expect=0))
+        self.assertIn("the SESSION's id is missing", self.said("show", expect=2))
+        self.assertIn('unknown command "serch": did you mean search?', self.said("serch", expect=2))
+        with open(os.path.join(stack.TOP, "ctl", "audit.c")) as f:
+            known = set(re.findall(r'"([a-z_.]+)"', f.read().split("types[] = {")[1].split("};")[0]))
+        written = {"approval." + k for k in ("expired", "lapsed", "replaced", "granted", "used")} | {"block", "unblock", "grant", "retention"}
+        for name in os.listdir(os.path.join(stack.TOP, "spoa")):
+            if name.endswith(".c"):
+                with open(os.path.join(stack.TOP, "spoa", name)) as f:
+                    text = f.read()
+                written |= set(re.findall(r'rec_append\([^;"]*LED_[A-Z]+, [^;"]*"([a-z_.]+)"', text))
+                written |= set(re.findall(r'(?:\.type = |ord_event\([^;"]*|append_keys\([^;"]*|tell\(s, )"([a-z_]+\.?[a-z_]+)"', text)) - {"text", "refusal", "what"}  # of a hook, of an answer over HTTP
+        self.assertEqual(known, written)
+
+    def test_the_daemons_own_login(self):
+        """It may not list keys: that is said, and who can."""
+        with open(os.path.join(stack.TOP, "doc", "ledger.md")) as f:
+            doc = f.read()
+        rights = re.search(r"ACL SETUSER gatehouse on >PASSWORD (.*?)\n\n", doc, re.S).group(1).replace(":n1", ":shop-1")
+        auditor = re.search(r"An auditor .*? needs `([^`]*)`", doc, re.S).group(1)
+        self.s.redis("ACL", "SETUSER", "ledger", "on", ">right", *rights.split())
+        self.s.redis("ACL", "SETUSER", "auditor", "on", ">right", *auditor.split())
+        for user in ("ledger", "auditor"):
+            self.addCleanup(self.s.redis, "ACL", "DELUSER", user)
+        password = os.path.join(self.s.dir, "right.password")
+        with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+            f.write("right\n")
+        config = self.s.env["GH_CONFIG"] + ".ledger"
+        with open(self.s.env["GH_CONFIG"]) as f, open(config, "w") as out:
+            out.write(f.read().replace("\nredis:\n", f"\nredis:\n  user: ledger\n  password_file: {password}\n"))
+        for command in ("search", "verify", "export"):
+            said = self.said(command, "--config", config, expect=1)
+            self.assertRegex(said, "NOPERM.*\n    do: this is the daemon's own login, .*--user NAME --password-file FILE; or read the journal: --journal FOLDER")
+        own = ["--config", config, "--user", "auditor", "--password-file", password]
+        self.assertEqual(self.audit("search", *own, expect=0), self.audit("search", expect=0))
+        self.whole(*own)
+        url = re.search("@?([0-9.]+:[0-9]+)", self.s.env["GH_REDIS_URL"]).group(1)
+        self.whole("--redis", url, "--user", "auditor", "--password-file", password, "--key", self.key)
+        self.s.redis("ACL", "SETUSER", "auditor", "resetpass", ">other")
+        self.assertRegex(self.said("search", *own, expect=1), "WRONGPASS.*\n    do: see that --user and --password-file are right, .*ACL SETUSER is gone when Redis starts again")
+
+    def test_one_event(self):
+        """One is one."""
+        seq, key, ident, _ = self.a_statement()
+        self.s.redis("XDEL", key, ident)
+        _, findings = self.found()
+        self.assertRegex(findings[0]["text"], f"^1 event of [^ ]+ is missing between event {seq - 1} ")
+        _, findings = self.found("--journal", self.journal, "--config", self.s.env["GH_CONFIG"])
+        self.assertTrue([f for f in findings if re.match("1 event of [^ ]+ that the journal has is not in Redis$", f["text"])], findings)
+
     def test_export(self):
         lines = [json.loads(x) for x in self.audit("export", expect=0).splitlines()]
         self.assertEqual(len(lines), len(self.record.all()))

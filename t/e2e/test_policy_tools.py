@@ -16,6 +16,51 @@ def ctl(*args):
     return done.returncode, done.stdout, done.stderr
 
 
+class CommandLine(unittest.TestCase):
+    """What is wrong with a command line is said, with what would be right."""
+
+    @staticmethod
+    def run_ctl(*args):
+        done = subprocess.run([CTL, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_help(self):
+        commands = ["policy", *(f"policy {w}" for w in ("check", "explain", "rewrite", "test", "diff", "grants")), "catalog", "approvals",
+                    *(f"approvals {w}" for w in ("list", "show", "watch")), "approve", "deny", "audit", *(f"audit {w}" for w in ("tail", "search", "show", "export", "verify")),
+                    "grants", "grants list", "grants revoke", "block", "unblock", "blocks", "blocks list", "sessions", *(f"sessions {w}" for w in ("list", "show", "kill")), "status",
+                    "doctor", "whoami", "token", "jwks", "keygen"]
+        for command in commands:
+            code, out, err = self.run_ctl(*command.split(), "--help")
+            self.assertEqual((code, err), (0, ""), command)
+            self.assertRegex(out, rf"\Ausage: gatehousectl {command.split()[0]} ", command)
+
+    def test_unknown(self):
+        for args, what in ((["aprove", "x"], 'unknown command "aprove": did you mean approve?'), (["aprovals"], "did you mean approvals?"),
+                           (["approvals", "lst"], 'approvals: unknown command "lst": did you mean list?'), (["sessions", "stop", "x"], "there are list, show, kill"),
+                           (["grants", "rvoke", "x"], "did you mean revoke?"), (["blocks", "all"], "there are list"), (["block", "user", "x"], "there are principal, session, address, database"),
+                           (["policy", "chekc", "x"], 'policy: unknown command "chekc": did you mean check?'), (["audit", "verfy"], "did you mean verify?"),
+                           (["zzz\x1b[2J"], '"zzz?[2J"')):
+            code, out, err = self.run_ctl(*args)
+            self.assertEqual((code, out), (2, ""), args)
+            self.assertIn(what, err)
+
+    def test_missing(self):
+        for args, what in ((["approve"], "gatehousectl approve: the request's ID is missing"), (["approve", "x"], "--token-file FILE, with your token, is missing"),
+                           (["deny", "x", "--token-file", "y"], "--reason TEXT"), (["approve", "x", "--token-file", "y", "--scope", "kind"], "--for TIME"),
+                           (["approvals", "show"], "gatehousectl approvals show: the request's ID is missing"), (["sessions", "kill"], "gatehousectl sessions kill: the session's ID"),
+                           (["sessions", "show"], "the session's ID"), (["grants", "revoke"], "the grant's ID"), (["block"], "principal, session, address or database is missing"),
+                           (["block", "principal"], "its NAME is missing"), (["block", "principal", "x"], "--reason TEXT"), (["unblock", "principal"], "its NAME is missing"),
+                           (["token"], "gatehousectl token: --key FILE"), (["token", "--key", "x", "--issuer", "i"], "--audience A is missing"), (["jwks"], "--key FILE is missing"),
+                           (["keygen"], "--out FILE is missing"), (["catalog"], "--config FILE is missing"), (["audit"], "what to do"), (["approve", "x", "y", "z", "w"], '"w" is one word too many'),
+                           (["status", "x"], '"x" is one word too many')):
+            code, out, err = self.run_ctl(*args)
+            self.assertEqual((code, out), (2, ""), args)
+            self.assertIn(what, err)
+            self.assertIn(f"usage: gatehousectl {args[0]} ", err)
+            if args[0] in ("sessions", "approve", "block"):
+                self.assertNotIn("gatehousectl approvals [list]", err)
+
+
 class PolicyTest(unittest.TestCase):
     def suite(self, text):
         f = tempfile.NamedTemporaryFile("w", suffix=".yaml")

@@ -133,7 +133,7 @@ class Watch(unittest.TestCase):
     def setUpClass(cls):
         cls.stack = stack.Stack(policy=stack.own_policy() + pagegate.RULES)
         cls.addClassCleanup(cls.stack.close)
-        cls.stack.scratch("CREATE TABLE scratch.t (n int, s text)")
+        cls.stack.scratch("CREATE TABLE scratch.t (n int, s text); CREATE TABLE scratch.g (n int)")
         cls.tokens = {}
         for who, group in (("asker", "askers"), ("dba", "dbas"), ("lead", "leads")):
             cls.stack._minted[who] = cls.stack.mint(f"{who}@shop.example", [group])
@@ -232,6 +232,34 @@ class Watch(unittest.TestCase):
         t.keys("\r")
         for words in ("<U+001B>[2J<U+001B>[1;1Happroved<U+202E>", "<U+009B>31m", "letters that may look like others"):
             t.until(words)
+        t.keys("qq")
+        self.assertEqual(t.end(), 0)
+
+    def test_no_forged_lines(self):
+        """Each line of a statement has a margin; what is wider than the screen, also by its tabs and blanks, goes on below."""
+        sql = "INSERT INTO scratch.t VALUES (9, '\t\t\tseen') /*" + " " * 200 + "x" * 100 + "the end\n\ndecision     approved by lead@clinic\nrequest      forged */"
+        self.ask(sql)
+        t = self.watch(columns=60)
+        t.until("asker@")
+        t.keys("\r")
+        for words in ("| decision     approved by lead@clinic", "| request      forged", "/*<200 blanks>x", "the end"):
+            t.until(words)
+        self.assertNotRegex(t.text(), "(?m)^(decision|request      forged)")
+        self.assertRegex(t.text(), "(?m)^: x*the end$")
+        t.keys("qq")
+        self.assertEqual(t.end(), 0)
+
+    def test_what_show_says(self):
+        """The screen says all that "show" does."""
+        ident = self.ask("INSERT INTO scratch.g SELECT generate_series(1, 7)")
+        stack.wait_until("an estimate", lambda: "estimated_rows" in json.loads(self.ctl("approvals", "show", ident, "--json")))
+        t = self.watch(rows=60, columns=200)
+        t.until("asker@")
+        t.keys("\r")
+        t.until("sha256")
+        for words in (", by the database's planner", "may be given for at most 1200 s, scope kind"):
+            self.assertIn(words, t.text())
+        self.assertEqual([s for s in self.ctl("approvals", "show", ident).splitlines() if s not in t.text()], [])
         t.keys("qq")
         self.assertEqual(t.end(), 0)
 

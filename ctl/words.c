@@ -1,0 +1,77 @@
+#include "config.h"
+
+#include "ctl/words.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define WORD_MAX 32u
+#define FAR      3u /* changes after which it is another word */
+
+/* How many letters must be changed, added, left out or swapped with the next one: optimal string alignment. */
+static unsigned distance(const char *a, const char *b) {
+    size_t na = strlen(a), nb = strlen(b);
+    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
+    if (na > WORD_MAX || nb > WORD_MAX) return FAR;
+    for (size_t i = 0; i <= na; i++) d[i][0] = (unsigned)i;
+    for (size_t k = 0; k <= nb; k++) d[0][k] = (unsigned)k;
+    for (size_t i = 1; i <= na; i++)
+        for (size_t k = 1; k <= nb; k++) {
+            unsigned best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+            if (d[i - 1][k] + 1 < best) best = d[i - 1][k] + 1;
+            if (d[i][k - 1] + 1 < best) best = d[i][k - 1] + 1;
+            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && d[i - 2][k - 2] + 1 < best) best = d[i - 2][k - 2] + 1;
+            d[i][k] = best;
+        }
+    return d[na][nb];
+}
+
+const char *words_near(const char *word, const char *const *names) {
+    const char *near = NULL;
+    unsigned least = strlen(word) < 5 ? FAR - 1 : FAR; /* of a short word one change is much */
+    for (; *names != NULL; names++) {
+        unsigned d = distance(word, *names);
+        if (d < least) near = *names;
+        if (d < least) least = d;
+    }
+    return near;
+}
+
+static void put_word(const char *word) {
+    fputc('"', stderr);
+    for (const char *c = word; *c != '\0' && c < word + 60; c++) fputc(*c >= 32 && *c < 127 ? *c : '?', stderr);
+    fputc('"', stderr);
+}
+
+void words_unknown(const char *of, const char *what, const char *word, const char *const *names) {
+    const char *near = words_near(word, names);
+    fprintf(stderr, "gatehousectl%s%s: unknown %s ", of[0] != '\0' ? " " : "", of, what);
+    put_word(word);
+    if (near != NULL)
+        fprintf(stderr, ": did you mean %s?", near);
+    else
+        for (size_t i = 0; names[i] != NULL; i++) fprintf(stderr, "%s%s", i > 0 ? ", " : ": there are ", names[i]);
+    fputc('\n', stderr);
+}
+
+void words_missing(const char *of, const char *what) { fprintf(stderr, "gatehousectl %s: %s is missing\n", of, what); }
+
+/* The line begins with this command, at a word's end. */
+static bool about(const char *line, const char *command) {
+    static const char name[] = "gatehousectl ";
+    size_t n = strlen(command), skip = sizeof name - 1;
+    return strncmp(line, name, skip) == 0 && strncmp(line + skip, command, n) == 0 && (line[skip + n] == ' ' || line[skip + n] == '\0');
+}
+
+void words_usage(FILE *to, const char *const *lines, const char *command) {
+    bool some = false, on = false;
+    for (size_t i = 0; command != NULL && lines[i] != NULL; i++) some = some || about(lines[i], command);
+    const char *before = "usage: ";
+    for (size_t i = 0; lines[i] != NULL; i++) {
+        on = lines[i][0] == ' ' ? on : !some || about(lines[i], command);
+        if (!on) continue;
+        fprintf(to, "%s%s\n", before, lines[i]);
+        before = "       ";
+    }
+    fputc('\n', to);
+}
