@@ -54,6 +54,11 @@ static const struct {
     {RULE("a", "allow: select, on: public.orders") "  - { name: b, groups: \"*\", database: \"*\", allow: all, on: \"*.*\" }\n",
      "the rule \"a\" adds nothing to the rule \"b\"\n"},
     {"  - { name: a, groups: g, database: \"*\", allow: select, on: public.orders }\n" RULE("b", "deny: all, on: \"*.*\", reason: No"), ""},
+    {RULE("a", "allow: select, on: public.orders, limits: { rows: 10 }") RULE("b", "allow: temp"),
+     "the rule \"a\" bounds what is read (limits, require or record), and the rule \"b\" lets the same people make tables: a copy that "
+     "they "
+     "make (CREATE TABLE AS, SELECT INTO) is under the bounds of its own name alone\n"},
+    {RULE("a", "allow: select, on: public.orders, limits: { rows: 10 }") RULE("b", "allow: insert, on: public.orders"), ""},
     {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
                                                         "AUTHORIZATION, so the database's own rights, and no name, are all "
                                                         "that limits them\n"},
