@@ -271,6 +271,11 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     struct pol_stmt *s = x->c.s;
     if (st != NULL && !x->inner) s->kind = kind_of(kind);
     if (n->flags & MF_OPAQUE) s->opaque = true;
+    if (n->word == MS_DDL) {
+        s->keeps = s->keeps || (n->flags & (MF_KEEPS | MF_VIEW)) != 0;
+        s->moves = s->moves || (n->flags & MF_MOVES) != 0;
+        if (n->flags & MF_VIEW) s->carries |= POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE;
+    }
     if (st != NULL && st->actions != 0) s->reads_only = false;
     if (st != NULL && st->tag != NULL && strcmp(st->tag, MY_SHOW_GRANTS) == 0) return fm_setting(x, "gatehouse.grants", NULL, false, true);
     /* PREPARE has a tag of its own, so what its text asks for is said as the variable that tells a part of it. */

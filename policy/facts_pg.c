@@ -145,6 +145,7 @@ static bool option(struct fx *x, uint32_t i) {
         size_t n = fx_parts(x, jt_get(x->t, list, "items"), parts, 4);
         if (n == 0 || n > 4) return fx_fail(x, POL_NOT_UNDERSTOOD, "a sequence's option is not understood");
         if (!made) n--; /* the column; or NONE */
+        if (!made && n > 0) x->c.s->moves = true; /* who drops the table drops the sequence */
         if (n > 0 && !fx_named_relation(x, parts, n, made ? POL_CREATE : POL_ALTER, fx_location(x, i))) return false;
     }
     return fx_walk_fields(x, NT_DefElem, i, NULL);

@@ -90,6 +90,14 @@ static const struct {
     {NT_SecLabelStmt, "SECURITY LABEL", POL_GRANT},
 };
 
+#define ROWS (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
+
+/* What the statement makes goes on using what the text names. */
+static void keeps(struct fx *x, unsigned carries) {
+    x->c.s->keeps = true;
+    x->c.s->carries |= carries;
+}
+
 static bool start(struct fx *x, enum pol_kind kind, const char *tag, unsigned actions) {
     x->c.s->kind = kind;
     x->c.s->tag = tag;
@@ -177,6 +185,7 @@ static bool rename_object(struct fx *x, uint32_t i) {
     }
     if (!fx_target(x, rel, POL_ALTER)) return false;
     if (!is_relation_type(x, type)) return true;
+    x->c.s->moves = true;
     const char *name = fx_text(x, jt_get(x->t, i, "newname"));
     return name != NULL ? moved(x, rel, NULL, name) : fx_fail(x, POL_NOT_UNDERSTOOD, "a RENAME without a name is not understood");
 }
@@ -191,6 +200,7 @@ static bool set_schema(struct fx *x, uint32_t i) {
     }
     const char *schema = fx_text(x, jt_get(x->t, i, "newschema"));
     if (schema == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a SET SCHEMA without a name is not understood");
+    x->c.s->moves = true;
     return fx_target(x, rel, POL_ALTER) && moved(x, rel, schema, NULL);
 }
 
@@ -218,7 +228,9 @@ static bool grant(struct fx *x, uint32_t i) {
 
 static bool create_table(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "CREATE TABLE", 0);
+    keeps(x, 0);
     x->access = POL_ALTER; /* INHERITS, PARTITION OF */
+    x->c.s->moves = jt_get(x->t, i, "inhRelations") != 0;
     return fx_created(x, jt_get(x->t, i, "relation")) && fx_walk_fields(x, NT_CreateStmt, i, (const char *const[]){"relation", NULL});
 }
 
@@ -236,13 +248,20 @@ static bool create_sequence(struct fx *x, uint32_t i) {
 static bool create_table_as(struct fx *x, uint32_t i) {
     uint32_t into = jt_get(x->t, i, "into");
     if (!fx_statement(x, jt_get(x->t, i, "query"))) return false; /* a query, or EXECUTE */
-    start(x, POL_K_DDL, jt_str_is(x->t, jt_get(x->t, i, "objtype"), "OBJECT_MATVIEW") ? "CREATE MATERIALIZED VIEW" : "CREATE TABLE AS", 0);
+    bool matview = jt_str_is(x->t, jt_get(x->t, i, "objtype"), "OBJECT_MATVIEW");
+    start(x, POL_K_DDL, matview ? "CREATE MATERIALIZED VIEW" : "CREATE TABLE AS", 0);
+    if (matview) keeps(x, POL_SELECT); /* REFRESH reads again */
     return fx_into(x, into);
 }
 
 static bool create_view(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "CREATE VIEW", 0);
-    return fx_created(x, jt_get(x->t, i, "view")) && fx_walk_fields(x, NT_ViewStmt, i, (const char *const[]){"view", NULL});
+    keeps(x, ROWS); /* which views can be written through is the server's to say, and differs between versions */
+    uint32_t view = jt_get(x->t, i, "view");
+    bool replace = jt_bool(x->t, jt_get(x->t, i, "replace")) && !jt_str_is(x->t, jt_get(x->t, view, "relpersistence"), "t") &&
+                   !jt_str_is(x->t, jt_get(x->t, view, "schemaname"), "pg_temp");
+    if (replace && !fx_target(x, view, POL_DROP)) return false; /* others read what was there */
+    return fx_created(x, view) && fx_walk_fields(x, NT_ViewStmt, i, (const char *const[]){"view", NULL});
 }
 
 static bool create_schema(struct fx *x, uint32_t i) {
@@ -267,11 +286,13 @@ static bool create_rule(struct fx *x, uint32_t i) {
 static bool alter_table(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "ALTER TABLE", 0);
     uint32_t cmds = jt_get(x->t, i, "cmds"), fields;
+    keeps(x, 0);
     x->access = POL_ALTER;
     for (uint32_t c = cmds + 1; cmds != 0 && c < jt_end(x->t, cmds); c = jt_skip(x->t, c)) {
         if (fx_node(x, c, &fields) != NT_AlterTableCmd) return fx_fail(x, POL_NOT_UNDERSTOOD, "an ALTER TABLE action is not understood");
         uint32_t subtype = jt_get(x->t, fields, "subtype");
         if (jt_str_is(x->t, subtype, "AT_ChangeOwner")) x->c.s->actions |= POL_GRANT;
+        if (jt_str_is(x->t, subtype, "AT_AddInherit") || jt_str_is(x->t, subtype, "AT_AttachPartition")) x->c.s->moves = true;
         if (jt_str_is(x->t, jt_get(x->t, fields, "behavior"), "DROP_CASCADE")) x->c.s->opaque = true;
     }
     return fx_walk_fields(x, NT_AlterTableStmt, i, NULL);
@@ -287,6 +308,7 @@ static bool simple_statement(struct fx *x, enum pg_node type, uint32_t i, bool *
         if (simple[k].type != type) continue;
         start(x, (simple[k].actions & POL_GRANT) != 0 ? POL_K_GRANT : POL_K_DDL, simple[k].tag, simple[k].actions);
         if (simple[k].flags & OPAQUE) x->c.s->opaque = true;
+        keeps(x, 0); /* expressions of indexes, domains, policies */
         x->access = simple[k].access != 0 ? simple[k].access : POL_ALTER;
         return fx_walk_fields(x, type, i, NULL);
     }

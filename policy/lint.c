@@ -122,6 +122,23 @@ static void check_open(const struct lint *l, const struct pol_rule *r) {
         r->name);
 }
 
+/* A copy is a relation of its own, and what is said of results does not follow the rows there. */
+static void check_copies(const struct lint *l, const struct pol_rule *r) {
+    if (r->deny || (r->actions & POL_SELECT) == 0 || !pol_rule_bounds(r)) return;
+    for (size_t k = 0; k < l->p->nrules; k++) {
+        const struct pol_rule *other = &l->p->rules[k];
+        if (other->deny || (other->actions & (POL_CREATE | POL_TEMP)) == 0 || (other->everything && other->actions == POL_ALL_ACTIONS))
+            continue;
+        if (!share_people(r, other) || !(same_databases(r, other) || same_databases(other, r))) continue;
+        say(l,
+            "the rule \"%.100s\" bounds what is read (limits, require or record), and the rule \"%.100s\" lets the same people make "
+            "tables: a copy "
+            "that they make (CREATE TABLE AS, SELECT INTO) is under the bounds of its own name alone",
+            r->name, other->name);
+        return;
+    }
+}
+
 /* --- rules against a catalog --- */
 
 static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
@@ -328,6 +345,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
                 p->rules[i].name);
         check_open(&l, &p->rules[i]);
         compare_rules(&l, i);
+        check_copies(&l, &p->rules[i]);
     }
     if (cat == NULL) return;
     for (size_t i = 0; i < p->ntags; i++) {

@@ -3,6 +3,7 @@ libghpolicy_a_SOURCES = \
 	policy/arena.c \
 	policy/arena.h \
 	policy/blank_pg.c \
+	policy/carry.c \
 	policy/catalog.c \
 	policy/catalog.h \
 	policy/catalog_sql.c \

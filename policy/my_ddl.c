@@ -1,9 +1,11 @@
 /* Data definition: which objects, and what its expressions and queries reach. What could do more than the text of its definitions says is opaque. */
 #include "policy/my_parse.h"
 
-static void opaque(struct mp *p, uint32_t node) {
-    if (node != 0) p->t->nodes[node].flags |= MF_OPAQUE;
+static void flag(struct mp *p, uint32_t node, unsigned flags) {
+    if (node != 0) p->t->nodes[node].flags |= (uint8_t)flags;
 }
+
+static void opaque(struct mp *p, uint32_t node) { flag(p, node, MF_OPAQUE); }
 
 static bool add_table(struct mp *p, struct ml *list, unsigned access) { return mp_add(p, list, mp_table(p, access)); }
 
@@ -43,12 +45,14 @@ static bool special(struct mp *p, uint32_t node, struct ml *list, bool *any) {
         mp_next(p);
         if (mp_take(p, W_COLUMN) || mp_take(p, W_INDEX) || mp_take(p, W_KEY)) return true;
         if (!mp_take(p, W_TO) && !mp_take(p, W_AS)) mp_take_op(p, '=');
+        flag(p, node, MF_MOVES);
         return add_table(p, list, POL_CREATE);
     case W_EXCHANGE:
     case W_CONVERT:
         mp_next(p);
         while (!mp_at_end(p) && !mp_is(p, W_TABLE) && !mp_is(p, W_SET) && !mp_is(p, W_CHARSET)) mp_next(p);
         if (!mp_take(p, W_TABLE)) return true; /* CONVERT TO CHARACTER SET */
+        flag(p, node, MF_MOVES);
         return add_table(p, list, POL_ALTER | POL_CREATE | POL_DROP);
     case W_ENGINE: return engine(p, node);
     case W_DEFAULT:
@@ -126,13 +130,17 @@ static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool re
     }
     if (!definitions(p, node, &list, true)) return 0;
     mp_take(p, W_AS);
-    if (!mp_at_end(p) && !mp_add(p, &list, mp_query(p))) return 0;
+    if (mp_at_end(p))
+        flag(p, node, MF_KEEPS); /* defaults, generated columns */
+    else if (!mp_add(p, &list, mp_query(p)))
+        return 0;
     return mp_done(p, node, &list);
 }
 
 static uint32_t create_view(struct mp *p, uint32_t tok, const char *tag, unsigned access) {
     uint32_t node = mp_stmt_node(p, MS_DDL, tag, 0, tok);
     struct ml list = {0}, names = {0};
+    flag(p, node, MF_VIEW);
     mp_next(p);
     if (!if_exists(p) || !add_table(p, &list, access)) return 0;
     if (mp_op(p, '(') && !mp_name_list(p, &names)) return 0;
@@ -158,6 +166,7 @@ static uint32_t index_on(struct mp *p, uint32_t tok, const char *tag) {
 static uint32_t sequence(struct mp *p, uint32_t tok, const char *tag, unsigned access) {
     uint32_t node = mp_stmt_node(p, MS_DDL, tag, 0, tok);
     struct ml list = {0};
+    flag(p, node, MF_KEEPS);
     mp_next(p);
     return if_exists(p) && add_table(p, &list, access) && definitions(p, node, &list, false) ? mp_done(p, node, &list) : 0;
 }
@@ -248,6 +257,7 @@ static uint32_t rename_tables(struct mp *p) {
     if (mp_is_at(p, 1, W_USER)) return mp_opaque(p, MS_GRANT, "RENAME USER", POL_GRANT);
     uint32_t node = mp_stmt_node(p, MS_DDL, "RENAME TABLE", 0, p->pos);
     struct ml list = {0};
+    flag(p, node, MF_MOVES);
     mp_next(p);
     if (!mp_take(p, W_TABLES) && !mp_need(p, W_TABLE)) return 0;
     if (!if_exists(p)) return 0;

@@ -71,6 +71,10 @@ enum my_node_type {
 #define MF_IGNORE    32u
 #define MF_REPLACE   64u
 #define MF_OPAQUE    128u
+/* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps. */
+#define MF_VIEW  MF_MULTI
+#define MF_MOVES MF_LOCAL
+#define MF_KEEPS MF_IGNORE
 
 enum my_stmt_kind {
     MS_EMPTY,

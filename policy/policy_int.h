@@ -135,6 +135,8 @@ struct pol_role {
     size_t nfunctions;            /* patterns for functions */
     size_t nbounds;               /* patterns of the rules in bounds */
     size_t hiding, tagged;        /* comparisons for a new view: with what it is about, and for each of its columns */
+    size_t npatterns;             /* of "on" in rules that apply */
+    size_t policy_patterns;       /* of "on" and of tags in the whole policy */
     size_t any_at;                /* rules before the first one that grants something whenever */
     unsigned unbound, everywhere; /* actions granted without a relation: the unbound ones; those of rules on *.* */
     const struct pol_rule *super; /* allow (or ask): all on *.* */
@@ -230,6 +232,17 @@ bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *r
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
 bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_read_only(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
+/* carry.c: parts of the verdict for those who may not do everything. What s makes of this relation is used later by whoever may, without a look at it. */
+bool pol_check_kept(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v);
+unsigned pol_kept_access(const struct pol_stmt *s, const struct pol_relation *rel); /* what that needs; 0: nothing */
+/* What s alters is under other rules then. */
+bool pol_check_moved(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
+bool pol_moves(const struct pol_role *r, const struct pol_stmt *s);
+#define POL_MOVED ((unsigned)(POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE | POL_TRUNCATE | POL_DROP)) /* what that needs */
+size_t pol_carry_work(const struct pol_role *r, const struct pol_stmt *s);
+bool pol_rule_is_plain(const struct pol_rule *rule); /* it grants what it does always, and asks nobody */
+/* verdict.c: a catalog that anybody may read who may do anything. */
+bool pol_open_catalog(const struct pol_role *r, const char *schema, const char *name);
 /* The rule is about this relation by its name: an allow rule on data. */
 bool pol_rule_is_about(const struct pol_rule *rule, bool mysql, const char *schema, const char *name);
 /* The column of that name: in MySQL in any case. NULL: none. */

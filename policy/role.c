@@ -173,6 +173,9 @@ static void measure(struct pol_role *r) {
     const struct pol_policy *p = r->policy;
     for (size_t i = 0; i < r->calls.n; i++) r->nfunctions += r->calls.at[i]->nfunctions;
     for (size_t i = 0; i < r->bounds.n; i++) r->nbounds += r->bounds.at[i]->non;
+    for (size_t i = 0; i < r->nrules; i++) r->npatterns += r->rules[i]->non;
+    for (size_t i = 0; i < p->nrules; i++) r->policy_patterns += p->rules[i].non;
+    for (size_t i = 0; i < p->ntags; i++) r->policy_patterns += p->tags[i].nitems;
     while (r->any_at < r->nrules && (r->rules[r->any_at]->deny || r->rules[r->any_at]->times != NULL)) r->any_at++;
     for (size_t i = 0; i < r->nrules; i++) {
         const struct pol_rule *rule = r->rules[i];

@@ -198,7 +198,7 @@ static bool any_now(const struct pol_role *r) {
     return false;
 }
 
-static bool is_open_catalog(const struct pol_role *r, const char *schema, const char *name) {
+bool pol_open_catalog(const struct pol_role *r, const char *schema, const char *name) {
     if (r->pins.mysql) return my_catalog_open(schema, name);
     if (strcmp(schema, "pg_catalog") == 0) return pg_catalog_harmless(name);
     return strcmp(schema, "information_schema") == 0 && pg_information_schema_harmless(name);
@@ -234,7 +234,7 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     unsigned granted = rules_on(j, schema, rel->name, rel->access, &deny);
     if (deny != NULL) return denied_by(j, deny, pol_action_name(lowest(rel->access & deny->actions)), full_name(what, schema, rel->name));
     bool named_settings = rel->named_rows && strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0;
-    bool open = (named_settings || is_open_catalog(j->r, schema, rel->name)) && any_now(j->r);
+    bool open = (named_settings || pol_open_catalog(j->r, schema, rel->name)) && any_now(j->r);
     if (open) granted |= POL_SELECT;
     /* Stored data under another name (pg_toast), or the catalog itself, which a write turns into anything. */
     if (pol_role_system(j->r, schema) && (!open || (rel->access & ~(unsigned)POL_SELECT)))
@@ -270,12 +270,15 @@ static bool own(const struct pol_role *r, const struct pol_pattern *p, const cha
     return pol_own_schema(r->pins.mysql, schema) && strchr(p->schema, '*') != NULL;
 }
 
-static bool function_granted(const struct pol_role *r, const char *schema, const char *name) {
+/* kept: what is made calls it whenever it is used, so it must be granted always, and without asking. */
+static bool function_granted(const struct pol_role *r, const char *schema, const char *name, bool kept) {
     if (all_granted(r)) return true;
     if (r->restricts && pol_own_schema(r->pins.mysql, schema)) return false;
     for (size_t i = 0; i < r->calls.n; i++)
         for (size_t k = 0; pol_rule_on(r, r->calls.at[i]) && k < r->calls.at[i]->nfunctions; k++)
-            if (pol_matches(&r->calls.at[i]->functions[k], schema, name) && !own(r, &r->calls.at[i]->functions[k], schema)) return true;
+            if (pol_matches(&r->calls.at[i]->functions[k], schema, name) && !own(r, &r->calls.at[i]->functions[k], schema) &&
+                (!kept || pol_rule_is_plain(r->calls.at[i])))
+                return true;
     return false;
 }
 
@@ -288,19 +291,19 @@ static const char *my_schema(const struct pol_role *r, const struct pol_function
 }
 static bool native_harmless(const struct pol_function *f) { return f->schema == NULL && my_function_harmless_anywhere(f->name); }
 
-static bool function_allowed(const struct pol_role *r, const struct pol_function *f) {
+static bool function_allowed(const struct pol_role *r, const struct pol_function *f, bool kept) {
     bool catalog = f->schema == NULL || strcmp(f->schema, "pg_catalog") == 0;
     if (all_granted(r)) return true;
-    if (r->pins.mysql) return native_harmless(f) || function_granted(r, my_schema(r, f), f->name);
+    if (r->pins.mysql) return native_harmless(f) || function_granted(r, my_schema(r, f), f->name, kept);
     if (catalog && pg_function_harmless(f->name)) return true;
     if (catalog && pg_function_introspection(f->name) && any_now(r)) return true;
     if (catalog && strcmp(f->name, "pg_notify") == 0 && (r->unbound & POL_NOTIFY) && first_denial(r, POL_NOTIFY) == NULL) return true;
     if (f->schema != NULL && strcmp(f->schema, "information_schema") == 0 && pg_function_information_schema(f->name) && any_now(r))
         return true;
-    if (f->schema != NULL) return function_granted(r, f->schema, f->name);
-    if (pg_function_built_in(f->name)) return function_granted(r, "pg_catalog", f->name);
+    if (f->schema != NULL) return function_granted(r, f->schema, f->name, kept);
+    if (pg_function_built_in(f->name)) return function_granted(r, "pg_catalog", f->name, kept);
     for (size_t i = 0; i < r->pins.nsearch_path; i++)
-        if (!function_granted(r, r->pins.search_path[i], f->name)) return false;
+        if (!function_granted(r, r->pins.search_path[i], f->name, kept)) return false;
     return r->pins.nsearch_path > 0;
 }
 
@@ -340,11 +343,26 @@ static void ask_function(struct judge *j, const struct pol_function *f) {
         for (size_t i = 0; i < j->r->pins.nsearch_path; i++) ask_function_in(j, j->r->pins.search_path[i], f->name);
 }
 
+/* A rule that asks, or holds at times, does so for each call that a statement makes; not for those that a view or a default makes. */
+static bool kept_asks(struct judge *j, const struct pol_function *f) {
+    struct pol_verdict *v = refuse(j, "42501", NULL);
+    add(v->message, sizeof v->message, "%s with the function %.70s is not allowed by the policy: what it makes would call it at any time",
+        j->s->tag, f->name);
+    add(v->detail, sizeof v->detail, "The rules that allow it to you ask for approval, or hold at some times only.");
+    snprintf(v->hint, sizeof v->hint, "%s", "Call it in the statements that need it.");
+    return false;
+}
+
 static bool judge_function(struct judge *j, const struct pol_function *f) {
-    if (function_allowed(j->r, f)) {
+    if (function_allowed(j->r, f, j->s->keeps)) {
+        bool before = j->asked;
+        j->asked = false;
         ask_function(j, f);
+        if (j->s->keeps && j->asked && !all_granted(j->r)) return kept_asks(j, f);
+        j->asked = j->asked || before;
         return true;
     }
+    if (j->s->keeps && function_allowed(j->r, f, false)) return kept_asks(j, f);
     struct pol_verdict *v = refuse(j, "42501", NULL);
     add(v->message, sizeof v->message, "the function %.70s%s%.70s is not allowed by the policy", f->schema != NULL ? f->schema : "",
         f->schema != NULL ? "." : "", f->name);
@@ -496,6 +514,27 @@ static bool judge_use(struct judge *j) {
     return false;
 }
 
+/* What rules ask about what lasts of it: who may do everything asks for that now, others have nobody to ask later. */
+static void ask_relation(struct judge *j, const struct pol_relation *rel, unsigned wanted) {
+    const struct pol_rule *deny;
+    size_t n = rel->schema != NULL ? 1 : j->r->pins.nsearch_path;
+    for (size_t i = 0; j->r->asks && i < n; i++)
+        rules_on(j, rel->schema != NULL ? rel->schema : j->r->pins.search_path[i], rel->name, wanted, &deny);
+}
+
+static bool judge_kept(struct judge *j, const struct pol_relation *rel) {
+    if (!all_granted(j->r)) return pol_check_kept(j->r, j->s, rel, j->v);
+    ask_relation(j, rel, pol_kept_access(j->s, rel));
+    return true;
+}
+
+static bool judge_moved(struct judge *j) {
+    if (!all_granted(j->r)) return pol_check_moved(j->r, j->s, j->v);
+    for (size_t i = 0; j->r->asks && pol_moves(j->r, j->s) && i < j->s->nrelations; i++)
+        if (j->s->relations[i].access & POL_ALTER) ask_relation(j, &j->s->relations[i], POL_MOVED);
+    return true;
+}
+
 static bool judge_statement(struct judge *j) {
     const struct pol_stmt *s = j->s;
     const struct pol_rule *deny;
@@ -507,10 +546,10 @@ static bool judge_statement(struct judge *j) {
     }
     if (!judge_actions(j) || !judge_use(j)) return false;
     for (size_t i = 0; i < s->nrelations; i++)
-        if (!judge_relation(j, &s->relations[i]) || !pol_check_restricted(j->r, &s->relations[i], j->v) ||
-            !pol_check_rules(j->r, s, &s->relations[i], j->v))
+        if (!judge_relation(j, &s->relations[i]) || !judge_kept(j, &s->relations[i]) ||
+            !pol_check_restricted(j->r, &s->relations[i], j->v) || !pol_check_rules(j->r, s, &s->relations[i], j->v))
             return false;
-    if (!pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v)) return false;
+    if (!judge_moved(j) || !pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v)) return false;
     for (size_t i = 0; i < s->nfunctions; i++)
         if (!judge_function(j, &s->functions[i])) return false;
     for (size_t i = 0; i < s->nsettings; i++)
@@ -644,7 +683,7 @@ bool pol_judge_long(const struct pol_role *r, const struct pol_facts *f) {
     for (size_t i = 0; i < f->nstmts && work < LONG; i++) {
         const struct pol_stmt *s = &f->stmts[i];
         size_t rules = (r->denials.n + r->asking.n) / CHEAP + 1;
-        work += rules * (1 + s->nsettings) + (s->actions != 0 || s->opaque ? r->nrules / CHEAP : 0);
+        work += pol_carry_work(r, s) + rules * (1 + s->nsettings) + (s->actions != 0 || s->opaque ? r->nrules / CHEAP : 0);
         for (size_t k = 0; k < s->nrelations && work < LONG; k++) work += relation_work(r, &s->relations[k]);
         for (size_t k = 0; k < s->nfunctions && work < LONG; k++) work += function_work(r, &s->functions[k]);
     }

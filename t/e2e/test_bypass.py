@@ -30,6 +30,16 @@ FIELD_NOTATION = [
 OPERATORS = ["SELECT 1 ### 2", "SELECT 1 OPERATOR(public.###) 2", "SELECT 1 ### ANY (ARRAY[2])", "SELECT 1 ### (SELECT 2)"]
 
 
+# Testers may do everything in scratch, and SELECT orders. An object of theirs gives nobody more than they have; and a copy, or a view of their own tables, is theirs.
+CARRIED = ["CREATE TEMP VIEW v AS SELECT * FROM public.orders", "CREATE VIEW scratch.v AS SELECT * FROM public.orders WHERE id > 0",
+           "CREATE VIEW scratch.v AS SELECT * FROM scratch.mine, orders", "ALTER TABLE public.orders SET SCHEMA scratch",
+           "ALTER TABLE public.orders INHERIT scratch.mine", "CREATE TABLE scratch.c () INHERITS (public.orders)",
+           "CREATE RULE r AS ON INSERT TO scratch.mine DO ALSO DELETE FROM public.orders"]
+OWN = ["CREATE VIEW scratch.v AS SELECT * FROM scratch.mine", "UPDATE scratch.v SET a = 2", "CREATE TEMP TABLE t AS SELECT * FROM public.orders WHERE id < 3",
+       "CREATE TEMP VIEW tv AS SELECT * FROM pg_temp.t", "UPDATE pg_temp.tv SET status = 'mine'", "CREATE MATERIALIZED VIEW scratch.m AS SELECT id FROM public.orders",
+       "REFRESH MATERIALIZED VIEW scratch.m", "ALTER TABLE scratch.mine RENAME TO yours", "DROP VIEW scratch.v", "DROP TABLE scratch.yours", "DROP MATERIALIZED VIEW scratch.m"]
+
+
 class Bypass(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -55,6 +65,24 @@ class Bypass(unittest.TestCase):
         self.addCleanup(self.stack.direct, "DROP FUNCTION public.names_of_staff CASCADE")
         for sql in OPERATORS:
             self.refused(sql)
+
+    def test_objects_that_would_carry_rights(self):
+        self.stack.scratch("CREATE TABLE scratch.mine AS SELECT 1 AS a")
+        before = self.stack.direct("SELECT count(*), sum(length(status)) FROM public.orders")
+        with self.stack.psycopg("tester", autocommit=True) as c:
+            for sql in CARRIED:
+                with self.subTest(sql), self.assertRaises(psycopg.errors.InsufficientPrivilege) as caught:
+                    c.execute(sql)
+                self.assertIn("policy", str(caught.exception), "the gate refuses it, not the database")
+            with self.assertRaises(psycopg.errors.InsufficientPrivilege):
+                c.execute("UPDATE public.orders SET status = 'x' WHERE id = 15")
+            for sql in OWN:
+                c.execute(sql)
+        with self.stack.psycopg("dba", autocommit=True) as c:
+            for sql in ("CREATE VIEW scratch.v AS SELECT * FROM public.orders", "CREATE OR REPLACE VIEW scratch.v AS SELECT * FROM public.orders WHERE id > 1",
+                        "DROP VIEW scratch.v"):
+                c.execute(sql)
+        self.assertEqual(self.stack.direct("SELECT count(*), sum(length(status)) FROM public.orders"), before)
 
     def test_field_notation(self):
         for sql in FIELD_NOTATION:

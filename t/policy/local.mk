@@ -1,5 +1,6 @@
 check_PROGRAMS += \
 	t/policy/test_ask \
+	t/policy/test_carry \
 	t/policy/test_catalog \
 	t/policy/test_columns \
 	t/policy/test_columns_my \
@@ -17,6 +18,8 @@ check_PROGRAMS += \
 	t/policy/test_text \
 	t/policy/test_times \
 	t/policy/test_yaml
+t_policy_test_carry_SOURCES = t/policy/test_carry.c
+t_policy_test_carry_LDADD = $(T_LIBS)
 t_policy_test_ask_SOURCES = t/policy/test_ask.c
 t_policy_test_ask_LDADD = $(T_LIBS)
 t_policy_test_catalog_SOURCES = t/policy/test_catalog.c

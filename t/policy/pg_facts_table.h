@@ -295,7 +295,7 @@ static const struct {
     {"CREATE TEMP VIEW orders AS SELECT * FROM staff",
      "ddl pg_temp.orders=temp staff=select writes"},
     {"CREATE OR REPLACE RECURSIVE VIEW v (n) AS SELECT 1 UNION ALL SELECT n FROM v",
-     "ddl v=create writes"},
+     "ddl v=create,drop writes"},
     {"CREATE INDEX CONCURRENTLY i ON t USING btree (lower(a), (f(b))) INCLUDE (c) WHERE g(d)",
      "ddl t=create fn:lower fn:f fn:g writes"},
     {"CREATE SEQUENCE s OWNED BY t.c",

@@ -61,6 +61,11 @@ static const struct {
     {"  - { name: a, groups: \"*\", database: shop, ask: delete, on: public.orders, approvers: h }\n"
      "  - { name: b, groups: \"*\", database: shop, allow: select, on: public.staff }\n",
      ""},
+    {RULE("a", "allow: select, on: public.orders, limits: { rows: 10 }") RULE("b", "allow: temp"),
+     "the rule \"a\" bounds what is read (limits, require or record), and the rule \"b\" lets the same people make tables: a copy that "
+     "they "
+     "make (CREATE TABLE AS, SELECT INTO) is under the bounds of its own name alone\n"},
+    {RULE("a", "allow: select, on: public.orders, limits: { rows: 10 }") RULE("b", "allow: insert, on: public.orders"), ""},
     {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
                                                         "AUTHORIZATION, so the database's own rights, and no name, are all "
                                                         "that limits them\n"},

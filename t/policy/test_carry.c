@@ -1,0 +1,169 @@
+/* What a statement makes and what lasts: views, defaults, other names. */
+#include "policy/facts_my.h"
+#include "policy/policy.h"
+#include "t/lib/guard.h"
+
+#include <string.h>
+
+static const char text[] =
+    "version: 1\n"
+    "databases: { shop: { mode: enforce } }\n"
+    "rules:\n"
+    "  - { name: own, groups: [reader, writer, asked, timed, limited, wheres, recorded, denied, ddl], database: shop,\n"
+    "      allow: [read, write, ddl, temp], on: scratch.* }\n"
+    "  - { name: reads, groups: reader, database: shop, allow: select, on: public.*, functions: [public.f] }\n"
+    "  - { name: writes, groups: [writer, asked, limited, wheres, recorded, denied], database: shop, allow: [read, write], on: public.* }\n"
+    "  - { name: asks, groups: asked, database: shop, ask: delete, on: public.orders, approvers: dba, functions: [public.g] }\n"
+    "  - { name: now, groups: timed, database: shop, allow: [read, write, ddl], on: public.*, functions: [public.f],\n"
+    "      times: { zone: UTC } }\n"
+    "  - { name: limits, groups: limited, database: shop, allow: select, on: public.orders, limits: { rows: 10 } }\n"
+    "  - { name: wheres, groups: wheres, database: shop, allow: update, on: public.orders, require: where }\n"
+    "  - { name: records, groups: recorded, database: shop, allow: select, on: public.orders, record: results }\n"
+    "  - { name: never, groups: denied, database: shop, deny: delete, on: public.orders, reason: No. }\n"
+    "  - { name: alters, groups: [ddl, moves], database: shop, allow: [ddl], on: public.* }\n"
+    "  - { name: moves, groups: moves, database: shop, allow: [read, write, truncate, ddl], on: [public.*, scratch.*] }\n"
+    "  - { name: dba, groups: [dba, careful, dba-asked], database: shop, allow: all, on: '*.*' }\n"
+    "  - { name: but, groups: careful, database: shop, deny: all, on: public.staff, reason: No. }\n"
+    "  - { name: four-eyes, groups: dba-asked, database: shop, ask: [delete, drop], on: public.orders, approvers: dba }\n"
+    "  - { name: mine, groups: [mine], database: shop, allow: [ddl, select], on: mine.* }\n";
+
+static void judge(const char *who, const char *sql, bool my, struct pol_verdict *v) {
+    static const char *const path[] = {"public"};
+    struct pol_error e;
+    struct pol_policy *p = pol_policy_load_text("x.yaml", text, strlen(text), &e);
+    char why[1024] = "";
+    if (p == NULL) pol_error_format(&e, why, sizeof why);
+    ck_assert_msg(p != NULL, "%s", why);
+    struct pol_subject s = {.principal = "x", .groups = &who, .ngroups = 1};
+    struct pol_pins pins = {.search_path = path, .nsearch_path = 1, .mysql = my};
+    struct pol_role *r = pol_role_new(p, &s, "shop", &pins);
+    ck_assert_ptr_nonnull(r);
+    pol_role_at(r, 1000000);
+    struct pol_parse_error err;
+    struct my_options o = {.server = MY_MARIADB, .default_db = "public"};
+    struct pol_facts *f = my ? pol_facts_my(sql, strlen(sql), &o, &err) : pol_facts_pg(sql, strlen(sql), NULL, &err);
+    if (f != NULL)
+        pol_judge(r, f, v);
+    else
+        pol_refuse_parse(&err, v);
+    v->rule = "";
+    pol_facts_free(f);
+    pol_role_free(r);
+    pol_policy_unref(p);
+}
+
+static const struct {
+    const char *who, *sql, *want; /* "" allowed, "?" asks, else a part of message or detail */
+} cases[] = {
+    /* a view that the server lets be written through gives what was not granted */
+    {"reader", "CREATE TEMP VIEW v AS SELECT * FROM public.orders", "no rule allows you insert, update, delete so"},
+    {"reader", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", "no rule allows you insert, update, delete so"},
+    {"reader", "CREATE OR REPLACE VIEW scratch.v AS SELECT 1 FROM scratch.t, orders", "on public.orders"},
+    {"reader", "CREATE RECURSIVE VIEW scratch.v (a) AS SELECT id FROM orders", "on public.orders"},
+    {"reader", "CREATE VIEW scratch.v AS WITH a AS (SELECT (SELECT max(id) FROM orders)) SELECT * FROM a", "on public.orders"},
+    {"reader", "CREATE VIEW scratch.v AS SELECT relname FROM pg_class", "on pg_catalog.pg_class"},
+    {"reader", "CREATE VIEW scratch.v AS SELECT * FROM scratch.t", ""},
+    {"reader", "CREATE TEMP VIEW v AS SELECT * FROM pg_temp.t, scratch.t", ""},
+    {"reader", "CREATE VIEW scratch.v AS SELECT public.f(a) FROM scratch.t", ""},
+    {"reader", "CREATE MATERIALIZED VIEW scratch.m AS SELECT * FROM public.orders", ""},
+    {"reader", "CREATE MATERIALIZED VIEW scratch.m AS SELECT relname FROM pg_class", ""},
+    {"reader", "CREATE TABLE scratch.c AS SELECT * FROM public.orders", ""},
+    {"reader", "SELECT * INTO TEMP c FROM public.orders", ""},
+    {"mine", "CREATE VIEW mine.v AS SELECT * FROM mine.t", "no rule allows you insert, update, delete so"},
+    {"writer", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", ""},
+    {"writer", "CREATE TEMP VIEW v AS SELECT * FROM public.orders", ""},
+    /* terms that would be lost */
+    {"asked", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", "\"asks\" (ask)"},
+    {"asked", "CREATE VIEW scratch.v AS SELECT * FROM public.other", ""},
+    {"asked", "CREATE VIEW scratch.v AS SELECT public.g()", "would call it at any time"},
+    {"asked", "CREATE TABLE scratch.t (a int DEFAULT public.g())", "would call it at any time"},
+    {"asked", "CREATE INDEX ON scratch.t (public.g(a))", "would call it at any time"},
+    {"asked", "CREATE TABLE scratch.t AS SELECT public.g()", "?"},
+    {"asked", "CREATE MATERIALIZED VIEW scratch.m AS SELECT * FROM public.orders", ""},
+    {"timed", "SELECT * FROM public.orders", ""},
+    {"timed", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", "no rule allows you select, insert, update, delete so"},
+    {"timed", "CREATE MATERIALIZED VIEW scratch.m AS SELECT * FROM public.orders", "no rule allows you select so"},
+    {"timed", "ALTER TABLE scratch.t ADD b int DEFAULT public.f()", "would call it at any time"},
+    {"timed", "ALTER TABLE scratch.t ADD b int DEFAULT nextval('public.s')", "no rule allows you update so"},
+    {"timed", "CREATE TABLE scratch.t (a int DEFAULT nextval('scratch.s'))", ""},
+    {"limited", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", "\"limits\" (limits, require"},
+    {"limited", "CREATE MATERIALIZED VIEW scratch.v AS SELECT * FROM public.orders", "\"limits\" (limits, require"},
+    {"wheres", "CREATE VIEW scratch.v AS SELECT * FROM public.orders", "\"wheres\" (limits, require"},
+    {"recorded", "CREATE TEMP VIEW v AS SELECT * FROM public.orders", "\"records\" (limits, require"},
+    {"denied", "CREATE TEMP VIEW v AS SELECT * FROM public.orders", "\"never\" (deny)"},
+    {"denied", "CREATE MATERIALIZED VIEW scratch.v AS SELECT * FROM public.orders", ""},
+    /* who may do everything */
+    {"dba", "CREATE VIEW v AS SELECT * FROM orders, pg_settings, pg_class", ""},
+    {"careful", "CREATE VIEW v AS SELECT * FROM orders", ""},
+    {"careful", "CREATE VIEW v AS SELECT * FROM staff", "denied by the policy"},
+    {"dba-asked", "CREATE VIEW v AS SELECT * FROM orders", "?"},
+    {"dba-asked", "CREATE VIEW v AS SELECT * FROM customers", ""},
+    {"dba-asked", "ALTER TABLE orders RENAME TO others", "?"},
+    {"dba-asked", "ALTER TABLE orders RENAME COLUMN a TO b", ""},
+    /* other names */
+    {"ddl", "ALTER TABLE public.orders RENAME TO orders_old", "delete"},
+    {"ddl", "ALTER TABLE public.x RENAME TO y", ""},
+    {"ddl", "ALTER TABLE public.x SET SCHEMA scratch", "other rules would be about its rows"},
+    {"ddl", "ALTER VIEW x SET SCHEMA scratch", "other rules would be about its rows"},
+    {"ddl", "ALTER TABLE scratch.p ATTACH PARTITION public.x DEFAULT", "other rules would be about its rows"},
+    {"ddl", "ALTER TABLE public.x INHERIT scratch.p", "other rules would be about its rows"},
+    {"ddl", "CREATE TABLE scratch.c () INHERITS (public.x)", "other rules would be about its rows"},
+    {"ddl", "CREATE TEMP TABLE c () INHERITS (public.x)", "other rules would be about its rows"},
+    {"ddl", "CREATE TABLE scratch.c PARTITION OF public.x DEFAULT", "other rules would be about its rows"},
+    {"ddl", "CREATE TABLE public.c PARTITION OF public.x DEFAULT", ""},
+    {"ddl", "ALTER TABLE public.x ADD b int, ADD FOREIGN KEY (b) REFERENCES public.y", ""},
+    {"ddl", "ALTER SEQUENCE public.s OWNED BY scratch.t.a", "other rules would be about its rows"},
+    {"ddl", "ALTER SEQUENCE public.s OWNED BY public.t.a", ""},
+    {"ddl", "ALTER SEQUENCE public.s OWNED BY NONE", ""},
+    {"reader", "CREATE SEQUENCE scratch.s OWNED BY public.t.a", "alter on public.t"},
+    {"moves", "ALTER TABLE public.x SET SCHEMA scratch", ""},
+};
+
+static void check(const char *who, const char *sql, bool my, const char *want) {
+    struct pol_verdict v;
+    judge(who, sql, my, &v);
+    enum pol_effect effect = *want == '\0' ? POL_ALLOW : *want == '?' ? POL_ASK : POL_DENY;
+    ck_assert_msg(v.effect == effect, "%s: %s: %s", who, sql, v.message);
+    if (effect != POL_DENY) return;
+    ck_assert_msg(strstr(v.message, want) != NULL || strstr(v.detail, want) != NULL, "%s: %s: %s %s", who, sql, v.message, v.detail);
+    ck_assert_str_eq(v.sqlstate, "42501");
+    ck_assert(v.hint[0] != '\0');
+}
+
+START_TEST(pg) { check(cases[_i].who, cases[_i].sql, false, cases[_i].want); }
+END_TEST
+
+static const struct {
+    const char *who, *sql, *want;
+} my_cases[] = {
+    {"reader", "CREATE VIEW scratch.v AS SELECT * FROM orders", "no rule allows you insert, update, delete so"},
+    {"reader", "CREATE OR REPLACE ALGORITHM = MERGE SQL SECURITY INVOKER VIEW scratch.v AS SELECT * FROM orders", "on public.orders"},
+    {"reader", "ALTER VIEW scratch.v AS SELECT * FROM public.orders", "on public.orders"},
+    {"reader", "ALTER ALGORITHM=TEMPTABLE VIEW scratch.v AS SELECT * FROM public.orders", "on public.orders"},
+    {"reader", "CREATE VIEW scratch.v AS SELECT * FROM scratch.t", ""},
+    {"reader", "CREATE TABLE scratch.t SELECT * FROM orders", ""},
+    {"reader", "CREATE TABLE scratch.t LIKE orders", ""},
+    {"reader", "CREATE TABLE scratch.t (a int) ENGINE=MERGE UNION=(public.orders)", "cannot be seen"},
+    {"reader", "CREATE TABLE scratch.t (a int) ENGINE=FEDERATED CONNECTION='mysql://x/y'", "cannot be seen"},
+    {"writer", "CREATE VIEW scratch.v AS SELECT * FROM orders", ""},
+    {"asked", "CREATE VIEW scratch.v AS SELECT * FROM orders", "\"asks\" (ask)"},
+    {"dba", "CREATE VIEW v AS SELECT * FROM orders", ""},
+    {"ddl", "RENAME TABLE public.x TO public.y", ""},
+    {"ddl", "RENAME TABLE public.x TO scratch.y", "other rules would be about its rows"},
+    {"ddl", "ALTER TABLE public.x ADD b int, RENAME TO scratch.y", "other rules would be about its rows"},
+    {"ddl", "ALTER TABLE scratch.x EXCHANGE PARTITION p WITH TABLE public.y", "other rules would be about its rows"},
+    {"ddl", "ALTER TABLE public.x RENAME COLUMN a TO b", ""},
+    {"moves", "RENAME TABLE public.x TO scratch.y", ""},
+};
+
+START_TEST(my) { check(my_cases[_i].who, my_cases[_i].sql, true, my_cases[_i].want); }
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("carry");
+    TCase *t = tcase_create("all");
+    tcase_add_loop_test(t, pg, 0, sizeof cases / sizeof *cases);
+    tcase_add_loop_test(t, my, 0, sizeof my_cases / sizeof *my_cases);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
