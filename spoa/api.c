@@ -76,7 +76,8 @@ static void record_sql(struct api_ask *a, led_done_fn done, const char *policy) 
                                    .database = a->session->database,
                                    .policy = policy,
                                    .rewritten = a->rewrite != NULL ? a->rewrite->sql : NULL,
-                                   .rewritten_len = a->rewrite != NULL ? a->rewrite->len : 0};
+                                   .rewritten_len = a->rewrite != NULL ? a->rewrite->len : 0,
+                                   .key = appr_key(a->ws->d->approvals)};
     struct rec more = {0};
     where_from(a, &more);
     if (a->approval[0] != '\0') rec_str(&more, "approval", a->approval);

@@ -192,6 +192,7 @@ static void record_and(struct session *s, enum then then) {
                              .policy = pol_policy_hash(s->snap->policy),
                              .rewritten = rewritten == NULL ? NULL : rewritten->sql,
                              .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
+                             .key = appr_key(s->ws->d->approvals),
                              .whose = &s->whose};
     struct rec more;
     rec_begin(&more);
