@@ -100,14 +100,15 @@ static size_t token_len(const char *p, const char *end, bool cut) {
     if (*q != '.') return 0;
     size_t last = run_len(++q, end);
     q += last;
-    bool ends = last >= SIGNATURE_MIN || (cut && q == end);
-    for (; end - q > 1 && *q == '.' && in_alphabet(q[1]); parts++) {
+    const bool ends = last >= SIGNATURE_MIN || (cut && q == end);
+    const bool is_signed = ends && (h.other || is_claims(payload, claims));
+    if (!is_signed && !h.encrypted) return 0; /* before what is behind it is looked through, again for each dot */
+    for (; (is_signed || parts < 5) && end - q > 1 && *q == '.' && in_alphabet(q[1]); parts++) {
         q++;
         q += run_len(q, end);
     }
     if (cut && end - q == 1 && *q == '.') q = end;
-    if (h.encrypted && (parts >= 5 || (cut && q == end))) return (size_t)(q - p); /* of any lengths */
-    return ends && (h.encrypted || h.other || is_claims(payload, claims)) ? (size_t)(q - p) : 0;
+    return is_signed || parts >= 5 || (cut && q == end) ? (size_t)(q - p) : 0; /* of an encrypted one parts have any length */
 }
 
 /* The first token from p on, and its length. NULL: there is none. A header ends at a dot, so only what stands before dots is looked at. */
