@@ -77,7 +77,8 @@ static void record_sql(struct api_ask *a, led_done_fn done, const char *policy) 
                                    .policy = policy,
                                    .rewritten = a->rewrite != NULL ? a->rewrite->sql : NULL,
                                    .rewritten_len = a->rewrite != NULL ? a->rewrite->len : 0,
-                                   .observes = a->session->role != NULL && pol_role_observes(a->session->role)};
+                                   .observes = a->session->role != NULL && pol_role_observes(a->session->role),
+                                   .key = appr_key(a->ws->d->approvals)};
     struct rec more = {0};
     where_from(a, &more);
     if (a->approval[0] != '\0') rec_str(&more, "approval", a->approval);

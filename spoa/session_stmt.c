@@ -195,6 +195,7 @@ static void record_and(struct session *s, enum then then) {
                              .rewritten_len = rewritten == NULL ? 0 : rewritten->len,
                              .observes = observes,
                              .would = observes && q->prep == NULL,
+                             .key = appr_key(s->ws->d->approvals),
                              .whose = &s->whose};
     struct rec more;
     rec_begin(&more);

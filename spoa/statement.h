@@ -66,6 +66,8 @@ void stmt_keep_my(struct factscache *cache, const char *server, const char *text
                   struct facts_ref *r);
 /* Why nobody can agree to a text of theirs: it means what the session has made of it. NULL: it does not. */
 const char *stmt_my_unaskable(const struct pol_facts *f, const char *text, size_t len, const struct my_options *o);
+/* For tests: the first name of a table of its own that stands in the wrong place; NULL when all are sorted. */
+const char *stmt_my_out_of_order(void);
 /* Why a statement is not for those from whom something is hidden, whatever it reads: it shows what the server has said of an earlier one. NULL: it is. */
 const char *stmt_my_tells(const struct pol_facts *f);
 /* It may put new rows in the place of others: ON DUPLICATE KEY UPDATE, REPLACE. */
@@ -115,9 +117,10 @@ struct stmt_record {
     const char *principal, *database, *policy;
     const char *rewritten; /* what runs in its place; NULL: the text itself */
     size_t rewritten_len;
-    bool observes;          /* mode: observe, so nothing is hidden, filtered or limited */
-    bool would;             /* with rewritten: but for that mode it would run; the text itself does */
-    struct led_run **whose; /* where a session keeps what is recorded of principal and database; NULL: nowhere */
+    bool observes;             /* mode: observe, so nothing is hidden, filtered or limited */
+    bool would;                /* with rewritten: but for that mode it would run; the text itself does */
+    const struct nodekey *key; /* of what is hidden a keyed hash is recorded; NULL: none */
+    struct led_run **whose;    /* where a session keeps what is recorded of principal and database; NULL: nowhere */
 };
 /* The text as it may be recorded and shown: without passwords and tokens. NULL when there is nothing to hide; else the caller frees, *outlen without
  * its NUL. NULL also without memory: starved() tells. facts may be NULL. */

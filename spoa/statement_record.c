@@ -4,6 +4,7 @@
 #include "spoa/statement.h"
 
 #include "spoa/mask.h"
+#include "spoa/nodekey.h"
 #include "spoa/secret_sql.h"
 #include "spoa/starved.h"
 
@@ -122,6 +123,7 @@ static struct common common(const struct stmt_record *st) {
 struct shown {
     char *hidden;
     size_t len;
+    size_t whole; /* of the text that it is of */
 };
 
 static void put_text(struct rec *r, const char *name, const struct shown *as, const char *text, size_t len) {
@@ -142,11 +144,66 @@ static void put_refusal(struct rec *r, const struct stmt_record *st, char *reaso
 
 /* What a record borrows until it is appended. */
 struct borrowed {
-    char sha[65], reason[sizeof((struct pol_verdict *)NULL)->message];
+    char sha[65], mac[65], reason[sizeof((struct pol_verdict *)NULL)->message];
     struct which which;
     struct shown text, instead;
     char *params;
 };
+
+/* --- what is hidden --- */
+
+/* "***" that are in it, or in hex. */
+static size_t count_stars(const char *text, size_t len, const char *stars) {
+    size_t n = 0, one = strlen(stars);
+    for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), stars, one)) != NULL; at += one) n++;
+    return n;
+}
+
+static size_t hidden_bytes(const char *text, size_t len, const struct shown *as) {
+    if (as->hidden == NULL) return 0;
+    size_t before = count_stars(text, len, "***"), after = count_stars(as->hidden, as->len, "***");
+    size_t shown = as->len - 3 * (after > before ? after - before : 0);
+    return shown < len ? len - shown : 0;
+}
+
+static size_t hidden_in_params(const struct stmt_record *st, const char *recorded) {
+    size_t bytes = 0;
+    if (recorded == NULL || (strstr(recorded, "***") == NULL && strstr(recorded, "2a2a2a") == NULL)) return 0;
+    for (size_t i = 0; i < st->nparams; i++) {
+        const struct flt_param *p = &st->params[i];
+        bool cut = p->kept < p->len;
+        char *copy = p->data != NULL && mask_needed((const char *)p->data, p->kept, cut) ? rec_copy((const char *)p->data, p->kept) : NULL;
+        if (copy == NULL) continue;
+        const struct shown as = {copy, mask_tokens(copy, p->kept, cut), p->kept};
+        bytes += hidden_bytes((const char *)p->data, p->kept, &as);
+        free(copy);
+    }
+    return bytes;
+}
+
+/* Equal for equal texts and parameters, and nothing to try guesses with. */
+static void hidden_mac(const struct stmt_record *st, char out[65]) {
+    struct buf b = BUF_INIT(64 * (st->nparams + 2) + 64);
+    char sha[65];
+    buf_str(&b, "gatehouse hidden 1");
+    rec_sha256(st->text, st->parse_id == 0 ? st->len : 0, sha); /* else that is the record of its Parse */
+    buf_str(&b, sha);
+    for (size_t i = 0; i < st->nparams; i++) {
+        rec_sha256(st->params[i].data, st->params[i].data == NULL ? 0 : st->params[i].kept, sha);
+        buf_str(&b, sha);
+    }
+    if (b.failed || !nodekey_mac(st->key, buf_at(&b), buf_used(&b), out)) out[0] = '\0';
+    buf_free(&b);
+}
+
+static void put_hidden(struct rec *r, struct borrowed *b, const struct stmt_record *st) {
+    size_t text = st->parse_id == 0 ? hidden_bytes(st->text, b->text.whole, &b->text) : 0, params = hidden_in_params(st, b->params);
+    if (text > 0) rec_u64(r, "hidden", text);
+    if (params > 0) rec_u64(r, "params_hidden", params);
+    if ((text == 0 && params == 0) || st->key == NULL) return;
+    hidden_mac(st, b->mac);
+    if (b->mac[0] != '\0') rec_str(r, "hidden_mac", b->mac);
+}
 
 /* The text, or what it is called elsewhere; and its hash. */
 static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record *st, const struct pol_facts *f) {
@@ -159,6 +216,7 @@ static void put_sql(struct rec *r, struct borrowed *b, const struct stmt_record 
         for (len = CUT_TEXT; len > 0 && (st->text[len] & 0xc0) == 0x80;) len--; /* whole characters */
         f = NULL; /* what decides how a secret is told may stand behind: by every rule */
     }
+    b->text.whole = len;
     b->text.hidden = stmt_text_hidden(f, st->text, len, &b->text.len);
     if (len < st->len) { /* perhaps in the middle of a token */
         if (b->text.hidden == NULL && (b->text.hidden = rec_copy(st->text, len)) != NULL) b->text.len = len;
@@ -201,6 +259,7 @@ static void fill(struct rec *r, struct borrowed *b, const struct stmt_record *st
         if (v->effect != POL_ALLOW) put_refusal(r, st, b->reason, sizeof b->reason);
         put_sql(r, b, st, f);
     }
+    if (b->text.hidden != NULL || b->params != NULL) put_hidden(r, b, st);
     rec_str(r, "name", st->name);
     rec_str(r, "params", b->params);
     if (st->params_cut || (b->params == NULL && st->nparams > 0)) rec_str(r, "params_cut", "1");

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ" /* {"alg":"ES256","kid":"a"} */
+#define HEAD "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ"      /* {"alg":"ES256","kid":"a"} */
+#define ENC  "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0" /* {"alg":"dir","enc":"A256GCM"} */
 #define BODY "eyJzdWIiOiJhQHgifQ"
 #define SIG  "MEUCIQDabcdefghijklmnopqrstuvwxyz0123456789-_ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
 #define JWT  HEAD "." BODY "." SIG
@@ -30,12 +31,23 @@ static const struct {
     {"Bearer%20" JWT, "Bearer%20***"},
     {"token_" JWT ";", "token_***;"}, /* what goes before is of the same alphabet */
     {"a.b." JWT, "a.b.***"},
-    {HEAD ".AAAAAAAAAAAAAAAA." SIG "." SIG ".AAAAAAAA", "***"}, /* encrypted: five parts */
-    {"ewogICJhbGciOiAiUlMyNTYiCn0." BODY "." SIG, "***"},       /* a header with line breaks */
-    {"eyAiYWxnIjoiUlMyNTYifQ." BODY "." SIG, "***"},            /* and with a blank */
+    {ENC ".AAAAAAAAAAAAAAAA.AxY8DCtDaGlsbGljb3RoZQ." SIG ".AAAAAAAA", "***"}, /* encrypted: five parts */
+    {ENC "..AxY8DCtDaGlsbGljb3RoZQ.a.AAAAAAAA", "***"},                       /* by a key that both have */
+    {HEAD ".ewogInN1YiI6ImEiCn0." SIG, "***"},                                /* claims with line breaks, and blanks around */
+    {HEAD ".IHsic3ViIjoiYSJ9Cg." SIG, "***"},
+    {HEAD ".e30." SIG, "***"},
+    {HEAD ".ZXlKaGJHY2lPaUpG." SIG, "***"},                        /* a token within */
+    {"eyJhbGciOiJFUzI1NiIsInppcCI6IkRFRiJ9.3ZJNb9sw." SIG, "***"}, /* compressed */
+    {"ewogICJhbGciOiAiUlMyNTYiCn0." BODY "." SIG, "***"},          /* a header with line breaks */
+    {"eyAiYWxnIjoiUlMyNTYifQ." BODY "." SIG, "***"},               /* and with a blank */
     {HEAD "..." SIG, HEAD "..." SIG},
     {HEAD ".." SIG, "***"}, /* detached */
     /* Not tokens. */
+    {HEAD ".7b352c362c372c382c397d." SIG, HEAD ".7b352c362c372c382c397d." SIG},         /* '{5,6,7,8,9}' in hex */
+    {HEAD ".ezUsNiw3fQ." SIG, HEAD ".ezUsNiw3fQ." SIG},                                 /* {5,6,7} */
+    {HEAD ".eyJzdWIiOiJhIn0gT1IgdHJ1ZQ." SIG, HEAD ".eyJzdWIiOiJhIn0gT1IgdHJ1ZQ." SIG}, /* an object with more behind it */
+    {HEAD ".AAAAAAAAAAAAAAAA.AxY8DCtDaGlsbGljb3RoZQ." SIG ".AAAAAAAA", HEAD ".AAAAAAAAAAAAAAAA.AxY8DCtDaGlsbGljb3RoZQ." SIG ".AAAAAAAA"},
+    {ENC ".AAAAAAAAAAAAAAAA.AxY8DCtDaGlsbGljb3RoZQ." SIG, ENC ".AAAAAAAAAAAAAAAA.AxY8DCtDaGlsbGljb3RoZQ." SIG},
     {HEAD "." BODY, HEAD "." BODY},
     {HEAD "." BODY ".short", HEAD "." BODY ".short"},
     {"eyJub3RoaW5nIjoiaGVyZSJ9." BODY "." SIG, "eyJub3RoaW5nIjoiaGVyZSJ9." BODY "." SIG},
@@ -52,6 +64,11 @@ START_TEST(cut_off) {
     for (size_t n = sizeof HEAD; n <= sizeof JWT - 1; n++) {
         char in[sizeof JWT + 16];
         snprintf(in, sizeof in, "at or near \"%.*s", (int)n, JWT);
+        check(in, "at or near \"***", true);
+    }
+    for (size_t n = sizeof ENC; n <= sizeof ENC + 50; n++) {
+        char in[256];
+        snprintf(in, sizeof in, "at or near \"%.*s", (int)n, ENC ".AAAAAAAA.AxY8DCtDaGls.AAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA");
         check(in, "at or near \"***", true);
     }
     check("x " HEAD "." BODY ".abc def", "x " HEAD "." BODY ".abc def", true); /* it does not end there */
@@ -107,7 +124,8 @@ END_TEST
 
 START_TEST(long_texts) {
     /* No text makes it slow: these take no time, or the test's limit of it. */
-    static const char *const parts[] = {"e", "ey", "eyJ", "eyJhbGciOi", HEAD ".", HEAD ".a.", "." HEAD, "ew."};
+    static const char *const parts[] = {"e",      "ey",  "eyJ",   "eyJhbGciOi", HEAD ".",         HEAD ".a.",
+                                        "." HEAD, "ew.", ENC "....",   HEAD "." BODY "."};
     const char *part = parts[_i];
     size_t n = 4u << 20, one = strlen(part);
     char *text = malloc(n + one);
@@ -126,7 +144,7 @@ int main(void) {
     tcase_add_test(c, cut_off);
     tcase_add_test(c, every_composition);
     tcase_add_test(c, strings);
-    tcase_add_loop_test(c, long_texts, 0, 8);
+    tcase_add_loop_test(c, long_texts, 0, 10);
     suite_add_tcase(s, c);
     return run_suite(s);
 }

@@ -67,6 +67,22 @@ START_TEST(a_role) {
 }
 END_TEST
 
+/* How much is hidden is said, so that two records can be told apart by it. */
+START_TEST(how_much) {
+    open_ledger();
+    strcpy(sql, "SELECT '" TOKEN "', 7");
+    char *n = record(false, "hidden");
+    ck_assert_str_eq(n, "125");
+    free(n);
+    strcpy(sql, "ALTER ROLE r PASSWORD 'geheim4711'");
+    n = record(false, "hidden");
+    ck_assert_str_eq(n, "10");
+    free(n);
+    strcpy(sql, "SELECT '***'");
+    ck_assert_ptr_null(record(false, "hidden"));
+}
+END_TEST
+
 /* Wherever the cut goes through a token. */
 START_TEST(a_token) {
     open_ledger();
@@ -118,6 +134,7 @@ int main(void) {
     tcase_add_test(t, a_connection_string);
     tcase_add_test(t, a_role);
     tcase_add_test(t, a_token);
+    tcase_add_test(t, how_much);
     tcase_add_test(t, whole_characters);
     suite_add_tcase(s, t);
     return run_suite(s);
