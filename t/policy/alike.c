@@ -82,7 +82,7 @@ static bool same_statement(const struct pol_stmt *a, const struct pol_stmt *b) {
     }
     for (size_t i = 0; is && i < a->nfunctions; i++) {
         const struct pol_function *x = &a->functions[i], *y = &b->functions[i];
-        is = same(x->schema, y->schema) && same(x->name, y->name) && x->location == y->location;
+        is = same(x->schema, y->schema) && same(x->name, y->name) && x->location == y->location && x->field == y->field;
     }
     for (size_t i = 0; is && i < a->nsettings; i++) {
         const struct pol_setting *x = &a->settings[i], *y = &b->settings[i];
