@@ -10,24 +10,120 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS "(\"schema\", \"relation\", \"column\", \"actions\", \"shown\", \"rows\", \"write\", \"rule\")"
-#define BYTES   (4u << 20)
+#define COLUMNS "(\"schema\", \"relation\", \"column\", \"actions\", \"shown\", \"rows\", \"write\", \"rule\", \"approval\")"
+#define BYTES   (8u << 20)
 
 bool session_shows_grants(const struct pol_facts *f) {
     if (f->nstmts != 1 || f->stmts[0].kind != POL_K_SHOW || f->stmts[0].nsettings != 1) return false;
     return f->stmts[0].settings[0].show && strcmp(f->stmts[0].settings[0].name, "gatehouse.grants") == 0;
 }
 
+/* --- what must be agreed to --- */
+
+/* Of one relation, and kept for all of its columns. */
+struct terms {
+    const struct pol_role *role;
+    const char *schema, *relation;
+    char actions[100];          /* of it; "": of none yet */
+    struct buf rules, approval; /* the rules that grant them; "update: 1 of dbas", or "no"; each with a NUL */
+    bool everything;            /* names make no difference */
+};
+
+static void add_approvers(struct buf *b, const struct pol_ask *ask, const char *action) {
+    buf_str(b, buf_used(b) > 0 ? "; " : "");
+    buf_str(b, action);
+    for (size_t i = 0; i < ask->n; i++) {
+        char number[24];
+        snprintf(number, sizeof number, "%s%u of ", i > 0 ? " and " : ": ", ask->by[i].quorum);
+        buf_str(b, number);
+        for (const char *const *g = ask->by[i].approvers; *g != NULL; g++) {
+            if (g > ask->by[i].approvers) buf_str(b, ", ");
+            buf_str(b, *g);
+        }
+    }
+}
+
+/* Each rule once. */
+static void add_rule(struct buf *b, const char *const *names, size_t n) {
+    for (size_t i = 0; i + 1 < n; i++)
+        if (strcmp(names[i], names[n - 1]) == 0) return;
+    if (buf_used(b) > 0) buf_str(b, ", ");
+    buf_str(b, names[n - 1]);
+}
+
+/* One action on it, as the verdict on a statement would say, which a WHERE or a LIMIT would not refuse. */
+static void judge_action(struct terms *t, unsigned action, struct pol_verdict *v) {
+    static const enum pol_kind kinds[] = {POL_K_SELECT, POL_K_INSERT, POL_K_UPDATE, POL_K_DELETE}; /* by the action's bit */
+    size_t at = 0;
+    while (at + 1 < sizeof kinds / sizeof *kinds && action >> at != 1) at++;
+    struct pol_relation rel = {.schema = t->schema, .name = t->relation, .access = action};
+    struct pol_stmt stmt = {.kind = kinds[at],
+                            .tag = pol_kind_name(kinds[at]),
+                            .relations = &rel,
+                            .nrelations = 1,
+                            .where = true,
+                            .limited = true,
+                            .reads_only = action == POL_SELECT};
+    pol_judge(t->role, &(struct pol_facts){.nstmts = 1, .stmts = &stmt}, v);
+}
+
+static bool find_terms(struct terms *t, const struct pol_grant *g) {
+    const char *names[POL_ASKS * 4] = {NULL};
+    size_t n = 0;
+    bool same = t->everything || (t->schema == g->schema && t->relation == g->relation);
+    if (same && strcmp(t->actions, g->actions) == 0) return true;
+    buf_reset(&t->rules);
+    buf_reset(&t->approval);
+    t->schema = g->schema;
+    t->relation = g->relation;
+    snprintf(t->actions, sizeof t->actions, "%s", g->actions);
+    for (unsigned action = POL_SELECT; action <= POL_DELETE; action <<= 1) {
+        struct pol_verdict v;
+        if (strstr(g->actions, pol_action_name(action)) == NULL) continue;
+        judge_action(t, action, &v);
+        if (v.effect == POL_ASK) {
+            add_approvers(&t->approval, &v.ask, pol_action_name(action));
+            for (size_t i = 0; i < v.ask.n; i++) {
+                names[n++] = v.ask.by[i].rule;
+                add_rule(&t->rules, names, n);
+            }
+        } else if (v.effect == POL_ALLOW && v.rule[0] != '\0') {
+            names[n++] = v.rule;
+            add_rule(&t->rules, names, n);
+        }
+    }
+    if (buf_used(&t->approval) == 0) buf_str(&t->approval, "no");
+    buf_u8(&t->approval, 0);
+    buf_u8(&t->rules, 0);
+    return !t->approval.failed && !t->rules.failed;
+}
+
+static void free_terms(struct terms *t) {
+    buf_free(&t->rules);
+    buf_free(&t->approval);
+}
+
+/* --- rows --- */
+
 struct text {
     struct buf b;
     size_t rows;
+    struct terms terms;
 };
 
 /* Of both, in the order of their columns. */
-#define VALUES 8
-static void values_of(const struct pol_grant *g, const char *values[VALUES]) {
-    const char *const all[VALUES] = {g->schema, g->relation, g->column, g->actions, g->shown, g->rows, g->write, g->rule};
+#define VALUES 9
+static bool values_of(struct terms *t, const struct pol_grant *g, const char *values[VALUES]) {
+    if (!find_terms(t, g)) return false;
+    const char *rule = g->rule[0] != '\0' ? g->rule : (const char *)buf_at(&t->rules);
+    const char *const all[VALUES] = {
+        g->schema, g->relation, g->column, g->actions, g->shown, g->rows, g->write, rule, (const char *)buf_at(&t->approval)};
     memcpy(values, all, sizeof all);
+    return true;
+}
+
+static struct terms terms_of(const struct pol_role *role) {
+    return (struct terms){.role = role, .rules = BUF_INIT(65536), .approval = BUF_INIT(65536), .everything = pol_role_everything(role)};
 }
 
 /* standard_conforming_strings is on: a quote is all that ends a literal. */
@@ -43,7 +139,7 @@ static void put_literal(struct buf *b, const char *s, bool last) {
 static bool put_row(void *arg, const struct pol_grant *g) {
     struct text *t = arg;
     const char *values[VALUES];
-    values_of(g, values);
+    if (!values_of(&t->terms, g, values)) return false;
     buf_str(&t->b, t->rows++ == 0 ? "(" : ", (");
     for (size_t i = 0; i < VALUES; i++) put_literal(&t->b, values[i], i == VALUES - 1);
     buf_u8(&t->b, ')');
@@ -52,7 +148,7 @@ static bool put_row(void *arg, const struct pol_grant *g) {
 
 static bool write_pg(const struct pol_role *role, struct buf *out) {
     static const struct pol_grant none = {"", "", "", "", "", "", "", ""};
-    struct text t = {.b = *out};
+    struct text t = {.b = *out, .terms = terms_of(role)};
     buf_str(&t.b, "SELECT * FROM (VALUES ");
     bool ok = pol_role_grants(role, put_row, &t);
     bool empty = t.rows == 0;
@@ -60,26 +156,33 @@ static bool write_pg(const struct pol_role *role, struct buf *out) {
     buf_str(&t.b, ") AS \"gatehouse.grants\"" COLUMNS);
     if (empty) buf_str(&t.b, " LIMIT 0");
     *out = t.b;
+    free_terms(&t.terms);
     return ok;
 }
 
+struct json_rows {
+    json_t *list;
+    struct terms terms;
+};
+
 static bool add_row(void *arg, const struct pol_grant *g) {
+    struct json_rows *t = arg;
     const char *values[VALUES];
     json_t *row = json_array();
-    values_of(g, values);
-    bool ok = row != NULL;
+    bool ok = row != NULL && values_of(&t->terms, g, values);
     for (size_t i = 0; ok && i < VALUES; i++) ok = json_array_append_new(row, json_string(values[i])) == 0;
-    if (ok) return json_array_append_new(arg, row) == 0;
+    if (ok) return json_array_append_new(t->list, row) == 0;
     json_decref(row);
     return false;
 }
 
 /* As JSON in a hexadecimal literal, which means the same in every sql_mode: MySQL and MariaDB have no list of rows that both understand. */
 static bool write_my(const struct pol_role *role, struct buf *out) {
-    static const char *const names[VALUES] = {"schema", "relation", "column", "actions", "shown", "rows", "write", "rule"};
-    json_t *rows = json_array();
-    char *text = rows != NULL && pol_role_grants(role, add_row, rows) ? json_dumps(rows, JSON_COMPACT) : NULL;
-    json_decref(rows);
+    static const char *const names[VALUES] = {"schema", "relation", "column", "actions", "shown", "rows", "write", "rule", "approval"};
+    struct json_rows rows = {.list = json_array(), .terms = terms_of(role)};
+    char *text = rows.list != NULL && pol_role_grants(role, add_row, &rows) ? json_dumps(rows.list, JSON_COMPACT) : NULL;
+    json_decref(rows.list);
+    free_terms(&rows.terms);
     if (text == NULL) return false;
     buf_str(out, "SELECT * FROM JSON_TABLE(CONVERT(x'");
     buf_hex(out, text, strlen(text));

@@ -89,6 +89,19 @@ RULES = """
     ask: [drop, truncate]
     on: "*.*"
     approvers: dbas
+  - name: ask-only-update
+    groups: ask-only
+    database: shop
+    ask: update
+    on: scratch.mine
+    approvers: [dbas, leads]
+  - name: ask-only-twice
+    groups: ask-only
+    database: shop
+    ask: update
+    on: scratch.mine
+    approvers: leads
+    quorum: 2
 """
 OK, FAILED, USAGE, REFUSED, UNKNOWN, OVER = range(6)  # of gatehousectl
 ROUNDS = int(os.environ.get("GH_ROUNDS", 100))  # of each race
@@ -427,6 +440,27 @@ class Approvals(test_daemon.Daemon):
                 self.assertEqual([s for s in lines if s.startswith("decision ")], [])
                 if args[0] == "approvals":
                     self.assertIn(f"{words}<300blanks>hidden".replace(" ", ""), "".join(s[2:] for s in lines if s[:2] in ("| ", ": ")).replace(" ", ""))
+
+    def test_grants_say_what_needs_approval(self):
+        """SHOW gatehouse.grants: what can only be asked for is there, with whom to ask."""
+        def grants(who):
+            with self.stack.psycopg(who, autocommit=True) as c:
+                stack.wait_until("the catalog has it", lambda: "scratch" in str(c.execute("SHOW gatehouse.grants").fetchall()))
+                cur = c.execute("SHOW gatehouse.grants")
+                return {(r["relation"], r["column"]): r for r in (dict(zip([d.name for d in cur.description], row)) for row in cur)}
+        t = grants("asker")["t", "*"]
+        self.assertEqual((t["actions"], t["rule"]), ("select, insert, delete", "askers-read, askers-insert, askers-delete"))
+        self.assertEqual(t["approval"], "insert: 1 of dbas; delete: 2 of dbas")
+        mine = grants("asker")["mine", "*"]
+        self.assertEqual((mine["actions"], mine["rule"], mine["approval"]), ("select, insert", "askers-read, askers-own", "no"))
+        self.stack._minted["veiled-asker"] = self.stack.mint("v@shop.example", ["veiled"])
+        veiled = grants("veiled-asker")
+        self.assertEqual((veiled["t", "n"]["approval"], veiled["t", "n"]["actions"]), ("select: 1 of dbas; delete: 1 of dbas", "select, delete"))
+        self.assertEqual((veiled["t", "s"]["shown"], veiled["t", "s"]["rule"]), ("hidden", "veiled-read"))
+        self.assertEqual({r["approval"] for r in grants("boss").values()}, {"no"})  # dropping is no such action
+        self.stack._minted["ask-only"] = self.stack.mint("o@shop.example", ["ask-only"])
+        self.assertEqual([(k, r["actions"], r["approval"], r["rule"]) for k, r in grants("ask-only").items()],
+                         [(("mine", "*"), "update", "update: 2 of leads and 1 of dbas, leads", "ask-only-twice, ask-only-update")])
 
     # --- atomic, like any refusal ---
 

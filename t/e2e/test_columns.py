@@ -364,10 +364,12 @@ class Columns(unittest.TestCase):
     def test_show_grants(self):
         with self.agent() as c:
             cur = c.execute("SHOW gatehouse.grants")
-            self.assertEqual([d.name for d in cur.description], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule"])
+            self.assertEqual([d.name for d in cur.description], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule", "approval"])
             got = {(r[1], r[2]): r for r in cur.fetchall()}
             self.assertEqual(got["customers", "email"][3:6], ("select", "masked: email", "filtered"))
             self.assertEqual(got["customers", "card_number"][4], "hidden")
+            self.assertEqual({r[8] for r in got.values()}, {"no"})
+            self.assertNotIn("", {r[7] for r in got.values()})  # the rule that hides it, or else grants it
             self.assertNotIn("staff", {k[0] for k in got})
             for _ in range(7):
                 self.assertEqual(len(c.execute("SHOW gatehouse.grants", prepare=True).fetchall()), len(got))
