@@ -108,6 +108,7 @@ struct pol_stmt {
     bool reads_only;        /* nothing in it writes */
     bool copy_in, copy_out; /* COPY FROM STDIN, COPY TO STDOUT */
     bool last_value;        /* currval('s') of a relation: what this session made last, whoever used it */
+    bool counts_rows;       /* LIMIT ROWS EXAMINED (MariaDB): its result depends on how many rows the server reads */
     const char *forget_statement; /* PREPARE, DEALLOCATE: the name; "" with forget_all_statements for ALL */
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;

@@ -362,6 +362,7 @@ bool fm_walk(struct fm *x, uint32_t node) {
         if (fm_node(x, n->first)->word == POL_SELECT) x->c.s->last_value = true;
         return fm_children(x, node);
     case MN_USING: x->columns++; return true;
+    case MN_LIMIT: x->c.s->counts_rows = x->c.s->counts_rows || (n->flags & MF_EXAMINED) != 0; return fm_children(x, node);
     default: return fm_children(x, node);
     }
 }

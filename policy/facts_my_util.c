@@ -54,6 +54,15 @@ static bool changes_reading(const char *name) {
            strcmp(name, "character_set_client") == 0 || strcmp(name, "old_mode") == 0;
 }
 
+/* SET TRANSACTION ISOLATION LEVEL SERIALIZABLE: the value of "transaction". Its words are read by nobody else. */
+static bool is_serializable(struct fm *x, const struct my_node *n) {
+    for (uint32_t i = n->tok; i < n->end; i++) {
+        const char *word = x->t->tokens.t[i].kind == MY_T_WORD ? fm_name(x, i, true) : NULL;
+        if (word != NULL && strcmp(word, "serializable") == 0) return true;
+    }
+    return false;
+}
+
 static bool set_one(struct fm *x, uint32_t node) {
     const struct my_node *n = fm_node(x, node);
     const struct my_token *t = &x->t->tokens.t[n->tok];
@@ -87,6 +96,7 @@ static bool set_one(struct fm *x, uint32_t node) {
     if (name == NULL) return false;
     uint32_t v = n->first;
     const char *value = value_text(x, v);
+    if (v == 0 && strcmp(name, "transaction") == 0 && is_serializable(x, n)) value = "serializable";
     if (x->c.err->rc != POL_PARSED || (v != 0 && !fm_walk(x, v))) return false;
     x->mode_changed = x->mode_changed || changes_reading(name);
     x->c.s->reads_only = x->c.s->reads_only && !is_global(scope);

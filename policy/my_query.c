@@ -63,7 +63,12 @@ static bool number(struct mp *p, struct ml *list) {
     return mp_syntax(p);
 }
 
-static bool rows_examined(struct mp *p, struct ml *in) { return !mp_take(p, W_ROWS) || (mp_need(p, W_EXAMINED) && number(p, in)); }
+/* Kept as a flag of the LIMIT: it counts rows that the policy hides. */
+static bool rows_examined(struct mp *p, uint32_t node, struct ml *in) {
+    if (!mp_take(p, W_ROWS)) return true;
+    p->t->nodes[node].flags |= MF_EXAMINED;
+    return mp_need(p, W_EXAMINED) && number(p, in);
+}
 
 /* OFFSET n ROWS FETCH FIRST n ROWS ONLY */
 static bool fetch_first(struct mp *p, struct ml *in) {
@@ -81,12 +86,13 @@ static bool fetch_first(struct mp *p, struct ml *in) {
 static bool limit(struct mp *p, struct ml *list) {
     uint32_t node = mp_node(p, MN_LIMIT, p->pos);
     struct ml in = {0};
+    if (node == 0) return false;
     if (mp_take(p, W_LIMIT)) {
         if (!mp_is(p, W_ROWS)) {
             if (!number(p, &in)) return false;
             if ((mp_take_op(p, ',') || mp_take(p, W_OFFSET)) && !number(p, &in)) return false;
         }
-        if (!rows_examined(p, &in)) return false;
+        if (!rows_examined(p, node, &in)) return false;
     } else if (!fetch_first(p, &in)) {
         return false;
     }

@@ -137,6 +137,12 @@ static const char *const showable[] = {
     "unique_checks", "version", "version_comment", "version_compile_machine", "version_compile_os",
     "warning_count",
 };
+
+/* Not for those from whom something is hidden, whatever a rule grants: by these the server refuses a statement that reads, joins or stores more than so much. */
+static const char *const counting[] = {
+    "max_join_size", "max_session_mem_used", "max_tmp_session_space_usage", "sql_big_selects", "sql_max_join_size", "sql_safe_updates",
+    "tmp_disk_table_size",
+};
 // clang-format on
 
 bool my_function_harmless(const char *name, const struct my_options *o) {
@@ -173,6 +179,35 @@ bool my_catalog_open(const char *schema, const char *relation) {
 bool my_setting_harmless(const char *name) { return POL_IN(settings, name); }
 bool my_setting_showable(const char *name) { return POL_IN(settings, name) || POL_IN(showable, name); }
 
+static bool is_one_of(const char *value, const char *const *all) {
+    for (; value != NULL && *all != NULL; all++)
+        if (strcasecmp(*all, value) == 0) return true;
+    return false;
+}
+
+/* SET GLOBAL x is for those who connect next. */
+static const char *without_scope(const char *name) {
+    if (strncmp(name, "global.", 7) == 0) return name + 7;
+    return strncmp(name, "persist.", 8) == 0 ? name + 8 : name;
+}
+
+bool my_setting_counts_rows(const char *name, const char *value) {
+    static const char *const on[] = {"1", "on", "true", NULL}, *const off[] = {"0", "off", "false", NULL};
+    name = without_scope(name);
+    if (!POL_IN(counting, name)) return false;
+    if (strcmp(name, "sql_big_selects") == 0) return !is_one_of(value, on); /* nothing is refused then; so drivers send it */
+    if (strcmp(name, "sql_safe_updates") == 0) return !is_one_of(value, off);
+    return true; /* the default is whatever the server's configuration says */
+}
+
+bool my_setting_serializable(const char *name, const char *value) {
+    static const char *const weaker[] = {"read-uncommitted", "read-committed", "repeatable-read", "0", "1", "2", NULL};
+    name = without_scope(name);
+    if (strcmp(name, "transaction") == 0) return value != NULL;
+    if (strcmp(name, "transaction_isolation") != 0 && strcmp(name, "tx_isolation") != 0) return false;
+    return value != NULL && !is_one_of(value, weaker);
+}
+
 const char *my_reference_out_of_order(void) {
     const char *word = NULL;
     if (word == NULL) word = POL_OUT_OF_ORDER(harmless);
@@ -185,5 +220,6 @@ const char *my_reference_out_of_order(void) {
     if (word == NULL) word = POL_OUT_OF_ORDER(information_schema);
     if (word == NULL) word = POL_OUT_OF_ORDER(settings);
     if (word == NULL) word = POL_OUT_OF_ORDER(showable);
+    if (word == NULL) word = POL_OUT_OF_ORDER(counting);
     return word;
 }

@@ -18,6 +18,10 @@ const char *my_system_schema(const char *schema);
 bool my_catalog_open(const char *schema, const char *relation);
 bool my_setting_harmless(const char *name);
 bool my_setting_showable(const char *name);
+/* Whether a statement succeeds, or is refused by the server, may then depend on how many rows it reads, hidden ones too. value as in struct pol_setting. */
+bool my_setting_counts_rows(const char *name, const char *value);
+/* Of how transactions are isolated, and the value may be SERIALIZABLE, by which each SELECT locks what it reads. */
+bool my_setting_serializable(const char *name, const char *value);
 
 /* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
 const char *my_reference_out_of_order(void);

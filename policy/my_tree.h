@@ -29,9 +29,9 @@ enum my_node_type {
     MN_HAVING,
     MN_WINDOW, /* definitions of windows */
     MN_ORDER,
-    MN_LIMIT,
-    MN_LOCK, /* FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE; TARGETs of OF */
-    MN_INTO, /* word: W_OUTFILE, W_DUMPFILE, or none for variables */
+    MN_LIMIT, /* MF_EXAMINED */
+    MN_LOCK,  /* FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE; TARGETs of OF */
+    MN_INTO,  /* word: W_OUTFILE, W_DUMPFILE, or none for variables */
     MN_PROCEDURE,
     /* expressions */
     MN_COLUMN, /* tok: first part, flags: parts; a leading point counts as an empty part */
@@ -72,9 +72,10 @@ enum my_node_type {
 #define MF_REPLACE   64u
 #define MF_OPAQUE    128u
 /* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps. */
-#define MF_VIEW  MF_MULTI
-#define MF_MOVES MF_LOCAL
-#define MF_KEEPS MF_IGNORE
+#define MF_VIEW     MF_MULTI
+#define MF_MOVES    MF_LOCAL
+#define MF_KEEPS    MF_IGNORE
+#define MF_EXAMINED 1u /* LIMIT ROWS EXAMINED */
 
 enum my_stmt_kind {
     MS_EMPTY,

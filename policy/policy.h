@@ -61,6 +61,8 @@ void pol_role_free(struct pol_role *r);
 bool pol_role_at(struct pol_role *r, int64_t unix_s);
 /* Some rule hides or masks columns or rows, or limits what may be written: statements on them need pol_rewrite_pg(). */
 bool pol_role_restricts(const struct pol_role *r);
+/* MySQL: false where what an earlier verdict allowed (pol_verdict.counts) would tell this role of rows that are hidden from it. */
+bool pol_role_counts(const struct pol_role *r);
 /* The database's catalog, once, before the first verdict; the role keeps a reference. Without it what is restricted cannot be touched (57P03).
  * rewrites: the caller promises to run a statement whose verdict says "rewrite" only as pol_rewrite_pg() writes it; without that promise such
  * statements are denied. */
@@ -135,6 +137,7 @@ struct pol_verdict {
     struct pol_limits limits; /* the least of all rules about what the text touches */
     bool unpins;              /* allowed, and behind it names may mean something else than the pins say: see pol_role_everything() */
     bool retracks;      /* MySQL: allowed, and what the server reports of its session has to be set again behind it (flt_answer.retrack) */
+    bool counts;        /* MySQL: allowed, and behind it the session may tell of rows that are hidden: pol_role_counts() */
     bool column;        /* refused for one column, which MySQL has a number of its own for (flt_answer.column) */
     struct pol_ask ask; /* POL_ASK */
     char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */

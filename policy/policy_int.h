@@ -230,6 +230,8 @@ size_t pol_views_work(const struct pol_role *r, const struct pol_relation *rel);
 /* restrict.c: parts of the verdict on an access that is granted. False when *v refuses it. */
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
+/* MySQL: what makes the server count rows that are hidden, or lock what may only be read. */
+bool pol_check_counting(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
 bool pol_check_rules(const struct pol_role *r, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_read_only(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);
 /* carry.c: parts of the verdict for those who may not do everything. What s makes of this relation is used later by whoever may, without a look at it. */

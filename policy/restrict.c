@@ -1,5 +1,6 @@
 /* The part of the verdict that is about what rules hide: what may be done to a relation of which a role sees less than all, and what rules ask of a
  * statement besides. */
+#include "policy/my_reference.h"
 #include "policy/pg_catalog.h"
 #include "policy/policy_int.h"
 #include "policy/text.h"
@@ -209,6 +210,74 @@ bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct 
     say(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", r->wall->name, r->wall->deny ? "denies" : "hides");
     say(v->hint, sizeof v->hint, "Use COPY FROM STDIN or TO STDOUT.");
     return false;
+}
+
+/* --- MySQL: counting and locking rows --- */
+
+bool pol_role_counts(const struct pol_role *r) { return !r->restricts; }
+
+static bool grants(const struct pol_role *r, unsigned actions) {
+    for (size_t i = 0; i < r->nrules; i++)
+        if (!r->rules[i]->deny && (r->rules[i]->actions & actions) != 0) return true;
+    return false;
+}
+
+/* SELECT .. LOCK IN SHARE MODE needs update, too. SERIALIZABLE means that for each SELECT that follows, so each rule that allows the one must allow the other. */
+static bool may_lock(const struct pol_role *r) {
+    if (r->restricts) return false;
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        if (!rule->deny && rule->non > 0 && (rule->actions & (POL_SELECT | POL_UPDATE)) == POL_SELECT) return false;
+    }
+    return true;
+}
+
+static bool counting_setting(const struct pol_role *r, const struct pol_setting *s, struct pol_verdict *v) {
+    if (strcmp(s->name, "sql_safe_updates") == 0 && !grants(r, POL_UPDATE | POL_DELETE)) return true; /* it is about nothing else */
+    refuse(v, "42501", r->wall->name);
+    say(v->message, sizeof v->message, "the setting %.80s may not be changed by you: rules hide columns or rows from you", s->name);
+    say(v->detail, sizeof v->detail, "By it the server refuses statements that would read too many rows, and it counts hidden ones, too.");
+    bool big = strcmp(s->name, "sql_big_selects") == 0, safe = strcmp(s->name, "sql_safe_updates") == 0;
+    if (big || safe)
+        say(v->hint, sizeof v->hint, "Only SET %s = %s is possible.", s->name, big ? "1" : "0");
+    else
+        say(v->hint, sizeof v->hint, "Leave it out. To get fewer rows, write LIMIT n, or SET sql_select_limit = n.");
+    return false;
+}
+
+static bool serializable(const struct pol_role *r, struct pol_verdict *v) {
+    refuse(v, "42501", r->restricts ? r->wall->name : NULL);
+    say(v->message, sizeof v->message, "the isolation level SERIALIZABLE is not allowed to you by the policy");
+    if (r->restricts)
+        say(v->detail, sizeof v->detail,
+            "In it each SELECT locks the rows that it reads, hidden ones, too, and the rule \"%.200s\" hides some.", r->wall->name);
+    else
+        say(v->detail, sizeof v->detail,
+            "In it each SELECT locks the rows that it reads, as LOCK IN SHARE MODE does, and some rule lets you select and not update.");
+    say(v->hint, sizeof v->hint, "Use REPEATABLE READ, in which a transaction reads from one snapshot as well.");
+    return false;
+}
+
+bool pol_check_counting(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v) {
+    if (!r->pins.mysql) return true;
+    if (s->counts_rows && r->restricts) {
+        refuse(v, "42501", r->wall->name);
+        say(v->message, sizeof v->message, "LIMIT ROWS EXAMINED is not for those from whom something is hidden");
+        say(v->detail, sizeof v->detail,
+            "The rows that it counts are those that the server reads, hidden ones, too: the rule \"%.200s\" hides some.", r->wall->name);
+        say(v->hint, sizeof v->hint, "Write LIMIT n, which counts the rows of the result.");
+        return false;
+    }
+    if (s->counts_rows && s->kind == POL_K_PREPARE) v->counts = true;
+    for (size_t i = 0; i < s->nsettings; i++) {
+        const struct pol_setting *t = &s->settings[i];
+        if (t->show) continue;
+        bool counts = my_setting_counts_rows(t->name, t->value), locks = my_setting_serializable(t->name, t->value);
+        if (counts && r->restricts && !counting_setting(r, t, v)) return false;
+        if (locks && !may_lock(r)) return serializable(r, v);
+        v->counts = v->counts || (counts && !r->restricts) || locks;
+    }
+    return true;
 }
 
 /* --- what rules ask of a statement --- */

@@ -549,7 +549,8 @@ static bool judge_statement(struct judge *j) {
         if (!judge_relation(j, &s->relations[i]) || !judge_kept(j, &s->relations[i]) ||
             !pol_check_restricted(j->r, &s->relations[i], j->v) || !pol_check_rules(j->r, s, &s->relations[i], j->v))
             return false;
-    if (!judge_moved(j) || !pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v)) return false;
+    if (!judge_moved(j) || !pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v) || !pol_check_counting(j->r, s, j->v))
+        return false;
     for (size_t i = 0; i < s->nfunctions; i++)
         if (!judge_function(j, &s->functions[i])) return false;
     for (size_t i = 0; i < s->nsettings; i++)
@@ -564,7 +565,7 @@ static bool judge_statement(struct judge *j) {
 bool pol_verdict_within(const struct pol_verdict *v, const struct pol_verdict *than) {
     if (v->effect != POL_ALLOW || than->effect != POL_ALLOW || v->rewrite) return false;
     if ((v->limits.rows | v->limits.bytes | v->limits.ms) != 0 || v->limits.record > than->limits.record) return false;
-    return v->unpins <= than->unpins && v->retracks <= than->retracks;
+    return v->unpins <= than->unpins && v->retracks <= than->retracks && v->counts <= than->counts;
 }
 
 static void allow(struct pol_verdict *out) {

@@ -307,6 +307,7 @@ static void run_approved(struct session *s, const struct ask *a) {
     q->verdict.effect = POL_ALLOW;
     snprintf(q->verdict.sqlstate, sizeof q->verdict.sqlstate, "00000");
     s->unpinned = s->unpinned || q->verdict.unpins;
+    s->counts = s->counts || q->verdict.counts;
     session_forward(s);
 }
 

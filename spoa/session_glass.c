@@ -94,6 +94,7 @@ bool session_glass_passes(struct session *s) {
     m_add(s->ws->m, M_BREAKGLASS_USED, 1);
     q->verdict.effect = POL_ALLOW;
     s->unpinned = s->unpinned || q->verdict.unpins;
+    s->counts = s->counts || q->verdict.counts;
     snprintf(q->verdict.sqlstate, sizeof q->verdict.sqlstate, "00000");
     return true;
 }

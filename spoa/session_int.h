@@ -27,7 +27,7 @@ enum session_state {
 struct allowed {
     const char *rule;
     struct pol_limits limits;
-    bool rewrite, unpins, retracks;
+    bool rewrite, unpins, retracks, counts;
 };
 
 /* What the daemon keeps of a prepared text: the ctx of the filter's PREPARE. */
@@ -215,6 +215,7 @@ struct session {
     char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
+    bool counts;                    /* MySQL: it may tell of hidden rows: pol_role_counts() */
     uint64_t statements, refused, rows, bytes;
     struct roster_entry *entry;           /* while it is open */
     const char *why;                      /* of the close; static */

@@ -31,7 +31,8 @@ void session_take_role(struct session *s, struct pol_role *role, const struct ca
 }
 
 struct allowed session_allowed(const struct pol_verdict *v) {
-    return (struct allowed){.rule = v->rule, .limits = v->limits, .rewrite = v->rewrite, .unpins = v->unpins, .retracks = v->retracks};
+    return (struct allowed){
+        .rule = v->rule, .limits = v->limits, .rewrite = v->rewrite, .unpins = v->unpins, .retracks = v->retracks, .counts = v->counts};
 }
 
 void session_allow_again(const struct allowed *a, struct pol_verdict *v) {
@@ -42,6 +43,7 @@ void session_allow_again(const struct allowed *a, struct pol_verdict *v) {
     v->rewrite = a->rewrite;
     v->unpins = a->unpins;
     v->retracks = a->retracks;
+    v->counts = a->counts;
 }
 
 bool session_judged(struct session *s, struct pol_verdict *v) {

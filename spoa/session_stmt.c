@@ -563,6 +563,12 @@ static void judge_session(struct session *s, const struct pol_facts *f) {
                   "Send the statement itself, or execute it with your driver's own means.");
         return;
     }
+    if (s->counts && !pol_role_counts(s->role)) { /* what is kept for the session would tell of rows that are hidden by now */
+        stmt_deny(&q->verdict, "57P01", "the policy, or your groups, have changed, and this session has settings that you may not have now",
+                  "Connect again.");
+        q->fatal = true;
+        return;
+    }
     if (!s->unpinned || pol_role_everything(s->role)) return;
     stmt_deny(&q->verdict, "57P01",
               "the policy, or your groups, have changed, and this session may have changed its search_path or role before",
@@ -686,6 +692,7 @@ void session_rewritten(struct session *s, bool ok) {
         keep_allowed(p, q);
     }
     s->unpinned = s->unpinned || q->observed || (q->verdict.effect == POL_ALLOW && q->verdict.unpins);
+    s->counts = s->counts || (q->verdict.effect == POL_ALLOW && q->verdict.counts);
     /* A text may be prepared: approval is for an execution, with its parameters. */
     bool asks = q->verdict.effect == POL_ASK && !q->observed && (q->kind == FLT_STMT_PREPARE || !session_glass_passes(s));
     if (asks && q->by_name) { /* nobody would see its values, and the text of EXECUTE is not what was asked about */

@@ -58,7 +58,7 @@ class Oracle(Random):
             out = [f"max({e})" for e in out]
         items = ", ".join(f"{e} AS c{i}" for i, e in enumerate(out))
         order = f" ORDER BY {', '.join(str(i + 1) for i in range(len(out)))}" if limit or self.chance(0.2) else ""
-        return f"SELECT {self.pick('', '', '', 'DISTINCT ')}{items} FROM {text}{where}{order}{' LIMIT %d' % limit if limit else ''}"
+        return f"SELECT {self.pick('', '', '', 'DISTINCT ')}{items} FROM {text}{where}{order}{' LIMIT %d' % limit if limit else ''}{self.examined(limit)}"
 
     def expr(self, scope, kind, depth=3):
         if depth <= 0 and kind == "bool" and scope:
@@ -192,6 +192,10 @@ class Oracle(Random):
 
     # --- writes ---
 
+    def examined(self, limit):
+        """MariaDB's, which counts the rows that are read."""
+        return f"{'' if limit else ' LIMIT'} ROWS EXAMINED {self.r.randrange(1, 400)}" if self.r.random() < 0.02 else ""
+
     def change(self):
         a = self.alias()
         self.risky = self.pick(0.0, 0.0, 0.1)
@@ -223,7 +227,7 @@ class Oracle(Random):
                          "CREATE TEMPORARY TABLE made AS SELECT * FROM customers", "LOCK TABLES customers READ", "SELECT * FROM customers WHERE id < 9 FOR UPDATE")
 
 
-WAYS = {"text": 30, "execute": 22, "twice": 10, "prepare": 10, "cursor": 6, "explain": 2, "transaction": 4, "several": 3, "told": 5, "change": 14}
+WAYS = {"text": 30, "execute": 22, "twice": 10, "prepare": 10, "cursor": 6, "explain": 2, "transaction": 4, "several": 3, "told": 5, "counted": 4, "change": 14}
 
 
 class Conversation:
@@ -259,6 +263,15 @@ def sent(r, s, way):
     elif way == "told":
         steps = [q(sql), q(r.choice(("SHOW WARNINGS", "EXECUTE IMMEDIATE 'SHOW WARNINGS'", "EXECUTE IMMEDIATE 'SELECT ROW_COUNT()'", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count", "SELECT FOUND_ROWS()", "SELECT ROW_COUNT()", "SHOW ERRORS", "SELECT @@error_count",
                                      "SHOW STATUS LIKE 'Handler_read%'", "SHOW SESSION STATUS LIKE 'Last_query_cost'", "SELECT LAST_INSERT_ID()", "SHOW PROFILES")))]
+    elif way == "counted":
+        n = r.choice((1, 3, 30, 300, 3000))
+        name, value, default = r.choice((("max_join_size", n, "DEFAULT"), ("sql_safe_updates", 1, 0), ("tx_isolation", "'SERIALIZABLE'", "'REPEATABLE-READ'"), ("tmp_disk_table_size", 1024 * n, "DEFAULT"),
+                                         ("tmp_table_size", 1024 * n, "DEFAULT"), ("sort_buffer_size", 1024 * n, "DEFAULT"), ("sql_select_limit", n, "DEFAULT"), ("max_sort_length", n + 8, "DEFAULT"),
+                                         ("group_concat_max_len", n + 4, "DEFAULT"), ("max_recursive_iterations", n, "DEFAULT"), ("max_session_mem_used", 8192 * n, "DEFAULT")))
+        if r.random() < 0.3 and sql.startswith("SELECT"):
+            steps = [q(f"SET STATEMENT {name} = {value} FOR {sql}")]
+        else:
+            steps = [q("SET sql_big_selects = 0"), q(f"SET {name} = {value}"), q(sql), q(f"SET {name} = {default}"), q("SET sql_big_selects = 1")]
     else:
         assert way == "change", way
         by = r.random()

@@ -30,6 +30,10 @@ SELECT DISTINCT email FROM customers
 TABLE customers
 VALUES ((SELECT max(email) FROM customers))
 HANDLER customers OPEN
+SELECT count(*) + 0 FROM customers WHERE email >= 'b' AND email < 'c' LIMIT ROWS EXAMINED 4
+SELECT count(*) + 0 FROM customers WHERE card_number >= 'b' LIMIT 1 ROWS EXAMINED 4
+SET STATEMENT max_join_size = 3 FOR SELECT count(*) FROM customers WHERE email >= 'b' AND email < 'c'
+SET STATEMENT tx_isolation = 'SERIALIZABLE' FOR SELECT count(*) FROM customers
 SELECT * FROM customers PROCEDURE ANALYSE()
 SELECT * FROM customers LIMIT 3 INTO @a, @b, @c, @d, @e, @f, @g
 SELECT email FROM customers LIMIT 1 INTO @x

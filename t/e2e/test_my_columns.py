@@ -567,6 +567,41 @@ class Rows(Case):
                     self.assertEqual(answers[0].packets, answers[1].packets)
                     self.assertTrue(answers[0].last[0] == 0 or answers[0].code() == 1292, answers[0].last)
 
+    def test_nothing_counts_hidden_rows(self):
+        """What a user's condition reads by its index, hidden rows too, is counted by these."""
+        probe = "SELECT count(*) + 0 FROM customers WHERE email >= 'bruno.berg.c4n4ry1@' AND email < 'bruno.berg.c4n4ry1@z'"
+        raw = self.raw("analyst")
+        for sql, why in ((probe + " LIMIT ROWS EXAMINED 4", b"Write LIMIT n"),
+                         (f"PREPARE s FROM '{probe.replace(chr(39), chr(39) * 2)} LIMIT 1 ROWS EXAMINED 4'", b"Write LIMIT n"),
+                         (f"SET STATEMENT max_join_size = 3 FOR {probe}", b"max_join_size"), ("SET max_join_size = 3", b"sql_select_limit"), ("SET SESSION sql_big_selects = 0", b"SET sql_big_selects = 1"),
+                         ("SET @@tx_isolation = 'SERIALIZABLE'", b"REPEATABLE READ"), ("SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE", b"REPEATABLE READ")):
+            answer = raw.ask_all(sql)
+            self.assertEqual(answer.code(), 1142, sql)
+            self.assertIn(why, answer.last, sql)
+        self.assertEqual(raw.prepare(probe + " LIMIT ROWS EXAMINED 4"), 1142)
+        for sql in ("SET sql_big_selects = 1", "SET sql_safe_updates = 1, sql_select_limit = 1000", "SET tx_isolation = 'READ-COMMITTED'", "SET tx_isolation = 'REPEATABLE-READ'"):
+            answer = raw.ask_all(sql)
+            self.assertEqual(answer.last[0], 0, (sql, answer.last))
+        self.assertEqual(raw.ask_all(probe).values(), [("0",)])
+        self.unseen(raw)
+
+    def test_the_servers_own_bounds_count_nothing(self):
+        with my.direct() as d:
+            for name, value in (("max_join_size", 3), ("sql_big_selects", 0)):
+                my.rows(d, f"SET GLOBAL {name} = {value}")
+            try:
+                with my.connect("analyst") as c:
+                    self.assertEqual(my.rows(c, "SELECT @@max_join_size, @@sql_big_selects"), ((3, 1),))
+                    my.rows(c, "SELECT count(*) FROM customers WHERE email >= 'a'")
+                    c.ping()
+                raw = self.raw("analyst")
+                raw.send(0, bytes([0x1f]))  # COM_RESET_CONNECTION
+                raw.packet()
+                self.assertEqual(raw.ask_all("SELECT @@sql_big_selects").values(), [("1",)])
+            finally:
+                my.rows(d, "SET GLOBAL max_join_size = 18446744073709551615")
+                my.rows(d, "SET GLOBAL sql_big_selects = 1")
+
     def test_hidden_columns(self):
         raw = self.raw("analyst")
         for sql in ("SELECT card_number FROM customers", "SELECT id FROM customers WHERE card_number LIKE '4%'", "SELECT max(phone) FROM customers",
@@ -729,6 +764,23 @@ class Changes(Case):
         finally:
             self.use(before)
         self.unseen(raw)
+
+    def test_settings_of_before(self):
+        """Nothing is hidden from a dba, so that a session may count rows; it ends when something is."""
+        before = S.policy()
+        rule = '  - name: dbas-see-customers-of-eu\n    groups: dbas\n    database: shop_my\n    allow: select\n    on: shop.customers\n    rows: "region = \'eu\'"\n'
+        counting, plain = self.raw("dba"), self.raw("dba")
+        self.assertEqual(counting.ask_all("SET max_join_size = 3000").last[0], 0)
+        self.assertNotEqual(counting.ask_all("SELECT id FROM customers LIMIT ROWS EXAMINED 4").last[0], 0xff)
+        try:
+            self.use(before + rule)
+            wait_until("the new rule", lambda: plain.ask_all("SELECT id FROM customers LIMIT 1 ROWS EXAMINED 1000").last[0] == 0xff, 30)
+            answer = counting.ask_all("SELECT 1")
+            self.assertIn(b"Connect again", answer.last)
+            self.assertRaises((OSError, EOFError, AssertionError, IndexError, struct.error), counting.ask_all, "SELECT 1")
+            self.assertEqual(plain.ask_all("SELECT 1").values(), [("1",)])
+        finally:
+            self.use(before)
 
     @staticmethod
     def use(policy):

@@ -145,6 +145,14 @@ SELECT id, email FROM customers EXCEPT SELECT 3, 'x'
 SELECT j.x FROM customers c, JSON_TABLE(concat('["', c.email, '"]'), '$[*]' COLUMNS (x varchar(60) PATH '$')) j
 !SELECT * FROM customers PROCEDURE ANALYSE()
 !HANDLER customers OPEN
+!SELECT id FROM customers WHERE email >= 'a' LIMIT ROWS EXAMINED 4
+!SELECT id FROM orders LIMIT 3 ROWS EXAMINED 40
+!SELECT (SELECT count(*) FROM customers LIMIT 1 ROWS EXAMINED 4)
+!EXECUTE IMMEDIATE 'SELECT id FROM customers LIMIT ROWS EXAMINED ?' USING 4
+!SET STATEMENT max_join_size = 3 FOR SELECT id FROM customers WHERE email >= 'a'
+!SET STATEMENT sql_big_selects = 0 FOR SELECT id FROM customers
+!SET STATEMENT sql_safe_updates = 1 FOR UPDATE customers SET name = name WHERE email >= 'a'
+!SET STATEMENT tx_isolation = 'SERIALIZABLE' FOR SELECT id FROM customers
 EXECUTE IMMEDIATE 'SELECT * FROM customers'
 EXECUTE IMMEDIATE 'SELECT id, email, ''it''''s'' AS q FROM customers AS c WHERE c.region = ''eu'' ORDER BY id'
 EXECUTE IMMEDIATE 'SELECT id FROM customers WHERE email = ? OR id = ?' USING 'x', 4

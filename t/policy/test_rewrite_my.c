@@ -524,6 +524,7 @@ static void judged(const struct pol_role *r, const char *sql, bool allowed) {
     struct pol_verdict v;
     pol_judge(r, f, &v);
     ck_assert_msg((v.effect == POL_ALLOW) == allowed, "%s: %s", sql, v.message);
+    ck_assert_msg(!allowed || !v.counts || pol_role_counts(r), "%s", sql); /* else the session would end */
     pol_facts_free(f);
 }
 
@@ -564,6 +565,124 @@ START_TEST(nobody_asks_for_a_hash) {
 }
 END_TEST
 
+static struct pol_role *ruled(struct pol_catalog *c, const char *rule) {
+    static const char *const path[] = {"shop"}, *const groups[] = {"h"};
+    char text[1000];
+    struct pol_error e;
+    snprintf(text, sizeof text, "version: 1\ndatabases: { shop: {} }\nrules:\n  - { name: a, groups: h, database: shop, %s }\n", rule);
+    struct pol_policy *p = pol_policy_load_text("p.yaml", text, strlen(text), &e);
+    ck_assert_msg(p != NULL, "%u:%u %s", e.line, e.column, e.text);
+    struct pol_subject who = {.principal = "x", .groups = groups, .ngroups = 1};
+    struct pol_role *r = pol_role_new(p, &who, "shop", &(struct pol_pins){.search_path = path, .nsearch_path = 1, .mysql = true});
+    pol_policy_unref(p);
+    pol_role_use_catalog(r, c, true);
+    return r;
+}
+
+/* What makes the server count the rows that it reads, or lock them: not for those from whom something is hidden. */
+START_TEST(counting) {
+    static const char *const refused[] = {"SELECT id FROM customers LIMIT ROWS EXAMINED 4",
+                                          "SELECT id FROM orders LIMIT 2 ROWS EXAMINED 4",
+                                          "SELECT 1 UNION (SELECT id FROM customers LIMIT 1, 2 ROWS EXAMINED 4)",
+                                          "WITH c AS (SELECT id FROM customers LIMIT ROWS EXAMINED 4) SELECT * FROM c",
+                                          "DELETE FROM orders WHERE id IN (SELECT id FROM customers LIMIT ROWS EXAMINED 4)",
+                                          "INSERT INTO orders (id) SELECT id FROM customers LIMIT ROWS EXAMINED 4",
+                                          "EXPLAIN SELECT id FROM orders LIMIT ROWS EXAMINED 4",
+                                          "SET @a = (SELECT id FROM customers LIMIT ROWS EXAMINED 4)",
+                                          "PREPARE s FROM 'SELECT id FROM customers LIMIT ROWS EXAMINED ?'",
+                                          "EXECUTE IMMEDIATE 'SELECT id FROM customers LIMIT ROWS EXAMINED 1'",
+                                          "SET max_join_size = 3",
+                                          "SET SESSION max_join_size = 3",
+                                          "SET @@local.MAX_JOIN_SIZE := 3",
+                                          "SET max_join_size = DEFAULT",
+                                          "SET GLOBAL max_join_size = 3",
+                                          "SET autocommit = 1, sql_max_join_size = 3",
+                                          "SET STATEMENT max_join_size = 3 FOR SELECT * FROM customers",
+                                          "PREPARE s FROM 'SET max_join_size = 3'",
+                                          "SET sql_big_selects = 0",
+                                          "SET sql_big_selects = DEFAULT",
+                                          "SET sql_big_selects = (SELECT 1)",
+                                          "SET SQL_SAFE_UPDATES=1,SQL_SELECT_LIMIT=1000,MAX_JOIN_SIZE=1000000",
+                                          "SET tmp_disk_table_size = 1024",
+                                          "SET max_session_mem_used = 8192",
+                                          "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                                          "SET SESSION TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE",
+                                          "SET tx_isolation = 'SERIALIZABLE'",
+                                          "SET @@session.transaction_isolation = serializable",
+                                          "SET tx_isolation = 3",
+                                          "SET tx_isolation = concat('serial', 'izable')",
+                                          "SET STATEMENT tx_isolation = 'SERIALIZABLE' FOR SELECT * FROM customers"};
+    static const char *const fine[] = {"SELECT id FROM customers LIMIT 4",
+                                       "SET sql_big_selects = 1",
+                                       "SET SQL_BIG_SELECTS=ON",
+                                       "SET sql_safe_updates = 0",
+                                       "SET sql_select_limit = 4",
+                                       "SHOW VARIABLES LIKE 'max_join_size'",
+                                       "SELECT @@max_join_size, @@tx_isolation",
+                                       "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                                       "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY",
+                                       "SET tx_isolation = 'read-uncommitted'",
+                                       "SET transaction_isolation = DEFAULT"};
+    static const char *const locks[] = {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET tx_isolation = 'serializable'",
+                                        "SET STATEMENT tx_isolation = 'SERIALIZABLE' FOR SELECT * FROM customers"};
+    static const char *const counts[] = {"SET max_join_size = 3", "SET sql_big_selects = 0", "SET sql_safe_updates = 1",
+                                         "SELECT id FROM customers LIMIT ROWS EXAMINED 4"};
+    static const char masked[] = "allow: [read, write, set], on: 'shop.customers', columns: { email: { mask: 'null' }, '*': visible } }\n"
+                                 "  - { name: b, groups: h, database: shop, allow: [read, write, set], on: '*.*'",
+                      reads[] = "allow: select, on: 'shop.customers', columns: { email: { mask: 'null' }, '*': visible }";
+    struct pol_catalog *c = shop_my_catalog();
+    struct pol_role *r = ruled(c, masked);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) judged(r, refused[i], false);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) judged(r, fine[i], true);
+    ck_assert(!pol_role_counts(r));
+    pol_role_free(r);
+    /* sql_safe_updates is about UPDATE and DELETE alone: who may neither may have it, as clients send it */
+    r = ruled(c, reads);
+    judged(r, "SET sql_safe_updates = 1", true);
+    judged(r, counts[0], false);
+    pol_role_free(r);
+    /* Nothing is hidden: what is refused is SERIALIZABLE, where reading is not to lock. */
+    for (int writes = 0; writes < 2; writes++) {
+        r = ruled(c, writes ? "allow: [read, write], on: 'shop.*'" : "allow: read, on: 'shop.*'");
+        ck_assert(pol_role_counts(r));
+        for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) judged(r, locks[i], writes);
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) judged(r, counts[i], true);
+        for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) judged(r, fine[i], true);
+        pol_role_free(r);
+    }
+    pol_catalog_unref(c);
+}
+END_TEST
+
+/* What a later, narrower role has to know of the session. */
+START_TEST(counting_is_remembered) {
+    static const struct {
+        const char *sql;
+        bool counts;
+    } all[] = {{"SET max_join_size = 3", true},
+               {"SET sql_big_selects = 0", true},
+               {"SET tx_isolation = 'serializable'", true},
+               {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", true},
+               {"PREPARE s FROM 'SELECT 1 FROM orders LIMIT ROWS EXAMINED 4'", true},
+               {"SELECT 1 FROM orders LIMIT ROWS EXAMINED 4", false},
+               {"SET sql_big_selects = 1", false},
+               {"SET tx_isolation = 'read-committed'", false}};
+    struct pol_catalog *c = shop_my_catalog();
+    struct pol_role *r = ruled(c, "allow: [read, write], on: '*.*'");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct pol_parse_error err;
+        struct pol_verdict v;
+        struct pol_facts *f = pol_facts_my(all[i].sql, strlen(all[i].sql), &maria, &err);
+        ck_assert_ptr_nonnull(f);
+        pol_judge(r, f, &v);
+        ck_assert_msg(v.effect == POL_ALLOW && v.counts == all[i].counts, "%s: %s", all[i].sql, v.message);
+        pol_facts_free(f);
+    }
+    pol_role_free(r);
+    pol_catalog_unref(c);
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("rewrite_my");
     TCase *t = tcase_create("rewrite");
@@ -573,6 +692,8 @@ int main(void) {
     tcase_add_loop_test(t, another_function, 0, 7);
     tcase_add_test(t, hashes_are_computed_once);
     tcase_add_test(t, nobody_asks_for_a_hash);
+    tcase_add_test(t, counting);
+    tcase_add_test(t, counting_is_remembered);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -97,8 +97,11 @@ END_TEST
 
 /* Every member of a verdict that asks for something. */
 START_TEST(verdict_within) {
-    const struct pol_verdict plain = {.effect = POL_ALLOW},
-                             all = {.effect = POL_ALLOW, .limits = {.record = POL_RECORD_RESULTS}, .unpins = true, .retracks = true};
+    const struct pol_verdict plain = {.effect = POL_ALLOW}, all = {.effect = POL_ALLOW,
+                                                                   .limits = {.record = POL_RECORD_RESULTS},
+                                                                   .unpins = true,
+                                                                   .retracks = true,
+                                                                   .counts = true};
     const struct pol_verdict more[] = {{.effect = POL_DENY},
                                        {.effect = POL_ASK},
                                        {.effect = POL_ALLOW, .rewrite = true},
@@ -107,7 +110,8 @@ START_TEST(verdict_within) {
                                        {.effect = POL_ALLOW, .limits = {.ms = 1}},
                                        {.effect = POL_ALLOW, .limits = {.record = POL_RECORD_RESULTS}},
                                        {.effect = POL_ALLOW, .unpins = true},
-                                       {.effect = POL_ALLOW, .retracks = true}};
+                                       {.effect = POL_ALLOW, .retracks = true},
+                                       {.effect = POL_ALLOW, .counts = true}};
     ck_assert(pol_verdict_within(&plain, &plain) && pol_verdict_within(&plain, &all) && pol_verdict_within(&all, &all));
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) ck_assert_msg(!pol_verdict_within(&more[i], &plain), "%zu", i);
     ck_assert(!pol_verdict_within(&plain, &more[0]) && !pol_verdict_within(&plain, &more[1]));
