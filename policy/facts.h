@@ -121,6 +121,8 @@ struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_
     enum pol_dialect dialect;
     size_t nstmts;
     struct pol_stmt *stmts;
+    uint8_t my_server, my_mode; /* POL_MYSQL: as what the text was read, see struct my_options */
+    uint32_t my_version;
     bool values;             /* they depend on the value of one of its constants: SET x = 5, nextval('s') */
     struct pol_arena *arena; /* holds every string above */
 };

@@ -572,6 +572,9 @@ struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct
         fm_no_memory(&x);
     } else {
         f->dialect = POL_MYSQL;
+        f->my_server = (uint8_t)o->server;
+        f->my_mode = (uint8_t)o->mode;
+        f->my_version = o->version;
         if (o->default_db != NULL && (x.default_db = pol_strdup(f->arena, o->default_db)) == NULL) fm_no_memory(&x);
         while (err->rc == POL_PARSED && f->nstmts < t->nstmts) one_statement(&x, &t->stmts[f->nstmts], &f->stmts[f->nstmts]), f->nstmts++;
     }

@@ -571,6 +571,20 @@ bool ry_items(struct ry *x, uint32_t list) {
     return true;
 }
 
+/* MariaDB calls the columns of VALUES by the text of its first row, where no alias can stand. MySQL numbers them. */
+static bool values(struct ry *x, uint32_t node) {
+    uint32_t row = ry_node(x, node)->first;
+    size_t before = x->nedits;
+    if (row == 0 || node == x->unnamed || x->o->server != MY_MARIADB) return ry_children(x, node);
+    if (!ry_walk(x, row)) return false;
+    if (x->nedits != before)
+        return ry_refuse(x, NULL, ry_node(x, row)->tok, "Write SELECT .. AS name UNION ALL .. instead of VALUES.",
+                         "what is masked or filtered cannot stand in the first row of VALUES, which names the columns");
+    for (uint32_t c = ry_node(x, row)->next; c != 0; c = ry_node(x, c)->next)
+        if (!ry_walk(x, c)) return false;
+    return true;
+}
+
 /* --- queries --- */
 
 /* The lock of a query is that of the SELECT that it consists of. */
@@ -625,6 +639,7 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_TABLE_Q: return table_query(x, node);
     case MN_FROM: return from(x, node);
     case MN_ITEMS: return ry_items(x, node);
+    case MN_VALUES: return values(x, node);
     case MN_SELECT: return one_select(x, node);
     case MN_COLUMN: return column(x, node);
     case MN_USING: return ry_target_using(x, node);
@@ -668,7 +683,11 @@ static bool statement(struct ry *x, const struct my_stmt *st, uint32_t node) {
     switch ((enum my_stmt_kind)n->word) {
     case MS_QUERY: return ry_children(x, node);
     case MS_DO: return ry_children(x, n->first); /* its items have no labels */
-    case MS_INSERT: return ry_insert(x, node);
+    case MS_INSERT: {
+        uint32_t source = ry_child(x, node, MN_QUERY);
+        x->unnamed = source != 0 ? ry_child(x, source, MN_VALUES) : 0;
+        return ry_insert(x, node);
+    }
     case MS_UPDATE: return ry_update(x, node);
     case MS_DELETE: return ry_delete(x, node);
     case MS_SHOW: return show(x, node);

@@ -86,6 +86,7 @@ struct ry {
     struct ry_target targets[RY_TARGETS];
     size_t ntargets;
     struct ry_scope *scopes;
+    uint32_t unnamed;    /* the VALUES of an INSERT, whose columns nobody sees; 0: there is none */
     uint32_t from;       /* the tables of an UPDATE or DELETE; 0: there is one, or none */
     unsigned subqueries; /* so many are open */
     bool in_returning;

@@ -198,6 +198,8 @@ libghspoa_a_SOURCES = \
 	spoa/secret.c \
 	spoa/secret.h \
 	spoa/secret_command.c \
+	spoa/secret_int.h \
+	spoa/secret_my.c \
 	spoa/secret_sql.c \
 	spoa/secret_sql.h \
 	spoa/session.c \

@@ -2,27 +2,110 @@
 
 #include "spoa/secret_sql.h"
 
-#include "filters/bytes.h"
+#include "spoa/secret_int.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define STARS "***"
+#define STARS SECRET_STARS
 
-bool secret_sql_may(const struct pol_facts *f) {
-    static const char *const words[] = {" ROLE", "USER MAPPING", " SERVER", "FOREIGN ", "SUBSCRIPTION"};
-    if (f == NULL) return true;
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *s = &f->stmts[i];
-        if (f->dialect == POL_MYSQL && (s->actions & POL_GRANT) != 0) return true;
-        for (size_t k = 0; s->tag != NULL && k < sizeof words / sizeof *words; k++)
-            if (strstr(s->tag, words[k]) != NULL) return true;
-        for (size_t k = 0; k < s->nfunctions; k++)
-            if (s->functions[k].name != NULL && strncasecmp(s->functions[k].name, "dblink", 6) == 0) return true;
+/* --- what both dialects use --- */
+
+void hidden_replace(struct hidden *h, size_t at, size_t end, const char *with) {
+    buf_put(&h->out, h->text + h->from, at - h->from);
+    buf_str(&h->out, with);
+    h->from = end;
+    h->any = true;
+}
+
+char *hidden_done(struct hidden *h, size_t len, size_t *outlen, bool *failed) {
+    char *copy = NULL;
+    *failed = false;
+    if (h->any) {
+        buf_put(&h->out, h->text + h->from, len - h->from);
+        *outlen = buf_used(&h->out);
+        buf_u8(&h->out, '\0');
+        copy = h->out.failed ? NULL : malloc(*outlen + 1);
+        if (copy != NULL) memcpy(copy, buf_at(&h->out), *outlen + 1);
+        *failed = copy == NULL;
     }
+    buf_free(&h->out);
+    return copy;
+}
+
+/* Where the first of these words is, which has n bytes; len: nowhere. */
+static size_t find(const char *text, size_t len, const char *const *words, size_t *n) {
+    bool first[256] = {false};
+    for (const char *const *w = words; *w != NULL; w++) first[(unsigned char)**w] = first[toupper((unsigned char)**w)] = true;
+    for (size_t i = 0; i < len; i++) {
+        if (!first[(unsigned char)text[i]]) continue;
+        for (const char *const *w = words; *w != NULL; w++) {
+            *n = strlen(*w);
+            if (*n <= len - i && strncasecmp(text + i, *w, *n) == 0) return i;
+        }
+    }
+    return len;
+}
+
+bool secret_says(const char *text, size_t len, const char *const *words) {
+    size_t n;
+    return find(text, len, words, &n) < len;
+}
+
+static const char *const said[] = {"passw", "identified", "pwd", "secret", NULL};
+bool secret_said(const char *text, size_t len) { return secret_says(text, len, said); }
+
+bool secret_named(const char *text, size_t len) {
+    static const char *const more[] = {"auth", "token", "cred", "challenge", "://", NULL};
+    return secret_said(text, len) || secret_says(text, len, more);
+}
+
+/* Words behind which a secret may follow, and those behind which it does so as a literal only. */
+static const char *const lead[] = {"passw",   "identified", "pwd",          "secret", "://",      "mapping", "server",
+                                   "foreign", "options",    "subscription", "dblink", "conninfo", NULL};
+
+static bool word_char(char c) { return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80; }
+
+/* What reads and writes data says "password" for a column. */
+static bool begins_with_data(const char *text, size_t len) {
+    static const char *const words[] = {"select", "insert", "update", "delete", "merge", "replace", "with", "values", "table", "explain"};
+    size_t at = 0;
+    while (at < len && !isalpha((unsigned char)text[at])) at++;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i]) <= len - at && strncasecmp(text + at, words[i], strlen(words[i])) == 0) return true;
     return false;
+}
+
+/* Behind the first such word what may be a secret begins here; len: nothing does. */
+static size_t coarse_from(const char *text, size_t len, const char *const *words, bool data) {
+    size_t n, at = find(text, len, words, &n);
+    if (at == len) return len;
+    bool bare = !data && secret_said(text + at, n);
+    for (at += n; at < len && word_char(text[at]);) at++;
+    while (!bare && at < len && strchr("'\"`$=:\\@", text[at]) == NULL) at++;
+    while (at < len && (text[at] == ' ' || text[at] == '=')) at++;
+    return at;
+}
+
+void hidden_comments(struct hidden *h, size_t at, size_t end) {
+    static const char *const words[] = {"passw", "identified", "pwd", "secret", "://", NULL};
+    while (end - at > 4) {
+        size_t cut = at + coarse_from(h->text + at, end - at, words, true), stop = cut; /* people write about passwords, too */
+        while (stop < end && h->text[stop] != '\n' && !(h->text[stop] == '*' && end - stop > 1 && h->text[stop + 1] == '/')) stop++;
+        bool blank = true;
+        for (size_t i = cut; i < stop; i++) blank = blank && isspace((unsigned char)h->text[i]);
+        if (!blank) hidden_replace(h, cut, stop, STARS);
+        at = stop > at ? stop : end;
+    }
+}
+
+char *secret_coarse(const char *text, size_t len, size_t *outlen, bool *failed) {
+    struct hidden h = {.text = text, .out = BUF_INIT(len + 64)};
+    size_t at = coarse_from(text, len, lead, begins_with_data(text, len));
+    if (at < len) hidden_replace(&h, at, len, STARS);
+    return hidden_done(&h, len, outlen, failed);
 }
 
 /* --- tokens --- */
@@ -33,12 +116,11 @@ struct token {
     size_t at, end;     /* in the text */
     size_t body, close; /* LITERAL: what is between its quotes */
     bool escapes;       /* LITERAL: its bytes are not what it means */
-    char word[32];      /* WORD: in lower case, cut */
+    char word[80];      /* WORD: in lower case, cut */
 };
 struct lexer {
     const char *text;
     size_t at, len;
-    bool mysql;
 };
 
 static bool word_start(char c) { return isalpha((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80; }
@@ -66,10 +148,8 @@ static void skip_blank(struct lexer *x) {
     for (;;) {
         if (x->at < x->len && blank(x->text[x->at]))
             x->at++;
-        else if ((peek(x, 0) == '-' && peek(x, 1) == '-') || (x->mysql && peek(x, 0) == '#'))
+        else if (peek(x, 0) == '-' && peek(x, 1) == '-')
             skip_line(x);
-        else if (x->mysql && peek(x, 0) == '/' && peek(x, 1) == '*' && (peek(x, 2) == '!' || (peek(x, 2) == 'M' && peek(x, 3) == '!')))
-            x->at += 3; /* what is in it counts */
         else if (peek(x, 0) == '/' && peek(x, 1) == '*')
             skip_comment(x);
         else
@@ -104,15 +184,14 @@ static void string(struct lexer *x, struct token *t, bool escapes) {
     t->kind = LITERAL;
     t->escapes = escapes;
     t->body = x->at + 1;
-    char quote = x->text[x->at];
-    skip_quoted(x, quote, escapes);
+    skip_quoted(x, '\'', escapes);
     size_t pieces = 1;
-    while (!x->mysql && goes_on(x)) {
+    while (goes_on(x)) {
         skip_quoted(x, '\'', escapes);
         pieces++;
     }
     t->escapes = t->escapes || pieces > 1;
-    t->close = x->at > t->body && x->text[x->at - 1] == quote ? x->at - 1 : x->at;
+    t->close = x->at > t->body && x->text[x->at - 1] == '\'' ? x->at - 1 : x->at;
 }
 
 /* $tag$ ... $tag$; false: it is $1 or a lone $. */
@@ -142,8 +221,8 @@ static void next(struct lexer *x, struct token *t) {
     char c = peek(x, 0), d = peek(x, 1);
     if (x->at == x->len)
         t->kind = END;
-    else if (c == '\'' || (x->mysql && c == '"'))
-        string(x, t, x->mysql);
+    else if (c == '\'')
+        string(x, t, false);
     else if ((c == 'e' || c == 'E' || c == 'n' || c == 'N' || c == 'b' || c == 'B' || c == 'x' || c == 'X') && d == '\'') {
         x->at++;
         string(x, t, c == 'e' || c == 'E');
@@ -155,7 +234,7 @@ static void next(struct lexer *x, struct token *t) {
         else
             string(x, t, true);
         t->escapes = true;
-    } else if (c == '"' || (x->mysql && c == '`')) {
+    } else if (c == '"') {
         skip_quoted(x, c, false);
         t->kind = WORD;
         take_word(t, x->text + t->at + 1, x->at - t->at > 2 ? x->at - t->at - 2 : 0);
@@ -163,7 +242,7 @@ static void next(struct lexer *x, struct token *t) {
         while (x->at < x->len && word_more(x->text[x->at])) x->at++;
         t->kind = WORD;
         take_word(t, x->text + t->at, x->at - t->at);
-    } else if (c != '$' || x->mysql || !dollar(x, t))
+    } else if (c != '$' || !dollar(x, t))
         x->at++;
     t->end = x->at;
 }
@@ -177,11 +256,20 @@ static size_t value_end(const char *s, size_t at, size_t len) {
     return at < len ? at : len;
 }
 
+/* libpq's: sslpassword is one, too. */
+static size_t secret_name(const char *s, size_t len) {
+    static const char *const names[] = {"password", "oauth_client_secret", "scram_client_key", "scram_server_key"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (len > strlen(names[i]) && strncasecmp(s, names[i], strlen(names[i])) == 0) return strlen(names[i]);
+    return 0;
+}
+
 /* The first secret from *at on: where it begins, and *end. */
 static bool find_conninfo(const char *s, size_t len, size_t *at, size_t *end) {
     for (size_t i = *at; i < len; i++) {
-        if (len - i > 8 && strncasecmp(s + i, "password", 8) == 0) {
-            size_t p = i + 8;
+        size_t named = secret_name(s + i, len - i);
+        if (named > 0) {
+            size_t p = i + named;
             while (p < len && blank(s[p])) p++;
             if (p == len || s[p] != '=') continue;
             for (p++; p < len && blank(s[p]);) p++;
@@ -222,106 +310,116 @@ size_t secret_conninfo_hide(char *text, size_t len) {
 
 /* --- statements --- */
 
-enum form { PLAIN, ROLE, OPTIONS, MAPPING, CONNECTION };
+bool secret_sql_may(const struct pol_facts *f) {
+    static const char *const words[] = {" ROLE",    "USER MAPPING", " SERVER",      "FOREIGN ",   "SUBSCRIPTION",
+                                        "FUNCTION", "PROCEDURE",    "ALTER SYSTEM", "ALTER TABLE"};
+    if (f == NULL) return true;
+    if (f->dialect == POL_MYSQL) return secret_my_may(f);
+    for (size_t i = 0; i < f->nstmts; i++) {
+        const struct pol_stmt *s = &f->stmts[i];
+        if (s->kind == POL_K_DO || (s->kind == POL_K_COPY && (s->actions & POL_FILES) != 0)) return true;
+        for (size_t k = 0; s->tag != NULL && k < sizeof words / sizeof *words; k++)
+            if (strstr(s->tag, words[k]) != NULL) return true;
+        for (size_t k = 0; k < s->nfunctions; k++)
+            if (s->functions[k].name != NULL && strncasecmp(s->functions[k].name, "dblink", 6) == 0) return true;
+    }
+    return false;
+}
+
+enum form { PLAIN, ROLE, OPTIONS, MAPPING, CONNECTION, PROGRAM, CODE };
 
 struct hiding {
-    const char *text;
-    struct buf out;
-    size_t from; /* up to here it is in out */
-    bool understood, dblink, mysql;
-    bool identified; /* MySQL: between IDENTIFIED and what ends its secrets */
+    struct hidden h;
+    bool dblink, ddl;
     enum form form;
     size_t nth;        /* of the token in its statement */
-    char first[32];    /* its first word */
+    char first[80];    /* its first word */
     bool after_secret; /* the word before was PASSWORD: the next literal is one */
-    bool any;
 };
-
-static void replace(struct hiding *h, size_t at, size_t end, const char *with) {
-    buf_put(&h->out, h->text + h->from, at - h->from);
-    buf_str(&h->out, with);
-    h->from = end;
-    h->any = true;
-}
 
 static bool among(const char *word, const char *const *list) {
     while (*list != NULL && strcmp(word, *list) != 0) list++;
     return *list != NULL;
 }
 
-static bool sounds_secret(const char *word) {
-    static const char *const parts[] = {"pass", "pwd", "secret", "token", "key", "cred", "auth"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strstr(word, parts[i]) != NULL) return true;
-    return false;
+static bool sounds_secret(const struct token *name) {
+    static const char *const key[] = {"key", NULL};
+    size_t n = strlen(name->word);
+    return name->escapes || n == sizeof name->word - 1 || secret_named(name->word, n) || secret_says(name->word, n, key);
 }
 
 /* What kind of statement the first words begin. */
 static void begin(struct hiding *h, const struct token *t) {
-    static const char *const roles[] = {"role", "user", "group", NULL}, *const foreign[] = {"server", "foreign", NULL};
-    if (h->nth == 0) memcpy(h->first, t->word, sizeof h->first);
-    bool ddl = strcmp(h->first, "create") == 0 || strcmp(h->first, "alter") == 0;
-    if (h->nth == 1 && ddl && among(t->word, roles)) h->form = ROLE;
-    if (h->nth == 1 && ddl && among(t->word, foreign)) h->form = OPTIONS;
-    if (h->nth == 1 && ddl && strcmp(t->word, "subscription") == 0) h->form = CONNECTION;
+    static const char *const roles[] = {"role", "user", "group", NULL}, *const ddl[] = {"create", "alter", "import", NULL};
+    static const char *const code[] = {"function", "procedure", "routine", NULL};
+    if (h->nth == 0) {
+        memcpy(h->first, t->word, sizeof h->first);
+        h->ddl = among(h->first, ddl);
+        if (strcmp(h->first, "do") == 0) h->form = CODE;
+        if (strcmp(h->first, "copy") == 0) h->form = PROGRAM;
+    }
+    if (!h->ddl) return;
+    if (h->nth == 1 && among(t->word, roles)) h->form = ROLE;
+    if (h->nth == 1 && strcmp(t->word, "system") == 0) h->form = CONNECTION;
+    if (h->nth == 1 && strcmp(t->word, "subscription") == 0) h->form = CONNECTION;
+    if ((h->nth == 1 || h->nth == 3) && among(t->word, code)) h->form = CODE; /* OR REPLACE */
     if (h->nth == 2 && h->form == ROLE && strcmp(t->word, "mapping") == 0) h->form = MAPPING;
+    if (h->form == PLAIN && strcmp(t->word, "options") == 0) h->form = OPTIONS;
 }
 
-static void conninfo(struct hiding *h, const struct token *t) {
+static void hide(struct hiding *h, const struct token *t) { hidden_replace(&h->h, t->at, t->end, "'" STARS "'"); }
+
+static bool conninfo(struct hiding *h, const struct token *t) {
     size_t at = t->body, end;
     if (t->escapes && h->form == CONNECTION) { /* "pass\167ord" is one too. Elsewhere what runs could be hidden that way */
-        replace(h, t->at, t->end, "'" STARS "'");
+        hide(h, t);
+        return true;
+    }
+    bool any = false;
+    for (; find_conninfo(h->h.text, t->close, &at, &end); at = end, any = true) hidden_replace(&h->h, at, end, STARS);
+    return any;
+}
+
+/* A text that is code: of one that says password or the like no literal is shown. It can be in any language, and put together where it runs. */
+static void code(struct hiding *h, const struct token *t) {
+    const char *text = h->h.text;
+    if (!secret_named(text + t->body, t->close - t->body)) return;
+    if (text[t->at] != '$') { /* its own quotes are doubled, or written as escapes */
+        size_t at = t->body;
+        while (at < t->close && text[at] != '\'' && text[at] != '\\' && text[at] != '$' && text[at] != '=') at++;
+        if (at < t->close) hidden_replace(&h->h, at, t->close, STARS);
         return;
     }
-    while (find_conninfo(h->text, t->close, &at, &end)) {
-        replace(h, at, end, STARS);
-        at = end;
+    struct lexer x = {text, t->body, t->close};
+    size_t from = t->body;
+    for (struct token in; next(&x, &in), in.kind != END; from = in.end) {
+        hidden_comments(&h->h, from, in.at);
+        if (in.kind == LITERAL) hide(h, &in);
     }
-}
-
-/* IDENTIFIED BY 'x' REPLACE 'y', IDENTIFIED WITH p AS 'x'; SET PASSWORD FOR 'u'@'h' = 'x', MASTER_PASSWORD = 'x', OPTIONS (PASSWORD 'x'). */
-static void mysql_literal(struct hiding *h, const struct token *t, const struct token *before) {
-    char c = before->kind == OTHER ? h->text[before->at] : '\0';
-    bool behind = c == '=' || c == '(' ||
-                  (before->kind == WORD && (strstr(before->word, "password") != NULL || strcmp(before->word, "replace") == 0));
-    if (h->identified || (h->after_secret && behind)) replace(h, t->at, t->end, "'" STARS "'");
-}
-
-static void mysql_word(struct hiding *h, const struct token *t) {
-    static const char *const ends[] = {"require", "account", "comment", "attribute", "default", "to", "on", NULL};
-    size_t n = strlen(t->word);
-    if (strcmp(t->word, "identified") == 0) h->identified = true;
-    if (among(t->word, ends)) h->identified = false;
-    if (n >= 8 && strcmp(t->word + n - 8, "password") == 0) h->after_secret = true;
+    hidden_comments(&h->h, from, t->close);
 }
 
 static void literal(struct hiding *h, const struct token *t, const struct token *before) {
-    if (h->mysql) {
-        mysql_literal(h, t, before);
-        return;
-    }
-    bool named = before->kind == WORD, role = h->form == ROLE || (!h->understood && h->form == PLAIN);
-    if (role && h->after_secret) {
-        replace(h, t->at, t->end, "'" STARS "'");
+    bool named = before->kind == WORD;
+    if (h->form == ROLE && h->after_secret) {
+        hide(h, t);
         h->after_secret = false;
-    } else if ((h->form == MAPPING && named && strcmp(before->word, "user") != 0) ||
-               (h->form == OPTIONS && named && (before->escapes || sounds_secret(before->word))))
-        replace(h, t->at, t->end, "'" STARS "'");
-    else if (h->form == CONNECTION || h->dblink || !h->understood)
-        conninfo(h, t);
+    } else if ((h->form == MAPPING && named && strcmp(before->word, "user") != 0) || (h->form == OPTIONS && named && sounds_secret(before)))
+        hide(h, t);
+    else if ((h->form == CONNECTION || h->form == PROGRAM || h->dblink) && conninfo(h, t))
+        return;
+    else if (h->form == CODE)
+        code(h, t);
 }
 
 static void one(struct hiding *h, const struct token *t, const struct token *before) {
-    if (t->kind == OTHER && h->text[t->at] == ';') {
+    if (t->kind == OTHER && h->h.text[t->at] == ';') {
         h->form = PLAIN;
         h->nth = 0;
-        h->after_secret = h->identified = false;
+        h->after_secret = h->ddl = false;
         return;
     }
-    if (t->kind == OTHER && h->text[t->at] == ',') h->identified = false;
-    if (t->kind == WORD && h->mysql)
-        mysql_word(h, t);
-    else if (t->kind == WORD) {
+    if (t->kind == WORD) {
         begin(h, t);
         if (strcmp(t->word, "password") == 0) h->after_secret = true;
         if (strcmp(t->word, "null") == 0 || strcmp(t->word, "valid") == 0) h->after_secret = false;
@@ -330,70 +428,43 @@ static void one(struct hiding *h, const struct token *t, const struct token *bef
     h->nth++;
 }
 
-/* Whether any of these, in lower case, is in the text in whatever case. firsts: the letters that they begin with, in both. */
-static bool says(const char *text, size_t len, const char *const *words, const char *firsts) {
-    bool first[256] = {false};
-    for (; *firsts != '\0'; firsts++) first[(unsigned char)*firsts] = true;
-    for (size_t i = 0; i < len; i++) {
-        if (!first[(unsigned char)text[i]]) continue;
-        for (const char *const *w = words; *w != NULL; w++) {
-            size_t n = strlen(*w);
-            if (n <= len - i && strncasecmp(text + i, *w, n) == 0) return true;
-        }
-    }
-    return false;
-}
-
 /* Without one of these there is nothing that one() would replace: each way to it begins at such a word, or at a literal with one in it. */
 static bool may_hold_secrets(const char *text, size_t len) {
-    static const char *const words[] = {"password", "://", "mapping", "server", "foreign", "subscription", "identified", NULL};
-    return says(text, len, words, "pP:mMsSfFiI");
+    static const char *const words[] = {"scram_", "auth", "token", "cred", NULL};
+    return secret_says(text, len, lead) || secret_says(text, len, words);
 }
 
 /* Whether dblink is in it anywhere: the connection string may come before the name. */
 static bool has_dblink(const char *text, size_t len) {
     static const char *const words[] = {"dblink", "u&", NULL};
-    if (!says(text, len, words, "dDuU")) return false;
-    struct lexer x = {text, 0, len, false};
+    if (!secret_says(text, len, words)) return false;
+    struct lexer x = {text, 0, len};
     for (struct token t; next(&x, &t), t.kind != END;)
         if (t.kind == WORD && (strncmp(t.word, "dblink", 6) == 0 || t.escapes)) return true;
     return false;
 }
 
-static char *hide(const char *text, size_t len, bool understood, bool mysql, size_t *outlen, bool *failed) {
-    struct lexer x = {text, 0, len, mysql};
-    struct hiding h = {
-        .text = text, .out = BUF_INIT(8 * len + 64), .understood = understood, .mysql = mysql, .dblink = !mysql && has_dblink(text, len)};
+static char *hide_pg(const char *text, size_t len, size_t *outlen, bool *failed) {
+    struct lexer x = {text, 0, len};
+    struct hiding h = {.h = {.text = text, .out = BUF_INIT(8 * len + 64)}, .dblink = has_dblink(text, len)};
     struct token before = {.kind = OTHER};
-    for (struct token t; next(&x, &t), t.kind != END; before = t) one(&h, &t, &before);
-    if (!h.any) {
-        buf_free(&h.out);
-        return NULL;
+    bool stop = false;
+    while (!stop) {
+        struct token t;
+        next(&x, &t);
+        hidden_comments(&h.h, before.end, t.at);
+        stop = t.kind == END;
+        if (!stop) one(&h, &t, &before);
+        before = t;
     }
-    buf_put(&h.out, text + h.from, len - h.from);
-    *outlen = buf_used(&h.out);
-    buf_u8(&h.out, '\0');
-    char *copy = h.out.failed ? NULL : malloc(*outlen + 1);
-    if (copy != NULL) memcpy(copy, buf_at(&h.out), *outlen + 1);
-    *failed = copy == NULL;
-    buf_free(&h.out);
-    return copy;
+    return hidden_done(&h.h, len, outlen, failed);
 }
 
 char *secret_sql_hide(const char *text, size_t len, const struct pol_facts *f, size_t *outlen, bool *failed) {
     *failed = false;
-    if (!may_hold_secrets(text, len)) return NULL;
-    if (f != NULL) return hide(text, len, true, f->dialect == POL_MYSQL, outlen, failed);
-    size_t n = 0;
-    char *one = hide(text, len, false, false, &n, failed); /* nobody knows: by the rules of both */
-    if (*failed) return NULL;
-    char *two = hide(one != NULL ? one : text, one != NULL ? n : len, false, true, outlen, failed);
-    if (two == NULL && !*failed) {
-        *outlen = n;
-        return one;
-    }
-    free(one);
-    return two;
+    if (f == NULL) return secret_coarse(text, len, outlen, failed);
+    if (f->dialect == POL_MYSQL) return secret_my_hide(text, len, f, outlen, failed);
+    return may_hold_secrets(text, len) ? hide_pg(text, len, outlen, failed) : NULL;
 }
 
 void secret_message(char *message) {

@@ -9,11 +9,10 @@
 
 /* Whether a statement of these facts is of a kind that carries secrets; true without facts, for nobody knows what it is. */
 bool secret_sql_may(const struct pol_facts *f);
-/* The text with secrets replaced by ***, and as little else as possible, so that nobody can hide the rest of a statement behind one: the literal
- * behind PASSWORD in CREATE and ALTER ROLE, USER and GROUP (in any statement when it was not understood), options of user mappings, servers and
- * foreign data wrappers whose names sound like secrets, and the passwords of connection strings in CREATE and ALTER SUBSCRIPTION and in
- * statements with dblink functions. In MySQL what follows IDENTIFIED, and values of passwords. f NULL: it was not understood, and is read by the rules of both. NULL: there is nothing to hide (or, with *failed,
- * no memory). The caller frees; *outlen without its NUL. */
+/* The text with secrets replaced by ***, and as little else as possible, so that nobody can hide the rest of a statement behind one. spoa/gatehouse.8 says what
+ * is one. It is read as its facts were: by PostgreSQL's rules, or by MySQL's of that server and sql_mode. f NULL, or a text that is not as its facts say:
+ * nobody knows where a literal ends, so all behind the first word for a secret is hidden. NULL: there is nothing to hide (or, with *failed, no memory). The
+ * caller frees; *outlen without its NUL. */
 char *secret_sql_hide(const char *text, size_t len, const struct pol_facts *f, size_t *outlen, bool *failed);
 /* The same for a connection string alone (a parameter): "host=h password=x" or a URI. In place; gives the new length. */
 size_t secret_conninfo_hide(char *text, size_t len);
