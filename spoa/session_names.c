@@ -113,7 +113,7 @@ static bool held_back(struct session *s, bool portal, const char *name, struct p
                          : "the policy, or your groups, have changed since this statement was prepared",
                   portal ? "CLOSE it and DECLARE it again." : "DEALLOCATE it and PREPARE it again.");
     else if (is == NAMES_CODE_OLD && (s->calls_code || s->mysql))
-        stmt_deny(v, "42501", portal ? FLT_PORTAL_OLD : FLT_STATEMENT_OLD, FLT_OLD_HINT);
+        stmt_deny(v, "42501", portal ? FLT_PORTAL_OLD : FLT_STATEMENT_OLD, s->mysql ? "Connect again." : FLT_OLD_HINT);
     else if (is != NAMES_MADE && !s->calls_code && !s->mysql)
         stmt_deny(v, portal ? "34000" : "26000", portal ? FLT_NO_PORTAL : FLT_NO_STATEMENT,
                   portal ? "Declare or bind it again." : "Prepare it again.");
@@ -146,7 +146,8 @@ static bool too_many(struct session *s, const struct pol_facts *f, struct pol_ve
         bytes += t->len;
         if (prepares && !room_for(&s->prepared, t->forget_statement, statements++, l->prepared, bytes, 4 * l->statement))
             stmt_deny(v, "54000", "this session keeps too many prepared statements",
-                      "DEALLOCATE those that are no longer used; DEALLOCATE ALL or DISCARD ALL ends all of them.");
+                      s->mysql ? "DEALLOCATE PREPARE those that are no longer used."
+                               : "DEALLOCATE those that are no longer used; DEALLOCATE ALL or DISCARD ALL ends all of them.");
         else if (declares && !room_for(&s->cursors, t->forget_portal, cursors++, l->portals, bytes, 4 * l->statement))
             stmt_deny(v, "54000", "this session keeps too many cursors",
                       "CLOSE those that are no longer used, or end the transaction; CLOSE ALL ends all of them.");
