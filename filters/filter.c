@@ -120,6 +120,9 @@ void flt_over(struct flt *f) { CALL(f, over(f)); }
 bool flt_overrun(struct flt *f) { return !f->closed && f->ops->overrun(f); }
 bool flt_in_transaction(const struct flt *f) { return !f->closed && f->ops->in_transaction(f); }
 bool flt_may_hold(const struct flt *f) { return !f->closed && f->ops->may_hold != NULL && f->ops->may_hold(f); }
+enum flt_name flt_name(const struct flt *f, bool portal, const char *name) {
+    return f->closed || f->ops->name == NULL ? FLT_NAME_NONE : f->ops->name(f, portal, name);
+}
 void flt_spare(struct flt *f) {
     if (f->closed || f->ev_head != f->ev_tail) return;
     for (int i = 0; i < 2; i++) buf_spare(&f->out[i]);

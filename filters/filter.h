@@ -126,6 +126,37 @@ struct flt_event {
     };
 };
 
+/* A name that a text uses, and who may have made it, as far as the owner knows. A message of the protocol is what the filter knows. */
+enum flt_made {
+    FLT_MADE_NOT, /* nobody */
+    FLT_MADE_SQL, /* SQL that was allowed: PREPARE, DECLARE, code that these sessions may run */
+    FLT_MADE_OLD, /* code that ran when this session had other rights */
+    FLT_MADE_ANY, /* whoever: nothing is held back */
+};
+struct flt_use {
+    const char *name;
+    enum flt_made made;
+    bool place; /* it runs nothing (WHERE CURRENT OF) */
+};
+
+/* What the filter knows of a name. */
+enum flt_name {
+    FLT_NAME_NONE,
+    FLT_NAME_MESSAGE, /* a message made it, or may be making it or dropping it */
+    FLT_NAME_DOUBT,   /* a message made it; what became of it is not known */
+};
+/* In whose words the use of a name is refused, by filter and owner alike. */
+#define FLT_NO_STATEMENT  "there is no such prepared statement in this session"
+#define FLT_NO_PORTAL     "there is no such cursor or portal in this session"
+#define FLT_STATEMENT_OLD "the policy, or your groups, have changed since this statement may have been prepared"
+#define FLT_PORTAL_OLD    "the policy, or your groups, have changed since this cursor may have been opened"
+#define FLT_OLD_HINT                                                                                                                       \
+    "End those of this session (DISCARD ALL; DEALLOCATE ALL; CLOSE ALL), each in a text of its own, and make it again; or connect again."
+#define FLT_STATEMENT_DOUBT      "it is not known what this prepared statement is: a text that was to make or drop it has failed"
+#define FLT_STATEMENT_DOUBT_HINT "DEALLOCATE it, in a text of its own, and prepare it again; or use another name."
+#define FLT_PORTAL_DOUBT         "it is not known what this cursor is: a text that was to make or close it has failed"
+#define FLT_PORTAL_DOUBT_HINT    "CLOSE it, in a text of its own, or end the transaction; or use another name."
+
 /* What the owner decided on a statement. Strings are copied during the call. */
 struct flt_answer {
     bool allow;
@@ -154,19 +185,21 @@ struct flt_answer {
     /* QUERY and EXECUTE: how many rows, and bytes of them, the result event is to hold; bytes 0: none. */
     uint64_t keep_rows, keep_bytes;
     /* Names that the statement itself makes or drops (SQL's PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD ALL): the filter forgets
-     * what it knew of them, so that a later Bind or Execute cannot run one text and be recorded as another. */
+     * what it knew of them, so that a later Bind or Execute cannot run one text and be recorded as another. When the text fails, and always when it is
+     * unread, they are in doubt: nothing that uses them is sent. */
     const char *const *forget_statements;
     size_t nforget_statements;
     bool forget_all_statements;
     const char *const *forget_portals;
     size_t nforget_portals;
     bool forget_all_portals;
+    bool forgets_unread;
     /* Portals that the text reads by name (FETCH, MOVE). When a Bind made one, an EXECUTE of its statement is asked about before the text
-     * is sent, and ends with it. */
-    const char *const *fetched;
+     * is sent, and ends with it. What nobody made, or what is old, is refused. */
+    const struct flt_use *fetched;
     size_t nfetched;
     /* Prepared statements that the text runs by name (SQL's EXECUTE). When a Parse made one, an EXECUTE of it (by_name) is asked about likewise. */
-    const char *const *executed;
+    const struct flt_use *executed;
     size_t nexecuted;
     bool many; /* QUERY: the text has several statements, so that no limit on what it runs by name could be kept */
     /* refused */
@@ -260,6 +293,7 @@ void flt_over(struct flt *f);
 bool flt_overrun(struct flt *f);
 /* True inside of a transaction block, also of one that has failed, and while something is under way without a Sync behind it. */
 bool flt_in_transaction(const struct flt *f);
+enum flt_name flt_name(const struct flt *f, bool portal, const char *name);
 /* What waits in the server's output runs nothing, and the server answers it only behind what the open question is about: sending it may wait for that answer,
  * so that both go together. False without an open question. */
 bool flt_may_hold(const struct flt *f);

@@ -22,7 +22,8 @@ struct flt_ops {
     void (*over)(struct flt *f);
     bool (*overrun)(struct flt *f);
     bool (*in_transaction)(const struct flt *f);
-    bool (*may_hold)(const struct flt *f); /* NULL: never */
+    bool (*may_hold)(const struct flt *f);                                     /* NULL: never */
+    enum flt_name (*name)(const struct flt *f, bool portal, const char *name); /* NULL: none */
 };
 
 struct flt {

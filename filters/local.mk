@@ -25,6 +25,7 @@ libghfilters_a_SOURCES = \
 	filters/pg_auth.h \
 	filters/pg_client.c \
 	filters/pg_filter.c \
+	filters/pg_forget.c \
 	filters/pg_impl.h \
 	filters/pg_keep.c \
 	filters/pg_limit.c \

@@ -137,16 +137,16 @@ struct named_one {
 static struct named_one find_named(struct pg_filter *f) {
     struct named_one one = {0};
     for (size_t i = 0; i < f->answer.nfetched; i++) {
-        struct pg_name *n = pg_names_get(&f->portals, f->fetched[i]);
+        struct pg_name *n = pg_names_get(&f->portals, f->fetched[i].name);
         struct pg_portal *p = n != NULL ? n->live : NULL;
-        if (p == NULL) continue;
+        if (p == NULL || f->fetched[i].place) continue;
         one.several = one.several || (one.stmt != NULL && one.portal != p);
         one.portal = p;
         one.stmt = p->stmt;
         one.name = n->name;
     }
     for (size_t i = 0; i < f->answer.nexecuted; i++) {
-        struct pg_name *n = pg_names_get(&f->statements, f->executed[i]);
+        struct pg_name *n = pg_names_get(&f->statements, f->executed[i].name);
         struct pg_stmt *s = n != NULL ? n->live : NULL;
         if (s == NULL) continue;
         one.several = one.several || one.stmt != NULL; /* the same twice too: each would be a row of the record */
@@ -156,6 +156,26 @@ static struct named_one find_named(struct pg_filter *f) {
     return one;
 }
 
+static bool forget_waits(struct pg_filter *f) {
+    if (!pg_forget_waits(f)) return false;
+    barrier(f);
+    return true;
+}
+
+static void hold_back(struct pg_filter *f, bool simple, enum pg_held why) {
+    static const struct {
+        const char *sqlstate, *message, *hint;
+    } say[] = {
+        [PG_HELD_STATEMENT] = {"26000", FLT_NO_STATEMENT, "Prepare it again."},
+        [PG_HELD_PORTAL] = {"34000", FLT_NO_PORTAL, "Declare or bind it again."},
+        [PG_HELD_STATEMENT_OLD] = {"42501", FLT_STATEMENT_OLD, FLT_OLD_HINT},
+        [PG_HELD_PORTAL_OLD] = {"42501", FLT_PORTAL_OLD, FLT_OLD_HINT},
+        [PG_HELD_STATEMENT_DOUBT] = {"26000", FLT_STATEMENT_DOUBT, FLT_STATEMENT_DOUBT_HINT},
+        [PG_HELD_PORTAL_DOUBT] = {"34000", FLT_PORTAL_DOUBT, FLT_PORTAL_DOUBT_HINT},
+    };
+    refuse(f, simple, say[why].sqlstate, say[why].message, say[why].hint);
+}
+
 /* Before a statement runs that reads a portal (FETCH, MOVE) or runs a prepared statement (EXECUTE) by name: when a Bind or a Parse made it, this runs it as
  * an Execute would, so it is judged and recorded as one, a portal with its parameters. */
 enum named { NAMED_OK, NAMED_WAIT, NAMED_REFUSED };
@@ -163,6 +183,12 @@ static enum named runs_named(struct pg_filter *f, bool simple) {
     if ((f->answer.nfetched > 0 && f->portals.npend > 0) || (f->answer.nexecuted > 0 && f->statements.npend > 0)) {
         barrier(f);
         return NAMED_WAIT;
+    }
+    enum pg_held why = pg_held_back(f);
+    if (why != PG_HELD_NOT) {
+        pg_client_not_run(f);
+        hold_back(f, simple, why);
+        return NAMED_REFUSED;
     }
     struct named_one one = find_named(f);
     bool same = f->nested && (one.portal != NULL ? one.portal == f->nested_portal : one.stmt == f->nested_portal->stmt);
@@ -189,21 +215,6 @@ static enum named runs_named(struct pg_filter *f, bool simple) {
     ask(f, FLT_STMT_EXECUTE, one.stmt->text, one.stmt->len, one.name, one.portal == NULL);
     f->held = outer;
     return NAMED_WAIT;
-}
-
-/* Before a statement runs that makes or drops names itself: the fate of every earlier change must be known. */
-static bool forget(struct pg_filter *f) {
-    const struct flt_answer *a = &f->answer;
-    if (a->nforget_statements == 0 && a->nforget_portals == 0 && !a->forget_all_statements && !a->forget_all_portals) return true;
-    if (f->statements.npend > 0 || f->portals.npend > 0) {
-        barrier(f);
-        return false;
-    }
-    if (a->forget_all_statements) pg_names_forget_all(&f->statements);
-    if (a->forget_all_portals) pg_names_forget_all(&f->portals);
-    for (size_t i = 0; i < a->nforget_statements; i++) pg_names_forget(&f->statements, f->forget_statements[i]);
-    for (size_t i = 0; i < a->nforget_portals; i++) pg_names_forget(&f->portals, f->forget_portals[i]);
-    return true;
 }
 
 /* --- forwarding ------------------------------------------------------------------------------------------------------------ */
@@ -248,9 +259,9 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     if (!upstream(f)) return WAIT;
     enum named named = runs_named(f, true);
     if (named != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
-    if (!forget(f)) return WAIT;
+    if (forget_waits(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
-    if (e == NULL) return DONE;
+    if (e == NULL || !pg_forget_begin(f, e)) return DONE;
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
     keep_positions(f, e);
@@ -467,9 +478,9 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     if (!upstream(f)) return WAIT;
     enum named named = runs_named(f, false);
     if (named != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
-    if (!forget(f)) return WAIT;
+    if (forget_waits(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
-    if (e == NULL) return DONE;
+    if (e == NULL || !pg_forget_begin(f, e)) return DONE;
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
     limit(f, e);
@@ -608,14 +619,21 @@ static void free_names(char ***names, size_t n) {
     *names = NULL;
 }
 
+void pg_free_uses(struct flt_use **uses, size_t n) {
+    if (*uses == NULL) return;
+    for (size_t i = 0; i < n; i++) free((void *)(uintptr_t)(*uses)[i].name);
+    free(*uses);
+    *uses = NULL;
+}
+
 static void end_answer(struct pg_filter *f) {
     if (!f->answered) return;
     f->answered = false;
     if (f->answer.ctx != NULL && f->base.conf.ctx_free != NULL) f->base.conf.ctx_free(f->answer.ctx);
     free_names(&f->forget_statements, f->answer.nforget_statements);
     free_names(&f->forget_portals, f->answer.nforget_portals);
-    free_names(&f->fetched, f->answer.nfetched);
-    free_names(&f->executed, f->answer.nexecuted);
+    pg_free_uses(&f->fetched, f->answer.nfetched);
+    pg_free_uses(&f->executed, f->answer.nexecuted);
     free(f->rewritten);
     free(f->pieces);
     f->pieces = NULL;

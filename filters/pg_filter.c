@@ -87,13 +87,27 @@ static char **copy_names(const char *const *names, size_t n) {
     return copy;
 }
 
+/* As copy_names(); the names are its own. */
+static struct flt_use *copy_uses(const struct flt_use *uses, size_t n) {
+    struct flt_use *copy = n == 0 ? NULL : calloc(n, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < n; i++) {
+        copy[i] = uses[i];
+        copy[i].name = strdup(uses[i].name);
+        if (copy[i].name == NULL) {
+            pg_free_uses(&copy, i);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
 static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->answer = *a;
     f->answered = true;
     f->forget_statements = copy_names(a->forget_statements, a->nforget_statements);
     f->forget_portals = copy_names(a->forget_portals, a->nforget_portals);
-    f->fetched = copy_names(a->fetched, a->nfetched);
-    f->executed = copy_names(a->executed, a->nexecuted);
+    f->fetched = copy_uses(a->fetched, a->nfetched);
+    f->executed = copy_uses(a->executed, a->nexecuted);
     bool short_of = (f->fetched == NULL && a->nfetched > 0) || (f->executed == NULL && a->nexecuted > 0);
     if (f->fetched == NULL) f->answer.nfetched = 0;
     if (f->executed == NULL) f->answer.nexecuted = 0;
@@ -371,6 +385,13 @@ static void destroy(struct flt *base) {
     free(f);
 }
 
+static enum flt_name name_known(const struct flt *base, bool portal, const char *name) {
+    struct pg_filter *f = pg_of((struct flt *)(uintptr_t)base);
+    const struct pg_name *n = pg_names_get(portal ? &f->portals : &f->statements, name);
+    if (n == NULL) return FLT_NAME_NONE;
+    return n->live != NULL || n->npend > 0 ? FLT_NAME_MESSAGE : FLT_NAME_DOUBT;
+}
+
 struct flt *pg_filter_new(const struct flt_conf *conf) {
     static const struct flt_ops ops = {.free = destroy,
                                        .feed = feed,
@@ -385,6 +406,7 @@ struct flt *pg_filter_new(const struct flt_conf *conf) {
                                        .terminate = terminate,
                                        .server_key = server_key,
                                        .idle = idle,
+                                       .name = name_known,
                                        .spare = spare,
                                        .over = over,
                                        .overrun = overrun,

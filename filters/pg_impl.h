@@ -64,6 +64,11 @@ enum pg_sent {
     PG_S_SYNC,
     PG_S_POISON
 };
+/* A name that a text makes or drops by itself. */
+struct pg_forget {
+    struct pg_name *name;
+    bool portal;
+};
 struct pg_entry {
     enum pg_sent what;
     uint64_t id;          /* QUERY, EXECUTE: the statement's */
@@ -83,6 +88,9 @@ struct pg_entry {
     void *obj;            /* PARSE, BIND: what the name will mean (referenced) */
     uint8_t *error;       /* POISON: the ErrorResponse to show instead (owned) */
     size_t error_len;
+    struct pg_forget *forgets; /* QUERY, EXECUTE: names with a change outstanding (owned) */
+    size_t nforgets;
+    bool forgets_unread; /* nobody knows what became of them, even when it goes well */
 };
 
 struct pg_param_status {
@@ -108,11 +116,12 @@ struct pg_filter {
     struct pg_portal *nested_portal; /* the portal that it fetches from, or one for the statement that it executes (referenced) */
     struct flt_answer answer;        /* the owner's; its strings are copied below */
     bool answered;                   /* there is one; else it is empty, and so are they */
-    char **forget_statements, **forget_portals, **fetched, **executed; /* owned, with the counts in answer */
-    char *rewritten;                                                   /* owned */
-    struct gh_piece *pieces;                                           /* owned, with the count in answer */
-    bool secret;                                                       /* msg is to be wiped when it is dealt with */
-    struct buf refusal;                                                /* the ErrorResponse for the message at hand */
+    char **forget_statements, **forget_portals; /* owned, with the counts in answer */
+    struct flt_use *fetched, *executed;         /* likewise, with their names */
+    char *rewritten;                            /* owned */
+    struct gh_piece *pieces;                    /* owned, with the count in answer */
+    bool secret;                                /* msg is to be wiped when it is dealt with */
+    struct buf refusal;                         /* the ErrorResponse for the message at hand */
     bool refusal_fatal;
     bool unit_open;  /* messages were sent that no Sync or Query has followed */
     bool flushed;    /* the client wants the answers to what was sent without one */
@@ -198,6 +207,29 @@ void pg_client_refuse_held(struct pg_filter *f, const char *sqlstate, const char
 size_t pg_server_feed(struct pg_filter *f, const uint8_t *data, size_t len);
 void pg_server_eof(struct pg_filter *f);
 
+/* pg_forget.c */
+bool pg_forget_waits(
+    const struct pg_filter *f); /* before what makes or drops names is sent, the fate of every earlier change must be known */
+bool pg_forget_begin(struct pg_filter *f,
+                     struct pg_entry *e); /* e, which is sent, does what the answer says; false: the session is closed */
+enum pg_fate {
+    PG_WENT_WELL,
+    PG_FAILED, /* at the beginning, in the middle, at the end */
+    PG_NOT_RUN,
+};
+void pg_forget_end(struct pg_filter *f, struct pg_entry *e, enum pg_fate fate);
+/* What the answer's text uses by name, with nothing outstanding: why it may not. */
+enum pg_held {
+    PG_HELD_NOT,
+    PG_HELD_STATEMENT, /* nobody has made it */
+    PG_HELD_PORTAL,
+    PG_HELD_STATEMENT_OLD,
+    PG_HELD_PORTAL_OLD,
+    PG_HELD_STATEMENT_DOUBT,
+    PG_HELD_PORTAL_DOUBT,
+};
+enum pg_held pg_held_back(struct pg_filter *f);
+
 /* pg_keep.c: a row, COPY data or a RowDescription of e goes to the client; body NULL: it streams, and pg_keep_more() gets it. */
 void pg_keep(struct pg_filter *f, const struct pg_entry *e, char type, const uint8_t *body, uint32_t len);
 void pg_keep_more(struct pg_filter *f, const uint8_t *data, size_t len);
@@ -209,6 +241,8 @@ bool pg_limit_overrun(struct pg_filter *f);
 void pg_limit_error(struct pg_filter *f, const struct pg_entry *e); /* to the client, in place of the server's */
 /* The server has finished what is over its limit, and was (popped by now) knows nothing of an error: poisons. */
 void pg_limit_undo(struct pg_filter *f, const struct pg_entry *was);
+
+void pg_free_uses(struct flt_use **uses, size_t n); /* pg_client.c */
 
 /* pg_queue.c */
 struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what); /* NULL (session closed) when over the limit */

@@ -100,9 +100,13 @@ static void drop(struct pg_names *t, void **at) {
 }
 
 static struct pg_name **slot(struct pg_names *t, const char *name) {
-    uint32_t h = 2166136261u; /* FNV-1a; a table is capped at a few thousand names of the session's own */
-    for (const char *s = name; *s != '\0'; s++) h = (h ^ (uint8_t)*s) * 16777619u;
-    struct pg_name **at = &t->bucket[h % PG_NAME_BUCKETS];
+    /* A table is capped at a few thousand names. Clients choose them: where they meet is for nobody to know. */
+    uint64_t h = (uint64_t)(uintptr_t)t * 0x9e3779b97f4a7c15u;
+    for (const char *s = name; *s != '\0'; s++) {
+        h = (h ^ (uint8_t)*s) * 0xff51afd7ed558ccdu;
+        h ^= h >> 29;
+    }
+    struct pg_name **at = &t->bucket[(h >> 32) % PG_NAME_BUCKETS];
     while (*at != NULL && strcmp((*at)->name, name) != 0) at = &(*at)->next;
     return at;
 }
@@ -113,7 +117,7 @@ struct pg_name *pg_names_get(struct pg_names *t, const char *name) {
 
 static void settle(struct pg_names *t, struct pg_name *n) {
     if (n->npend == 0) drop(t, &n->pend);
-    if (n->npend > 0 || n->live != NULL) return;
+    if (n->npend > 0 || n->live != NULL || n->doubt) return;
     struct pg_name **at = slot(t, n->name);
     assert(*at == n);
     *at = n->next;
@@ -169,6 +173,13 @@ void pg_names_commit(struct pg_names *t, struct pg_name *n, void *obj) {
     void *held = take(t, obj);
     drop(t, &n->live);
     n->live = held;
+    n->doubt = false;
+    pg_names_abort(t, n);
+}
+
+void pg_names_doubt(struct pg_names *t, struct pg_name *n) {
+    n->doubt = n->doubt || n->live != NULL;
+    drop(t, &n->live);
     pg_names_abort(t, n);
 }
 
@@ -183,6 +194,7 @@ void pg_names_forget(struct pg_names *t, const char *name) {
     struct pg_name *n = *slot(t, name);
     if (n == NULL) return;
     drop(t, &n->live);
+    n->doubt = false;
     settle(t, n);
 }
 
@@ -192,6 +204,7 @@ void pg_names_forget_all(struct pg_names *t) {
             next = n->next;
             if (!t->portals && n->name[0] == '\0') continue; /* DEALLOCATE ALL and DISCARD ALL leave the unnamed statement */
             drop(t, &n->live);
+            n->doubt = false;
             settle(t, n);
         }
     }

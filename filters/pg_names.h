@@ -35,6 +35,7 @@ struct pg_name {
     struct pg_name *next; /* in its bucket */
     char name[PG_NAME_MAX + 1];
     void *live, *pend; /* referenced */
+    bool doubt;        /* live was, and may be at the server: a text that was to drop or make the name failed somewhere */
     unsigned npend;    /* changes sent and not answered */
     uint64_t unit;     /* Sync unit of the last of them */
 };
@@ -65,6 +66,8 @@ struct pg_name *pg_names_pend(struct pg_names *t, const char *name, void *obj, u
 /* The server did it (obj as given to pg_names_pend), or did not. n may be freed by it. */
 void pg_names_commit(struct pg_names *t, struct pg_name *n, void *obj);
 void pg_names_abort(struct pg_names *t, struct pg_name *n);
+/* The server may have done it: what the name had is kept from everybody, and the name is in doubt. n may be freed by it. */
+void pg_names_doubt(struct pg_names *t, struct pg_name *n);
 /* Drops what the server is known to have dropped. Names with changes outstanding are kept. */
 void pg_names_forget(struct pg_names *t, const char *name);
 void pg_names_forget_all(struct pg_names *t);

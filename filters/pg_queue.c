@@ -45,6 +45,7 @@ void pg_queue_pop(struct pg_filter *f) {
     struct pg_entry *e = pg_queue_head(f);
     assert(e != NULL);
     if (e->name != NULL) pg_names_abort(names_of(f, e), e->name);
+    pg_forget_end(f, e, PG_NOT_RUN); /* unless its fate was told before */
     if (e->obj != NULL && e->what == PG_S_PARSE) pg_stmt_unref(e->obj);
     if (e->obj != NULL && e->what == PG_S_BIND) {
         f->bound -= ((struct pg_portal *)e->obj)->bytes;
@@ -63,6 +64,7 @@ void pg_queue_done(struct pg_filter *f) {
         pg_names_commit(names_of(f, e), e->name, e->obj);
         e->name = NULL;
     }
+    pg_forget_end(f, e, PG_WENT_WELL);
     pg_queue_pop(f);
 }
 
@@ -80,7 +82,10 @@ void pg_post_result(struct pg_filter *f, const struct pg_entry *e, const char *s
 bool pg_queue_fail(struct pg_filter *f, const char *sqlstate) {
     bool first = true;
     for (struct pg_entry *e; (e = pg_queue_head(f)) != NULL && e->what != PG_S_SYNC; first = false) {
-        if (e->what == PG_S_EXECUTE) pg_post_result(f, e, first ? sqlstate : "", !first);
+        if (e->what == PG_S_EXECUTE) {
+            pg_post_result(f, e, first ? sqlstate : "", !first);
+            if (first) pg_forget_end(f, e, PG_FAILED);
+        }
         if (e->what == PG_S_QUERY) { /* behind an error without a Sync between: the server drops it unread */
             pg_post_result(f, e, "", true);
             f->wait_query = false;

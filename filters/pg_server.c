@@ -188,6 +188,7 @@ static void on_ready(struct pg_filter *f, struct cur body) {
     if (e->what == PG_S_QUERY) {
         if (e->over != PG_OVER_NOT) memcpy(e->sqlstate, PG_OVER_STATE, sizeof e->sqlstate);
         pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
+        pg_forget_end(f, e, e->sqlstate[0] == '\0' ? PG_WENT_WELL : PG_FAILED);
         f->wait_query = f->copy_in = false;
         pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement, and takes the unnamed portal for itself */
         if (!e->empty) pg_names_forget(&f->portals, "");
@@ -200,8 +201,9 @@ static void on_ready(struct pg_filter *f, struct cur body) {
         pass(f);
 }
 
-static void execute_ended(struct pg_filter *f) {
-    struct pg_entry was = *pg_queue_head(f);
+static void execute_ended(struct pg_filter *f, bool complete) {
+    struct pg_entry *e = pg_queue_head(f), was = *e;
+    if (!complete || was.over != PG_OVER_NOT) pg_forget_end(f, e, PG_FAILED);
     pg_post_result(f, &was, was.over == PG_OVER_NOT ? "00000" : PG_OVER_STATE, false);
     pg_queue_done(f);
     if (was.over != PG_OVER_NOT) pg_limit_undo(f, &was);
@@ -221,7 +223,7 @@ static void on_complete(struct pg_filter *f, struct cur body) {
     if (!counted && rows > e->rows && e->over == PG_OVER_NOT) e->rows = rows;
     if (e->over == PG_OVER_NOT) pass(f);
     copy_over(f);
-    if (e->what == PG_S_EXECUTE) execute_ended(f);
+    if (e->what == PG_S_EXECUTE) execute_ended(f, true);
 }
 
 /* A message that ends the head when that is one of mask; in a Query it only passes. */
@@ -231,7 +233,7 @@ static void on_step(struct pg_filter *f, unsigned mask, bool in_query) {
         if (e->over == PG_OVER_NOT) pass(f);
         if (e->what == PG_S_EXECUTE) {
             copy_over(f);
-            execute_ended(f);
+            execute_ended(f, false);
         } else
             pg_queue_done(f);
     } else if (in_query && head_is(f, IS(PG_S_QUERY))) {

@@ -112,6 +112,7 @@ struct pol_stmt {
     const char *forget_statement; /* PREPARE, DEALLOCATE: the name; "" with forget_all_statements for ALL */
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;
+    bool hold;                  /* DECLARE: WITH HOLD */
     const char *uses_statement; /* EXECUTE name */
     const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
     const char *use_schema;     /* USE name (MySQL): the default database from here on */

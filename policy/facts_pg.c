@@ -249,6 +249,13 @@ static bool one_statement(struct fx *x, uint32_t raw, struct pol_stmt *s) {
     return fx_statement(x, node);
 }
 
+/* Each name is looked up several times, by session and filter. */
+#define MAX_NAMED 4096
+static bool names_something(const struct pol_stmt *s) {
+    return s->uses_statement != NULL || s->uses_portal != NULL || s->forget_statement != NULL || s->forget_portal != NULL ||
+           s->forget_all_statements || s->forget_all_portals;
+}
+
 static bool all_statements(struct fx *x, struct pol_facts *f) {
     uint32_t stmts = jt_get(x->t, 0, "stmts");
     size_t n = 0;
@@ -256,8 +263,13 @@ static bool all_statements(struct fx *x, struct pol_facts *f) {
     f->stmts = pol_alloc_array(f->arena, n, sizeof *f->stmts);
     if (f->stmts == NULL) return fx_no_memory(x);
     if (!fx_collect_from_functions(x)) return false;
-    for (uint32_t c = stmts + 1; f->nstmts < n; c = jt_skip(x->t, c))
-        if (!one_statement(x, c, &f->stmts[f->nstmts++])) return false;
+    size_t named = 0;
+    for (uint32_t c = stmts + 1; f->nstmts < n; c = jt_skip(x->t, c)) {
+        struct pol_stmt *s = &f->stmts[f->nstmts++];
+        if (!one_statement(x, c, s)) return false;
+        if (names_something(s) && ++named > MAX_NAMED)
+            return fx_fail(x, POL_TOO_LARGE, "more than %d prepared statements and cursors cannot be named in one text", MAX_NAMED);
+    }
     return true;
 }
 

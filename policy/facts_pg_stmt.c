@@ -202,6 +202,7 @@ static bool deallocate(struct fx *x, uint32_t i) {
 static bool declare(struct fx *x, uint32_t i) {
     x->c.s->forget_portal = fx_text(x, jt_get(x->t, i, "portalname"));
     if (x->c.s->forget_portal == NULL) return fx_fail(x, POL_NOT_UNDERSTOOD, "a cursor without a name is not understood");
+    x->c.s->hold = (jt_int(x->t, jt_get(x->t, i, "options"), 0) & 0x20) != 0; /* CURSOR_OPT_HOLD */
     return inner_statement(x, jt_get(x->t, i, "query"), POL_K_DECLARE, "DECLARE CURSOR");
 }
 

@@ -216,6 +216,7 @@ libghspoa_a_SOURCES = \
 	spoa/session_label.c \
 	spoa/session_login.c \
 	spoa/session_my.c \
+	spoa/session_names.c \
 	spoa/session_rewrite.c \
 	spoa/session_stmt.c \
 	spoa/session_token.c \

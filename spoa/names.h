@@ -1,7 +1,8 @@
 /* Names that SQL made on the server (PREPARE, DECLARE), each with the generation of the policy that allowed it.
  *
  * After a reload, EXECUTE and FETCH of a name that an older policy allowed must be refused. A name takes a newer generation only when the
- * server has said that the statement that makes it succeeded: until then the old object may still be behind it. */
+ * server has said that the statement that makes it succeeded: until then the old object may still be behind it. What code on the server makes (a function
+ * that opens a cursor) has names that nobody tells: they are as old as the oldest rights under which such code ran. */
 #ifndef GH_SPOA_NAMES_H
 #define GH_SPOA_NAMES_H
 
@@ -9,24 +10,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NAMES_MAX 1024 /* of one session; beyond, the oldest generation stands for all that are not listed */
-
-struct name_entry {
-    char *name;
-    uint64_t generation;
-};
+struct name_entry;
 struct names { /* zero-initialised: empty */
-    struct name_entry *list;
-    size_t n, cap;
-    uint64_t unlisted; /* the oldest generation of names that found no room; 0: none */
+    struct name_entry **bucket;
+    size_t n, bytes;
+    uint64_t code; /* the oldest rights under which code ran that may make names; 0: none did */
 };
-/* A statement that makes name is on its way: listed when it was not. */
-void names_promise(struct names *s, const char *name, uint64_t generation);
-/* The server made it. */
-void names_made(struct names *s, const char *name, uint64_t generation);
-void names_dropped(struct names *s, const char *name);
+struct name_maker {
+    uint64_t generation, rights;
+    size_t bytes; /* of its text */
+    bool hold;    /* a cursor WITH HOLD */
+};
+/* A statement that makes name is on its way: listed when it was not. names_end() must follow. */
+void names_promise(struct names *s, const char *name, const struct name_maker *by);
+/* It has ended, and was allowed by that generation. made: the server made it. */
+void names_end(struct names *s, const char *name, uint64_t generation, bool made);
+void names_dropped(struct names *s, const char *name); /* these keep what a statement on its way will make */
 void names_clear(struct names *s);
-/* True when what stands behind name was allowed by a policy older than generation. */
-bool names_older(const struct names *s, const char *name, uint64_t generation);
+void names_transaction_over(struct names *s); /* cursors without hold are gone */
+void names_free(struct names *s);
+/* Code is on its way that may make names of its own. */
+void names_code(struct names *s, uint64_t rights);
+
+enum names_is {
+    NAMES_UNKNOWN,
+    NAMES_MADE,     /* by what this generation allowed, or an attempt at it */
+    NAMES_OLD,      /* what stands behind it was allowed by an older one */
+    NAMES_CODE,     /* not listed; code may have made it, under these rights */
+    NAMES_CODE_OLD, /* the same under older ones */
+};
+enum names_is names_look(const struct names *s, const char *name, uint64_t generation, uint64_t rights);
 
 #endif

@@ -39,8 +39,8 @@ static void session_free(struct session *s) {
     free(s->rewrites);
     free(s->reason);
     free(s->glass);
-    names_clear(&s->prepared);
-    names_clear(&s->cursors);
+    names_free(&s->prepared);
+    names_free(&s->cursors);
     flt_free(s->filter);
     if (s->key_pid != 0) registry_key_drop(s->ws->d->registry, s->key_pid);
     if (s->who_counted) registry_principal_leave(s->ws->d->registry, s->who->principal);
@@ -139,7 +139,10 @@ void session_renew(struct session *s) {
     struct snap *now = wstate_snap(s->ws);
     struct catalog_use use = s->catalog;
     if (now->generation == s->snap->generation && !identity_outdated(&use)) return;
-    if (now->policy_generation != s->snap->policy_generation) s->epoch++;
+    if (now->policy_generation != s->snap->policy_generation) {
+        s->epoch++;
+        s->rights++;
+    }
     snap_unref(s->snap);
     s->snap = snap_ref(now);
     if (s->who == NULL) return;
@@ -316,6 +319,7 @@ void session_accept(struct wstate *ws, int fd) {
     s->refs = 1;
     session_no_question(s);
     s->epoch = 1;
+    s->rights = 2; /* 1 is older than any */
     s->catalog.rewrites = true;
     s->fd = fd;
     s->head = BUF_INIT(PP2_HEADER_MAX);

@@ -158,6 +158,7 @@ struct session {
     struct catalog_use catalog;     /* of the role */
     struct pol_role *role;          /* NULL: the database is no longer configured */
     uint64_t epoch;          /* counts up whenever an earlier verdict may no longer hold: another policy, other groups, another catalog */
+    uint64_t rights;         /* the same without the catalogs: what code on the server made is not rewritten anyway */
     uint32_t key_pid;        /* 0: none */
     struct {                 /* an answer that is held back */
         struct event *timer; /* NULL: none is */
@@ -211,7 +212,8 @@ struct session {
     uint64_t rewrites_epoch;
     bool named_overwrites;          /* any of them puts rows in the place of others */
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
-    struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
+    struct names prepared, cursors; /* made by SQL, with the epoch that allowed them, or the rights */
+    bool calls_code;                /* it has called what may open a cursor or prepare a statement */
     char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
@@ -260,6 +262,24 @@ uint64_t session_late_ms(const struct session *s);
 bool session_hold(struct session *s, uint64_t delay_ms, void (*then)(struct session *s));
 /* Forgets what is held: the session is over. */
 void session_drop_held(struct session *s);
+
+/* session_names.c */
+bool session_names_matter(const struct pol_facts *f);
+/* Before the open question, of f, is forwarded: true when the verdict says why it is not. */
+bool session_names_refuse(struct session *s, const struct pol_facts *f, struct pol_verdict *v);
+/* f is forwarded: what it makes is on its way. */
+void session_names_promised(struct session *s, const struct pol_facts *f);
+void session_names_code(struct session *s); /* the same of what is unread */
+/* It has ended; r is no longer in the ring. */
+void session_names_ended(struct session *s, const struct running *r, bool ok);
+struct session_names {
+    const char **names;
+    struct flt_use *uses;
+};
+/* Puts into the answer what f makes, drops and uses; behind session_names_promised(). as_sent: that is what runs. The lists, which borrow from f, live until
+ * flt_answer(). False without memory. */
+bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_sent, struct flt_answer *a, struct session_names *lists);
+void session_names_free(struct session_names *lists);
 
 /* session_token.c */
 /* A statement that names gatehouse.token: true, and it is dealt with. */

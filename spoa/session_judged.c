@@ -13,7 +13,9 @@ void session_forget_judged(struct session *s) {
 }
 
 void session_clock(struct session *s) {
-    if (s->role != NULL && pol_role_at(s->role, clock_seconds())) s->epoch++;
+    if (s->role == NULL || !pol_role_at(s->role, clock_seconds())) return;
+    s->epoch++;
+    s->rights++;
 }
 
 /* The new role knows nothing of the moment in which the last verdict was given, so the old one is told what the clock says first. */
@@ -21,7 +23,10 @@ void session_take_role(struct session *s, struct pol_role *role, const struct ca
     int64_t now = clock_seconds();
     if (use->of != s->catalog.of || use->generation != s->catalog.generation) s->epoch++;
     s->catalog = *use;
-    if (s->role == NULL || pol_role_at(s->role, now)) s->epoch++;
+    if (s->role == NULL || pol_role_at(s->role, now)) {
+        s->epoch++;
+        s->rights++;
+    }
     session_forget_judged(s);
     pol_role_free(s->role);
     s->role = role;

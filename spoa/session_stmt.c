@@ -88,63 +88,6 @@ void session_drop_running(struct session *s) {
     s->run_count = s->run_cap = s->run_head = 0;
 }
 
-/* --- names that SQL makes --- */
-
-static bool names_matter(const struct pol_facts *f) {
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_statement != NULL || t->forget_portal != NULL || t->forget_all_statements || t->forget_all_portals ||
-            t->kind == POL_K_FETCH || t->uses_statement != NULL)
-            return true;
-    }
-    return false;
-}
-
-static void names_promised(struct session *s, const struct pol_facts *f) {
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(&s->prepared, t->forget_statement, s->epoch);
-        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, s->epoch);
-    }
-}
-
-static void names_done(struct session *s, const struct running *r) {
-    const struct pol_facts *f = facts_of(r->facts);
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_all_statements)
-            names_clear(&s->prepared);
-        else if (t->forget_statement != NULL && t->kind == POL_K_PREPARE)
-            names_made(&s->prepared, t->forget_statement, r->epoch);
-        else if (t->forget_statement != NULL)
-            names_dropped(&s->prepared, t->forget_statement);
-        if (t->forget_all_portals)
-            names_clear(&s->cursors);
-        else if (t->forget_portal != NULL && t->kind == POL_K_DECLARE)
-            names_made(&s->cursors, t->forget_portal, r->epoch);
-        else if (t->forget_portal != NULL)
-            names_dropped(&s->cursors, t->forget_portal);
-    }
-}
-
-/* EXECUTE and FETCH run what an earlier statement said: when the policy or the groups have changed since, that verdict no longer counts. */
-static bool stale_name(struct session *s, const struct pol_facts *f, struct pol_verdict *v) {
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE && names_older(&s->prepared, t->uses_statement, s->epoch))
-            stmt_deny(v, "42501", "the policy, or your groups, have changed since this statement was prepared",
-                      "DEALLOCATE it and PREPARE it again.");
-        else if (t->uses_portal != NULL && t->kind != POL_K_CLOSE && names_older(&s->cursors, t->uses_portal, s->epoch))
-            stmt_deny(v, "42501", "the policy, or your groups, have changed since this cursor was declared",
-                      "CLOSE it and DECLARE it again.");
-        else
-            continue;
-        v->stmt = i;
-        return true;
-    }
-    return false;
-}
-
 /* --- the record --- */
 
 static void run_made(struct worker *w, struct wmsg *m);
@@ -331,31 +274,6 @@ static struct prep *make_prep(struct session *s) {
     return p;
 }
 
-/* The names that the text makes or drops when it runs. False when out of memory. */
-static bool fill_forgets(const struct pol_facts *f, struct flt_answer *a, const char ***lists) {
-    *lists = NULL;
-    if (!names_matter(f)) return true;
-    const char **names = calloc(4 * f->nstmts, sizeof *names);
-    if (names == NULL) return false;
-    const char **portals = names + f->nstmts, **fetched = portals + f->nstmts, **executed = fetched + f->nstmts;
-    for (size_t i = 0; i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        if (t->forget_statement != NULL) names[a->nforget_statements++] = t->forget_statement;
-        if (t->forget_portal != NULL) portals[a->nforget_portals++] = t->forget_portal;
-        if (t->kind == POL_K_FETCH) fetched[a->nfetched++] = t->uses_portal;
-        if (t->uses_statement != NULL) executed[a->nexecuted++] = t->uses_statement;
-        a->forget_all_statements = a->forget_all_statements || t->forget_all_statements;
-        a->forget_all_portals = a->forget_all_portals || t->forget_all_portals;
-    }
-    a->forget_statements = names;
-    a->forget_portals = portals;
-    a->fetched = fetched;
-    a->executed = executed;
-    a->many = f->nstmts > 1;
-    *lists = names;
-    return true;
-}
-
 static void answer_allow(struct session *s) {
     struct question *q = s->q;
     struct flt_answer a = {.allow = true};
@@ -366,7 +284,8 @@ static void answer_allow(struct session *s) {
         a.rewritten_len = a.secret ? strlen(nothing) : 0;
         if (q->kind != FLT_STMT_PREPARE) session_token_renewed(s);
     }
-    bool set = q->reason || q->breaks;
+    bool set = q->reason || q->breaks, instead = q->renews || set || q->instead != NULL;
+    if (q->prep != NULL) instead = instead || q->prep->renews || q->prep->reason || q->prep->breaks;
     if (set || (q->prep != NULL && (q->prep->reason || q->prep->breaks))) {
         a.rewritten = set ? nothing : NULL;
         a.rewritten_len = set ? strlen(nothing) : 0;
@@ -379,7 +298,7 @@ static void answer_allow(struct session *s) {
         if (q->kind != FLT_STMT_PREPARE && q->kill != 0) session_my_kill(s);
     }
     const struct pol_facts *f = q->facts != NULL ? facts_of(q->facts) : NULL;
-    const char **lists = NULL;
+    struct session_names lists = {0};
     char label[SESSION_LABEL];
     bool ok = true;
     session_oblige(s, &a);
@@ -397,17 +316,20 @@ static void answer_allow(struct session *s) {
     if (q->kind == FLT_STMT_PREPARE) {
         a.ctx = make_prep(s);
         ok = a.ctx != NULL;
-        if (q->name != NULL && q->name[0] != '\0') names_promise(&s->prepared, q->name, q->epoch);
     } else if (f != NULL) {
-        ok = fill_forgets(f, &a, &lists);
-        names_promised(s, f);
+        session_names_promised(s, f);
+        ok = session_fill_names(s, f, !instead, &a, &lists);
         session_ask_forwarded(s, f);
-    } else
-        a.forget_all_statements = a.forget_all_portals = true; /* unread, in observe mode: it may have touched any name */
+    } else { /* unread, in observe mode: it may have touched any name */
+        a.forget_all_statements = a.forget_all_portals = a.forgets_unread = true;
+        session_names_code(s);
+        s->calls_code = true;
+    }
     if (!ok) {
         stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
         stmt_record_withheld(s->ws->d->led, s->id, q->id, "out of memory");
         answer_refusal(s);
+        session_names_free(&lists);
         return;
     }
     if (q->kind != FLT_STMT_PREPARE) {
@@ -416,13 +338,13 @@ static void answer_allow(struct session *s) {
                             .epoch = s->epoch,
                             .limit_ms = a.limited ? q->limits.ms : 0,
                             .changes_schema = session_changes_schema(f)};
-        if (f != NULL && names_matter(f)) r.facts = facts_ref_get(q->facts);
+        if (f != NULL && session_names_matter(f)) r.facts = facts_ref_get(q->facts);
         running_push(s, &r);
         m_observe(s->ws->m, M_GATE_SECONDS, r.started_us - q->asked_us);
     }
     take_question(s); /* the names in a belong to its facts */
     flt_answer(s->filter, q->id, &a);
-    free(lists);
+    session_names_free(&lists);
     free_question(q);
 }
 
@@ -556,7 +478,7 @@ static bool is_plain_query(const struct pol_facts *f) { return f != NULL && f->n
 static void judge_session(struct session *s, const struct pol_facts *f) {
     struct question *q = s->q;
     if (pol_role_observes(s->role) || q->verdict.effect == POL_DENY) return;
-    if (f != NULL && stale_name(s, f, &q->verdict)) return;
+    if (f != NULL && q->kind != FLT_STMT_PREPARE && session_names_refuse(s, f, &q->verdict)) return;
     if (q->by_name && !is_plain_query(f)) {
         stmt_deny(&q->verdict, "0A000",
                   "EXECUTE can run SELECT, INSERT, UPDATE, DELETE and MERGE that a driver has prepared, and nothing else",
@@ -902,6 +824,6 @@ void session_on_result(struct session *s, const struct flt_event *ev) {
     }
     if (r.changes_schema && !ev->result.skipped) session_schema_changed(s);
     if (r.facts == NULL) return;
-    if (!ev->result.skipped && strcmp(ev->result.sqlstate, "00000") == 0) names_done(s, &r);
+    session_names_ended(s, &r, !ev->result.skipped && strcmp(ev->result.sqlstate, "00000") == 0);
     facts_ref_put(r.facts);
 }

@@ -172,7 +172,10 @@ void session_token_renewed(struct session *s) {
         return;
     }
     *from = NULL;
-    if (!jwt_identity_same(who, s->who)) s->epoch++;
+    if (!jwt_identity_same(who, s->who)) {
+        s->epoch++;
+        s->rights++;
+    }
     jwt_identity_free(s->who);
     session_take_role(s, role, &use);
     free(s->groups);

@@ -54,6 +54,7 @@ EXTRA_DIST += \
 	t/e2e/test_my_noninterference.py \
 	t/e2e/test_my_utility.py \
 	t/e2e/test_mysql.py \
+	t/e2e/test_names.py \
 	t/e2e/test_nodes.py \
 	t/e2e/test_noninterference.py \
 	t/e2e/test_oidc.py \

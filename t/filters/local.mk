@@ -2,6 +2,13 @@ check_PROGRAMS += t/filters/test_bytes
 t_filters_test_bytes_SOURCES = t/filters/test_bytes.c
 t_filters_test_bytes_LDADD = $(T_LIBS)
 
+check_PROGRAMS += t/filters/test_pg_forget
+t_filters_test_pg_forget_SOURCES = \
+	t/filters/pg_talk.c \
+	t/filters/pg_talk.h \
+	t/filters/test_pg_forget.c
+t_filters_test_pg_forget_LDADD = $(T_LIBS)
+
 check_PROGRAMS += t/filters/test_pg_ask
 t_filters_test_pg_ask_SOURCES = \
 	t/filters/pg_talk.c \

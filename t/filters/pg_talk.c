@@ -23,7 +23,13 @@ static void note(struct talk *t, const char *fmt, ...) {
 
 static void reply(struct talk *t, uint64_t id, const char *text, bool allow, bool prepare) {
     struct flt_answer a = {.allow = allow};
-    static const char *const names[] = {"gone"}, *const portals[] = {"p"};
+    static const char *const names[] = {"gone"};
+    static const char *const s_alone[] = {"s"}, *const p_alone[] = {"p"};
+    enum flt_made made = strstr(text, "made") != NULL      ? FLT_MADE_SQL
+                         : strstr(text, "old") != NULL     ? FLT_MADE_OLD
+                         : strstr(text, "whoever") != NULL ? FLT_MADE_ANY
+                                                           : FLT_MADE_NOT;
+    const struct flt_use p = {.name = "p", .made = made, .place = strstr(text, "place") != NULL}, st = {.name = "s", .made = made};
     if (allow) {
         a.copy_in = strstr(text, "copyin") != NULL;
         a.secret = strstr(text, "secret") != NULL;
@@ -41,15 +47,24 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
             a.nforget_statements = 1;
         }
         if (strstr(text, "fetch from p") != NULL) {
-            a.fetched = portals;
+            a.fetched = &p;
             a.nfetched = 1;
         }
-        static const char *const statements[] = {"s"};
         if (strstr(text, "run s") != NULL) {
-            a.executed = statements;
+            a.executed = &st;
             a.nexecuted = 1;
             a.many = strstr(text, "many") != NULL;
         }
+        if (strstr(text, "drop s") != NULL) {
+            a.forget_statements = s_alone;
+            a.nforget_statements = 1;
+        }
+        if (strstr(text, "close p") != NULL) {
+            a.forget_portals = p_alone;
+            a.nforget_portals = 1;
+        }
+        a.forgets_unread = strstr(text, "unread") != NULL;
+        a.forget_all_portals = strstr(text, "close all") != NULL;
         a.forget_all_statements = strstr(text, "discard all") != NULL;
     } else {
         a.sqlstate = "42501";

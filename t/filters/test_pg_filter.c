@@ -621,8 +621,8 @@ START_TEST(fetch_from_a_bound_portal_is_an_execute) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
     talk_ready(&t);
-    talk_client(&t, "Q'fetch from p'"); /* a cursor of SQL's */
-    talk_expect(&t, FLT_SERVER, "Q'fetch from p'");
+    talk_client(&t, "Q'made fetch from p'"); /* a cursor of SQL's */
+    talk_expect(&t, FLT_SERVER, "Q'made fetch from p'");
     talk_server(&t, "C'FETCH 1' ZT");
     talk_client(&t, "P'insert' Bp,'value' S Q'fetch from p'");
     talk_saw(&t, FLT_SERVER);
@@ -646,8 +646,8 @@ START_TEST(execute_of_a_parsed_statement_is_an_execute) {
     struct talk t;
     talk_start(&t, chops[_i], NULL);
     talk_ready(&t);
-    talk_client(&t, "Q'run s'"); /* made by SQL's PREPARE */
-    talk_expect(&t, FLT_SERVER, "Q'run s'");
+    talk_client(&t, "Q'made run s'"); /* by SQL's PREPARE */
+    talk_expect(&t, FLT_SERVER, "Q'made run s'");
     talk_server(&t, "C'SELECT 1' ZT");
     talk_client(&t, "Ps'insert' S Q'run s'");
     talk_expect(&t, FLT_SERVER, "Ps'insert' S H"); /* only the server knows what s is by then */

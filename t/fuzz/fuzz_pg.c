@@ -46,16 +46,24 @@ static void statement(struct run *r, const struct flt_event *ev) {
     }
     a.copy_in = ev->stmt.len > 4 && strncmp(ev->stmt.text, "copy", 4) == 0;
     a.forget_all_statements = ev->stmt.len > 4 && strncmp(ev->stmt.text, "disc", 4) == 0;
+    static const char *const dropped[] = {"s", ""}, *const closed[] = {"p", "q"};
+    bool drops = ev->stmt.len > 4 && strncmp(ev->stmt.text, "dro", 3) == 0;
+    a.forget_statements = dropped;
+    a.forget_portals = closed;
+    a.nforget_statements = drops ? ev->stmt.len % 3 : 0;
+    a.nforget_portals = drops ? (ev->stmt.len + 1) % 3 : 0;
+    a.forget_all_portals = drops && ev->stmt.len > 8;
+    a.forgets_unread = drops && ev->stmt.len > 12;
     a.veil = ev->stmt.len > 4 && strncmp(ev->stmt.text, "veil", 4) == 0;
     a.limited = ev->stmt.len > 4 && strncmp(ev->stmt.text, "rows", 4) == 0;
     a.keep_rows = ev->stmt.len % 4;
     a.keep_bytes = 8 * (ev->stmt.len % 32);
     a.max_rows = 1;
     a.max_bytes = ev->stmt.len;
-    static const char *const portals[] = {"p", ""};
+    static const struct flt_use portals[] = {{.name = "p"}, {.name = "", .made = FLT_MADE_SQL}};
     a.fetched = portals;
     a.nfetched = ev->stmt.len > 4 && strncmp(ev->stmt.text, "fet", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
-    static const char *const statements[] = {"s", "t"};
+    static const struct flt_use statements[] = {{.name = "s"}, {.name = "t", .made = FLT_MADE_OLD}};
     a.executed = statements;
     a.nexecuted = ev->stmt.len > 4 && strncmp(ev->stmt.text, "exe", 3) == 0 ? 1 + ev->stmt.len % 2 : 0;
     a.many = ev->stmt.len % 3 == 0;

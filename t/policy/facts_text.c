@@ -46,6 +46,7 @@ static void statement(const struct pol_stmt *s, char *out, size_t size) {
         add(out, size, " forget:*");
     else if (s->forget_statement != NULL)
         add(out, size, " forget:%s", s->forget_statement);
+    if (s->hold) add(out, size, " hold");
     if (s->forget_all_portals)
         add(out, size, " portal:*");
     else if (s->forget_portal != NULL)

@@ -103,6 +103,18 @@ START_TEST(many_names) {
     ck_assert_uint_eq(f->stmts[0].nfunctions, 3);
     pol_facts_free(f);
     free(sql);
+    for (unsigned n = 4096; n <= 4097; n++) { /* what names prepared statements and cursors; other statements may be as many as they like */
+        static const char *const one[] = {"MOVE c;", "EXECUTE p;", "CLOSE c;", "DEALLOCATE p;", "DISCARD ALL;"};
+        for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+            char text[16 * 4098], *p = text;
+            for (unsigned k = 0; k < n; k++) p = stpcpy(p, one[i]);
+            strcpy(p, "SELECT 1");
+            f = pol_facts_pg(text, strlen(text), NULL, &err);
+            ck_assert_msg((f != NULL) == (n == 4096), "%s %u", one[i], n);
+            if (f == NULL) ck_assert_int_eq(err.rc, POL_TOO_LARGE);
+            pol_facts_free(f);
+        }
+    }
     sql = many("SELECT 1 FROM ", "a", 5000, "", "", 0, "");
     ck_assert_ptr_null(pol_facts_pg(sql, strlen(sql), NULL, &err));
     ck_assert_int_eq(err.rc, POL_TOO_LARGE);
