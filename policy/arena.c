@@ -14,6 +14,8 @@ struct block {
 struct pol_arena {
     struct block *blocks; /* the first is the one being filled */
     size_t next_size;
+    size_t taken, max; /* bytes of all blocks; 0: no bound */
+    bool full;
 };
 
 struct pol_arena *pol_arena_new(void) {
@@ -31,6 +33,10 @@ void pol_arena_free(struct pol_arena *a) {
     free(a);
 }
 
+void pol_arena_bound(struct pol_arena *a, size_t max) { a->max = max; }
+bool pol_arena_full(const struct pol_arena *a) { return a != NULL && a->full; }
+size_t pol_arena_bytes(const struct pol_arena *a) { return a->taken; }
+
 static struct block *add_block(struct pol_arena *a, size_t n) {
     size_t size = a->next_size;
     if (n > size)
@@ -38,8 +44,13 @@ static struct block *add_block(struct pol_arena *a, size_t n) {
     else if (a->next_size < (1u << 20))
         a->next_size *= 2;
     if (size > SIZE_MAX - sizeof(struct block)) return NULL;
+    if (a->max != 0 && size > a->max - (a->taken < a->max ? a->taken : a->max)) {
+        a->full = true;
+        return NULL;
+    }
     struct block *b = malloc(sizeof *b + size);
     if (b == NULL) return NULL;
+    a->taken += size;
     b->used = 0;
     b->size = size;
     b->next = a->blocks;

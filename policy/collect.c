@@ -19,7 +19,10 @@ bool pol_collect_fail(struct pol_collect *c, enum pol_parse_rc rc, const char *f
     return false;
 }
 
-bool pol_collect_no_memory(struct pol_collect *c) { return pol_collect_fail(c, POL_NO_MEMORY, "out of memory"); }
+bool pol_collect_no_memory(struct pol_collect *c) {
+    if (pol_arena_full(c->arena)) return pol_collect_fail(c, POL_TOO_LARGE, "the statement takes more memory than is given to one");
+    return pol_collect_fail(c, POL_NO_MEMORY, "out of memory");
+}
 
 uint32_t pol_hash_name(const char *s) {
     uint32_t h = 2166136261u;

@@ -83,6 +83,7 @@ struct pol_columns *pol_columns_parsed(const struct pol_parsed *p, const struct 
         fx_no_memory(&x.fx);
     } else {
         x.fx.c.arena = out->arena;
+        pol_arena_bound(out->arena, POL_ARENA_TEXT(p->len));
         if (!all_statements(&x) && err->rc == POL_PARSED) fx_no_memory(&x.fx);
     }
     if (err->rc == POL_PARSED) return out;

@@ -647,7 +647,7 @@ struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_
     struct pol_facts *facts = NULL;
     if (my_parse(&x.t, sql, len, o, err)) {
         x.out = calloc(1, sizeof *x.out);
-        if (x.out != NULL) x.out->arena = pol_arena_new();
+        if (x.out != NULL && (x.out->arena = pol_arena_new()) != NULL) pol_arena_bound(x.out->arena, POL_ARENA_TEXT(len));
         if (x.out == NULL || x.out->arena == NULL || (x.meanings = pol_alloc_array(x.out->arena, x.t.nnodes, sizeof *x.meanings)) == NULL) {
             err->rc = POL_NO_MEMORY;
         } else if ((facts = fm_facts(&x.t, o, x.meanings, err)) != NULL) {
@@ -658,6 +658,7 @@ struct pol_columns *pol_columns_my(const char *sql, size_t len, const struct my_
     pol_facts_free(facts);
     my_tree_free(&x.t);
     if (err->rc == POL_PARSED) return x.out;
+    if (err->rc == POL_NO_MEMORY && x.out != NULL && pol_arena_full(x.out->arena)) err->rc = POL_TOO_LARGE;
     pol_columns_free(x.out);
     return NULL;
 }

@@ -566,7 +566,7 @@ static bool one_statement(struct fm *x, const struct my_stmt *st, struct pol_stm
 
 struct pol_facts *fm_facts(struct my_tree *t, const struct my_options *o, struct fm_meaning *meanings, struct pol_parse_error *err) {
     struct pol_facts *f = calloc(1, sizeof *f);
-    if (f != NULL) f->arena = pol_arena_new();
+    if (f != NULL && (f->arena = pol_arena_new()) != NULL) pol_arena_bound(f->arena, POL_ARENA_TEXT(t->tokens.t[t->tokens.n - 1].at));
     struct fm x = {.t = t, .o = o, .default_db = o->default_db, .meanings = meanings, .c.err = err};
     if (f == NULL || (x.c.arena = f->arena) == NULL || (f->stmts = pol_alloc_array(f->arena, t->nstmts, sizeof *f->stmts)) == NULL) {
         fm_no_memory(&x);

@@ -144,7 +144,7 @@ static bool option(struct fx *x, uint32_t i) {
     if ((made || jt_str_is(x->t, name, "owned_by")) && fx_node(x, jt_get(x->t, i, "arg"), &list) == NT_List) {
         size_t n = fx_parts(x, jt_get(x->t, list, "items"), parts, 4);
         if (n == 0 || n > 4) return fx_fail(x, POL_NOT_UNDERSTOOD, "a sequence's option is not understood");
-        if (!made) n--; /* the column; or NONE */
+        if (!made) n--;                           /* the column; or NONE */
         if (!made && n > 0) x->c.s->moves = true; /* who drops the table drops the sequence */
         if (n > 0 && !fx_named_relation(x, parts, n, made ? POL_CREATE : POL_ALTER, fx_location(x, i))) return false;
     }
@@ -292,6 +292,7 @@ struct pol_facts *pol_facts_parsed(const struct pol_parsed *p, struct pol_parse_
         fx_no_memory(&x);
     } else {
         x.c.arena = f->arena;
+        pol_arena_bound(f->arena, POL_ARENA_TEXT(p->len));
         if (all_statements(&x, f) && !add_empty(f, p->len)) fx_no_memory(&x);
     }
     if (err->rc == POL_PARSED) {

@@ -31,10 +31,12 @@ static int nesting(const struct rw *x, size_t i) {
     return type == ')' || type == ']' || type == RW_END ? -1 : 0;
 }
 
-static struct clauses find_clauses(const struct rw *x, size_t i) {
+/* Statements in WITH inside each other are looked through again by each one around them. */
+static struct clauses find_clauses(struct rw *x, size_t i) {
     struct clauses c = {RW_NONE, RW_NONE, RW_NONE, RW_NONE, RW_NONE, 0};
+    size_t first = i;
     int depth = 0;
-    for (; i < x->ntokens; i++) {
+    for (; i < x->ntokens && !x->refused; i++) {
         int type = x->tokens[i].type;
         depth += nesting(x, i);
         if (depth < 0 || (depth == 0 && type == ';')) break;
@@ -45,6 +47,7 @@ static struct clauses find_clauses(const struct rw *x, size_t i) {
         if (type == RW_RETURNING) c.returning = i;
         if (type == RW_ON && rw_is(x, i + 1, RW_CONFLICT)) c.conflict = i;
     }
+    rw_work(x, i - first);
     c.end = i;
     return c;
 }
@@ -126,6 +129,7 @@ static bool names_are_known(struct rw *x, const struct rw_target *t) {
 }
 
 static bool check_written(struct rw *x, const struct pol_view *v, const char *name, uint32_t location) {
+    if (!rw_work(x, v->relation->ncolumns)) return false;
     const struct pol_cat_column *col = pol_cat_column(v->relation, name);
     if (col == NULL) return true; /* the server says that there is none */
     const struct pol_view_column *c = &v->columns[col - v->relation->columns];
@@ -195,6 +199,7 @@ static bool condition(struct rw *x, const struct rw_target *t, uint32_t value, s
     const char *before = rw_keep(x, &b);
     b = BUF_INIT(RW_MAX_TEXT);
     buf_str(&b, fence ? ")) ELSE false END" : "))");
+    conjuncts = conjuncts && rw_work(x, x->columns->nconjuncts);
     for (size_t i = 0; conjuncts && i < x->columns->nconjuncts; i++) {
         const struct pol_conjunct *c = &x->columns->conjuncts[i];
         if (c->range_var != t->location || c->relation != t->view->relation) continue;
@@ -519,11 +524,7 @@ static bool copy_out(struct rw *x, uint32_t i, const struct rw_target *t) {
         }
     buf_str(&b, "(SELECT ");
     for (size_t k = 0; k < rel->ncolumns; k++) {
-        bool wanted = list == 0 && !rel->columns[k].generated;
-        for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c))
-            wanted = wanted || (rw_node(x, c, &f) == NT_String && jt_str_is(x->t, jt_get(x->t, f, "sval"), rel->columns[k].name));
-        if (list != 0) wanted = false; /* in the list's order, below */
-        if (!wanted) continue;
+        if (list != 0 || rel->columns[k].generated) continue; /* those of a list in its order, below */
         if (any) buf_str(&b, ", ");
         any = true;
         buf_str(&b, "_ghc.");
@@ -531,7 +532,7 @@ static bool copy_out(struct rw *x, uint32_t i, const struct rw_target *t) {
     }
     for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c)) {
         const char *name = rw_node(x, c, &f) == NT_String ? rw_text(x, jt_get(x->t, f, "sval")) : NULL;
-        const struct pol_cat_column *col = name != NULL ? pol_cat_column(rel, name) : NULL;
+        const struct pol_cat_column *col = name != NULL && rw_work(x, rel->ncolumns) ? pol_cat_column(rel, name) : NULL;
         if (col == NULL) {
             buf_free(&b);
             return rw_refuse(x, t->view, t->location, NULL, "COPY names the column %.64s, which %.64s.%.64s does not have",

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_CTES       10000u
 #define MAX_LOCK_NAMES 64u
 
 /* --- names --- */
@@ -143,6 +142,7 @@ const char *rw_proven_row(struct rw *x, const struct pol_view *v) {
 
 /* Conditions of the user's that raise nothing and tell nothing go behind the fence too, for the index. */
 static bool put_conjuncts(struct rw *x, struct buf *b, const struct pol_view *v, uint32_t location, bool *lateral) {
+    if (!rw_work(x, x->columns->nconjuncts)) return false;
     for (size_t i = 0; i < x->columns->nconjuncts; i++) {
         const struct pol_conjunct *c = &x->columns->conjuncts[i];
         if (c->range_var != location || c->relation != v->relation) continue;
@@ -189,6 +189,7 @@ static bool name_is_alone(struct rw *x, const struct pol_view *v, const char *na
     struct rw_named *known = rw_named(x, v);
     if (known == NULL || known->alone_known) return known != NULL;
     known->alone_known = true;
+    if (!rw_work(x, t->n)) return false;
     for (uint32_t i = 1; i < t->n; i++) {
         if (t->v[i].type != JT_OBJECT || !(jt_key_is(t, i, "RangeVar") || jt_key_is(t, i, "relation"))) continue;
         uint32_t relname = jt_get(t, i, "relname");
@@ -357,62 +358,116 @@ static bool range_subselect(struct rw *x, uint32_t fields) {
 
 /* --- GROUP BY a primary key: the other columns of its row may be named ungrouped, unless the table is a subselect --- */
 
+#define GROUP_STEPS 8 /* steps (rw_work()) for a name that is held against a relation's */
+
+struct group_name { /* [alias.]name of a ColumnRef */
+    uint32_t item;  /* the list's, or the ColumnRef's own */
+    uint32_t fields;
+    const char *alias; /* NULL: none */
+    const char *name;  /* "*": all of them */
+};
+struct group_names {
+    struct group_name *v;
+    size_t n, cap;
+};
 struct group {
     const struct pol_view *v;
     const char *alias;
     uint32_t select, from, list, at; /* at: the item in front of which columns are put */
+    struct group_names items;        /* of the list, read once for all FROM items */
+    struct group_names others;       /* of the SELECT's other clauses; the same */
+    bool items_read, others_read;
 };
 
-/* The column of g's relation that a ColumnRef names; NULL for another, or for "*" with *star set. */
-static const struct pol_cat_column *column_of(struct rw *x, const struct group *g, uint32_t ref, bool *star) {
+/* Adds what a ColumnRef names, unless that has too many parts to be a column of a FROM item. */
+static bool add_name(struct rw *x, struct group_names *to, uint32_t item, uint32_t ref) {
     uint32_t names = jt_get(x->t, ref, "fields"), f;
-    const char *parts[4];
+    struct group_name name = {.item = item, .fields = ref};
     size_t n = 0;
     for (uint32_t c = names + 1; names != 0 && c < jt_end(x->t, names); c = jt_skip(x->t, c)) {
         enum pg_node type = rw_node(x, c, &f);
-        if (n == 4) return NULL;
-        parts[n] = type == NT_A_Star ? "*" : type == NT_String ? rw_text(x, jt_get(x->t, f, "sval")) : NULL;
-        if (parts[n++] == NULL) return NULL;
+        if (n++ == 4) return true;
+        name.alias = name.name;
+        name.name = type == NT_A_Star ? "*" : type == NT_String ? rw_text(x, jt_get(x->t, f, "sval")) : NULL;
+        if (name.name == NULL) return !x->refused;
     }
-    if (n == 0 || (n > 1 && strcmp(parts[n - 2], g->alias) != 0)) return NULL;
-    if (strcmp(parts[n - 1], "*") == 0) {
+    if (n == 0) return true;
+    struct group_name *all = pol_grow(x->arena, to->v, to->n, &to->cap, sizeof *all);
+    if (all == NULL) return rw_no_memory(x);
+    to->v = all;
+    all[to->n++] = name;
+    return true;
+}
+
+static bool read_items(struct rw *x, struct group *g) {
+    uint32_t f;
+    if (g->items_read) return true;
+    g->items_read = true;
+    for (uint32_t c = g->list + 1; c < jt_end(x->t, g->list); c = jt_skip(x->t, c))
+        if (rw_node(x, c, &f) == NT_ColumnRef && !add_name(x, &g->items, c, f)) return false;
+    return true;
+}
+
+/* Subselects inside each other are read again by each SELECT around them. */
+static bool read_others(struct rw *x, struct group *g) {
+    uint32_t end = jt_skip(x->t, g->select);
+    if (g->others_read) return true;
+    g->others_read = true;
+    if (!rw_work(x, (uint64_t)(end - g->select) * GROUP_STEPS)) return false;
+    for (uint32_t i = g->select + 1; i < end; i++) {
+        if (i == g->from) i = jt_skip(x->t, g->from);
+        if (i >= end) break;
+        if (x->t->v[i].type != JT_OBJECT || !jt_key_is(x->t, i, "ColumnRef")) continue;
+        if (!add_name(x, &g->others, i, i)) return false;
+    }
+    return true;
+}
+
+/* The column of g's relation that is named; NULL for another, or for "*" with *star set. */
+static const struct pol_cat_column *column_of(const struct group *g, const struct group_name *name, bool *star) {
+    if (name->alias != NULL && strcmp(name->alias, g->alias) != 0) return NULL;
+    if (strcmp(name->name, "*") == 0) {
         *star = true;
         return NULL;
     }
-    return pol_cat_column(g->v->relation, parts[n - 1]);
+    return pol_cat_column(g->v->relation, name->name);
+}
+
+/* So much work it is to look for all of the names in g's relation, whose columns are looked through one by one. */
+static bool may_look(struct rw *x, const struct group *g, const struct group_names *names) {
+    return rw_work(x, (uint64_t)names->n * (GROUP_STEPS + g->v->relation->ncolumns));
 }
 
 static bool groups_by_key(struct rw *x, struct group *g) {
     const struct pol_cat_relation *rel = g->v->relation;
     size_t found = 0;
-    uint32_t f;
     bool star = false;
-    if (rel->nkey == 0) return false;
-    for (size_t k = 0; k < rel->nkey; k++) {
-        bool grouped = false;
-        for (uint32_t c = g->list + 1; c < jt_end(x->t, g->list); c = jt_skip(x->t, c)) {
-            const struct pol_cat_column *col = rw_node(x, c, &f) == NT_ColumnRef ? column_of(x, g, f, &star) : NULL;
-            if (col == NULL || col->number != rel->key[k] || g->v->columns[col - rel->columns].visibility != POL_VISIBLE) continue;
-            size_t token = rw_token_at(x, rw_location(x, f));
-            if (token != RW_NONE && token > 0 && (rw_is(x, token - 1, RW_BY) || rw_is(x, token - 1, ','))) g->at = c;
-            grouped = true;
+    if (rel->nkey == 0 || !read_items(x, g) || !may_look(x, g, &g->items)) return false;
+    bool *grouped = pol_alloc_array(x->arena, rel->nkey, sizeof *grouped);
+    if (grouped == NULL) return rw_no_memory(x);
+    for (size_t i = 0; i < g->items.n; i++) {
+        const struct pol_cat_column *col = column_of(g, &g->items.v[i], &star);
+        if (col == NULL || g->v->columns[col - rel->columns].visibility != POL_VISIBLE) continue;
+        for (size_t k = 0; k < rel->nkey; k++) {
+            if (col->number != rel->key[k]) continue;
+            size_t token = rw_token_at(x, rw_location(x, g->items.v[i].fields));
+            if (token != RW_NONE && token > 0 && (rw_is(x, token - 1, RW_BY) || rw_is(x, token - 1, ','))) g->at = g->items.v[i].item;
+            found += !grouped[k];
+            grouped[k] = true;
         }
-        found += grouped;
     }
     return found == rel->nkey && g->at != 0;
 }
 
 /* The columns that the SELECT's other clauses name, which are determined by the key. */
-static size_t put_determined(struct rw *x, const struct group *g, struct buf *b) {
+static size_t put_determined(struct rw *x, struct group *g, struct buf *b) {
     const struct pol_cat_relation *rel = g->v->relation;
     size_t n = 0;
     bool *wanted = pol_alloc_array(x->arena, rel->ncolumns, sizeof *wanted), star = false;
-    if (wanted == NULL || !rw_work(x, jt_skip(x->t, g->select) - g->select)) return 0;
-    for (uint32_t i = g->select + 1; i < jt_skip(x->t, g->select); i++) {
-        if (i == g->from) i = jt_skip(x->t, g->from);
-        if (i >= jt_skip(x->t, g->select)) break;
-        if (x->t->v[i].type != JT_OBJECT || !jt_key_is(x->t, i, "ColumnRef")) continue;
-        const struct pol_cat_column *col = column_of(x, g, i, &star);
+    if (wanted == NULL) rw_no_memory(x);
+    if (wanted == NULL || !read_others(x, g) || !may_look(x, g, &g->others)) return 0;
+    for (size_t i = 0; i < g->others.n; i++) {
+        const struct pol_cat_column *col = column_of(g, &g->others.v[i], &star);
         if (col != NULL) wanted[col - rel->columns] = true;
     }
     for (size_t i = 0; i < rel->ncolumns; i++) {
@@ -436,7 +491,7 @@ static bool group_item(struct rw *x, struct group *g, uint32_t fields) {
     if (g->v == NULL) return true;
     g->alias = alias != 0 ? rw_text(x, jt_get(x->t, alias, "aliasname")) : name;
     if (g->alias == NULL) return false;
-    if ((alias != 0 && jt_get(x->t, alias, "colnames") != 0) || !groups_by_key(x, g)) return true;
+    if ((alias != 0 && jt_get(x->t, alias, "colnames") != 0) || !groups_by_key(x, g)) return !x->refused;
     struct buf b = BUF_INIT(RW_MAX_TEXT);
     size_t n = put_determined(x, g, &b);
     const char *text = rw_keep(x, &b);
@@ -495,6 +550,7 @@ static bool select_stmt(struct rw *x, uint32_t i) {
 
 static bool find_meaning(struct rw *x, const struct pol_view *v, const char *name) {
     const struct jt *t = x->t;
+    if (!rw_work(x, t->n)) return false;
     for (uint32_t i = 1; i < t->n; i++) {
         if (t->v[i].type == JT_STRING && (jt_key_is(t, i, "aliasname") || jt_key_is(t, i, "ctename")) && jt_str_is(t, i, name))
             return false;

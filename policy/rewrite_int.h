@@ -146,7 +146,7 @@ bool rw_no_memory(struct rw *x);
 enum pg_node rw_node(const struct rw *x, uint32_t i, uint32_t *fields);
 const char *rw_text(struct rw *x, uint32_t i); /* NULL when i is 0 or memory is out */
 uint32_t rw_location(const struct rw *x, uint32_t fields);
-bool rw_holds(const struct rw *x, uint32_t i, const char *node); /* a node of that type is in the value i */
+bool rw_holds(struct rw *x, uint32_t i, const char *node); /* a node of that type is in the value i; false too when that is too much work */
 
 /* Tokens. */
 size_t rw_token_at(const struct rw *x, uint32_t start); /* RW_NONE when none begins there */
@@ -175,7 +175,7 @@ bool rw_with(struct rw *x, uint32_t with);
 /* The RangeVar at fields has been dealt with: whatever the walk has not come by is refused in the end. */
 void rw_seen(struct rw *x, uint32_t fields);
 struct rw_named *rw_named(struct rw *x, const struct pol_view *view); /* NULL when memory is out */
-/* Counts n steps; false when there were too many. */
+/* Counts n steps, of a nanosecond or some; false when there were too many: then whatever is made of the text is refused in the end. */
 bool rw_work(struct rw *x, uint64_t n);
 /* What a RangeVar means. False when memory is out or it is refused; *view NULL: nothing to do. */
 bool rw_relation(struct rw *x, uint32_t fields, const struct pol_view **view);

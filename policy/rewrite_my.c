@@ -36,14 +36,15 @@ bool ry_refuse_column(struct ry *x, const struct pol_view *view, size_t at, uint
     return false;
 }
 
-bool ry_no_memory(struct ry *x) {
-    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
+bool ry_too_large(struct ry *x) {
+    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
     x->refused = true;
     return false;
 }
 
-bool ry_too_large(struct ry *x) {
-    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
+bool ry_no_memory(struct ry *x) {
+    if (pol_arena_full(x->arena)) return ry_too_large(x);
+    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
     x->refused = true;
     return false;
 }
@@ -778,7 +779,7 @@ static bool check_columns(struct ry *x, const char *sql, size_t len) {
     struct pol_parse_error err;
     bool failed = false, ok = true;
     struct pol_columns *all = pol_columns_my(sql, len, x->o, x->r->catalog, &err);
-    if (all == NULL) return ry_no_memory(x); /* it had facts */
+    if (all == NULL) return err.rc == POL_TOO_LARGE ? ry_too_large(x) : ry_no_memory(x); /* it had facts */
     if (x->brief && all->stopped) ok = ry_longer(x);
     for (size_t k = 0; ok && k < all->nrelations; k++) {
         const struct pol_view *v = pol_role_view(x->r, all->relations[k].relation, &failed);
@@ -846,7 +847,7 @@ enum pol_rewrite_rc pol_rewrite_my(const char *sql, size_t len, const struct my_
     else if ((x.arena = pol_arena_new()) == NULL)
         ry_no_memory(&x);
     else
-        rc = rewrite(&x, sql, len);
+        pol_arena_bound(x.arena, POL_ARENA_TEXT(len)), rc = rewrite(&x, sql, len);
     pol_arena_free(x.arena);
     if (!x.longer) return rc;
     pol_rewritten_free(out);

@@ -31,7 +31,14 @@ bool rw_refuse(struct rw *x, const struct pol_view *view, uint32_t location, con
     return false;
 }
 
+static bool too_large(struct rw *x) {
+    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
+    x->refused = true;
+    return false;
+}
+
 bool rw_no_memory(struct rw *x) {
+    if (pol_arena_full(x->arena)) return too_large(x);
     if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
     x->refused = true;
     return false;
@@ -58,7 +65,8 @@ uint32_t rw_location(const struct rw *x, uint32_t fields) {
     return at > 0 && (uint64_t)at < x->len ? (uint32_t)at : 0;
 }
 
-bool rw_holds(const struct rw *x, uint32_t i, const char *node) {
+bool rw_holds(struct rw *x, uint32_t i, const char *node) {
+    if (i == 0 || !rw_work(x, jt_skip(x->t, i) - i)) return false; /* inside of each other, it is read again from each one around it */
     for (uint32_t c = i; i != 0 && c < jt_skip(x->t, i); c++)
         if (x->t->v[c].type == JT_OBJECT && c > i && jt_key_is(x->t, c, node)) return true;
     return false;
@@ -152,12 +160,6 @@ bool rw_is(const struct rw *x, size_t token, int type) { return token < x->ntoke
 
 /* --- changes --- */
 
-static bool too_large(struct rw *x) {
-    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
-    x->refused = true;
-    return false;
-}
-
 /* Nothing more is done, and nothing said. */
 static bool longer(struct rw *x) {
     x->refused = x->longer = true;
@@ -173,6 +175,7 @@ bool rw_work(struct rw *x, uint64_t n) {
 void rw_seen(struct rw *x, uint32_t fields) { x->seen[fields] = true; }
 
 struct rw_named *rw_named(struct rw *x, const struct pol_view *view) {
+    if (!rw_work(x, x->nnamed)) return NULL;
     for (size_t i = 0; i < x->nnamed; i++)
         if (x->named[i].view == view) return &x->named[i];
     struct rw_named *all = pol_grow(x->arena, x->named, x->nnamed, &x->named_cap, sizeof *all);
@@ -413,8 +416,8 @@ static enum pol_rewrite_rc finish(struct rw *x, bool whole, struct pol_rewritten
 static enum pol_rewrite_rc rewrite(struct rw *x, const struct pol_parsed *p, bool whole, struct pol_rewritten *out) {
     struct pol_parse_error err;
     struct pol_columns *columns = pol_columns_parsed(p, x->r->catalog, &x->r->pins, &err);
-    if (columns == NULL && err.rc == POL_NO_MEMORY) {
-        rw_no_memory(x);
+    if (columns == NULL && (err.rc == POL_NO_MEMORY || err.rc == POL_TOO_LARGE)) {
+        err.rc == POL_NO_MEMORY ? rw_no_memory(x) : too_large(x);
         return POL_REWRITE_REFUSED;
     }
     if (columns == NULL) {
@@ -426,7 +429,7 @@ static enum pol_rewrite_rc rewrite(struct rw *x, const struct pol_parsed *p, boo
     if (x->brief && columns->stopped)
         longer(x);
     else if (scan_tokens(x) && rewrite_tree(x))
-        rc = x->nedits == 0 ? POL_REWRITE_SAME : finish(x, whole, out);
+        rc = x->refused ? POL_REWRITE_REFUSED : x->nedits == 0 ? POL_REWRITE_SAME : finish(x, whole, out);
     pol_columns_free(columns);
     return rc;
 }
@@ -437,6 +440,7 @@ static enum pol_rewrite_rc rewrite_parsed(const struct pol_parsed *p, const stru
     *out = (struct pol_rewritten){0};
     enum pol_rewrite_rc rc = POL_REWRITE_REFUSED;
     x.arena = pol_arena_new();
+    if (x.arena != NULL) pol_arena_bound(x.arena, POL_ARENA_TEXT(p->len));
     if (x.arena == NULL || p->json == NULL)
         rw_no_memory(&x);
     else if (r->catalog == NULL)

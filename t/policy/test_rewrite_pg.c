@@ -344,6 +344,62 @@ START_TEST(bounds_its_work) {
 }
 END_TEST
 
+/* Where two numbers that the client chooses are multiplied, the product is counted: many tables by many names in GROUP BY, conditions, columns. */
+static const struct {
+    const char *head, *unit, *mid, *again, *tail; /* '#' in unit is its number */
+    unsigned units, times;
+    enum pol_rewrite_rc rc;
+} products[] = {
+    {"SELECT 1 FROM orders", ",customers a#", " GROUP BY x", ",x", "", 20, 100, POL_REWRITE_DONE},
+    {"SELECT 1 FROM orders", ",customers a#", " GROUP BY x", ",x", "", 300, 20000, POL_REWRITE_REFUSED},
+    {"SELECT 1 FROM orders", ",customers a#", " GROUP BY x", ",a1.id", "", 300, 20000, POL_REWRITE_REFUSED},
+    {"SELECT a1.id", ",1", " FROM customers a1,customers a2 WHERE a1.id=1", " AND a2.id=1", " GROUP BY a1.id", 10, 1000, POL_REWRITE_DONE},
+    {"COPY customers (id", "", "", ",id", ") TO STDOUT", 0, 1000, POL_REWRITE_DONE},
+    {"INSERT INTO customers (id", "", "", ",id", ") SELECT 1", 0, 1000000, POL_REWRITE_SAME},
+};
+
+START_TEST(counts_products) {
+    struct pol_catalog *c = shop_catalog();
+    struct pol_role *r = role("m", c);
+    struct pol_rewritten out;
+    struct pol_verdict why = {0};
+    size_t n = products[_i].units * (size_t)24 + products[_i].times * strlen(products[_i].again) + 200, at;
+    char *sql = malloc(n);
+    ck_assert_ptr_nonnull(sql);
+    at = (size_t)sprintf(sql, "%s", products[_i].head);
+    for (unsigned i = 1; i <= products[_i].units; i++)
+        for (const char *p = products[_i].unit; *p != '\0'; p++)
+            at += (size_t)(*p == '#' ? sprintf(sql + at, "%u", i) : sprintf(sql + at, "%c", *p));
+    at += (size_t)sprintf(sql + at, "%s", products[_i].mid);
+    for (unsigned i = 0; i < products[_i].times; i++) at += (size_t)sprintf(sql + at, "%s", products[_i].again);
+    at += (size_t)sprintf(sql + at, "%s", products[_i].tail);
+    enum pol_rewrite_rc rc = pol_rewrite_pg(sql, at, r, &out, &why);
+    ck_assert_msg(rc == products[_i].rc, "%d: %d %s", _i, rc, why.message);
+    if (rc == POL_REWRITE_REFUSED) ck_assert_str_eq(why.sqlstate, "54000");
+    pol_rewritten_free(&out);
+    free(sql);
+    pol_role_free(r);
+    pol_catalog_unref(c);
+}
+END_TEST
+
+START_TEST(arenas_have_a_bound) {
+    struct pol_arena *a = pol_arena_new();
+    ck_assert_ptr_nonnull(a);
+    pol_arena_bound(a, 100000);
+    size_t n = 0;
+    while (n < 1000000 && pol_alloc(a, 1000) != NULL) n += 1000;
+    ck_assert_msg(n >= 50000 && n < 100000 && pol_arena_full(a), "%zu", n);
+    ck_assert_uint_le(pol_arena_bytes(a), 100000);
+    ck_assert_ptr_null(pol_alloc(a, SIZE_MAX - 100));
+    pol_arena_free(a);
+    a = pol_arena_new();
+    ck_assert_ptr_nonnull(a);
+    ck_assert(pol_alloc(a, 5u << 20) != NULL && !pol_arena_full(a));
+    pol_arena_free(a);
+}
+END_TEST
+
 static bool is_ascii(const char *s) {
     for (; *s != '\0'; s++)
         if ((unsigned char)*s >= 0x80) return false;
@@ -397,6 +453,8 @@ int main(void) {
     Suite *s = suite_create("rewrite_pg");
     TCase *t = tcase_create("rewrite_pg");
     tcase_add_test(t, bounds_its_work);
+    tcase_add_loop_test(t, counts_products, 0, sizeof products / sizeof *products);
+    tcase_add_test(t, arenas_have_a_bound);
     tcase_add_loop_test(t, rewrites, 0, sizeof cases / sizeof *cases);
     suite_add_tcase(s, t);
     return run_suite(s);
