@@ -214,6 +214,9 @@ struct session {
     struct names prepared, cursors; /* made by SQL, with the generation that allowed them */
     char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
+    unsigned leaves;                /* enum pol_leaves: what its statements have left behind */
+    char sets[65];                  /* of all that SET has said, one after the other; "": nothing */
+    char charsets[65];              /* MySQL: of SET NAMES and its kin, likewise */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
     uint64_t statements, refused, rows, bytes;
     struct roster_entry *entry;           /* while it is open */
