@@ -253,6 +253,8 @@ static void print_statement(const struct audit_event *e) {
     print_text(NULL, audit_get(e, "sql"));
     print_text("sent to the database instead:", audit_get(e, "rewritten"));
     detail("parameters", audit_get(e, "params"));
+    detail("bytes of the text that are hidden", audit_get(e, "hidden"));
+    detail("bytes of parameters that are hidden", audit_get(e, "params_hidden"));
 }
 
 /* Recorded rows, one a line. */
