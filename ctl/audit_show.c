@@ -255,6 +255,8 @@ static void print_statement(const struct audit_event *e) {
     print_text("sent to the database instead:", audit_get(e, "rewritten"));
     print_text("would have been sent instead; in mode observe the text above ran as it is:", audit_get(e, "would_run"));
     detail("parameters", audit_get(e, "params"));
+    detail("bytes of the text that are hidden", audit_get(e, "hidden"));
+    detail("bytes of parameters that are hidden", audit_get(e, "params_hidden"));
 }
 
 /* Recorded rows, one a line. */

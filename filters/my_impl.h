@@ -144,7 +144,7 @@ struct my_filter {
     bool ascii_first;            /* ascii, then */
     uint16_t status;             /* of the last OK or EOF */
     char lost_text[256];
-    struct flt_kv event_kv[3];
+    struct flt_kv event_kv[4];
 
     struct my_stmts stmts;
 };

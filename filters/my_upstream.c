@@ -380,7 +380,8 @@ static void ready(struct my_filter *f) {
     f->event_kv[0] = (struct flt_kv){"version", f->version};
     f->event_kv[1] = (struct flt_kv){"sql_mode", f->mode};
     f->event_kv[2] = (struct flt_kv){"lower_case_table_names", f->fold};
-    flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_UPSTREAM_READY, .upstream = {f->event_kv, 3}});
+    f->event_kv[3] = (struct flt_kv){"charset", f->charset};
+    flt_post(&f->base, &(struct flt_event){.kind = FLT_EV_UPSTREAM_READY, .upstream = {f->event_kv, 4}});
     if (f->step == MY_STEP_HELD) {
         f->step = MY_STEP_IDLE;
         my_command(f);

@@ -115,7 +115,8 @@ struct pol_stmt {
     bool hold;                  /* DECLARE: WITH HOLD */
     const char *uses_statement; /* EXECUTE name */
     const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
-    const char *use_schema;     /* USE name (MySQL): the default database from here on */
+    const char *bare_type;  /* a type's name that a temporary type would take away, or one that reads names itself (regclass); NULL: none */
+    const char *use_schema; /* USE name (MySQL): the default database from here on */
 };
 enum pol_dialect { POL_POSTGRESQL, POL_MYSQL /* and MariaDB */ };
 struct pol_facts { /* immutable; owned by whoever holds it; free with pol_facts_free() */

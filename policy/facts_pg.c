@@ -165,6 +165,17 @@ static bool sample_method(struct fx *x, uint32_t i) {
     return fx_function(x, NULL, name, fx_location(x, i));
 }
 
+/* The grammar's own types (int, varchar) come with pg_catalog; text, jsonb and the like do not. regclass and its kin look names up when they run. */
+static bool type_name(struct fx *x, uint32_t i) {
+    const char *parts[4];
+    uint32_t names = jt_get(x->t, i, "names");
+    size_t n = names == 0 ? 0 : fx_parts(x, names, parts, 4); /* none: of a column without a type */
+    if (x->c.err->rc != POL_PARSED) return false;
+    if (n > 0 && n <= 4 && (n == 1 || strncmp(parts[n - 1], "reg", 3) == 0 || jt_bool(x->t, jt_get(x->t, i, "pct_type"))))
+        x->c.s->bare_type = parts[n - 1];
+    return fx_walk_fields(x, NT_TypeName, i, NULL);
+}
+
 bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     if (i == 0) return true;
     if (x->t->v[i].type != JT_OBJECT) return unknown(x, i, type);
@@ -178,6 +189,7 @@ bool fx_walk_as(struct fx *x, enum pg_node type, uint32_t i) {
     case NT_RangeSubselect: return fx_range_subselect(x, i);
     case NT_IntoClause: return fx_into(x, i);
     case NT_FuncCall: return fx_func_call(x, i);
+    case NT_TypeName: return type_name(x, i);
     case NT_ColumnRef: return fx_column_ref(x, i);
     case NT_A_Indirection: return fx_indirection(x, i);
     case NT_A_Const: /* the most frequent node of all: its fields hold no nodes but constants */ return true;

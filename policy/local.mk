@@ -105,6 +105,8 @@ libghpolicy_a_SOURCES = \
 	policy/rewrite_say.c \
 	policy/rewrite_say.h \
 	policy/role.c \
+	policy/session_state.c \
+	policy/session_state.h \
 	policy/shape.h \
 	policy/shape_pg.c \
 	policy/text.c \

@@ -20,8 +20,8 @@ enum pg_pin pg_setting_pin(const struct pol_pins *pins, const char *name, const 
  * is read (client_encoding, standard_conforming_strings, backslash_quote) and what the configuration fixes is not. */
 bool pg_setting_unpinnable(const char *name);
 
-/* What a text means and does is the same whatever it is set to. */
-bool pg_setting_inert(const char *name);
+/* What a text means and does is the same with this value as with any other session's. A text that reads the setting itself is another matter. */
+bool pg_setting_inert(const char *name, const char *value);
 
 /* For tests: the first name of a table here that stands in the wrong place; NULL when all are sorted. */
 const char *pg_settings_out_of_order(void);

@@ -6,6 +6,7 @@
 
 #include "spoa/api_int.h"
 
+#include "policy/session_state.h"
 #include "spoa/approval_desk.h"
 #include "spoa/asking.h"
 #include "spoa/estimate.h"
@@ -73,6 +74,7 @@ static bool may_ask(struct api_ask *a) {
     size_t len, more = a->call.more != NULL ? strlen(a->call.more) : 0;
     const struct my_options my = api_my_options(&a->reading);
     const char *why = a->reading.is == API_READS ? stmt_my_unaskable(facts_of(a->facts), a->call.sql, a->call.len, &my) : NULL;
+    struct pol_unaskable u;
     if (a->call.len > APPR_SQL_MAX)
         refuse(a, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
     else if (more > (size_t)a->session->snap->conf->limits.params)
@@ -81,6 +83,10 @@ static bool may_ask(struct api_ask *a) {
         refuse(a, "42501", "a reason must be given", "Begin the statement with a comment, /* reason: why this is needed */.");
     else if (why != NULL)
         refuse(a, "42501", why, "Send it without variables.");
+    else if (pol_reads_session(facts_of(a->facts), NULL, &u)) /* the settings are those of the application's connection */
+        refuse(a, "42501", u.why, u.hint);
+    else if (asking_hides(a->call.sql, a->call.len) || (more > 0 && asking_hides(a->call.more, more)))
+        refuse(a, "42501", ASKING_HIDDEN, ASKING_HIDDEN_HINT);
     else if (!led_healthy(a->ws->d->led)) /* an approval must not be used up for a statement that then cannot be recorded */
         refuse(a, "57P03", "the audit ledger is unavailable", "Try again later. No statement runs before it is recorded.");
     else

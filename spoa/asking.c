@@ -4,6 +4,7 @@
 
 #include "policy/text.h"
 #include "spoa/log.h"
+#include "spoa/mask.h"
 #include "spoa/reason.h"
 #include "spoa/record.h"
 #include "spoa/statement.h"
@@ -49,6 +50,8 @@ void asking_begin(struct buf *b, const char *what, const struct jwt_identity *wh
 }
 
 /* --- what people are told --- */
+
+bool asking_hides(const char *text, size_t len) { return mask_needed(text, len, false); }
 
 const char *asking_reason(const char *text, size_t len, const char *other, size_t *reason_len) {
     const char *reason;

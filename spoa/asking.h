@@ -16,6 +16,11 @@ void asking_begin(struct buf *b, const char *what, const struct jwt_identity *wh
 
 /* --- what people are told --- */
 
+/* Whether something of it would be masked as a token: approvers would see stars, and what stands behind them could be anything. */
+bool asking_hides(const char *text, size_t len);
+#define ASKING_HIDDEN      "it holds what looks like a token, which is shown to nobody, so that nobody can agree to it"
+#define ASKING_HIDDEN_HINT "Send it without the token. What only looks like one can be written in pieces ('eyJ...' || '...')."
+
 /* What the rules ask, as struct appr_question wants it. api: of a request over HTTP, which has approvals and grants of its own; NULL: of a session. NULL:
  * no memory. */
 json_t *asking_rules(const struct pol_ask *a, const char *api);

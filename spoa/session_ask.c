@@ -7,11 +7,13 @@
 #include "policy/my_pin.h"
 #include "policy/pg_functions.h"
 #include "policy/pg_settings.h"
+#include "policy/session_state.h"
 #include "policy/shape.h"
 #include "spoa/approval_desk.h"
 #include "spoa/asking.h"
 #include "spoa/clock.h"
 #include "spoa/estimate.h"
+#include "spoa/mask.h"
 #include "spoa/reason.h"
 #include "spoa/record.h"
 #include "spoa/renewal.h"
@@ -58,9 +60,17 @@ void session_take_reason(struct session *s) {
     if (!reason_set(s->q->text, s->q->len, APPR_REASON, &reason, &len)) return;
     free(s->reason);
     s->reason = rec_copy(reason, len); /* without memory: none, and who needs one is told so */
+    if (s->reason != NULL) mask_string(s->reason, false);
 }
 
-/* --- settings --- */
+/* --- settings, and what else a session keeps --- */
+
+/* As the session began. NULL: with what the server has. */
+static const char *begun_with(const struct session *s, const char *name) {
+    for (size_t i = 0; i < s->startup->n; i++)
+        if (strcasecmp(s->startup->kv[i].name, name) == 0) return s->startup->kv[i].value;
+    return NULL;
+}
 
 /* True when the session may now read a text in another way than it did at its beginning. */
 static bool changes_meaning(const struct session *s, const struct pol_setting *t) {
@@ -70,23 +80,49 @@ static bool changes_meaning(const struct session *s, const struct pol_setting *t
         bool utf8 = my_setting_pin(&pins, t->name, t->value, &wanted) == PG_PIN_SAME && strcmp(t->name, "sql_mode") != 0;
         return !t->show && !my_setting_inert(t->name) && (!utf8 || strncmp(t->name, "collation_", 10) == 0);
     }
-    if (t->show || t->value == NULL || strcmp(t->name, "all") == 0 || pg_setting_inert(t->name)) return false;
-    if (pg_setting_pin(&pins, t->name, t->value, NULL) == PG_PIN_SAME) return false;
-    for (size_t i = 0; i < s->startup->n; i++)
-        if (strcasecmp(s->startup->kv[i].name, t->name) == 0 && strcmp(s->startup->kv[i].value, t->value) == 0) return false;
-    return true;
+    if (t->show || t->value == NULL || strcmp(t->name, "all") == 0) return false;
+    const char *begun = begun_with(s, t->name);
+    if (begun != NULL && strcmp(begun, t->value) == 0) return false;
+    if (pg_setting_inert(t->name, t->value) && (begun == NULL || pg_setting_inert(t->name, begun))) return false;
+    return pg_setting_pin(&pins, t->name, t->value, NULL) != PG_PIN_SAME;
+}
+
+/* What was said before, and this: equal when the same was said in the same order. Without a digest it is none that another session has. */
+static void say(const struct session *s, char said[65], const char *name, const char *value, size_t len) {
+    struct buf b = BUF_INIT(len + 4096);
+    asking_put_text(&b, said);
+    asking_put_text(&b, name);
+    asking_put(&b, value, len);
+    if (!b.failed) rec_sha256(buf_at(&b), buf_used(&b), said);
+    if (b.failed || said[0] == '\0') snprintf(said, 65, "%s", s->id);
+    buf_free(&b);
+}
+
+/* The collation that SET NAMES may name beside the character set is in its text alone. */
+static bool sets_charset(const struct pol_setting *t) {
+    return strcmp(t->name, "names") == 0 || strncmp(t->name, "character", 9) == 0 || strncmp(t->name, "collation", 9) == 0;
+}
+
+static void remember_setting(struct session *s, const struct pol_setting *t) {
+    const char *value = t->value != NULL ? t->value : "";
+    if (t->show) return;
+    if (s->changed[0] == '\0' && changes_meaning(s, t)) snprintf(s->changed, sizeof s->changed, "%s", t->name);
+    if (s->mysql && sets_charset(t)) say(s, s->charsets, t->name, s->q->text, s->q->len);
+    say(s, s->sets, t->name, value, strlen(value));
 }
 
 void session_ask_forwarded(struct session *s, const struct pol_facts *f) {
-    for (size_t i = 0; i < f->nstmts && s->changed[0] == '\0'; i++)
-        for (size_t k = 0; k < f->stmts[i].nsettings && s->changed[0] == '\0'; k++)
-            if (changes_meaning(s, &f->stmts[i].settings[k])) snprintf(s->changed, sizeof s->changed, "%s", f->stmts[i].settings[k].name);
+    for (size_t i = 0; i < f->nstmts; i++)
+        for (size_t k = 0; k < f->stmts[i].nsettings; k++) remember_setting(s, &f->stmts[i].settings[k]);
+    s->leaves |= pol_leaves(f);
+    if (s->changed[0] == '\0' && (s->leaves & (POL_LEAVES_SEED | POL_LEAVES_SETTINGS)) != 0)
+        snprintf(s->changed, sizeof s->changed, "%s", (s->leaves & POL_LEAVES_SEED) != 0 ? "seed" : "whose name set_config() was given");
 }
 
 /* --- the fingerprint --- */
 
-/* What could give the text another meaning. */
-static void put_settings(struct buf *b, const struct session *s) {
+/* What could give the text another meaning. unseen: it runs code that may read any of them. */
+static void put_settings(struct buf *b, const struct session *s, bool unseen) {
     asking_put_text(b, s->db->search_path_text);
     buf_be32(b, (uint32_t)s->db->nsettings);
     for (size_t i = 0; i < s->db->nsettings; i++) {
@@ -94,10 +130,12 @@ static void put_settings(struct buf *b, const struct session *s) {
         asking_put_text(b, s->db->settings[i].value);
     }
     for (size_t i = 0; i < s->startup->n; i++) {
-        if (pg_setting_inert(s->startup->kv[i].name)) continue;
+        if (!unseen && pg_setting_inert(s->startup->kv[i].name, s->startup->kv[i].value)) continue;
         asking_put_text(b, s->startup->kv[i].name);
         asking_put_text(b, s->startup->kv[i].value);
     }
+    asking_put_text(b, unseen ? s->sets : "");
+    asking_put_text(b, s->charsets);
 }
 
 /* In the text's place; NULL, or without a text: the text itself. */
@@ -108,7 +146,7 @@ static bool fingerprint(const struct session *s, char out[65]) {
     struct buf b = BUF_INIT(APPR_SQL_MAX + (4u << 20));
     const struct rewrite *w = what_runs(q); /* with claims and groups of now */
     char sha[65] = "";
-    asking_begin(&b, "gatehouse approval 2", s->who, s->db->name);
+    asking_begin(&b, "gatehouse approval 3", s->who, s->db->name);
     asking_put(&b, q->text, q->len);
     if (w != NULL && w->sql != NULL) rec_sha256(w->sql, w->len, sha);
     asking_put_text(&b, sha);
@@ -119,7 +157,7 @@ static bool fingerprint(const struct session *s, char out[65]) {
         buf_u8(&b, q->params[i].data == NULL ? 2 : q->params[i].binary);
         asking_put(&b, q->params[i].data, q->params[i].data == NULL ? 0 : q->params[i].len);
     }
-    put_settings(&b, s);
+    put_settings(&b, s, pol_runs_unseen(facts_of(q->facts)));
     bool ok = !b.failed && nodekey_mac(appr_key(s->ws->d->approvals), buf_at(&b), buf_used(&b), out);
     buf_free(&b);
     return ok;
@@ -156,10 +194,10 @@ static void kind_of(const struct session *s, char out[65]) {
     char *shape = plain ? pol_shape_pg(q->text) : NULL;
     if (shape == NULL) return;
     struct buf b = BUF_INIT(APPR_SQL_MAX);
-    asking_begin(&b, "gatehouse kind 2", s->who, s->db->name);
+    asking_begin(&b, "gatehouse kind 3", s->who, s->db->name);
     asking_put_text(&b, shape);
     for (size_t i = 0; i < f->nstmts; i++) put_relations(&b, &f->stmts[i]);
-    put_settings(&b, s);
+    put_settings(&b, s, false);
     buf_be32(&b, (uint32_t)q->ntypes);
     for (size_t i = 0; i < q->ntypes; i++) buf_be32(&b, q->types[i]);
     buf_be32(&b, (uint32_t)q->nparams);
@@ -212,17 +250,44 @@ static void refuse(struct session *s, const char *sqlstate, const char *why, con
 
 /* --- asking --- */
 
+/* What looks like a token is shown to nobody, and could be anything. */
+static bool holds_token(const struct question *q) {
+    bool yes = asking_hides(q->text, q->len);
+    for (size_t i = 0; i < q->nparams && !yes; i++)
+        yes = q->params[i].data != NULL && asking_hides((const char *)q->params[i].data, q->params[i].kept);
+    return yes;
+}
+
+/* True: it takes from the session what people do not see, and u says what. */
+static bool hangs_on_session(const struct session *s, struct pol_unaskable *u) {
+    const struct pol_facts *f = facts_of(s->q->facts);
+    const struct pol_pins pins = identity_pins(s->db);
+    const char *why;
+    if (s->mysql && (why = session_my_unaskable(s)) != NULL) {
+        snprintf(u->why, sizeof u->why, "%s", why);
+        u->hint = "Write the values into the statement, or send them as parameters.";
+        return true;
+    }
+    if (pol_reads_session(f, &pins, u)) return true;
+    if ((s->leaves & POL_LEAVES_TEMP) != 0) { /* their rows, and what triggers and functions find by their names */
+        snprintf(u->why, sizeof u->why, "this session has made temporary objects, which names may mean here and nowhere else");
+        u->hint = "Connect again, and send it before any are made.";
+        return true;
+    }
+    return (s->leaves & POL_LEAVES_UNSEEN) != 0 && pol_temp_could_shadow(f, u);
+}
+
 /* False, and refused: nobody could agree to this, or what they agreed to would not be what runs. */
 static bool may_ask(struct session *s) {
     const struct question *q = s->q;
     size_t len;
-    const char *why;
+    struct pol_unaskable u;
     bool cut = q->params_cut;
     for (size_t i = 0; i < q->nparams; i++) cut = cut || (q->params[i].data != NULL && q->params[i].kept < q->params[i].len);
     if (s->unpinned)
         refuse(s, "42501", "this session has run code that may have changed its search_path or role", "Connect again.");
-    else if (s->mysql && (why = session_my_unaskable(s)) != NULL)
-        refuse(s, "42501", why, "Write the values into the statement, or send them as parameters.");
+    else if (hangs_on_session(s, &u))
+        refuse(s, "42501", u.why, u.hint);
     else if (s->changed[0] != '\0')
         refuse(s, "42501", log_fmt("this session has changed the setting %s, so that the text may mean something else here", s->changed),
                "Connect again, with the setting as a startup parameter (PGOPTIONS) where it is needed.");
@@ -230,6 +295,8 @@ static bool may_ask(struct session *s) {
         refuse(s, "54000", "its parameters are longer than can be shown", "Send fewer or shorter ones, or have limits.params raised.");
     else if (q->len > APPR_SQL_MAX)
         refuse(s, "54000", "it is longer than anybody would read", "Send it in smaller pieces.");
+    else if (holds_token(q))
+        refuse(s, "42501", ASKING_HIDDEN, ASKING_HIDDEN_HINT);
     else if (q->verdict.ask.justify && asking_reason(q->text, q->len, s->reason != NULL ? s->reason : "", &len) == NULL)
         refuse(s, "42501", "a reason must be given",
                "Begin the statement with a comment, /* reason: why this is needed */, or send SET gatehouse.reason = 'why' before it.");

@@ -216,6 +216,9 @@ struct session {
     bool calls_code;                /* it has called what may open a cursor or prepare a statement */
     char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
+    unsigned leaves;                /* enum pol_leaves: what its statements have left behind */
+    char sets[65];                  /* of all that SET has said, one after the other; "": nothing */
+    char charsets[65];              /* MySQL: of SET NAMES and its kin, likewise */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
     bool counts;                    /* MySQL: it may tell of hidden rows: pol_role_counts() */
     uint64_t statements, refused, rows, bytes;

@@ -51,6 +51,9 @@ bool session_my_ready(struct session *s, const struct flt_event *ev, const char 
     if (asprintf(&s->my.key, "%s\n%s\n%s\n%s\n", version, mode, fold, s->db->database) < 0) s->my.key = NULL;
     *why = "out of memory";
     if (s->my.key == NULL) return false;
+    /* literals are compared by the default collation of the character set that the client began with */
+    if (strcmp(param(ev, "charset"), "utf8mb4") != 0 && s->charsets[0] == '\0')
+        snprintf(s->charsets, sizeof s->charsets, "%.60s", param(ev, "charset"));
     const struct flt_kv kv = {"version", version};
     paramcache_put(s->ws->d->params, s->db->name, "", &kv, 1); /* for greetings */
     return true;

@@ -3,6 +3,7 @@
 
 #include "filters/bytes.h"
 #include "policy/my_lex.h"
+#include "policy/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,17 +42,65 @@ struct facts_ref *stmt_facts_my(struct factscache *cache, const char *server, co
     return r;
 }
 
+/* Functions that tell what the statement before has left behind, which connection it is, or which locks it holds. (rand() goes on from rand_seed1, which is a
+ * setting.) */
+static const char *const left[] = {
+    "connection_id",
+    "found_rows",
+    "get_lock",
+    "is_free_lock",
+    "is_used_lock",
+    "last_insert_id",
+    "lastval",
+    "ps_current_thread_id",
+    "release_all_locks",
+    "release_lock",
+    "row_count",
+    "wsrep_last_seen_gtid",
+    "wsrep_last_written_gtid",
+};
+/* Relations of performance_schema and information_schema that tell the same. */
+static const char *const views[] = {
+    "optimizer_trace",
+    "prepared_statements_instances",
+    "processlist",
+    "profiling",
+    "session_account_connect_attrs",
+    "session_connect_attrs",
+    "session_status",
+    "session_variables",
+    "status_by_thread",
+    "temp_tables_info",
+    "threads",
+    "user_variables",
+    "user_variables_by_thread",
+    "variables_by_thread",
+};
+
+const char *stmt_my_out_of_order(void) {
+    const char *word = POL_OUT_OF_ORDER(left);
+    return word != NULL ? word : POL_OUT_OF_ORDER(views);
+}
+
+static const char *facts_unaskable(const struct pol_stmt *t) {
+    static const char what[] = "it uses what an earlier statement of the session has left behind, or which connection it is";
+    if (t->last_value) return what;
+    if (strcmp(t->tag, "HANDLER") == 0) return "where a HANDLER stands is the session's";
+    for (size_t k = 0; k < t->nfunctions; k++)
+        if (POL_IN(left, t->functions[k].name)) return what;
+    for (size_t k = 0; k < t->nrelations; k++)
+        if (t->relations[k].catalog && POL_IN(views, t->relations[k].name)) return what;
+    for (size_t k = 0; k < t->nsettings; k++)
+        if (t->settings[k].show) return "it uses variables, whose values are the session's";
+    return NULL;
+}
+
 /* Variables, and what the statement before has left behind. */
 const char *stmt_my_unaskable(const struct pol_facts *f, const char *text, size_t len, const struct my_options *o) {
-    static const char *const left[] = {"last_insert_id", "found_rows", "row_count", NULL};
     struct pol_parse_error err;
     struct my_tokens tokens;
     const char *why = NULL;
-    for (size_t i = 0; i < f->nstmts; i++)
-        for (size_t k = 0; k < f->stmts[i].nfunctions; k++)
-            for (const char *const *n = left; *n != NULL; n++)
-                if (strcmp(f->stmts[i].functions[k].name, *n) == 0)
-                    why = "it uses what an earlier statement of the session has left behind";
+    for (size_t i = 0; i < f->nstmts && why == NULL; i++) why = facts_unaskable(&f->stmts[i]);
     if (memchr(text, '\0', len) != NULL || !gh_utf8_valid(text, len)) return "it holds bytes that its approvers could not read";
     if (!my_lex(text, len, o, &tokens, &err)) return "it cannot be read again";
     for (uint32_t i = 0; i < tokens.n; i++)

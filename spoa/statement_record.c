@@ -100,7 +100,7 @@ static struct common common(const struct stmt_record *st) {
     const bool alike = said->which != NULL && is(said->which, 2, st->policy, strlen(st->policy));
     const struct common has = {same ? said->what : NULL, alike ? said->which : NULL};
     const struct pol_facts *f = facts_of(st->facts);
-    if ((same && alike) || said->asked++ % COMMON_MISSES != 1 || secret_sql_may(f)) return has;
+    if ((same && alike) || said->asked++ % COMMON_MISSES != 1 || secret_sql_may(f) || mask_needed(st->text, st->len, false)) return has;
     struct rec what = {0}, which = {0};
     struct which w;
     char sha[65];

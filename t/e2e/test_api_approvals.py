@@ -211,6 +211,17 @@ class Asked(unittest.TestCase):
         self.assertTrue(entry["grant"])
         self.asked("INSERT INTO scratch.t VALUES (8, 'e')", path="/notes")
         self.asked("INSERT INTO scratch.t VALUES (8, 'e')", who="clerk2")
+        # what only a session or connection knows is covered by no grant
+        status, body, _ = self.post("INSERT INTO scratch.t VALUES (8, current_setting('application_name'))")
+        self.assertEqual((status, body["verdict"]), (403, "deny"), body)
+        self.assertIn("needs approval and cannot get it", body["message"])
+        with self.s.psycopg("clerk", autocommit=True) as c:
+            for value in ("current_setting('application_name')", "lastval()::text", "pg_backend_pid()::text"):
+                with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "needs approval and cannot get it"):
+                    c.execute(f"INSERT INTO scratch.t VALUES (8, {value})")
+            c.execute("SET extra_float_digits = -10")
+            with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "has changed the setting extra_float_digits"):
+                c.execute("INSERT INTO scratch.t VALUES (8, 'b2')")
         done = subprocess.run([self.s.env["GH_CTL"], "grants", "revoke", entry["grant"]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.asked("INSERT INTO scratch.t VALUES (8, 'f')")
@@ -252,6 +263,15 @@ class Asked(unittest.TestCase):
         for sql, sqlstate in (("INSERT INTO scratch.t VALUES (12, 'x'); SET work_mem = '1MB'", "0A000"), ("PREPARE x AS INSERT INTO scratch.t VALUES (12)", "42501")):
             status, body, _ = self.post(sql)
             self.assertEqual((body["verdict"], body["sqlstate"]), ("deny", sqlstate), body)
+            self.assertNotIn("approval", body)
+        # what approvers would not see, or only the connection knows
+        token = "eyJhbGciOiJub25lIn0.e30." + "A" * 43
+        for sql, why in (("INSERT INTO scratch.t VALUES (12, split_part('" + token + "', '.', 3))", "looks like a token"),
+                         ("INSERT INTO scratch.t VALUES (12, current_setting('gatehouse.principal'))", "the setting gatehouse.principal"),
+                         ("INSERT INTO scratch.t VALUES (pg_backend_pid(), 'x')", "pg_backend_pid")):
+            status, body, _ = self.post(sql)
+            self.assertEqual((body["verdict"], body["sqlstate"]), ("deny", "42501"), body)
+            self.assertIn(why, body["message"])
             self.assertNotIn("approval", body)
         # what must be rewritten, which HAProxy cannot do
         status, body, _ = self.post("SELECT n FROM scratch.t", who="hidden")

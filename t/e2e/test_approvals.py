@@ -1,4 +1,5 @@
 """Rules that ask: a statement runs once after people have agreed, and never otherwise, whoever races, dies, forges or changes his mind."""
+import base64
 import datetime
 import fcntl
 import json
@@ -21,7 +22,7 @@ import test_daemon
 
 RULES = """
   - name: askers-read
-    groups: [askers, waiters, quick]
+    groups: [askers, waiters, quick, plain]
     database: shop
     allow: select
     on: scratch.*
@@ -29,6 +30,18 @@ RULES = """
     groups: askers
     database: shop
     ask: insert
+    on: scratch.t
+    approvers: dbas
+  - name: askers-may
+    groups: askers
+    database: shop
+    allow: select
+    on: public.picks
+    functions: scratch.make
+  - name: plain-write
+    groups: plain
+    database: shop
+    ask: [insert, update]
     on: scratch.t
     approvers: dbas
   - name: askers-own
@@ -112,7 +125,7 @@ class Approvals(test_daemon.Daemon):
     def setUpClass(cls):
         cls.shared = stack.Stack(policy=stack.own_policy() + RULES)
         cls.addClassCleanup(cls.shared.close)
-        for who, group in (("asker2", "askers"), ("waiter", "waiters"), ("quick", "quick"), ("boss", "bosses")):
+        for who, group in (("asker2", "askers"), ("waiter", "waiters"), ("quick", "quick"), ("boss", "bosses"), ("plain", "plain")):
             cls.shared._minted[who] = cls.shared.mint(f"{who}@shop.example", [group])
 
     def setUp(self):
@@ -490,7 +503,8 @@ class Approvals(test_daemon.Daemon):
     def test_settings(self):
         sql = "INSERT INTO scratch.t VALUES (6, 'x')"
         conn = self.connect()
-        conn.execute("SET work_mem = '1MB'")
+        conn.execute("SET statement_timeout = '1min'")
+        conn.execute("SET extra_float_digits = 3")  # as pgjdbc does; 1, 2 and 3 are the same
         self.approve(self.asked(conn, sql))
         conn.execute("SET DateStyle = 'German'")
         conn.execute("RESET DateStyle")
@@ -502,6 +516,114 @@ class Approvals(test_daemon.Daemon):
             conn.execute(sql)
         self.assertEqual(self.rows(), 0)
         self.assertEqual(self.connect().execute(sql).rowcount, 1)
+
+    def test_settings_that_choose_values_and_rows(self):
+        """extra_float_digits changes a float's text, enable_* and work_mem choose rows under LIMIT, a seed chooses random()'s."""
+        sql = "INSERT INTO scratch.t SELECT n, 'x' FROM scratch.t WHERE n = length((1::float8 / 3)::text) LIMIT 1"
+        self.approve(self.asked(self.connect(), sql))
+        for change, name in (("SET extra_float_digits = -10", "extra_float_digits"), ("SET enable_seqscan = off", "enable_seqscan"),
+                             ("SET work_mem = '1MB'", "work_mem"), ("SELECT setseed(0.25)", "seed"), ("SET seed = 0.25", "seed"),
+                             ("SELECT set_config('extra_float_digits', '0', false)", "extra_float_digits"),
+                             ("BEGIN; SET LOCAL bytea_output = 'escape'; COMMIT", "bytea_output")):
+            conn = self.connect()
+            conn.execute(change)
+            with self.subTest(change), self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "has changed the setting " + name):
+                conn.execute(sql)
+        low = self.connect(options="-c extra_float_digits=-10")
+        self.asked(low, sql)  # another request
+        low.execute("SET extra_float_digits = 3")
+        with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "has changed the setting extra_float_digits"):
+            low.execute(sql)
+        self.assertEqual(self.connect().execute(sql).rowcount, 0)
+
+    def unaskable(self, conn, sql, why, *params, **how):
+        with self.subTest(sql), self.assertRaises(psycopg.errors.InsufficientPrivilege) as caught:
+            conn.execute(sql, *params, **how)
+        self.assertRegex(str(caught.exception), "needs approval and cannot get it: .*" + why)
+        self.assertTrue(caught.exception.diag.message_hint)
+
+    def test_what_only_the_session_knows(self):
+        """What is approved means the same in whatever session it runs: a text that reads the session's state is not asked about."""
+        conn = self.connect("plain")
+        insert = "INSERT INTO scratch.t VALUES (%s, 'state')"
+        for value, why in (("current_setting('application_name')::int", "the setting application_name"), ("pg_backend_pid()", "pg_backend_pid"),
+                           ("lastval()", "lastval"), ("txid_current()", "txid_current"), ("inet_client_port()", "inet_client_port"),
+                           ("length(current_setting('gatehouse.session'))", "gatehouse.session"), ("array_length(current_schemas(true), 1)", "current_schemas")):
+            for more in ({}, {"prepare": True}):
+                self.unaskable(conn, insert % value, why, **more)
+        self.stack.direct("INSERT INTO scratch.t VALUES (1, 'a'), (4, 'd')")
+        conn.execute("BEGIN")
+        conn.execute("DECLARE c CURSOR FOR SELECT n FROM scratch.t ORDER BY n")
+        conn.execute("FETCH 2 FROM c")
+        self.unaskable(conn, "UPDATE scratch.t SET s = 'cur' WHERE CURRENT OF c", "the cursor c")
+        conn.execute("ROLLBACK")
+        self.unaskable(self.connect("boss"), "TRUNCATE scratch.t; FETCH 1 FROM c", "the cursor c")
+        self.asked(conn, insert % "length(current_setting('gatehouse.principal')) + (random() * 4)::int")
+        self.assertEqual(self.stack.direct("SELECT s FROM scratch.t ORDER BY n"), [("a",), ("d",)])
+        self.assertEqual([r["sql"] for r in self.pending() if r["principal"] == "plain@shop.example" and "gatehouse.principal" not in r["sql"]], [])
+
+    def test_temporary_tables_take_names(self):
+        """picks is public.picks to who agrees, and the session's own table where it runs."""
+        self.stack._minted["boss-own"] = self.stack.mint(self.principal, ["bosses", "askers"])
+        self.stack.direct("CREATE TABLE IF NOT EXISTS public.picks (id int); INSERT INTO scratch.t VALUES (1, 'a'), (3, 'c'); GRANT SELECT ON public.picks TO PUBLIC")
+        self.addCleanup(self.stack.direct, "DROP TABLE public.picks")
+        sql = "INSERT INTO scratch.t SELECT id, 'picked' FROM picks"
+        clean = self.connect("boss-own")
+        self.approve(self.asked(clean, sql))
+        for make in ("CREATE TEMP TABLE picks AS SELECT 3 AS id", "SELECT 3 AS id INTO TEMP picks", "CREATE TEMP VIEW picks AS SELECT 3 AS id",
+                     "BEGIN; CREATE TABLE pg_temp.picks (id int); COMMIT"):
+            conn = self.connect("boss-own")
+            conn.execute(make)
+            self.unaskable(conn, sql, "temporary objects")
+        self.stack.direct("CREATE FUNCTION scratch.make() RETURNS void LANGUAGE plpgsql AS 'BEGIN CREATE TEMP TABLE picks AS SELECT 3 AS id; END'")
+        conn = self.connect()
+        conn.execute("SELECT scratch.make()")
+        self.unaskable(conn, sql, "the relation picks without a schema")
+        self.unaskable(conn, "INSERT INTO scratch.t SELECT n, 'x'::text FROM scratch.t", "the type text without a schema")
+        self.asked(conn, "INSERT INTO scratch.t SELECT n, 'x'::pg_catalog.text FROM scratch.t")
+        self.assertEqual(clean.execute(sql).rowcount, 0)  # of public.picks, which is empty
+        self.assertEqual(self.rows(), 2)
+
+    def test_what_code_may_read_counts(self):
+        """A DO block may read any setting: what the session has set, and began with, belongs to what is approved."""
+        sql = "DO $$ BEGIN PERFORM current_setting('application_name'); END $$"
+        ids = []
+        for name, sets in (("one", ()), ("one", ()), ("two", ()), ("one", ("SET application_name = 'two'",)), ("one", ("SET lock_timeout = 0",))):
+            conn = self.connect("boss", application_name=name)
+            for s in sets:
+                conn.execute(s)
+            ids.append(self.asked(conn, sql))
+        self.assertEqual(ids[0], ids[1])
+        self.assertEqual(len(set(ids)), 4)
+
+    def test_what_is_masked_is_not_asked_about(self):
+        """A literal of a token's shape is shown to nobody, and may be a part of what the statement does."""
+        def part(data):
+            return base64.urlsafe_b64encode(data).decode().rstrip("=")
+        header, hidden = part(b'{"typ":"JWT","alg":"RS256","kid":"1"}'), b"{5,6,7,8,9}".hex()
+        encrypted = part(b'{"alg":"dir","enc":"A256GCM"}')
+        conn = self.connect()
+        before = len(self.pending())
+        for token in (f"{header}.{part(b'{}')}.{hidden}{'A' * 43}", f"{encrypted}..{hidden}.{hidden}.{hidden}"):
+            sql = f"INSERT INTO scratch.t VALUES (1, split_part('{token}', '.', 3))"
+            for text in (sql, sql, sql.replace("(1, ", "(2, ")):
+                self.unaskable(conn, text, "looks like a token")
+            for more in ({}, {"binary": True}):
+                self.unaskable(conn, "INSERT INTO scratch.t VALUES (1, split_part(%s, '.', 3))", "looks like a token", [token], **more)
+
+            def recorded(field):
+                return [e for e in self.stack.audit() if e.get("principal") == self.principal and e.get(field) == str(len(token))]
+            mine = stack.wait_until("all are recorded", lambda: (lambda m: m if len(m) == 3 else None)(recorded("hidden")))
+            self.assertTrue(all("'***'" in e["sql"] for e in mine))
+            macs = [e["hidden_mac"] for e in mine]
+            self.assertEqual(sorted(macs.count(m) for m in set(macs)), [1, 2])
+            self.assertTrue(all("hidden_mac" in e for e in recorded("params_hidden")))
+            self.assertTrue(recorded("params_hidden"))
+        self.assertEqual(len(self.pending()), before)
+        # what is none is shown as it is
+        sql = f"INSERT INTO scratch.t VALUES (1, split_part('{header}.{hidden}.{'A' * 43}', '.', 2))"
+        ident = self.asked(conn, sql)
+        self.assertEqual(next(r for r in self.pending() if r["id"] == ident)["sql"], sql)
 
     def test_code_that_cannot_be_seen(self):
         """Who may do everything is asked about what could do the asked-for unseen; afterwards names may mean anything."""

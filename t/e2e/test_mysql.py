@@ -319,9 +319,28 @@ class TestRules(unittest.TestCase):
             rows(c, "SET @n = 8")
             self.assertIn("variables", self.refusal(c, "UPDATE orders SET status = 'void' WHERE id = @n")[1])
             self.assertIn("left behind", self.refusal(c, "UPDATE orders SET status = 'void' WHERE id = last_insert_id()")[1])
+            self.assertIn("which connection it is", self.refusal(c, "UPDATE orders SET status = 'void' WHERE id = connection_id()")[1])
             self.assertIn("WHERE", self.refusal(c, "UPDATE orders SET status = 'void'")[1])
         with direct() as d:
             self.assertEqual(rows(d, "SELECT count(*) FROM orders WHERE status = 'void'"), ((1,),))
+
+    def test_approval_means_the_same(self):
+        """Of another collation, or behind a temporary table, the same bytes are another statement."""
+        sql = "UPDATE orders SET status = 'void' WHERE id = 7 AND 'a' = 'A'"
+        asked = []
+        for says in ((), ("SET NAMES utf8mb4 COLLATE utf8mb4_bin",), (), ("SET autocommit = 1",)):
+            with connect("agent", autocommit=True) as c:
+                for s in says:
+                    rows(c, s)
+                asked.append(self.refusal(c, sql)[1].split("request ")[1].split(".")[0])
+        self.assertEqual(asked[0], asked[2])
+        self.assertEqual(asked[0], asked[3])
+        self.assertNotEqual(asked[0], asked[1])
+        sql = "UPDATE shop.orders SET status = 'void' WHERE id = 9"
+        with connect("agent", token=S.mint("both@shop.example", ["ai-agents", "dbas"]), autocommit=True) as c:
+            self.assertIn("waits for a decision", self.refusal(c, sql)[1])
+            rows(c, "CREATE TEMPORARY TABLE shop.orders (id int, status text)")
+            self.assertIn("temporary objects", self.refusal(c, sql)[1])
 
     def test_a_fresh_token_and_a_reason(self):
         with connect("agent") as c:

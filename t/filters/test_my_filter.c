@@ -20,7 +20,7 @@ START_TEST(login_and_first_statement) {
     talk_client(&t, "0:03'select 1'");
     talk_events(&t, "");
     talk_serve(&t);
-    talk_events(&t, "version=10.11.6-MariaDB sql_mode=STRICT_TRANS_TABLES lower_case_table_names=0 \nquery select 1\n");
+    talk_events(&t, "version=10.11.6-MariaDB sql_mode=STRICT_TRANS_TABLES lower_case_table_names=0 charset=utf8mb4 \nquery select 1\n");
     talk_expect(&t, FLT_SERVER, "0:03'select 1'");
     ck_assert(t.multi && t.alone);
     talk_server(&t, "1:01 2:03'def' 3:01'1' 4:01'2' 5:OKEOF");

@@ -15,6 +15,7 @@ check_PROGRAMS += \
 	t/policy/test_policy \
 	t/policy/test_rewrite_my \
 	t/policy/test_rewrite_pg \
+	t/policy/test_session_state \
 	t/policy/test_text \
 	t/policy/test_times \
 	t/policy/test_yaml
@@ -46,6 +47,8 @@ t_policy_test_pg_scan_SOURCES = t/policy/test_pg_scan.c
 t_policy_test_pg_scan_LDADD = $(T_LIBS)
 t_policy_test_times_SOURCES = t/policy/test_times.c
 t_policy_test_times_LDADD = $(T_LIBS)
+t_policy_test_session_state_SOURCES = t/policy/test_session_state.c
+t_policy_test_session_state_LDADD = $(T_LIBS)
 t_policy_test_text_SOURCES = t/policy/test_text.c
 t_policy_test_text_LDADD = $(T_LIBS)
 t_policy_test_expr_pg_SOURCES = t/policy/test_expr_pg.c

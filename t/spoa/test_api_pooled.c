@@ -143,6 +143,7 @@ END_TEST
 
 START_TEST(tables) {
     ck_assert_ptr_null(api_pooled_out_of_order());
+    ck_assert_ptr_null(stmt_my_out_of_order());
     ck_assert_ptr_null(api_pooled_my_out_of_order());
 }
 END_TEST

@@ -124,8 +124,8 @@ END_TEST
 
 START_TEST(long_texts) {
     /* No text makes it slow: these take no time, or the test's limit of it. */
-    static const char *const parts[] = {"e",      "ey",  "eyJ",   "eyJhbGciOi", HEAD ".",         HEAD ".a.",
-                                        "." HEAD, "ew.", ENC "....",   HEAD "." BODY "."};
+    static const char *const parts[] = {"e",        "ey",     "eyJ", "eyJhbGciOi", HEAD ".",
+                                        HEAD ".a.", "." HEAD, "ew.", ENC "....",   HEAD "." BODY "."};
     const char *part = parts[_i];
     size_t n = 4u << 20, one = strlen(part);
     char *text = malloc(n + one);
