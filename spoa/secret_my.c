@@ -14,7 +14,8 @@ enum form {
     DATA,    /* read and written: nothing of it may hide */
     TABLES,  /* definitions, where passwords are options */
     ACCOUNT, /* everything else: behind the first word for a secret a literal is one, unless it is known to be none */
-    SET,     /* likewise; besides, a variable may be given a text that is to be executed */
+    USERS,   /* accounts and rights: the same from their first word on, for the parser knows no more of them */
+    SET,     /* as ACCOUNT; besides, a variable may be given a text that is to be executed */
     TEXT,    /* PREPARE and EXECUTE IMMEDIATE */
     CODE,    /* of which the parser knows where it begins */
 };
@@ -35,6 +36,7 @@ static enum form form_of_stmt(const struct pol_stmt *s) {
     case POL_K_LOCK:
     case POL_K_TRUNCATE: return DATA;
     case POL_K_DDL: return TABLES;
+    case POL_K_GRANT: return USERS;
     case POL_K_SET: return SET;
     case POL_K_PREPARE:
     case POL_K_EXECUTE: return TEXT;
@@ -56,6 +58,7 @@ struct hiding {
     struct hidden h;
     const struct my_token *t;
     unsigned mode;
+    bool users;    /* USERS */
     bool server;   /* CREATE SERVER, ALTER SERVER */
     bool password; /* SET PASSWORD */
     bool watched;  /* since a word for a secret */
@@ -95,9 +98,9 @@ static size_t behind(const struct hiding *x, size_t i) {
 
 /* A literal behind the first word for a secret. */
 static bool is_secret(const struct hiding *x, size_t i) {
-    static const char *const harmless[] = {"subject", "issuer", "cipher",   "comment", "attribute", "role", "user",
-                                           "to",      "from",   "for",      "exists",  "with",      "via",  "channel",
-                                           "host",    "port",   "database", "socket",  "owner",     NULL};
+    static const char *const harmless[] = {"subject", "issuer",  "cipher", "comment", "attribute", "role",   "user",  "to",
+                                           "from",    "for",     "exists", "grant",   "revoke",    "on",     "admin", "with",
+                                           "via",     "channel", "host",   "port",    "database",  "socket", "owner", NULL};
     size_t p = behind(x, i);
     const struct my_token *before = &x->t[p], *name = p > 0 ? &x->t[p - 1] : before;
     if (is_literal(before)) return x->before;
@@ -125,7 +128,7 @@ static bool is_mistaken(const struct hiding *x, size_t i) {
 
 static void account(struct hiding *x, size_t i) {
     const struct my_token *t = &x->t[i];
-    if (is_op(t, ';')) x->watched = x->server = x->password = false, x->depth = 0;
+    if (is_op(t, ';')) x->watched = x->users, x->server = x->password = false, x->depth = 0;
     if (is_op(t, '(')) x->depth++;
     if (is_op(t, ')') && x->depth > 0) x->depth--;
     if (is(x, t, "server")) x->server = true;
@@ -194,6 +197,9 @@ static enum form form_of_text(const char *text, size_t len, const struct my_opti
     if (!my_lex(text, len, o, &t, &err)) return CODE;
     struct hiding x = {.h.text = text, .t = t.t};
     enum form form = among(&x, t.t, data) ? DATA : among(&x, t.t, code) ? CODE : is(&x, t.t, "set") ? SET : ACCOUNT;
+    static const char *const rights[] = {"grant", "revoke", "rename", NULL}, *const whose[] = {"user", "role", NULL};
+    if (form == ACCOUNT && (among(&x, t.t, rights) || (t.n > 1 && among(&x, &t.t[1], whose)) || (t.n > 3 && among(&x, &t.t[3], whose))))
+        form = USERS;
     for (uint32_t i = 1; form == ACCOUNT && i < t.n && (is(&x, t.t, "create") || is(&x, t.t, "alter")); i++)
         if (among(&x, &t.t[i], stored)) form = CODE;
     free(t.t);
@@ -246,7 +252,8 @@ static char *read_as(const char *text, size_t len, const struct my_options *o, e
         *failed = err.rc == POL_NO_MEMORY;
         return *failed ? NULL : secret_coarse(text, len, outlen, failed);
     }
-    struct hiding x = {.h = {.text = text, .out = BUF_INIT(8 * len + 64)}, .t = t.t, .mode = o->mode};
+    struct hiding x = {
+        .h = {.text = text, .out = BUF_INIT(8 * len + 64)}, .t = t.t, .mode = o->mode, .users = form == USERS, .watched = form == USERS};
     /* definitions of servers are among what is stored code otherwise */
     if (form == CODE && t.n > 2 && (is(&x, &t.t[1], "server") || (t.n > 4 && is(&x, &t.t[1], "or") && is(&x, &t.t[3], "server"))))
         form = ACCOUNT;
@@ -270,7 +277,8 @@ char *secret_my_hide(const char *text, size_t len, const struct pol_facts *f, si
     const struct my_options o = {.server = (enum my_server)f->my_server, .version = f->my_version, .mode = f->my_mode};
     enum form form = form_of(f);
     *failed = false;
-    if (form < SET && !secret_named(text, len)) return NULL;
-    if (form == SET && memchr(text, '\'', len) == NULL && memchr(text, '"', len) == NULL && !secret_named(text, len)) return NULL;
+    if (form < USERS && !secret_named(text, len)) return NULL;
+    if ((form == SET || form == USERS) && memchr(text, '\'', len) == NULL && memchr(text, '"', len) == NULL && !secret_named(text, len))
+        return NULL;
     return read_as(text, len, &o, form, outlen, failed);
 }

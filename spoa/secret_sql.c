@@ -102,8 +102,13 @@ void hidden_comments(struct hidden *h, size_t at, size_t end) {
 }
 
 char *secret_coarse(const char *text, size_t len, size_t *outlen, bool *failed) {
+    static const char *const accounts[] = {" role", " user", "grant", NULL};
     struct hidden h = {.text = text, .out = BUF_INIT(len + 64)};
-    size_t at = coarse_from(text, len, lead, begins_with_data(text, len));
+    bool data = begins_with_data(text, len);
+    size_t at = coarse_from(text, len, lead, data);
+    if (!data && (at < len || secret_says(text, len, accounts))) /* the word may be misspelt, or come behind */
+        for (size_t i = 0; i < at; i++)
+            if (text[i] == '\'' || text[i] == '"' || text[i] == '$') at = i;
     if (at < len) hidden_replace(&h, at, len, STARS);
     return hidden_done(&h, len, outlen, failed);
 }
@@ -467,7 +472,15 @@ char *secret_sql_hide(const char *text, size_t len, const struct pol_facts *f, s
     return may_hold_secrets(text, len) ? hide_pg(text, len, outlen, failed) : NULL;
 }
 
-void secret_message(char *message) {
-    char *at = strstr(message, " near \"");
-    if (at != NULL && strpbrk(at + 7, "'$") != NULL) at[0] = '\0';
+#define MESSAGE_TEXT 32768u
+
+void secret_message(char *message, const char *text, size_t len) {
+    char *at = strstr(message, " near \""), *end = at != NULL ? strrchr(at, '"') : NULL;
+    if (at == NULL) return;
+    size_t n;
+    bool failed = false, shown = strpbrk(at + 7, "'$") == NULL && len <= MESSAGE_TEXT;
+    char *hidden = shown ? secret_coarse(text, len, &n, &failed) : NULL;
+    if (hidden != NULL) shown = end > at + 7 && memmem(hidden, n, at + 7, (size_t)(end - at) - 7) != NULL;
+    if (!shown || failed) at[0] = '\0';
+    free(hidden);
 }

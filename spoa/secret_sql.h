@@ -16,7 +16,8 @@ bool secret_sql_may(const struct pol_facts *f);
 char *secret_sql_hide(const char *text, size_t len, const struct pol_facts *f, size_t *outlen, bool *failed);
 /* The same for a connection string alone (a parameter): "host=h password=x" or a URI. In place; gives the new length. */
 size_t secret_conninfo_hide(char *text, size_t len);
-/* Cuts off what a syntax error quotes when that is a literal, for the record and the log: nobody knows what kind of one. */
-void secret_message(char *message);
+/* Cuts off what a syntax error quotes of a text without facts, for the record and the log: when that is a literal, for nobody knows what kind of one, or hidden in
+ * the text, or the text is long. */
+void secret_message(char *message, const char *text, size_t len);
 
 #endif

@@ -226,7 +226,7 @@ static void answer_refusal(struct session *s) {
                                  .fatal = q->fatal};
     char reason[sizeof v->message];
     memcpy(reason, v->message, sizeof reason);
-    if (q->facts == NULL) secret_message(reason);
+    if (q->facts == NULL) secret_message(reason, q->text, q->len);
     s->refused++;
     m_count(s->ws->m, M_REFUSALS, v->sqlstate, NULL, NULL);
     if (!q->quiet)

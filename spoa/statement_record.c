@@ -137,7 +137,7 @@ static void put_refusal(struct rec *r, const struct stmt_record *st, char *reaso
     const struct pol_verdict *v = st->verdict;
     rec_str(r, "sqlstate", v->sqlstate);
     snprintf(reason, size, "%s", v->message);
-    if (st->facts == NULL) secret_message(reason);
+    if (st->facts == NULL) secret_message(reason, st->text, st->len);
     rec_str(r, "reason", reason);
     if (v->detail[0] != '\0') rec_str(r, "detail", v->detail);
 }

@@ -46,6 +46,7 @@ EXTRA_DIST += \
 	t/e2e/test_hooks.py \
 	t/e2e/test_identity.py \
 	t/e2e/test_leaks.py \
+	t/e2e/test_leaks_sql.py \
 	t/e2e/test_login_flood.py \
 	t/e2e/test_metrics.py \
 	t/e2e/test_mistakes.py \
