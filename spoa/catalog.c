@@ -23,7 +23,9 @@
 #define AHEAD_MS     60000u    /* after one that failed and that nobody waits for */
 #define DATABASES    1024u     /* as many as a configuration may ever have named */
 #define FIT_STEPS    50000000u /* some tenths of a second of this thread; 10,000 rules on 10,000 relations need less */
-#define MISFITS      20u       /* that are logged one by one */
+#define FIT_MS       1000u
+#define FIT_REST     20u /* times what it took, before it is done again */
+#define MISFITS      20u /* that are logged one by one */
 #define MISFIT_BYTES 700u
 
 struct catalog {
@@ -54,6 +56,7 @@ struct catalog {
     unsigned failures, torn;
     bool ahead;                          /* the look that is under way was begun for the policy's sake alone */
     uint64_t fit_policy, fit_generation; /* of the policy and the catalog that were held against each other last */
+    uint64_t fit_due_ms, fit_rest_ms;    /* when that is done next, 0: not asked for; not before */
     uint64_t unread_policy;              /* of the policy for which it was said that this could not be done */
 };
 
@@ -137,9 +140,16 @@ static void hold_against(struct catalog *c, const struct snap *snap, struct pol_
     fit_is(c, &f);
 }
 
-/* Once for each policy and catalog. */
+/* Once for each policy and catalog, soon: a look that somebody waits for comes before it, and changes of a schema come many at once. */
+static void want_fit(struct catalog *c, const struct snap *snap) {
+    uint64_t now = worker_now_ms();
+    if (c->fit_due_ms != 0 || (c->fit_policy == snap->policy_generation && c->fit_generation == catalog_generation(c))) return;
+    c->fit_due_ms = now + FIT_MS > c->fit_rest_ms ? now + FIT_MS : c->fit_rest_ms;
+}
+
 static void check_fit(struct catalog *c, const struct snap *snap) {
-    uint64_t generation;
+    uint64_t generation, begun = worker_now_ms();
+    c->fit_due_ms = 0;
     if (conf_database(snap->conf, c->name) == NULL || !pol_policy_restricts(snap->policy, c->name)) {
         fit_is(c, &(struct fitting){.c = c});
         c->fit_policy = 0;
@@ -150,6 +160,7 @@ static void check_fit(struct catalog *c, const struct snap *snap) {
         hold_against(c, snap, now);
         c->fit_policy = snap->policy_generation;
         c->fit_generation = generation;
+        c->fit_rest_ms = worker_now_ms() + FIT_REST * (worker_now_ms() - begun);
     }
     pol_catalog_unref(now);
 }
@@ -265,7 +276,7 @@ static void look_over(struct catalog *c) {
     c->snap = NULL;
     c->torn = 0;
     tell(overdue(&c->served, 0, true));
-    if (!c->ahead) check_fit(c, snap); /* nobody waits for that */
+    if (!c->ahead) want_fit(c, snap);
     snap_unref(snap);
 }
 
@@ -325,6 +336,10 @@ static void look_around(struct catalogs *all) {
         if (c->client != NULL) continue;
         bool soon = asked && !pausing && now - c->begun_ms >= GAP_MS;
         if (now >= c->due_ms || soon || waited) look(c, now);
+        if (c->client != NULL || c->fit_due_ms == 0 || now < c->fit_due_ms) continue;
+        struct snap *snap = daemon_snap(all->d);
+        check_fit(c, snap);
+        snap_unref(snap);
     }
 }
 
