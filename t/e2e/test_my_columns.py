@@ -92,6 +92,11 @@ HASHES = """
     on: shop.customers
     columns: { email: { mask: { hash: customer } }, "*": visible }
     write: [email]
+  - name: keepers-do-everything
+    groups: keepers
+    database: shop_my
+    allow: all
+    on: "*.*"
   - name: open
     groups: open
     database: shop_my
@@ -765,6 +770,30 @@ class Changes(Case):
             self.assertIn(b"Connect again", answer.last)
             self.assertRaises((OSError, EOFError, AssertionError, IndexError, struct.error), counting.ask_all, "SELECT 1")
             self.assertEqual(plain.ask_all("SELECT 1").values(), [("1",)])
+        finally:
+            self.use(before)
+
+    def test_what_was_opened_before(self):
+        """HANDLER .. READ goes on with what was open, whatever the policy says by now."""
+        before = S.policy()
+        rule = '  - name: keepers-no-more-staff\n    groups: keepers\n    database: shop_my\n    deny: all\n    on: shop.staff\n    reason: Not for keepers.\n'
+        S.token("keepers", "keepers")
+        raw, other = self.raw("keepers"), self.raw("keepers")
+        agent = self.raw("agent").ask_all("HANDLER orders OPEN")
+        self.assertEqual(agent.code(), 1142)
+        self.assertIn(b"Use SELECT", agent.last)
+        self.assertEqual(raw.ask_all("HANDLER staff OPEN AS orders").last[0], 0xff)
+        answer = raw.ask_all("HANDLER staff OPEN")
+        self.assertEqual(answer.last[0], 0, answer.last)
+        self.assertEqual(len(raw.ask_all("HANDLER staff READ FIRST").rows), 1)
+        try:
+            self.use(before + rule)
+            wait_until("the new rule", lambda: other.ask_all("SELECT 1 FROM staff LIMIT 1").last[0] == 0xff, 30)
+            answer = raw.ask_all("HANDLER staff READ NEXT")
+            self.assertEqual((answer.last[0], answer.rows), (0xff, []))
+            self.assertEqual(other.ask_all("SELECT 1 FROM staff LIMIT 1").code(), 1142)
+            answer = other.ask_all("HANDLER orders OPEN")
+            self.assertEqual(answer.code(), 1142)
         finally:
             self.use(before)
 
