@@ -681,6 +681,25 @@ class Writes(Case):
         self.assertEqual(raw.ask_all("DROP TABLE scratch_t").last[0], 0)
         self.unseen(raw)
 
+    def test_locks_are_not_hidden(self):
+        """What doc/mysql-language.md says of them: this is no guarantee, but what is known."""
+        with my.direct() as a, my.direct() as b:
+            my.rows(a, "CREATE TABLE shop.locks (id int PRIMARY KEY, region varchar(10), n int)")
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP TABLE shop.locks"))
+            my.rows(a, "INSERT INTO shop.locks VALUES (1, 'eu', 0), (2, 'us', 0), (3, 'eu', 0)")
+            a.autocommit(False)
+            for condition, locked in (("(region = 'eu') AND (id = 2)", [2]), ("CASE WHEN region = 'eu' THEN (id = 2) IS TRUE ELSE FALSE END", [1, 2, 3])):
+                self.assertEqual(my.rows(a, f"UPDATE shop.locks SET n = n WHERE {condition}"), ())
+                found = []
+                for n in (1, 2, 3):
+                    try:
+                        my.rows(b, f"SELECT id FROM shop.locks WHERE id = {n} FOR UPDATE NOWAIT")
+                    except pymysql.MySQLError as e:
+                        self.assertIn(e.args[0], (1205, 3572))
+                        found.append(n)
+                a.rollback()
+                self.assertEqual(found, locked, condition)
+
     def test_conditions_see_masks(self):
         raw = self.raw("tester")
         for sql in ("UPDATE customers SET region = region WHERE phone LIKE '+49%'", "DELETE FROM customers WHERE card_number LIKE '%c4n4ry%'"):
