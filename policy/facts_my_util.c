@@ -307,6 +307,9 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         else
             s->actions |= POL_FILES;
         return fm_children(x, node);
+    case MS_HANDLER:
+        s->opaque = true;
+        break; /* READ goes to what was open under that name: the policy may have been another, or the name another table's */
     case MS_EXECUTE:
         if (x->inner) return fm_fail(x, POL_NOT_UNDERSTOOD, "EXECUTE within PREPARE is not understood");
         if ((s->uses_statement = statement_name(x, fm_node(x, n->first)->tok)) == NULL) return false;

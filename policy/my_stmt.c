@@ -240,7 +240,8 @@ static uint32_t handler(struct mp *p) {
     mp_next(p);
     if (!mp_add(p, &list, mp_table(p, POL_SELECT))) return 0;
     if (mp_take(p, W_OPEN)) {
-        if (!mp_alias(p, &list)) return 0;
+        if (!mp_at_end(p)) /* READ would name the alias, which may be another table's name */
+            return mp_fail(p, POL_NOT_UNDERSTOOD, "an alias in HANDLER .. OPEN is not understood: open the table by its own name");
     } else if (!mp_take(p, W_CLOSE)) {
         if (!mp_need(p, W_READ)) return 0;
         if (!mp_take(p, W_FIRST) && !mp_take(p, W_NEXT)) {

@@ -476,6 +476,8 @@ static bool judge_opaque(struct judge *j) {
     else
         add(v->detail, sizeof v->detail, "It needs a rule that allows all on \"*.*\"; none allows that to you on database \"%.60s\".",
             j->r->database);
+    if (j->r->pins.mysql && strcmp(j->s->tag, "HANDLER") == 0) /* see facts_my_util.c */
+        snprintf(v->hint, sizeof v->hint, "%s", "What it reads hangs on what was opened before. Use SELECT with ORDER BY and LIMIT.");
     return false;
 }
 

@@ -106,6 +106,11 @@ HASHES = """
     on: shop.customers
     columns: { email: { mask: { hash: customer } }, "*": visible }
     write: [email]
+  - name: keepers-do-everything
+    groups: keepers
+    database: shop_my
+    allow: all
+    on: "*.*"
   - name: open
     groups: open
     database: shop_my
@@ -713,6 +718,25 @@ class Writes(Case):
         self.assertEqual(raw.ask_all("DROP TABLE scratch_t").last[0], 0)
         self.unseen(raw)
 
+    def test_locks_are_not_hidden(self):
+        """What doc/mysql-language.md says of them: this is no guarantee, but what is known."""
+        with my.direct() as a, my.direct() as b:
+            my.rows(a, "CREATE TABLE shop.locks (id int PRIMARY KEY, region varchar(10), n int)")
+            self.addCleanup(lambda: my.rows(my.direct(), "DROP TABLE shop.locks"))
+            my.rows(a, "INSERT INTO shop.locks VALUES (1, 'eu', 0), (2, 'us', 0), (3, 'eu', 0)")
+            a.autocommit(False)
+            for condition, locked in (("(region = 'eu') AND (id = 2)", [2]), ("CASE WHEN region = 'eu' THEN (id = 2) IS TRUE ELSE FALSE END", [1, 2, 3])):
+                self.assertEqual(my.rows(a, f"UPDATE shop.locks SET n = n WHERE {condition}"), ())
+                found = []
+                for n in (1, 2, 3):
+                    try:
+                        my.rows(b, f"SELECT id FROM shop.locks WHERE id = {n} FOR UPDATE NOWAIT")
+                    except pymysql.MySQLError as e:
+                        self.assertIn(e.args[0], (1205, 3572))
+                        found.append(n)
+                a.rollback()
+                self.assertEqual(found, locked, condition)
+
     def test_conditions_see_masks(self):
         raw = self.raw("tester")
         for sql in ("UPDATE customers SET region = region WHERE phone LIKE '+49%'", "DELETE FROM customers WHERE card_number LIKE '%c4n4ry%'"):
@@ -802,6 +826,30 @@ class Changes(Case):
             self.assertIn(b"Connect again", answer.last)
             self.assertRaises((OSError, EOFError, AssertionError, IndexError, struct.error), counting.ask_all, "SELECT 1")
             self.assertEqual(plain.ask_all("SELECT 1").values(), [("1",)])
+        finally:
+            self.use(before)
+
+    def test_what_was_opened_before(self):
+        """HANDLER .. READ goes on with what was open, whatever the policy says by now."""
+        before = S.policy()
+        rule = '  - name: keepers-no-more-staff\n    groups: keepers\n    database: shop_my\n    deny: all\n    on: shop.staff\n    reason: Not for keepers.\n'
+        S.token("keepers", "keepers")
+        raw, other = self.raw("keepers"), self.raw("keepers")
+        agent = self.raw("agent").ask_all("HANDLER orders OPEN")
+        self.assertEqual(agent.code(), 1142)
+        self.assertIn(b"Use SELECT", agent.last)
+        self.assertEqual(raw.ask_all("HANDLER staff OPEN AS orders").last[0], 0xff)
+        answer = raw.ask_all("HANDLER staff OPEN")
+        self.assertEqual(answer.last[0], 0, answer.last)
+        self.assertEqual(len(raw.ask_all("HANDLER staff READ FIRST").rows), 1)
+        try:
+            self.use(before + rule)
+            wait_until("the new rule", lambda: other.ask_all("SELECT 1 FROM staff LIMIT 1").last[0] == 0xff, 30)
+            answer = raw.ask_all("HANDLER staff READ NEXT")
+            self.assertEqual((answer.last[0], answer.rows), (0xff, []))
+            self.assertEqual(other.ask_all("SELECT 1 FROM staff LIMIT 1").code(), 1142)
+            answer = other.ask_all("HANDLER orders OPEN")
+            self.assertEqual(answer.code(), 1142)
         finally:
             self.use(before)
 

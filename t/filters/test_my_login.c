@@ -357,8 +357,9 @@ START_TEST(settings) {
     struct buf *out = flt_out(t.f, FLT_SERVER);
     buf_u8(out, 0);
     const char *text = (const char *)buf_at(out) + 5;
-    ck_assert_ptr_nonnull(
-        strstr(text, ", SESSION sql_mode = 'ANSI,TRADITIONAL', SESSION max_statement_time = 30, SESSION tx_read_only = 1"));
+    ck_assert_ptr_nonnull(strstr(
+        text,
+        ", SESSION sql_mode = 'ANSI,TRADITIONAL', SESSION max_statement_time = 30, SESSION sql_big_selects = 1, SESSION tx_read_only = 1"));
     talk_end(&t);
     talk_start(&t, 0, NULL);
     t.settings[0] = (struct flt_kv){"sql_mode", "a', GLOBAL x = '"};

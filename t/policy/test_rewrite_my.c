@@ -663,6 +663,40 @@ START_TEST(counting) {
 }
 END_TEST
 
+/* READ names what OPEN had opened, under another policy perhaps, or another table: only for those to whom no name matters. */
+START_TEST(handlers) {
+    static const char *const all[] = {"HANDLER orders OPEN", "HANDLER shop.orders OPEN", "HANDLER orders READ FIRST",
+                                      "HANDLER orders READ `PRIMARY` = (1)", "HANDLER orders CLOSE"};
+    static const struct {
+        const char *rule;
+        bool allowed;
+    } roles[] = {
+        {"allow: all, on: '*.*'", true},
+        {"allow: read, on: '*.*'", false},
+        {"allow: [read, write, ddl], on: 'shop.*'", false},
+        {"allow: all, on: '*.*' }\n  - { name: b, groups: h, database: shop, deny: all, on: shop.staff, reason: Not for h.", false}};
+    struct pol_catalog *c = shop_my_catalog();
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        struct pol_role *r = ruled(c, roles[i].rule);
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+            struct pol_parse_error err;
+            struct pol_verdict v;
+            struct pol_facts *f = pol_facts_my(all[k], strlen(all[k]), &maria, &err);
+            ck_assert_ptr_nonnull(f);
+            pol_judge(r, f, &v);
+            ck_assert_msg((v.effect == POL_ALLOW) == roles[i].allowed, "%s: %s: %s", roles[i].rule, all[k], v.message);
+            if (roles[i].allowed)
+                ck_assert(v.unpins); /* a narrower role ends the session */
+            else
+                ck_assert_ptr_nonnull(strstr(v.hint, "Use SELECT"));
+            pol_facts_free(f);
+        }
+        pol_role_free(r);
+    }
+    pol_catalog_unref(c);
+}
+END_TEST
+
 /* What a later, narrower role has to know of the session. */
 START_TEST(counting_is_remembered) {
     static const struct {
@@ -703,6 +737,7 @@ int main(void) {
     tcase_add_test(t, nobody_asks_for_a_hash);
     tcase_add_test(t, counting);
     tcase_add_test(t, counting_is_remembered);
+    tcase_add_test(t, handlers);
     suite_add_tcase(s, t);
     return run_suite(s);
 }
