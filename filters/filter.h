@@ -182,6 +182,8 @@ struct flt_answer {
      * ended, so that what is over its limit can be undone; set with either of these, and for flt_overrun(). */
     bool limited;
     uint64_t max_rows, max_bytes;
+    /* PostgreSQL, with these: it changes data and returns rows. A Query outside of a transaction block has committed when its rows are here, so such a one is refused. */
+    bool undoes;
     /* QUERY and EXECUTE: how many rows, and bytes of them, the result event is to hold; bytes 0: none. */
     uint64_t keep_rows, keep_bytes;
     /* Names that the statement itself makes or drops (SQL's PREPARE, DEALLOCATE, DECLARE, CLOSE, DISCARD ALL): the filter forgets

@@ -241,6 +241,22 @@ static void keep_positions(struct pg_filter *f, struct pg_entry *e) {
     f->pieces = NULL;
 }
 
+/* A Query outside of a transaction block commits before anybody can look at its rows. Which it is, is known when all before it is answered. */
+static enum named stays_undoable(struct pg_filter *f) {
+    if (!f->answer.undoes || (f->answer.max_rows | f->answer.max_bytes) == 0) return NAMED_OK;
+    if (f->q_len > 0) {
+        barrier(f);
+        return NAMED_WAIT;
+    }
+    if (f->status != 'I') return NAMED_OK;
+    pg_client_not_run(f);
+    refuse(f, true, "0A000",
+           "a change that returns rows cannot run by itself: the policy limits its result, and what is over the limit would be changed all "
+           "the same",
+           "Send BEGIN before it and COMMIT behind it, or leave RETURNING out.");
+    return NAMED_REFUSED;
+}
+
 static enum next on_query(struct pg_filter *f, struct cur body) {
     const char *text;
     size_t len;
@@ -259,6 +275,7 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     if (!upstream(f)) return WAIT;
     enum named named = runs_named(f, true);
     if (named != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
+    if ((named = stays_undoable(f)) != NAMED_OK) return named == NAMED_WAIT ? WAIT : DONE;
     if (forget_waits(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
     if (e == NULL || !pg_forget_begin(f, e)) return DONE;

@@ -140,6 +140,7 @@ static uint64_t less(uint64_t a, uint64_t b) { return a == 0 || (b != 0 && b < a
 
 static void keep_limits(struct pg_filter *f, const struct flt_answer *portal) {
     f->answer.limited = f->answer.limited || portal->limited;
+    f->answer.undoes = f->answer.undoes || portal->undoes;
     f->answer.max_rows = less(f->answer.max_rows, portal->max_rows);
     f->answer.max_bytes = less(f->answer.max_bytes, portal->max_bytes);
     if (portal->keep_bytes > f->answer.keep_bytes) f->answer.keep_bytes = portal->keep_bytes;

@@ -78,6 +78,7 @@ struct pg_entry {
     bool empty;           /* QUERY: held no statement */
     bool limited;         /* QUERY, EXECUTE: nothing follows it before it has ended */
     enum pg_over over;    /* what the server still sends of it is dropped */
+    bool dropped;         /* some of it was */
     uint64_t max_rows, max_bytes, passed; /* limits; rows, or pieces of COPY data, that reached the client */
     uint64_t keep_rows, keep_bytes;       /* of the result, for the record; bytes 0: nothing */
     bool as_sent;                         /* QUERY, PARSE: positions in errors are of the text that the client sent */

@@ -1,6 +1,7 @@
 /* Results that are larger, or take longer, than the owner allows. What fits reaches the client, then an error. It is an error for the server too: when it
  * had finished by then, a refusal's poison undoes what it did in this pipeline and transaction, so that the state that ReadyForQuery tells is true. To
- * be able to, nothing is sent behind a limited statement before it has ended. */
+ * be able to, nothing is sent behind a limited statement before it has ended. A Query outside of a transaction block has committed by then: what changes data and
+ * returns rows is not let through so (stays_undoable()), and nobody is told that such a one was undone. */
 #include "filters/pg_impl.h"
 
 #include <inttypes.h>
@@ -15,7 +16,10 @@ static void over(struct pg_filter *f, struct pg_entry *e, enum pg_over why) {
 }
 
 bool pg_limit_fits(struct pg_filter *f, struct pg_entry *e, uint32_t body) {
-    if (e->over != PG_OVER_NOT) return false;
+    if (e->over != PG_OVER_NOT) {
+        e->dropped = true;
+        return false;
+    }
     if (e->max_rows != 0 && e->passed >= e->max_rows)
         over(f, e, PG_OVER_ROWS);
     else if (e->max_bytes != 0 && (e->bytes > e->max_bytes || body > e->max_bytes - e->bytes))
@@ -32,10 +36,12 @@ bool pg_limit_overrun(struct pg_filter *f) {
     return true;
 }
 
-static void put_text(const struct pg_entry *e, struct buf *out) {
+/* undone: the server had not finished, or what it did is about to be undone. */
+static void put_text(const struct pg_entry *e, bool undone, struct buf *out) {
     char message[120], detail[120];
     const char *hint = "Ask for less: fewer rows (WHERE, LIMIT, an aggregate) or fewer columns.";
-    snprintf(detail, sizeof detail, "%" PRIu64 " rows were sent; the statement was undone.", e->passed);
+    snprintf(detail, sizeof detail, "%" PRIu64 " rows were sent; %s.", e->passed,
+             undone ? "the statement was undone" : "the statement had finished, and what it changed, if anything, stays");
     if (e->over == PG_OVER_ROWS)
         snprintf(message, sizeof message, "the result has more rows than the policy allows: %" PRIu64, e->max_rows);
     else if (e->over == PG_OVER_BYTES)
@@ -47,12 +53,12 @@ static void put_text(const struct pg_entry *e, struct buf *out) {
     pg_put_error(out, &(struct pg_error_text){.sqlstate = PG_OVER_STATE, .message = message, .detail = detail, .hint = hint});
 }
 
-void pg_limit_error(struct pg_filter *f, const struct pg_entry *e) { put_text(e, &f->base.out[FLT_CLIENT]); }
+void pg_limit_error(struct pg_filter *f, const struct pg_entry *e) { put_text(e, true, &f->base.out[FLT_CLIENT]); }
 
 void pg_limit_undo(struct pg_filter *f, const struct pg_entry *was) {
     struct buf text = BUF_INIT(4096), *server = &f->base.out[FLT_SERVER];
     bool query = was->what == PG_S_QUERY;
-    put_text(was, &text);
+    put_text(was, !query || f->status != 'I', &text);
     uint8_t *copy = text.failed ? NULL : malloc(buf_used(&text));
     size_t len = buf_used(&text);
     if (copy != NULL) memcpy(copy, buf_at(&text), len);

@@ -221,6 +221,11 @@ static void on_complete(struct pg_filter *f, struct cur body) {
     bool counted = strncmp(tag, "SELECT", 6) == 0 || strncmp(tag, "FETCH", 5) == 0 || strncmp(tag, "MOVE", 4) == 0;
     /* DataRows were counted as they passed; RETURNING sends rows and a count of the same rows. */
     if (!counted && rows > e->rows && e->over == PG_OVER_NOT) e->rows = rows;
+    /* Too late to be stopped, and without rows that could be withheld: it is done, and so it is told. */
+    if (e->what == PG_S_QUERY && e->over == PG_OVER_TIME && !counted && e->passed == 0 && !e->dropped) {
+        e->over = PG_OVER_NOT;
+        if (rows > e->rows) e->rows = rows;
+    }
     if (e->over == PG_OVER_NOT) pass(f);
     copy_over(f);
     if (e->what == PG_S_EXECUTE) execute_ended(f, true);

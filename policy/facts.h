@@ -104,6 +104,8 @@ struct pol_stmt {
     bool opaque;            /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
     bool where;             /* UPDATE or DELETE has a WHERE */
     bool limited;           /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter, also in PREPARE, DECLARE, COPY */
+    bool changes;           /* PostgreSQL: INSERT, UPDATE, DELETE or MERGE is somewhere in it */
+    bool returns;           /* and it gives rows for that, by RETURNING or as a SELECT with such a WITH */
     bool unbounded;         /* somewhere in it an UPDATE or DELETE has no WHERE that names a column, or a MERGE updates or deletes */
     bool reads_only;        /* nothing in it writes */
     bool copy_in, copy_out; /* COPY FROM STDIN, COPY TO STDOUT */

@@ -151,7 +151,7 @@ static bool too_many_targets(const struct fx *x, uint32_t list) {
 bool fx_select(struct fx *x, uint32_t i) {
     if (too_many_targets(x, jt_get(x->t, i, "targetList")))
         return fx_fail(x, POL_TOO_LARGE, "a SELECT can have at most %d expressions, as PostgreSQL has it", MAX_TARGETS);
-    bool inherited = x->lock != NULL && x->lock->all;
+    bool inherited = x->lock != NULL && x->lock->all, before = x->c.s->changes;
     struct scope s = enter(x);
     struct fx_lock lock;
     const char **names = NULL; /* not on the stack: SELECTs nest deeply */
@@ -166,6 +166,7 @@ bool fx_select(struct fx *x, uint32_t i) {
     x->lock = NULL;
     ok =
         ok && fx_walk_fields(x, NT_SelectStmt, i, (const char *const[]){"withClause", "fromClause", "larg", "rarg", "lockingClause", NULL});
+    if (!before && x->c.s->changes) x->c.s->returns = true;
     return leave(x, &s, ok);
 }
 
@@ -270,8 +271,14 @@ static bool on_conflict(struct fx *x, uint32_t i, unsigned *access) {
     return fx_walk_fields(x, NT_OnConflictClause, i, (const char *const[]){"targetList", NULL});
 }
 
+static void changes(struct fx *x, uint32_t i) {
+    x->c.s->changes = true;
+    if (jt_get(x->t, i, "returningList") != 0) x->c.s->returns = true;
+}
+
 bool fx_insert(struct fx *x, uint32_t i) {
     struct scope s = enter(x);
+    changes(x, i);
     unsigned access = POL_INSERT | (jt_get(x->t, i, "returningList") != 0 ? POL_SELECT : 0u);
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && on_conflict(x, jt_get(x->t, i, "onConflictClause"), &access);
     ok = ok && fx_target(x, jt_get(x->t, i, "relation"), access) &&
@@ -281,6 +288,7 @@ bool fx_insert(struct fx *x, uint32_t i) {
 
 bool fx_update(struct fx *x, uint32_t i) {
     struct scope s = enter(x);
+    changes(x, i);
     bool where = jt_get(x->t, i, "whereClause") != 0;
     bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "fromClause") != 0;
     bool ok = with_clause(x, jt_get(x->t, i, "withClause")) && walk_counting(x, jt_get(x->t, i, "targetList"), &reads);
@@ -295,6 +303,7 @@ bool fx_update(struct fx *x, uint32_t i) {
 
 bool fx_delete(struct fx *x, uint32_t i) {
     struct scope s = enter(x);
+    changes(x, i);
     bool where = jt_get(x->t, i, "whereClause") != 0;
     bool reads = where || jt_get(x->t, i, "returningList") != 0 || jt_get(x->t, i, "usingClause") != 0;
     bool named = false;
@@ -309,6 +318,7 @@ bool fx_delete(struct fx *x, uint32_t i) {
 
 bool fx_merge(struct fx *x, uint32_t i) {
     struct scope s = enter(x);
+    changes(x, i);
     unsigned access = POL_SELECT;
     uint32_t whens = jt_get(x->t, i, "mergeWhenClauses"), fields;
     for (uint32_t c = whens + 1; whens != 0 && c < jt_end(x->t, whens); c = jt_skip(x->t, c)) {

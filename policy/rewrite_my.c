@@ -310,6 +310,8 @@ static bool move(struct ry *x, struct mover *m, uint32_t cond) {
     return ry_replace(x, c->tok, c->end, " TRUE ");
 }
 
+#define CONJUNCT_STEPS 100 /* steps (ry_work()) for a condition that is held against a table: both names are copied */
+
 /* Conditions of the SELECT's own WHERE go behind the fence too, for an index: rows for which they are not true would be left out all the same. */
 static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t node, const char *name, const char *quoted) {
     uint32_t select = x->scopes != NULL ? x->scopes->select : 0, where = select != 0 ? ry_child(x, select, MN_WHERE) : 0;
@@ -322,7 +324,7 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
     if (!ry_work(x, x->nitems + x->tree.tokens.n)) return false;
     for (uint32_t c = several ? first : cond; c != 0; c = several ? ry_node(x, c)->next : 0) {
         uint32_t params;
-        if (!ry_work(x, 10) || x->marks[c] == RY_MOVED || !ry_is_conjunct(x, v, c, &params)) continue;
+        if (!ry_work(x, CONJUNCT_STEPS) || x->marks[c] == RY_MOVED || !ry_is_conjunct(x, v, c, &params)) continue;
         const struct my_node *col = ry_node(x, ry_node(x, c)->first);
         const char *column = fm_part(&x->fm, col->tok, col->flags - 1u, false);
         const char *table = col->flags > 1 ? fm_part(&x->fm, col->tok, col->flags - 2u, false) : NULL;

@@ -73,6 +73,7 @@ struct question {
     struct rewrite *rewrite;    /* what runs; NULL: the text itself */
     bool grants;                /* SHOW gatehouse.grants */
     struct pol_limits limits;
+    bool undoes; /* flt_answer.undoes */
     uint64_t asked_us;
     const uint32_t *types; /* of parameters; EXECUTE */
     size_t ntypes;
@@ -210,6 +211,7 @@ struct session {
     } judged;
     struct rewrites *rewrites; /* NULL: none yet. Of this epoch: */
     uint64_t rewrites_epoch;
+    bool named_undoes;              /* any of them changes data and returns rows, and is limited */
     bool named_overwrites;          /* any of them puts rows in the place of others */
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the epoch that allowed them, or the rights */

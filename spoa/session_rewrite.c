@@ -28,8 +28,14 @@ static bool any(const struct pol_limits *l) { return (l->rows | l->bytes | l->ms
 static bool limits(struct session *s, const struct pol_facts *f) {
     struct question *q = s->q;
     q->limits = q->prep != NULL && q->prep->epoch == s->epoch ? q->prep->allowed.limits : q->verdict.limits;
+    q->undoes = false;
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
+        bool undoes = t->changes && (t->returns || t->kind == POL_K_EXPLAIN);
+        if (t->kind == POL_K_PREPARE)
+            s->named_undoes = s->named_undoes || (undoes && (q->verdict.limits.rows | q->verdict.limits.bytes) != 0);
+        else
+            q->undoes = q->undoes || undoes || (t->uses_statement != NULL && s->named_undoes);
         if (t->uses_statement != NULL || t->uses_portal != NULL) least(&q->limits, &s->named);
         if (t->kind == POL_K_PREPARE || t->kind == POL_K_DECLARE) least(&s->named, &q->verdict.limits);
         if (s->mysql && t->kind == POL_K_PREPARE && stmt_my_overwrites(f)) s->named_overwrites = true;
@@ -179,6 +185,7 @@ void session_oblige(const struct session *s, struct flt_answer *a) {
     }
     if (q->kind == FLT_STMT_PREPARE) return;
     a->limited = any(&q->limits);
+    a->undoes = q->undoes;
     a->max_rows = q->limits.rows;
     a->max_bytes = q->limits.bytes;
 }

@@ -286,6 +286,53 @@ class Columns(unittest.TestCase):
             self.assertEqual(e.exception.sqlstate, "53400")
             self.assertEqual(self.rows(c, "SELECT 1"), [(1,)])
 
+    def test_a_change_over_its_limit_is_undone_or_not_begun(self):
+        """A simple Query outside of a transaction block commits before its rows can be counted, so it must not run; everything else is undone."""
+        self.stack.direct("DROP TABLE IF EXISTS picks; CREATE TABLE picks (id int PRIMARY KEY, v int); INSERT INTO picks SELECT g, 0 FROM generate_series(1, 30) g; "
+                          "ALTER TABLE picks OWNER TO shop_owner")
+        self.addCleanup(self.stack.direct, "DROP TABLE IF EXISTS picks")
+        before = self.stack.policy()
+        self.addCleanup(self.stack.reload)
+        self.addCleanup(self.stack.put_policy, before)
+        self.stack.put_policy(before + "  - { name: agents-pick, groups: ai-agents, database: shop, allow: [select, update, delete], on: public.picks, limits: { rows: 10 } }\n")
+        self.stack.reload()
+
+        def done():
+            return self.stack.direct("SELECT sum(v), count(*) FROM picks")[0]
+
+        def known():
+            with self.agent() as c:
+                try:
+                    return c.execute("SELECT count(*) FROM picks").fetchall() == [(30,)]
+                except psycopg.Error:
+                    return False
+        stack.wait_until("the catalog with picks", known, 90)
+        state, detail = psycopg.pq.DiagnosticField.SQLSTATE, psycopg.pq.DiagnosticField.MESSAGE_DETAIL
+        changes = ["UPDATE picks SET v = v + 1 WHERE id <= 20 RETURNING id", "UPDATE picks SET v = v + 1 WHERE id <= 5 RETURNING id",
+                   "WITH x AS (DELETE FROM picks RETURNING id) SELECT id FROM x", "WITH x AS (UPDATE picks SET v = 1) SELECT id FROM picks",
+                   "COPY (UPDATE picks SET v = v + 1 RETURNING id) TO STDOUT", "EXPLAIN ANALYZE UPDATE picks SET v = 1"]
+        with self.agent() as c:
+            p = c.pgconn
+            for sql in changes[:5]:
+                self.assertEqual((p.exec_(sql.encode()).error_field(state), done()), (b"0A000", (0, 30)), sql)
+            self.assertIsNotNone(p.exec_(changes[5].encode()).error_field(state))
+            self.assertEqual(done(), (0, 30))
+            for sql in changes[:1] + changes[2:4]:
+                got = p.exec_params(sql.encode(), None)
+                self.assertEqual((got.error_field(state), done()), (b"53400", (0, 30)), sql)
+                self.assertIn(b"undone", got.error_field(detail))
+                p.exec_(b"BEGIN")
+                got = p.exec_(sql.encode())
+                self.assertEqual((got.error_field(state), p.exec_(b"COMMIT").command_status, done()), (b"53400", b"ROLLBACK", (0, 30)), sql)
+            self.assertEqual(p.exec_(b"PREPARE u AS " + changes[0].encode()).command_status, b"PREPARE")
+            self.assertEqual((p.exec_(b"EXECUTE u").error_field(state), done()), (b"0A000", (0, 30)))
+            p.prepare(b"by_parse", changes[0].encode())
+            self.assertEqual((p.exec_(b"EXECUTE by_parse").error_field(state), done()), (b"0A000", (0, 30)))
+            self.assertEqual(p.exec_(b"UPDATE picks SET v = 1 WHERE id <= 20").command_status, b"UPDATE 20")  # no rows come back
+            self.assertEqual(len(c.execute("SELECT id FROM picks WHERE id < 5 FOR UPDATE").fetchall()), 4)
+            self.assertEqual(done(), (20, 30))
+            self.assertNotIn(b"undone", p.exec_(b"SELECT id FROM picks").error_field(detail))
+
     def test_a_policy_that_changes_under_prepared_statements(self):
         before = self.stack.policy()
         with self.agent(prepare_threshold=0) as c:

@@ -41,6 +41,7 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
         a.veil = strstr(text, "veil") != NULL;
         if (strstr(text, "rows ") != NULL) a.max_rows = strtoul(strstr(text, "rows ") + 5, NULL, 10);
         if (strstr(text, "bytes ") != NULL) a.max_bytes = strtoul(strstr(text, "bytes ") + 6, NULL, 10);
+        a.undoes = strstr(text, "undoes") != NULL;
         a.limited = a.max_rows != 0 || a.max_bytes != 0 || strstr(text, "limited") != NULL;
         if (strstr(text, "deallocate gone") != NULL) {
             a.forget_statements = names;

@@ -288,6 +288,60 @@ START_TEST(time_is_over) {
 }
 END_TEST
 
+/* A Query by itself has committed when its rows are here; in a block, and as an Execute, it can be undone. */
+START_TEST(changes_that_return_rows) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Q'undoes rows 1'");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S"); /* it is not sent */
+    talk_server(&t, "E34000 ZI");
+    talk_expect(&t, FLT_CLIENT, "E0A000 ZI");
+    talk_client(&t, "Q'begin' Q'undoes rows 1'");
+    talk_expect(&t, FLT_SERVER, "Q'begin'");
+    talk_server(&t, "C'BEGIN' ZT");
+    talk_expect(&t, FLT_SERVER, "Q'undoes rows 1'");
+    talk_server(&t, "T D'1' D'secret' C'UPDATE 2' ZT");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_server(&t, "E34000 ZE");
+    talk_expect(&t, FLT_CLIENT, "C'BEGIN' ZT T D'1' E53400 ZE");
+    talk_client(&t, "P'commit' B, E S Q'undoes rows 1'"); /* what the last ReadyForQuery said counts no more */
+    talk_expect(&t, FLT_SERVER, "P'commit' B, E'' S H");
+    talk_server(&t, "1 2 C'ROLLBACK' ZI");
+    talk_expect(&t, FLT_SERVER, "DP(poison) S");
+    talk_server(&t, "E34000 ZI");
+    talk_expect(&t, FLT_CLIENT, "1 2 C'ROLLBACK' ZI E0A000 ZI");
+    talk_client(&t, "P'undoes rows 1' B, E S");
+    talk_server(&t, "1 2 D'1' D'secret' C'UPDATE 2'");
+    talk_expect(&t, FLT_SERVER, "P'undoes rows 1' B, E'' H DP(poison) H S");
+    talk_server(&t, "E34000 ZI");
+    talk_expect(&t, FLT_CLIENT, "1 2 D'1' E53400 ZI");
+    ck_assert(flt_idle(t.f));
+    talk_end(&t);
+}
+END_TEST
+
+/* What was done when it was to be stopped is done, and the client hears that. */
+START_TEST(time_is_over_too_late) {
+    struct talk t;
+    talk_start(&t, chops[_i], NULL);
+    talk_ready(&t);
+    talk_client(&t, "Q'limited'");
+    ck_assert(flt_overrun(t.f));
+    talk_server(&t, "C'UPDATE 3' ZI");
+    talk_expect(&t, FLT_CLIENT, "C'UPDATE 3' ZI");
+    talk_expect(&t, FLT_SERVER, "Q'limited'");
+    talk_events(&t, "query limited\nover 2\nresult 2 rows 3 bytes 0 '00000'\n");
+    talk_client(&t, "Q'limited'");
+    ck_assert(flt_overrun(t.f));
+    talk_server(&t, "T D'secret' C'SELECT 1' ZI");
+    talk_expect(&t, FLT_SERVER, "Q'limited' DP(poison) S");
+    talk_server(&t, "E34000 ZI");
+    talk_expect(&t, FLT_CLIENT, "T E53400 ZI");
+    talk_end(&t);
+}
+END_TEST
+
 /* An error of the server's own, or its end, while rows are dropped. */
 START_TEST(over_and_lost) {
     struct talk t;
@@ -318,6 +372,8 @@ int main(void) {
     EACH(rows_over_in_a_pipeline);
     EACH(rows_over_in_a_copy);
     EACH(time_is_over);
+    EACH(time_is_over_too_late);
+    EACH(changes_that_return_rows);
     EACH(over_and_lost);
     suite_add_tcase(s, c);
     return run_suite(s);
