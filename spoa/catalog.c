@@ -321,9 +321,19 @@ static void look(struct catalog *c, uint64_t now) {
 
 /* --- the thread --- */
 
+/* Somebody came while it was read ahead: for them it is read at once, as if nobody had. */
+static void drop_ahead(struct catalog *c) {
+    if (c->client == NULL || !c->ahead || !atomic_load(&c->wanted)) return;
+    dbclient_cancel(c->client);
+    c->client = NULL;
+    c->due_ms = 0;
+    look_over(c);
+}
+
 static void look_around(struct catalogs *all) {
     uint64_t now = worker_now_ms();
     for (struct catalog *c = atomic_load(&all->list); c != NULL; c = c->next) {
+        drop_ahead(c);
         struct catalog_wait *late = overdue(&c->served, now, false);
         tell(late);
         pthread_mutex_lock(&all->lock);
