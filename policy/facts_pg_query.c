@@ -142,9 +142,9 @@ static bool find_lock(struct fx *x, uint32_t i, bool inherited, const char **nam
 }
 
 static bool too_many_targets(const struct fx *x, uint32_t list) {
-    unsigned n = 0;
+    unsigned items = 0;
     for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c))
-        if (++n > MAX_TARGETS) return true;
+        if (++items > MAX_TARGETS) return true;
     return false;
 }
 
