@@ -56,9 +56,9 @@ char *identity_groups(const struct jwt_identity *who) {
 void identity_no_rule(const struct jwt_identity *who, const char *database, char *out, size_t size) {
     char *groups = identity_groups(who);
     const char *list = groups != NULL ? groups : "";
-    size_t whole = 0; /* of groups, as many as may be told */
-    for (size_t i = 0; i < GROUPS_TOLD && list[i] != '\0'; i++)
-        if (list[i + 1] == ',' || list[i + 1] == '\0') whole = i + 1;
+    size_t whole = strlen(list); /* of groups, as many as may be told */
+    if (whole > GROUPS_TOLD)
+        for (whole = GROUPS_TOLD; whole > 0 && list[whole] != ',';) whole--;
     if (who->ngroups == 0)
         snprintf(out, size, "You are %s, and your token names no groups; no rule of the policy names you for database \"%s\".",
                  who->principal, database);
