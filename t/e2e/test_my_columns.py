@@ -491,7 +491,8 @@ class Masks(Case):
         ident = raw.prepare("SHOW gatehouse.grants")[0]
         self.assertEqual(len(raw.execute(ident).rows), 8)
         answer = raw.ask_all("show gatehouse.grants")
-        self.assertEqual([c[3] for c in answer.columns], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule"])
+        self.assertEqual([c[3] for c in answer.columns], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule", "approval"])
+        self.assertEqual(({v[8] for v in answer.values()}, "" in [v[7] for v in answer.values()]), ({"no", "update: 1 of dbas"}, False))
         shown = {(v[1], v[2]): v[4] for v in answer.values()}
         self.assertEqual({k: shown[k] for k in want}, want)
         self.assertNotIn("staff", [v[1] for v in answer.values()])
