@@ -222,16 +222,6 @@ static bool grants(const struct pol_role *r, unsigned actions) {
     return false;
 }
 
-/* SELECT .. LOCK IN SHARE MODE needs update, too. SERIALIZABLE means that for each SELECT that follows, so each rule that allows the one must allow the other. */
-static bool may_lock(const struct pol_role *r) {
-    if (r->restricts) return false;
-    for (size_t i = 0; i < r->nrules; i++) {
-        const struct pol_rule *rule = r->rules[i];
-        if (!rule->deny && rule->non > 0 && (rule->actions & (POL_SELECT | POL_UPDATE)) == POL_SELECT) return false;
-    }
-    return true;
-}
-
 static bool counting_setting(const struct pol_role *r, const struct pol_setting *s, struct pol_verdict *v) {
     if (strcmp(s->name, "sql_safe_updates") == 0 && !grants(r, POL_UPDATE | POL_DELETE)) return true; /* it is about nothing else */
     refuse(v, "42501", r->wall->name);
@@ -246,14 +236,10 @@ static bool counting_setting(const struct pol_role *r, const struct pol_setting 
 }
 
 static bool serializable(const struct pol_role *r, struct pol_verdict *v) {
-    refuse(v, "42501", r->restricts ? r->wall->name : NULL);
-    say(v->message, sizeof v->message, "the isolation level SERIALIZABLE is not allowed to you by the policy");
-    if (r->restricts)
-        say(v->detail, sizeof v->detail,
-            "In it each SELECT locks the rows that it reads, hidden ones, too, and the rule \"%.200s\" hides some.", r->wall->name);
-    else
-        say(v->detail, sizeof v->detail,
-            "In it each SELECT locks the rows that it reads, as LOCK IN SHARE MODE does, and some rule lets you select and not update.");
+    refuse(v, "42501", r->wall->name);
+    say(v->message, sizeof v->message, "the isolation level SERIALIZABLE is not for those from whom something is hidden");
+    say(v->detail, sizeof v->detail,
+        "In it each SELECT locks the rows that it reads, hidden ones, too, and the rule \"%.200s\" hides some.", r->wall->name);
     say(v->hint, sizeof v->hint, "Use REPEATABLE READ, in which a transaction reads from one snapshot as well.");
     return false;
 }
@@ -274,8 +260,8 @@ bool pol_check_counting(const struct pol_role *r, const struct pol_stmt *s, stru
         if (t->show) continue;
         bool counts = my_setting_counts_rows(t->name, t->value), locks = my_setting_serializable(t->name, t->value);
         if (counts && r->restricts && !counting_setting(r, t, v)) return false;
-        if (locks && !may_lock(r)) return serializable(r, v);
-        v->counts = v->counts || (counts && !r->restricts) || locks;
+        if (locks && r->restricts) return serializable(r, v);
+        v->counts = v->counts || ((counts || locks) && !r->restricts);
     }
     return true;
 }
