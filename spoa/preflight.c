@@ -176,7 +176,7 @@ static void look_at_claim(void *arg, const char *rule, const char *claim) {
         if (strcmp(all->names[i], claim) == 0) return;
     if (all->n == CLAIMS_MAX || (all->names[all->n] = strdup(claim)) == NULL) return;
     all->n++;
-    find(all->f, false, "identity.issuers.attributes",
+    find(all->f, PREFLIGHT_WARNING, "identity.issuers.attributes",
          log_fmt("the rule \"%.100s\" filters rows by ${claim:%.64s}, and no issuer keeps an attribute of that name: its filter is never "
                  "true, so "
                  "the rule shows no rows",

@@ -68,10 +68,15 @@ POLICY += "".join(f"""  - {{ name: lots-{i:03}, groups: lots, database: shop, al
 CANARY = "c4n4ry"
 
 
+def config(text):
+    claim = "      groups_claim: groups\n"
+    return stack.with_metrics(text).replace(claim, claim + "      attributes: { place: region }\n")
+
+
 class Columns(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.stack = stack.Stack(policy=POLICY, config=lambda t: stack.with_metrics(t).replace("      groups_claim: groups\n", "      groups_claim: groups\n      attributes: { place: region }\n"))
+        cls.stack = stack.Stack(policy=POLICY, config=config)
         cls.addClassCleanup(cls.stack.close)
 
     def agent(self, **more):
@@ -289,7 +294,7 @@ class Columns(unittest.TestCase):
     def test_a_change_over_its_limit_is_undone_or_not_begun(self):
         """A simple Query outside of a transaction block commits before its rows can be counted, so it must not run; everything else is undone."""
         self.stack.direct("DROP TABLE IF EXISTS picks; CREATE TABLE picks (id int PRIMARY KEY, v int); INSERT INTO picks SELECT g, 0 FROM generate_series(1, 30) g; "
-                          "ALTER TABLE picks OWNER TO shop_owner")
+                          "ALTER TABLE picks OWNER TO shop_owner; GRANT ALL ON picks TO PUBLIC")
         self.addCleanup(self.stack.direct, "DROP TABLE IF EXISTS picks")
         before = self.stack.policy()
         self.addCleanup(self.stack.reload)

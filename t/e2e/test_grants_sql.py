@@ -42,7 +42,7 @@ HASHES = """
 def config(text):
     login = "      user: shop_owner\n      password_file: shop.password\n"
     assert login in text
-    return stack.with_metrics(text.replace(login, login + "      credentials:\n        - groups: [ai-agents, analysts, hashers, careless]\n"
+    return test_columns.config(text.replace(login, login + "      credentials:\n        - groups: [ai-agents, analysts, hashers, careless]\n"
                                            f"          user: {ROLE}\n          password_file: shop.password\n"))
 
 
