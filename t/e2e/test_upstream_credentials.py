@@ -195,7 +195,7 @@ class Credentials(unittest.TestCase):
         stack.wait_until("HAProxy sees the daemon", self.works, 30)
         names = subprocess.run(stack.as_root("cat", who), check=True, stdout=subprocess.PIPE, text=True).stdout.split()
         self.assertEqual(set(names), {self.daemon})
-        self.assertEqual(len(names), 2)
+        self.assertGreaterEqual(len(names), 2)  # at the reload and at the start; a reading of the catalog may ask, too
 
     def test_by_group(self):
         """The first entry that has one of the session's groups counts; else the default."""
