@@ -39,8 +39,7 @@ struct desk *desk_start(struct appr *store) {
     struct desk *d = calloc(1, sizeof *d);
     if (d == NULL) return NULL;
     d->store = store;
-    d->thread = worker_start(&(struct worker_conf){.stack = STACK_BYTES, .start = start, .end = end, .data = d});
-    if (d->thread != NULL) return d;
+    if (worker_start(&d->thread, &(struct worker_conf){.stack = STACK_BYTES, .start = start, .end = end, .data = d})) return d;
     free(d);
     return NULL;
 }

@@ -416,8 +416,7 @@ struct catalogs *catalogs_start(struct daemon *d) {
     all->wake.run = run_wake;
     pthread_mutex_init(&all->lock, NULL);
     const struct worker_conf conf = {.stack = 1u << 20, .start = start, .end = end, .data = all};
-    all->w = worker_start(&conf);
-    if (all->w != NULL) return all;
+    if (worker_start(&all->w, &conf)) return all;
     catalogs_free(all);
     return NULL;
 }

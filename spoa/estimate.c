@@ -194,8 +194,7 @@ struct estimates *estimates_start(struct daemon *d) {
     if (e == NULL) return NULL;
     e->d = d;
     e->tail = &e->head;
-    e->w = worker_start(&(struct worker_conf){.stack = 1u << 20, .end = end, .data = e});
-    if (e->w != NULL) return e;
+    if (worker_start(&e->w, &(struct worker_conf){.stack = 1u << 20, .end = end, .data = e})) return e;
     free(e);
     return NULL;
 }

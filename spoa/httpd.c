@@ -494,8 +494,7 @@ struct httpd *httpd_start(const struct httpd_conf *conf, int fd) {
     struct httpd *h = calloc(1, sizeof *h);
     if (h != NULL) {
         *h = (struct httpd){.conf = *conf, .fd = fd};
-        h->thread = worker_start(&(struct worker_conf){.stack = STACK_BYTES, .start = start, .end = end, .data = h});
-        if (h->thread != NULL) return h;
+        if (worker_start(&h->thread, &(struct worker_conf){.stack = STACK_BYTES, .start = start, .end = end, .data = h})) return h;
     }
     if (fd >= 0) close(fd);
     free(h);

@@ -129,9 +129,15 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-struct worker *worker_start(const struct worker_conf *conf) {
-    struct worker *w = calloc(1, sizeof *w);
-    if (w == NULL) return NULL;
+static bool give_up(struct worker **w) {
+    worker_free(*w);
+    *w = NULL;
+    return false;
+}
+
+bool worker_start(struct worker **out, const struct worker_conf *conf) {
+    struct worker *w = *out = calloc(1, sizeof *w);
+    if (w == NULL) return false;
     w->conf = *conf;
     w->tail = &w->head;
     w->ear = -1;
@@ -142,16 +148,11 @@ struct worker *worker_start(const struct worker_conf *conf) {
     if (w->base != NULL && conf->hears) {
         w->ear = epoll_create1(EPOLL_CLOEXEC);
         if (w->ear >= 0) w->hears = event_new(w->base, w->ear, EV_READ | EV_PERSIST, on_ear, w);
-        if (w->hears == NULL || event_add(w->hears, NULL) != 0) {
-            worker_free(w);
-            return NULL;
-        }
+        if (w->hears == NULL || event_add(w->hears, NULL) != 0) return give_up(out);
     }
-    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || thread_start(&w->thread, w->conf.stack, worker_main, w) != 0) {
-        worker_free(w);
-        return NULL;
-    }
-    return w;
+    if (w->wake == NULL || event_add(w->wake, NULL) != 0 || thread_start(&w->thread, w->conf.stack, worker_main, w) != 0)
+        return give_up(out);
+    return true;
 }
 
 static void post_locked(struct worker *w, struct wmsg *m, bool stop) {

@@ -25,8 +25,9 @@ struct worker_conf {
     void *data;
     bool hears; /* its loop never waits for anything else, so that worker_hear() may be relied on */
 };
-/* Makes the loop and starts the thread with all signals blocked. NULL when the system has no room. */
-struct worker *worker_start(const struct worker_conf *conf);
+/* Makes the loop and starts the thread with all signals blocked. *w is set before the thread runs, which may use it; it is NULL, and the answer false, when the
+ * system has no room. */
+bool worker_start(struct worker **w, const struct worker_conf *conf);
 /* Any thread. m must stay until it has run; messages of one thread keep their order. */
 void worker_post(struct worker *w, struct wmsg *m);
 /* Any thread: what was posted before is still run, then the loop ends. */

@@ -127,8 +127,7 @@ bool wstate_start_all(struct daemon *d) {
         ws->m = d->metrics[i];
         struct worker_conf conf = {
             .index = i, .stack = POL_STACK_BYTES + (1u << 20), .start = start, .end = end, .data = ws, .hears = true};
-        d->workers[i] = worker_start(&conf);
-        if (d->workers[i] == NULL) {
+        if (!worker_start(&d->workers[i], &conf)) {
             free(ws);
             return false;
         }

@@ -173,7 +173,7 @@ static enum cred_news renew(struct cred *c, const struct cred_value *used) {
 }
 
 START_TEST(renewed) {
-    worker = worker_start(&(struct worker_conf){.stack = 1u << 20});
+    ck_assert(worker_start(&worker, &(struct worker_conf){.stack = 1u << 20}));
     pool = credpool_new();
     put("pw", "one\n", 0600);
     struct cred *c = cred_new(&(struct cred_conf){.name = "db", .file = file("pw")}, why, sizeof why);
@@ -212,7 +212,7 @@ START_TEST(asked_by_many) {
     enum { N = 20 };
     char script[300], text[64] = "";
     struct asker a[N];
-    worker = worker_start(&(struct worker_conf){.stack = 1u << 20});
+    ck_assert(worker_start(&worker, &(struct worker_conf){.stack = 1u << 20}));
     pool = credpool_new();
     snprintf(script, sizeof script, "echo run >> %s; grep -c run %s", file("count"), file("count"));
     const char *const argv[] = {"/bin/sh", "-c", script, NULL};
@@ -260,7 +260,7 @@ END_TEST
 START_TEST(asked_late) {
     char script[400];
     struct asker early = {.wait.msg.run = answered}, late = {.wait.msg.run = answered};
-    worker = worker_start(&(struct worker_conf){.stack = 1u << 20});
+    ck_assert(worker_start(&worker, &(struct worker_conf){.stack = 1u << 20}));
     early.wait.worker = late.wait.worker = worker;
     pool = credpool_new();
     put("pw", "one\n", 0600);

@@ -215,7 +215,8 @@ START_TEST(rubbish_takes_nothing_away) {
     struct keysource_conf c = conf_of(false);
     c.refetch_ms = 1; /* a login that asks is served at once */
     c.refresh_min_ms = 3600000;
-    struct worker *w = worker_start(&(struct worker_conf){.stack = 1 << 20});
+    struct worker *w;
+    ck_assert(worker_start(&w, &(struct worker_conf){.stack = 1 << 20}));
     struct keysource *s = source_of(&c);
     struct keystore *k = keystore_start(NULL);
     SAY_KEYS(v[0].answer);
@@ -262,7 +263,8 @@ END_TEST
 
 START_TEST(an_unknown_key) {
     static struct keywait wait[KEYS_WAITING_MAX + 1];
-    struct worker *w = worker_start(&(struct worker_conf){.stack = 1 << 20});
+    struct worker *w;
+    ck_assert(worker_start(&w, &(struct worker_conf){.stack = 1 << 20}));
     struct keysource_conf c = conf_of(false);
     struct keysource *s = source_of(&c);
     struct keystore *k = keystore_start(NULL);

@@ -678,7 +678,7 @@ static void workers_append(enum led_mode mode, bool fsync, bool hears) {
     open_ledger();
     ck_assert_int_eq(append_wait("m", 1), LED_OK);
     for (int i = 0; i < 2; i++) {
-        ck_assert_ptr_nonnull(w[i] = worker_start(&(struct worker_conf){.stack = 1u << 20, .hears = hears}));
+        ck_assert(worker_start(&w[i], &(struct worker_conf){.stack = 1u << 20, .hears = hears}));
         c[i] = (struct chain_of_events){.msg.run = chain_on, .w = w[i], .session = names[i]};
         sem_init(&c[i].end, 0, 0);
         worker_post(w[i], &c[i].msg);
@@ -729,8 +729,8 @@ START_TEST(a_worker_that_hears_hangs) {
     struct wmsg m = {NULL, send_and_hang};
     open_ledger();
     ck_assert_int_eq(append_wait("m", 1), LED_OK);
-    struct worker *w = worker_start(&(struct worker_conf){.stack = 1u << 20, .hears = true});
-    ck_assert_ptr_nonnull(w);
+    struct worker *w;
+    ck_assert(worker_start(&w, &(struct worker_conf){.stack = 1u << 20, .hears = true}));
     sem_init(&hung, 0, 0);
     sem_init(&free_again, 0, 0);
     hang_next = (struct wmsg){NULL, hang_on};

@@ -175,8 +175,7 @@ static void agent_start(struct agent *a, const char *session, bool hears) {
     a->msg.run = agent_on;
     a->status = calloc(MOST, 1);
     sem_init(&a->ended, 0, 0);
-    a->w = worker_start(&(struct worker_conf){.stack = 1u << 20, .hears = hears});
-    ck_assert_ptr_nonnull(a->w);
+    ck_assert(worker_start(&a->w, &(struct worker_conf){.stack = 1u << 20, .hears = hears}));
     worker_post(a->w, &a->msg);
 }
 
@@ -466,8 +465,7 @@ START_TEST(after_a_rest) {
     for (unsigned i = 0; i < RESTED; i++) {
         a[i] = (struct rested){.msg.run = append_rested, .hang.run = hang_for};
         sem_init(&a[i].answered, 0, 0);
-        w[i] = worker_start(&(struct worker_conf){.index = i, .stack = 1u << 20, .data = &a[i], .hears = i > 0});
-        ck_assert_ptr_nonnull(w[i]);
+        ck_assert(worker_start(&w[i], &(struct worker_conf){.index = i, .stack = 1u << 20, .data = &a[i], .hears = i > 0}));
     }
     for (unsigned round = 1; round <= rounds; round++) {
         uint64_t start = ms();

@@ -24,8 +24,8 @@ static void run_result(struct worker *w, struct wmsg *m) {
 
 static struct worker *start(void) {
     struct worker_conf conf = {.stack = 1u << 20};
-    struct worker *w = worker_start(&conf);
-    ck_assert_ptr_nonnull(w);
+    struct worker *w;
+    ck_assert(worker_start(&w, &conf));
     return w;
 }
 

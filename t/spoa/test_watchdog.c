@@ -27,7 +27,7 @@ static void setup(void) {
     setenv("WATCHDOG_USEC", "30000", 1); /* asked every 10 ms */
     unsetenv("WATCHDOG_PID");
     ck_assert_ptr_nonnull(base = event_base_new());
-    for (unsigned i = 0; i < 2; i++) ck_assert_ptr_nonnull(workers[i] = worker_start(&(struct worker_conf){.index = i, .stack = 1u << 20}));
+    for (unsigned i = 0; i < 2; i++) ck_assert(worker_start(&workers[i], &(struct worker_conf){.index = i, .stack = 1u << 20}));
 }
 
 static void stop_workers(void) {
