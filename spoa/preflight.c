@@ -65,6 +65,31 @@ static bool listed(const struct conf_door *d, uid_t uid) {
     return false;
 }
 
+/* Who binds a socket that is given to nobody owns it. */
+static uid_t door_owner(const struct flight *f, const struct conf_door *d) {
+    return d->has_owner ? d->owner : geteuid() == 0 ? 0 : daemon_uid(f->s->conf);
+}
+
+/* The peers that cannot open the socket, and an owner, given for their sake, who is none of them. The daemon itself asks nothing at its own doors. */
+static void look_at_peers(const struct flight *f, const char *key, const struct conf_door *d, const struct stat *folder, const char *path) {
+    const struct stat door = {.st_uid = door_owner(f, d), .st_gid = getegid(), .st_mode = d->mode};
+    for (size_t i = 0; i < d->npeers; i++) {
+        const char *peer = user_name(d->peers[i]);
+        if (!may(folder, d->peers[i], 1))
+            find(f, PREFLIGHT_WARNING, key, log_fmt("user %s, one of its peers, cannot enter the folder %s", peer, path),
+                 log_fmt("install -d -o %s -g %s -m 0750 %s", user_name(daemon_uid(f->s->conf)), peer, path));
+        if (!may(&door, d->peers[i], 2))
+            find(f, PREFLIGHT_WARNING, key,
+                 log_fmt("user %s, one of its peers, cannot open the socket, which will be %s's with mode %04o", peer,
+                         user_name(door.st_uid), (unsigned)d->mode),
+                 log_fmt("set %s.owner: %s", key, peer));
+    }
+    if (d->has_owner && d->owner != daemon_uid(f->s->conf) && d->npeers > 0 && !listed(d, d->owner))
+        find(f, PREFLIGHT_WARNING, key,
+             log_fmt("its owner %s may open the socket and is then refused, because peers does not list it", user_name(d->owner)),
+             log_fmt("add %s to %s.peers, or make HAProxy's user the owner", user_name(d->owner), key));
+}
+
 static void look_at_door(const struct flight *f, const char *key, const struct conf_door *d) {
     char folder[PATH_MAX];
     struct stat st;
@@ -74,15 +99,7 @@ static void look_at_door(const struct flight *f, const char *key, const struct c
             find(f, PREFLIGHT_FATAL, key, log_fmt("the folder %s of its socket: %s", folder, strerror(errno)), advice_socket(errno));
         return;
     }
-    for (size_t i = 0; i < d->npeers; i++)
-        if (!may(&st, d->peers[i], 1))
-            find(f, PREFLIGHT_WARNING, key,
-                 log_fmt("user %s, one of its peers, cannot enter the folder %s", user_name(d->peers[i]), folder),
-                 log_fmt("install -d -o %s -g %s -m 0750 %s", user_name(daemon_uid(f->s->conf)), user_name(d->peers[i]), folder));
-    if (d->has_owner && d->npeers > 0 && !listed(d, d->owner))
-        find(f, PREFLIGHT_WARNING, key,
-             log_fmt("its owner %s may open the socket and is then refused, because peers does not list it", user_name(d->owner)),
-             log_fmt("add %s to %s.peers, or make HAProxy's user the owner", user_name(d->owner), key));
+    look_at_peers(f, key, d, &st, folder);
     if (d->has_owner && d->owner != daemon_uid(f->s->conf) && geteuid() != 0)
         find(f, PREFLIGHT_FATAL, key, log_fmt("only root may give its socket to %s", user_name(d->owner)), advice_socket(EPERM));
     if ((d->mode & 0600) != 0600) find(f, PREFLIGHT_WARNING, key, "its mode lets not even the owner connect", "set mode to \"0600\"");

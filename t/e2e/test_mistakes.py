@@ -221,6 +221,16 @@ class AtStart(Mistakes):
     def test_owner_is_no_peer(self):
         self.says([("peers: [haproxy]", "peers: [root]")], 0, "warning: spop: its owner haproxy", "add haproxy to spop.peers", "payload.peers")
 
+    def test_peers_cannot_open_the_socket(self):
+        for given in ("  owner: daemon\n", ""):
+            self.says([("  owner: haproxy\n", given)], 0, "warning: spop: user haproxy, one of its peers, cannot open the socket, which will be", "with mode 0600",
+                      "set spop.owner: haproxy", "set payload.owner: haproxy")
+
+    def test_the_daemons_own_door(self):
+        """Its owner is the daemon unless somebody is named, and root needs no right: nothing to warn of."""
+        done = self.run_with(("drain_timeout: 5s", f"drain_timeout: 5s\nadmin: {{ socket: {self.doors}/own.sock, peers: [root] }}"), check=True)
+        self.assertNotIn("warning: admin", done.stdout)
+
     def test_peers_cannot_enter_the_folder(self):
         subprocess.run(stack.as_root("chmod", "700", self.doors), check=True)
         self.addCleanup(subprocess.run, stack.as_root("chmod", "755", self.doors), check=True)
