@@ -23,12 +23,11 @@ struct lint {
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const struct lint *l, const char *fmt, ...) {
-    char text[600];
+    char text[600] = "";
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    pol_vadd(text, sizeof text, fmt, ap);
     va_end(ap);
-    pol_utf8_tidy(text);
     l->tell(l->arg, text);
 }
 

@@ -227,6 +227,10 @@ unsigned pol_role_granted(const struct pol_role *r, const struct pol_cat_relatio
 bool pol_views_init(struct pol_role *r);
 /* Comparisons that the views of this relation take which nobody has asked for yet. */
 size_t pol_views_work(const struct pol_role *r, const struct pol_relation *rel);
+/* verdict.c: "select, update"; "all". */
+void pol_action_words(unsigned actions, char *out, size_t size);
+/* verdict.c: v denies, in the name of this rule (NULL: of none), and has no words yet. Returns v. */
+struct pol_verdict *pol_refuse(struct pol_verdict *v, const char *sqlstate, const char *rule);
 /* restrict.c: parts of the verdict on an access that is granted. False when *v refuses it. */
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);

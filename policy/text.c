@@ -2,6 +2,7 @@
 
 #include "filters/bytes.h"
 
+#include <stdio.h>
 #include <string.h>
 
 size_t pol_utf8_step(const char *p, size_t left) {
@@ -20,6 +21,28 @@ void pol_utf8_tidy(char *s) {
         i += step > 0 ? step : 1;
     }
     s[to] = '\0';
+}
+
+void pol_vadd(char *out, size_t size, const char *fmt, va_list ap) {
+    size_t used = strlen(out);
+    if (used + 1 >= size) return;
+    vsnprintf(out + used, size - used, fmt, ap);
+    pol_utf8_tidy(out + used);
+}
+
+void pol_add(char *out, size_t size, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    pol_vadd(out, size, fmt, ap);
+    va_end(ap);
+}
+
+void pol_say(char *out, size_t size, const char *fmt, ...) {
+    va_list ap;
+    out[0] = '\0';
+    va_start(ap, fmt);
+    pol_vadd(out, size, fmt, ap);
+    va_end(ap);
 }
 
 /* Levenshtein distance; words over 31 bytes count as far away. */
