@@ -56,6 +56,12 @@ void words_unknown(const char *of, const char *what, const char *word, const cha
 
 void words_missing(const char *of, const char *what) { fprintf(stderr, "gatehousectl %s: %s is missing\n", of, what); }
 
+void words_too_many(const char *of, const char *word) {
+    fprintf(stderr, "gatehousectl %s: ", of);
+    put_word(word);
+    fputs(" is one word too many\n", stderr);
+}
+
 /* The line begins with this command, at a word's end. */
 static bool about(const char *line, const char *command) {
     static const char name[] = "gatehousectl ";
