@@ -317,7 +317,7 @@ int ctl_whoami(int argc, char **argv) {
     }
     if (config == NULL || file == NULL || optind != argc) return usage(stderr);
     log_set_level(LOG_ERROR); /* what the key store says to the log is said here by the steps */
-    struct snap *s = snap_load(config, NULL, &err);
+    struct snap *s = snap_look(config, &err);
     if (s == NULL) {
         char text[1024];
         pol_error_format(&err, text, sizeof text);
