@@ -50,7 +50,7 @@ bool pol_role_grants(const struct pol_role *r, bool (*row)(void *arg, const stru
     struct out o = {row, arg, 0};
     char actions[100];
     bool failed;
-    for (size_t i = 0; r->catalog != NULL && i < pol_catalog_relations(r->catalog) && o.n < POL_GRANTS_MAX; i++) {
+    for (size_t i = 0; r->catalog != NULL && i < pol_catalog_relations(r->catalog) && o.n <= POL_GRANTS_MAX; i++) {
         const struct pol_cat_relation *rel = pol_catalog_relation_at(r->catalog, i);
         unsigned may = rel->kind == 'c' ? 0 : pol_role_granted(r, rel, true) & DATA;
         if (may == 0) continue;
@@ -71,5 +71,6 @@ bool pol_role_grants(const struct pol_role *r, bool (*row)(void *arg, const stru
         }
         if (!(v->problem != NULL ? give(&o, &g) : columns(&o, v, g, may))) return false;
     }
-    return true;
+    static const struct pol_grant more = {"", "", "", "", "there is more, which is left out", "", "", ""};
+    return o.n <= POL_GRANTS_MAX || row(arg, &more);
 }

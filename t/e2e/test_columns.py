@@ -444,7 +444,10 @@ class Columns(unittest.TestCase):
 
     def test_show_grants(self):
         with self.agent() as c:
+            c.execute("SELECT 1")
+            before = self.stack.metric("gatehouse_parse_pool_jobs_total")
             cur = c.execute("SHOW gatehouse.grants")
+            self.assertEqual(self.stack.metric("gatehouse_parse_pool_jobs_total") - before, 1)  # all relations are judged
             self.assertEqual([d.name for d in cur.description], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule", "approval"])
             got = {(r[1], r[2]): r for r in cur.fetchall()}
             self.assertEqual(got["customers", "email"][3:6], ("select", "masked: email", "filtered"))
