@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* The one of these (NULL-terminated) that word may have been meant as; NULL: none is like it. */
-const char *words_near(const char *word, const char *const *names);
 /* On standard error: "gatehousectl OF: unknown WHAT "word": did you mean NAME?", or with all names; of may be "". */
 void words_unknown(const char *of, const char *what, const char *word, const char *const *names);
 /* "gatehousectl OF: WHAT is missing". */

@@ -134,13 +134,6 @@ static bool matches(const struct pol_pattern *p, size_t n, const char *schema, c
     return false;
 }
 
-static bool is_here(const struct pol_rule *rule, const char *database) {
-    if (rule->databases == NULL) return true;
-    for (const char *const *d = rule->databases; *d != NULL; d++)
-        if (strcmp(*d, database) == 0) return true;
-    return false;
-}
-
 struct name {
     const char *schema, *name;
 };
@@ -151,7 +144,7 @@ static bool alike(const struct pol_role *r, const struct name *a, const struct n
     if (pol_role_system(r, a->schema) != pol_role_system(r, b->schema)) return false;
     for (size_t i = 0; i < p->nrules; i++) {
         const struct pol_rule *rule = &p->rules[i];
-        if (is_here(rule, r->database) &&
+        if (pol_rule_here(rule, r->database) &&
             matches(rule->on, rule->non, a->schema, a->name) != matches(rule->on, rule->non, b->schema, b->name))
             return false;
     }

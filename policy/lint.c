@@ -33,20 +33,14 @@ __attribute__((format(printf, 2, 3))) static void say(const struct lint *l, cons
 
 /* --- rules against each other --- */
 
-static bool has_word(const char *const *list, const char *word) {
-    for (; list != NULL && *list != NULL; list++)
-        if (strcmp(*list, word) == 0) return true;
-    return false;
-}
-
 static bool all_in(const char *const *some, const char *const *list) {
-    if (has_word(list, "*")) return true;
+    if (pol_has_word(list, "*")) return true;
     for (; some != NULL && *some != NULL; some++)
-        if (!has_word(list, *some)) return false;
+        if (!pol_has_word(list, *some)) return false;
     return true;
 }
 
-static bool everyone(const struct pol_rule *r) { return has_word(r->groups, "*") || has_word(r->principals, "*"); }
+static bool everyone(const struct pol_rule *r) { return pol_has_word(r->groups, "*") || pol_has_word(r->principals, "*"); }
 
 /* Whoever b names is named by a, by the same kind of name. */
 static bool same_people(const struct pol_rule *a, const struct pol_rule *b) {
@@ -55,7 +49,7 @@ static bool same_people(const struct pol_rule *a, const struct pol_rule *b) {
 
 static bool overlap(const char *const *a, const char *const *b) {
     for (; a != NULL && *a != NULL; a++)
-        if (has_word(b, *a)) return true;
+        if (pol_has_word(b, *a)) return true;
     return false;
 }
 
@@ -138,7 +132,7 @@ static void check_copies(const struct lint *l, const struct pol_rule *r) {
     }
 }
 
-static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
+static bool is_here(const struct lint *l, const struct pol_rule *r) { return pol_rule_here(r, l->database); }
 
 /* What PostgreSQL counts, samples and quotes of all rows, for whoever may read it: a view of statistics knows of no rule. */
 static const char *const telling[] = {"pg_largeobject",

@@ -10,6 +10,7 @@
 #include "policy/times.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 /* Actions that are about no relation: a rule grants them whatever its "on" says. */
 #define POL_UNBOUND (POL_EXECUTE | POL_NOTIFY | POL_SET | POL_FILES | POL_TEMP)
@@ -162,6 +163,17 @@ struct pol_role {
 /* Whether what a rule grants, denies or asks counts now. What it takes away (columns, rows, write, limits, require, read_only) always does. */
 static inline bool pol_rule_on(const struct pol_role *r, const struct pol_rule *rule) {
     return r->off == NULL || !r->off[rule - r->policy->rules];
+}
+
+/* lists end with NULL; one that is NULL has none */
+static inline bool pol_has_word(const char *const *list, const char *word) {
+    for (; list != NULL && *list != NULL; list++)
+        if (strcmp(*list, word) == 0) return true;
+    return false;
+}
+
+static inline bool pol_rule_here(const struct pol_rule *rule, const char *database) {
+    return rule->databases == NULL || pol_has_word(rule->databases, database);
 }
 
 /* The globs that may match relations of one schema, in the file's order. */

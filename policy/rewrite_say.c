@@ -44,8 +44,11 @@ void rw_say(struct pol_verdict *why, const struct pol_view *view, const char *hi
     }
 }
 
-void rw_say_limit(struct pol_verdict *why, const char *sqlstate, const char *message, const char *hint) {
-    begin(why, sqlstate, "");
-    pol_add(why->message, sizeof why->message, "%s", message);
-    pol_add(why->hint, sizeof why->hint, "%s", hint);
+bool rw_refuse_limit(struct pol_verdict *why, bool *refused, bool large) {
+    if (*refused) return false;
+    begin(why, large ? "54000" : "53200", "");
+    pol_add(why->message, sizeof why->message, "%s", large ? RW_TOO_LARGE : "out of memory");
+    pol_add(why->hint, sizeof why->hint, "%s", large ? "Send it in smaller pieces." : "");
+    *refused = true;
+    return false;
 }
