@@ -66,7 +66,7 @@ static size_t distance(const char *a, const char *b) {
 
 const char *pol_nearest(const char *word, const char *const *words) {
     const char *best = NULL;
-    size_t best_distance = strlen(word) < 3 ? strlen(word) : 3; /* two edits at most: further away is no misspelling */
+    size_t n = strlen(word), best_distance = n < 3 ? n : n < 5 ? 2 : 3; /* of a short word one change is much */
     for (; *words != NULL; words++) {
         size_t d = distance(word, *words);
         if (d < best_distance) best = *words, best_distance = d;

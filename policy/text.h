@@ -13,7 +13,7 @@ void pol_utf8_tidy(char *s);
 __attribute__((format(printf, 3, 4))) void pol_say(char *out, size_t size, const char *fmt, ...);
 __attribute__((format(printf, 3, 4))) void pol_add(char *out, size_t size, const char *fmt, ...);
 __attribute__((format(printf, 3, 0))) void pol_vadd(char *out, size_t size, const char *fmt, va_list ap);
-/* The word that a misspelt one may have meant, at most two letters changed, added, left out or swapped; NULL: none is near. words is NULL-terminated. */
+/* The word that a misspelt one may have meant, at most two letters changed, added, left out or swapped (in a short one: one); NULL: none is near. words is NULL-terminated. */
 const char *pol_nearest(const char *word, const char *const *words);
 
 #endif
