@@ -53,36 +53,14 @@ static const char *const forms[] = {
     NULL,
 };
 
-static int help(const char *command) {
-    words_usage(stdout, forms, command);
-    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
-          "FILE holds the approver's token; - is standard input. TIME is 30s, 15m, 2h or 1d.\n"
-          "approvals, approve and deny also take --url https://NAME[:PORT] (else GATEHOUSE_URL), the approvers' page, and --ca-file FILE "
-          "(else\n"
-          "GATEHOUSE_CA); then each needs --token-file.\n"
-          "\n"
-          "Exit status: 0 done (the decision took), 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to decide,\n"
-          "4 there is no such request or session, 5 nothing is left to decide.\n",
-          stdout);
-    return DOOR_OK;
-}
-
-/* What is wrong was said. */
-static int usage(const char *command) {
-    words_usage(stderr, forms, command);
-    return DOOR_USAGE;
-}
-
-static int missing(const char *command, const char *of, const char *what) {
-    words_missing(of, what);
-    return usage(command);
-}
-
-/* Behind a command's own words nothing else may stand. */
-static int too_many(const char *command, const char *word) {
-    fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", command, word);
-    return usage(command);
-}
+static const struct door_commands commands = {
+    forms, "FILE holds the approver's token; - is standard input. TIME is 30s, 15m, 2h or 1d.\n"
+           "approvals, approve and deny also take --url https://NAME[:PORT] (else GATEHOUSE_URL), the approvers' page, and --ca-file FILE "
+           "(else\n"
+           "GATEHOUSE_CA); then each needs --token-file.\n"
+           "\n"
+           "Exit status: 0 done (the decision took), 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to decide,\n"
+           "4 there is no such request or session, 5 nothing is left to decide.\n"};
 
 /* The path and an id that is safe in it. */
 static bool path_of(const char *prefix, const char *id, const char *suffix, char *out, size_t size) {
@@ -208,16 +186,16 @@ static int watch(struct options *o) {
 int ctl_approvals(int argc, char **argv) {
     static const char *const names[] = {"list", "show", "watch", NULL};
     struct options o;
-    if (!options(argc, argv, &o)) return usage("approvals");
-    if (o.d.help) return help("approvals");
+    if (!options(argc, argv, &o)) return door_usage(&commands, "approvals");
+    if (o.d.help) return door_help(&commands, "approvals");
     const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
     bool is_list = strcmp(what, names[0]) == 0, is_show = strcmp(what, names[1]) == 0;
     if (!is_list && !is_show && strcmp(what, names[2]) != 0) {
         words_unknown("approvals", "command", what, names);
-        return usage("approvals");
+        return door_usage(&commands, "approvals");
     }
-    if (is_show && o.d.nwords < 2) return missing("approvals", "approvals show", "the request's ID");
-    if (o.d.nwords > (is_show ? 2 : 1)) return too_many("approvals", o.d.words[is_show ? 2 : 1]);
+    if (is_show && o.d.nwords < 2) return door_missing(&commands, "approvals", "approvals show", "the request's ID");
+    if (o.d.nwords > (is_show ? 2 : 1)) return door_too_many(&commands, "approvals", o.d.words[is_show ? 2 : 1]);
     int rc = use_door(&o);
     if (rc == DOOR_OK) rc = is_list ? list(&o) : is_show ? show(&o, o.d.words[1]) : watch(&o);
     door_token_free(o.token);
@@ -232,16 +210,17 @@ static int decide(int argc, char **argv, const char *verdict) {
     json_t *answer;
     bool deny = strcmp(verdict, "deny") == 0;
     const char *command = deny ? "deny" : "approve";
-    if (!options(argc, argv, &o)) return usage(command);
-    if (o.d.help) return help(command);
-    if (o.d.nwords < 1) return missing(command, command, "the request's ID");
-    if (o.d.nwords > 1) return too_many(command, o.d.words[1]);
-    if (o.d.token_file == NULL) return missing(command, command, "--token-file FILE, with your token,");
-    if (deny && o.d.reason == NULL) return missing(command, command, "--reason TEXT, which who asked is told,");
-    if (o.d.scope != NULL && o.d.seconds == 0) return missing(command, command, "--for TIME, without which there is no --scope,");
+    if (!options(argc, argv, &o)) return door_usage(&commands, command);
+    if (o.d.help) return door_help(&commands, command);
+    if (o.d.nwords < 1) return door_missing(&commands, command, command, "the request's ID");
+    if (o.d.nwords > 1) return door_too_many(&commands, command, o.d.words[1]);
+    if (o.d.token_file == NULL) return door_missing(&commands, command, command, "--token-file FILE, with your token,");
+    if (deny && o.d.reason == NULL) return door_missing(&commands, command, command, "--reason TEXT, which who asked is told,");
+    if (o.d.scope != NULL && o.d.seconds == 0)
+        return door_missing(&commands, command, command, "--for TIME, without which there is no --scope,");
     if (deny && o.d.seconds != 0) {
         fputs("gatehousectl deny: --for is for approve alone\n", stderr);
-        return usage(command);
+        return door_usage(&commands, command);
     }
     if (!path_of("/approvals/", o.d.words[0], "", path, sizeof path)) return DOOR_USAGE;
     int rc = use_door(&o);
@@ -332,19 +311,20 @@ static bool no_url(const char *command, const struct options *o) {
 int ctl_sessions(int argc, char **argv) {
     static const char *const names[] = {"list", "show", "kill", NULL};
     struct options o;
-    if (!options(argc, argv, &o)) return usage("sessions");
-    if (o.d.help) return help("sessions");
-    if (!no_url("sessions", &o)) return usage("sessions");
+    if (!options(argc, argv, &o)) return door_usage(&commands, "sessions");
+    if (o.d.help) return door_help(&commands, "sessions");
+    if (!no_url("sessions", &o)) return door_usage(&commands, "sessions");
     o.d.socket = door_socket(o.d.socket);
     const char *what = o.d.nwords == 0 ? names[0] : o.d.words[0];
     bool is_list = strcmp(what, names[0]) == 0, kill = strcmp(what, names[2]) == 0;
     if (!is_list && !kill && strcmp(what, names[1]) != 0) {
         words_unknown("sessions", "command", what, names);
-        return usage("sessions");
+        return door_usage(&commands, "sessions");
     }
     if (!is_list && o.d.nwords < 2)
-        return missing("sessions", kill ? "sessions kill" : "sessions show", "the session's ID, as \"gatehousectl sessions\" lists it,");
-    if (o.d.nwords > (is_list ? 1 : 2)) return too_many("sessions", o.d.words[is_list ? 1 : 2]);
+        return door_missing(&commands, "sessions", kill ? "sessions kill" : "sessions show",
+                            "the session's ID, as \"gatehousectl sessions\" lists it,");
+    if (o.d.nwords > (is_list ? 1 : 2)) return door_too_many(&commands, "sessions", o.d.words[is_list ? 1 : 2]);
     return is_list ? list_sessions(&o) : one_session(&o, o.d.words[1], kill);
 }
 
@@ -352,11 +332,11 @@ int ctl_status(int argc, char **argv) {
     struct options o;
     json_t *answer, *value;
     const char *key;
-    if (!options(argc, argv, &o)) return usage("status");
-    if (o.d.help) return help("status");
-    if (!no_url("status", &o)) return usage("status");
+    if (!options(argc, argv, &o)) return door_usage(&commands, "status");
+    if (o.d.help) return door_help(&commands, "status");
+    if (!no_url("status", &o)) return door_usage(&commands, "status");
     o.d.socket = door_socket(o.d.socket);
-    if (o.d.nwords != 0) return too_many("status", o.d.words[0]);
+    if (o.d.nwords != 0) return door_too_many(&commands, "status", o.d.words[0]);
     int rc = door_ask(o.d.socket, "/status", NULL, NULL, &answer);
     if (rc != DOOR_OK) return rc;
     if (o.d.json)

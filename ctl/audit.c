@@ -106,7 +106,7 @@ static bool options(int argc, char **argv, struct audit_options *o) {
         }
     }
     if (o->help) return true;
-    if (argc - optind > 2) fprintf(stderr, "gatehousectl audit: \"%.60s\" is one word too many\n", argv[optind + 2]);
+    if (argc - optind > 2) words_too_many("audit", argv[optind + 2]);
     if (argc == optind) words_missing("audit", "what to do (tail, search, show, export or verify)");
     if (argc - optind > 2 || argc == optind) return false;
     while (optind < argc) o->words[o->nwords++] = argv[optind++];
@@ -195,7 +195,11 @@ int ctl_audit(int argc, char **argv) {
     }
     bool show = strcmp(what, "show") == 0;
     if (show && o.nwords < 2) words_missing("audit show", "the SESSION's id");
-    if (!show && o.nwords > 1) fprintf(stderr, "gatehousectl audit %s: \"%.60s\" is one word too many\n", what, o.words[1]);
+    if (!show && o.nwords > 1) {
+        char of[40];
+        snprintf(of, sizeof of, "audit %s", what);
+        words_too_many(of, o.words[1]);
+    }
     if (show != (o.nwords == 2)) return usage();
     if (!known("--verdict", o.verdict, verdicts) || !known("--type", o.type, types)) return AUDIT_USAGE;
     if (show) return ctl_audit_show(&o, o.words[1]);

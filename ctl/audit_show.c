@@ -1,4 +1,4 @@
-/* gatehousectl audit tail, search, show, export. Nothing of an event reaches a terminal but through door_print(). */
+/* gatehousectl audit tail, search, show, export. Nothing of an event reaches a terminal but through door_fold(). */
 #include <config.h>
 
 #include "ctl/audit_filter.h"
@@ -16,48 +16,56 @@
 
 static const char *or_empty(const char *s) { return s != NULL ? s : ""; }
 
-static void put(const char *before, const char *value) {
-    if (value == NULL || value[0] == '\0') return;
-    fputs(before, stdout);
-    door_print(value, true);
+static void put(FILE *out, const char *before, const char *value) {
+    if (value != NULL && value[0] != '\0') fprintf(out, "%s%s", before, value);
 }
 
-static void put_sql(const char *sql) {
-    char cut[SQL_LINE + 1];
-    if (sql == NULL) return;
-    size_t n = strnlen(sql, SQL_LINE + 1);
+static void put_sql(FILE *out, const char *sql) {
+    size_t n = sql == NULL ? 0 : strnlen(sql, SQL_LINE + 1);
     if (n <= SQL_LINE) {
-        put("  ", sql);
+        put(out, "  ", sql);
         return;
     }
-    memcpy(cut, sql, SQL_LINE);
-    cut[SQL_LINE] = '\0';
-    put("  ", cut);
-    printf(" ... (%zu bytes)", strlen(sql));
+    while (n > 0 && (sql[--n] & 0xC0) == 0x80) {
+    }
+    fprintf(out, "  %.*s ... (%zu bytes)", (int)n, sql, strlen(sql));
 }
 
-static void print_line(const struct audit_event *e) {
+/* A line that words makes; before: on the screen, at its beginning. */
+static void print_words(const char *before, void (*words)(FILE *out, const struct audit_event *e), const struct audit_event *e) {
+    char *text = NULL, blank[40];
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    snprintf(blank, sizeof blank, "%*s", before[0] == '\0' ? 4 : (int)strlen(before), "");
+    if (out != NULL) words(out, e);
+    if (out == NULL || fclose(out) != 0)
+        puts("(memory is out)");
+    else
+        door_fold((struct fold){.first = before, .line = blank, .more = blank}, text);
+    free(text);
+}
+
+static void line_words(FILE *out, const struct audit_event *e) {
     static const char *const more[] = {"reason", "approval", "approved_by", "request",     "approver", "refused",
                                        "rows",   "bytes",    "sqlstate",    "duration_us", "policy"};
     const char *type = or_empty(audit_get(e, "type")), *time = audit_get(e, "time");
     bool statement = strcmp(type, "statement") == 0;
-    door_print(time != NULL ? time : "(no time)", true);
-    put("  ", audit_session(e));
-    put("  ", audit_get(e, "principal"));
-    put(" on ", audit_get(e, "database"));
-    put("  ", type);
-    put(" ", audit_get(e, "kind"));
-    put(" ", audit_get(e, "verdict"));
-    put(" by rule ", audit_get(e, "rule"));
+    fputs(time != NULL ? time : "(no time)", out);
+    put(out, "  ", audit_session(e));
+    put(out, "  ", audit_get(e, "principal"));
+    put(out, " on ", audit_get(e, "database"));
+    put(out, "  ", type);
+    put(out, " ", audit_get(e, "kind"));
+    put(out, " ", audit_get(e, "verdict"));
+    put(out, " by rule ", audit_get(e, "rule"));
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
         const char *value = audit_get(e, more[i]);
-        if (value == NULL || (statement && strcmp(more[i], "policy") == 0)) continue;
-        printf("  %s=", more[i]);
-        door_print(value, true);
+        if (value != NULL && !(statement && strcmp(more[i], "policy") == 0)) fprintf(out, "  %s=%s", more[i], value);
     }
-    put_sql(audit_get(e, "sql"));
-    putchar('\n');
+    put_sql(out, audit_get(e, "sql"));
 }
+
+static void print_line(const struct audit_event *e) { print_words("", line_words, e); }
 
 static void print_event(const struct audit_event *e, bool json) {
     if (!json) {
@@ -214,43 +222,39 @@ static double seconds(const char *time) {
     return rest == NULL ? 0 : (double)timegm(&tm) + (rest[0] == '.' ? strtod(rest, NULL) : 0);
 }
 
+#define MARGIN "           " /* as wide as the seconds before what was at them */
+
 static void detail(const char *label, const char *value) {
+    char first[80];
     if (value == NULL || value[0] == '\0') return;
-    printf("             %-11s ", label);
-    door_print(value, true);
-    putchar('\n');
+    snprintf(first, sizeof first, MARGIN "  %-11.50s ", label);
+    door_fold((struct fold){.first = first, .line = MARGIN "              ", .more = MARGIN "              "}, value);
 }
 
 /* A text on its own lines, each behind a margin. */
 static void print_text(const char *label, const char *text) {
-    if (text == NULL) return;
-    if (label != NULL) printf("             %s\n", label);
-    while (*text != '\0') {
-        size_t n = strcspn(text, "\n");
-        char *line = strndup(text, n);
-        fputs("           | ", stdout);
-        door_print(line, true);
-        putchar('\n');
-        free(line);
-        text += n + (text[n] == '\n');
-    }
+    static const char before[] = MARGIN FOLD_SQL;
+    if (text == NULL || text[0] == '\0') return;
+    if (label != NULL) printf(MARGIN "  %s\n", label);
+    door_fold((struct fold){.first = before, .line = before, .more = MARGIN FOLD_SQL_MORE, .lines = true}, text);
 }
 
-static void print_statement(const struct audit_event *e) {
-    const char *verdict = or_empty(audit_get(e, "verdict")), *parse = audit_get(e, "parse_id");
-    printf("statement ");
-    door_print(or_empty(audit_get(e, "id")), true);
-    put(", ", audit_get(e, "kind"));
-    put(": ", verdict);
-    put(" by rule ", audit_get(e, "rule"));
-    putchar('\n');
+static void statement_words(FILE *out, const struct audit_event *e) {
+    fprintf(out, "statement %s", or_empty(audit_get(e, "id")));
+    put(out, ", ", audit_get(e, "kind"));
+    put(out, ": ", audit_get(e, "verdict"));
+    put(out, " by rule ", audit_get(e, "rule"));
+}
+
+static void print_statement(const char *at, const struct audit_event *e) {
+    print_words(at, statement_words, e);
     detail("why", audit_get(e, "reason"));
     detail("detail", audit_get(e, "detail"));
     detail("approval", audit_get(e, "approval"));
     detail("approved by", audit_get(e, "approved_by"));
     detail("mode", audit_get(e, "mode"));
     detail("touches", audit_get(e, "relations"));
-    detail("text of", parse);
+    detail("text of", audit_get(e, "parse_id"));
     print_text(NULL, audit_get(e, "sql"));
     print_text("sent to the database instead:", audit_get(e, "rewritten"));
     print_text("would have been sent instead; in mode observe the text above ran as it is:", audit_get(e, "would_run"));
@@ -264,35 +268,40 @@ static void print_data(const char *text, bool cut) {
     json_t *list = text == NULL ? NULL : json_loads(text, 0, NULL);
     for (size_t i = 0; i < json_array_size(list); i++) {
         char *row = json_dumps(json_array_get(list, i), JSON_COMPACT | JSON_ENCODE_ANY);
-        fputs("           > ", stdout);
-        door_print(row, true);
-        putchar('\n');
+        if (row != NULL) door_fold((struct fold){.first = MARGIN "> ", .line = MARGIN FOLD_SQL_MORE, .more = MARGIN FOLD_SQL_MORE}, row);
         free(row);
     }
-    if (cut) puts("           > ... and more, which is not recorded");
+    if (cut) puts(MARGIN "> ... and more, which is not recorded");
     json_decref(list);
 }
 
-static void print_other(const struct audit_event *e) {
-    const char *type = or_empty(audit_get(e, "type"));
-    door_print(type, true);
-    if (strcmp(type, "result") == 0) {
-        put(" of ", audit_get(e, "id"));
-        const char *us = audit_get(e, "duration_us");
-        put(": ", audit_get(e, "rows"));
-        if (audit_get(e, "rows") != NULL) fputs(" rows", stdout);
-        put(", ", audit_get(e, "bytes"));
-        if (audit_get(e, "bytes") != NULL) fputs(" bytes", stdout);
-        if (us != NULL) printf(", %.3f ms", strtod(us, NULL) / 1000);
-        put(", SQLSTATE ", audit_get(e, "sqlstate"));
-        if (strcmp(or_empty(audit_get(e, "skipped")), "1") == 0) fputs(", not executed", stdout);
-        put(" ", audit_get(e, "reason"));
-        putchar('\n');
+static void other_words(FILE *out, const struct audit_event *e) {
+    const char *type = or_empty(audit_get(e, "type")), *rows = audit_get(e, "rows"), *bytes = audit_get(e, "bytes"),
+               *us = audit_get(e, "duration_us");
+    fputs(type, out);
+    if (strcmp(type, "result") != 0) return;
+    put(out, " of ", audit_get(e, "id"));
+    put(out, ": ", rows);
+    if (rows != NULL) fputs(" rows", out);
+    put(out, ", ", bytes);
+    if (bytes != NULL) fputs(" bytes", out);
+    if (us != NULL) fprintf(out, ", %.3f ms", strtod(us, NULL) / 1000);
+    put(out, ", SQLSTATE ", audit_get(e, "sqlstate"));
+    if (strcmp(or_empty(audit_get(e, "skipped")), "1") == 0) fputs(", not executed", out);
+    put(out, " ", audit_get(e, "reason"));
+}
+
+static void print_other(const char *at, const struct audit_event *e) {
+    print_words(at, other_words, e);
+    if (strcmp(or_empty(audit_get(e, "type")), "result") == 0)
         print_data(audit_get(e, "data"), audit_get(e, "data_cut") != NULL);
-        return;
-    }
-    putchar('\n');
-    for (size_t i = 10; i + 1 < e->nparts; i += 2) detail(e->parts[i].at, e->parts[i + 1].at);
+    else
+        for (size_t i = 10; i + 1 < e->nparts; i += 2) detail(e->parts[i].at, e->parts[i + 1].at);
+}
+
+static void began_words(FILE *out, const struct audit_event *e) {
+    fputs(or_empty(audit_session(e)), out);
+    put(out, ", began ", audit_get(e, "time"));
 }
 
 static bool replay_one(void *arg, const struct audit_event *e) {
@@ -300,22 +309,18 @@ static bool replay_one(void *arg, const struct audit_event *e) {
     const char *session = audit_session(e);
     if (session == NULL || strcmp(session, r->session) != 0 || strstr(e->key, ":audit:") == NULL) return true;
     double at = seconds(audit_get(e, "time"));
+    char when[40];
     if (r->n++ == 0) r->start = at;
     if (r->json) {
         print_event(e, true);
         return true;
     }
-    if (r->n == 1) {
-        fputs("session ", stdout);
-        door_print(r->session, true);
-        put(", began ", audit_get(e, "time"));
-        putchar('\n');
-    }
-    printf("%+11.3f  ", at - r->start);
+    if (r->n == 1) print_words("session ", began_words, e);
+    snprintf(when, sizeof when, "%+11.3f  ", at - r->start);
     if (strcmp(or_empty(audit_get(e, "type")), "statement") == 0)
-        print_statement(e);
+        print_statement(when, e);
     else
-        print_other(e);
+        print_other(when, e);
     return true;
 }
 
@@ -426,7 +431,7 @@ static bool follow_round(const struct audit_source *s, struct follow *f) {
     for (size_t i = 0; i < n; i++) argv[argc++] = f->list[i].after;
     redisReply *r = audit_ask(s, (int)argc, argv);
     bool ok = r->type != REDIS_REPLY_ERROR;
-    if (!ok) fprintf(stderr, "gatehousectl: Redis does not let the record be followed: %s\n", r->str);
+    if (!ok) audit_refused(s, "cannot follow the streams in Redis", r, "");
     for (size_t i = 0; ok && r->type == REDIS_REPLY_ARRAY && i < r->elements; i++) {
         const char *key = r->element[i]->element[0]->str;
         char from[80] = "-";

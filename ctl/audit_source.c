@@ -154,7 +154,7 @@ bool audit_open(struct audit_source *s, const struct audit_options *o, bool quie
         return false;
     }
     if (redis != NULL && o->config == NULL) return dial_text(s, redis) && (o->password_file == NULL || read_password(s, o));
-    s->conf = conf_load(config, &err);
+    s->conf = conf_look(config, &err);
     if (s->conf == NULL) {
         char text[1024];
         pol_error_format(&err, text, sizeof text);

@@ -408,12 +408,6 @@ static json_t *writers_json(const struct av *v) {
     return list;
 }
 
-static void print_words(const char *label, const char *text) {
-    printf("%-12s ", label);
-    door_print(text, true);
-    putchar('\n');
-}
-
 static void print_writers(const json_t *list) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *w = json_array_get(list, i);
@@ -424,7 +418,7 @@ static void print_writers(const json_t *list) {
                  (long long)json_integer_value(json_object_get(w, "last")), (long long)json_integer_value(json_object_get(w, "anchors")),
                  (long long)json_integer_value(json_object_get(w, "anchors_outside")),
                  (long long)json_integer_value(json_object_get(w, "anchored")));
-        print_words("writer", line);
+        door_field("writer", line);
     }
 }
 
@@ -442,7 +436,7 @@ static void print_removed(const json_t *list) {
         snprintf(line, sizeof line, "%s, %s: %s, between %lld and %lld, by retention (%s) on %s, signed",
                  json_string_value(json_object_get(r, "node")), source, count, first, last, why,
                  json_string_value(json_object_get(r, "time")));
-        print_words("removed", line);
+        door_field("removed", line);
     }
 }
 
@@ -450,10 +444,10 @@ static void print_report(const json_t *report, uint64_t nfindings) {
     const json_t *notes = json_object_get(report, "notes"), *found = json_object_get(report, "findings");
     print_writers(json_object_get(report, "writers"));
     print_removed(json_object_get(report, "removed"));
-    for (size_t i = 0; i < json_array_size(notes); i++) print_words("note", json_string_value(json_array_get(notes, i)));
+    for (size_t i = 0; i < json_array_size(notes); i++) door_field("note", json_string_value(json_array_get(notes, i)));
     for (size_t i = 0; i < json_array_size(found); i++)
-        print_words(json_string_value(json_object_get(json_array_get(found, i), "kind")),
-                    json_string_value(json_object_get(json_array_get(found, i), "text")));
+        door_field(json_string_value(json_object_get(json_array_get(found, i), "kind")),
+                   json_string_value(json_object_get(json_array_get(found, i), "text")));
     if (nfindings > json_array_size(json_object_get(report, "findings")))
         printf("... and %" PRIu64 " more\n", nfindings - json_array_size(json_object_get(report, "findings")));
     bool less = json_array_size(json_object_get(report, "removed")) > 0;

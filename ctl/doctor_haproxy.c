@@ -18,20 +18,23 @@
 
 struct section {
     char *name;
-    bool gate, accepts, falls_back; /* it asks Gatehouse; has "tcp-request content accept", "default_backend" */
+    bool gate, accepts, falls_back; /* it asks Gatehouse; has "tcp-request content accept", "default_backend", or gets them from defaults */
 };
+#define DEFAULTS_MAX 32
 
 struct haproxy {
     char *chroot, *user; /* of global; NULL: none */
     char *spoe;          /* the file of "filter spoe engine gatehouse" */
-    bool lua, unique_id;
+    bool lua, unique_id, is_defaults;
     bool short_records;            /* of TLS: at most 8192 bytes, all that libpq takes at once */
     bool spop, spop_outside;       /* a server line leads to the socket; one names its path from outside of the chroot */
     bool payload, payload_outside; /* likewise */
     bool proxy, ticket;            /* that line has send-proxy-v2, and unique-id among its options */
     struct section at;             /* that is being read */
-    char *inner[INNER_MAX];        /* sockets of frontends that end TLS: paths as HAProxy binds them */
-    char *bare[INNER_MAX];         /* paths of server lines that send no PROXY header */
+    struct section defaults[DEFAULTS_MAX];
+    size_t ndefaults;
+    char *inner[INNER_MAX]; /* sockets of frontends that end TLS: paths as HAProxy binds them */
+    char *bare[INNER_MAX];  /* paths of server lines that send no PROXY header */
     size_t ninner, nbare;
 };
 
@@ -63,12 +66,24 @@ static void keep(char **at, const char *word) {
 static void end_section(struct haproxy *h) {
     if (h->at.gate && h->at.accepts)
         problem("haproxy", "take it out: without an answer of Gatehouse it lets everybody pass; every rule must be \"reject unless\"",
-                "%s has \"tcp-request content accept\"", h->at.name);
+                "%s has \"tcp-request content accept\", its own or its defaults'", h->at.name);
     if (h->at.gate && h->at.falls_back)
         problem("haproxy", "take it out: connections that Gatehouse has not admitted go there; use_backend must name its words",
-                "%s has \"default_backend\"", h->at.name);
-    free(h->at.name);
+                "%s has \"default_backend\", its own or its defaults'", h->at.name);
+    if (h->is_defaults && h->ndefaults < DEFAULTS_MAX)
+        h->defaults[h->ndefaults++] = h->at;
+    else
+        free(h->at.name);
     h->at = (struct section){0};
+    h->is_defaults = false;
+}
+
+/* What a section has from the defaults that it names ("frontend f from NAME"), or else from the last ones. */
+static struct section inherited(const struct haproxy *h, char **w, size_t n) {
+    const char *from = word_after(w, n, "from");
+    for (size_t i = h->ndefaults; i > 0; i--)
+        if (from == NULL || strcmp(h->defaults[i - 1].name, from) == 0) return h->defaults[i - 1];
+    return (struct section){0};
 }
 
 static void read_section(struct haproxy *h, char **w, size_t n) {
@@ -78,6 +93,9 @@ static void read_section(struct haproxy *h, char **w, size_t n) {
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
         if (strcmp(w[0], sections[i]) != 0) continue;
         end_section(h);
+        h->is_defaults = strcmp(w[0], "defaults") == 0;
+        if (h->is_defaults || strcmp(w[0], "frontend") == 0 || strcmp(w[0], "listen") == 0) h->at = inherited(h, w, n);
+        if (h->is_defaults && word_after(w, n, "from") == NULL) h->at = (struct section){0};
         h->at.name = strdup(n > 1 ? w[1] : w[0]);
     }
     if (n < 2) return;
@@ -104,7 +122,9 @@ static void read_line(struct haproxy *h, const struct conf *c, char **w, size_t 
     if (strcmp(w[0], "filter") == 0 && strcmp(w[1], "spoe") == 0 && has_word(w, n, "gatehouse") && word_after(w, n, "config") != NULL)
         keep(&h->spoe, word_after(w, n, "config"));
     if (strcmp(w[0], "server") != 0 || n < 3 || strncmp(w[2], "unix@", 5) != 0) return;
-    if (!has_word(w, n, "send-proxy-v2") && !has_word(w, n, "send-proxy")) add(h->bare, &h->nbare, w[2] + 5);
+    bool bare = true; /* send-proxy, send-proxy-v2, send-proxy-v2-ssl, ... */
+    for (size_t i = 3; i < n; i++) bare = bare && strncmp(w[i], "send-proxy", 10) != 0;
+    if (bare) add(h->bare, &h->nbare, w[2] + 5);
     if (leads_to(h, w[2] + 5, c->spop.socket, &h->spop_outside)) h->spop = true;
     if (leads_to(h, w[2] + 5, c->payload.socket, &h->payload_outside)) {
         const char *options = word_after(w, n, "proxy-v2-options");
@@ -223,6 +243,7 @@ void doctor_haproxy(const struct conf *c, const char *path) {
     look_at_peers(&h, c);
     look_inside(&h);
     if (doctor_problems() == before) ok("haproxy", "its lines for Gatehouse go with this configuration");
+    for (size_t i = 0; i < h.ndefaults; i++) free(h.defaults[i].name);
     for (size_t i = 0; i < h.ninner; i++) free(h.inner[i]);
     for (size_t i = 0; i < h.nbare; i++) free(h.bare[i]);
     free(h.chroot);

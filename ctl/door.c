@@ -3,6 +3,7 @@
 #include "ctl/door_int.h"
 
 #include "ctl/fold.h"
+#include "ctl/words.h"
 #include "filters/bytes.h"
 #include "spoa/visible.h"
 
@@ -224,11 +225,35 @@ bool door_options(int argc, char **argv, bool url, struct door_options *o) {
             return false;
     }
     if (argc - optind > 3) {
-        fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", argv[0], argv[optind + 3]);
+        words_too_many(argv[0], argv[optind + 3]);
         return false;
     }
     while (optind < argc) o->words[o->nwords++] = argv[optind++];
     return true;
+}
+
+/* --- usage --- */
+
+int door_help(const struct door_commands *c, const char *command) {
+    words_usage(stdout, c->forms, command);
+    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n", stdout);
+    fputs(c->more, stdout);
+    return DOOR_OK;
+}
+
+int door_usage(const struct door_commands *c, const char *command) {
+    words_usage(stderr, c->forms, command);
+    return DOOR_USAGE;
+}
+
+int door_missing(const struct door_commands *c, const char *command, const char *of, const char *what) {
+    words_missing(of, what);
+    return door_usage(c, command);
+}
+
+int door_too_many(const struct door_commands *c, const char *command, const char *word) {
+    words_too_many(command, word);
+    return door_usage(c, command);
 }
 
 /* --- output --- */
@@ -245,7 +270,11 @@ static void put_line(void *arg, const char *before, const char *line, size_t len
     putchar('\n');
 }
 
-static void put_folded(struct fold f, const char *text) {
+static size_t printed;
+size_t door_printed(void) { return printed; }
+
+void door_fold(struct fold f, const char *text) {
+    printed++;
     fold_locale();
     f.columns = fold_columns();
     if (!fold_text(&f, text, put_line, NULL)) puts("(The rest is too long, or memory is out: see --json.)");
@@ -256,28 +285,13 @@ void door_field(const char *name, const char *value) {
     if (value[0] == '\0') return;
     snprintf(label, sizeof label, "%-12.40s ", name);
     snprintf(blank, sizeof blank, "%*s", (int)strlen(label), "");
-    put_folded((struct fold){.first = label, .line = blank, .more = blank}, value);
+    door_fold((struct fold){.first = label, .line = blank, .more = blank}, value);
 }
 
-void door_line(const char *text) { put_folded((struct fold){.first = "", .line = "    ", .more = "    "}, text); }
+void door_line(const char *text) { door_fold((struct fold){.first = "", .line = "    ", .more = "    "}, text); }
 
 void door_sql(const char *text) {
-    put_folded((struct fold){.first = FOLD_SQL, .line = FOLD_SQL, .more = FOLD_SQL_MORE, .lines = true}, text);
-}
-
-static size_t printed;
-size_t door_printed(void) { return printed; }
-
-void door_print(const char *text, bool line) {
-    printed++;
-    struct buf b = BUF_INIT((size_t)8 << 20);
-    if (text == NULL) return;
-    if (line)
-        visible_line(&b, text, strlen(text), b.max);
-    else
-        visible_put(&b, text, strlen(text), b.max);
-    fwrite(buf_at(&b), 1, buf_used(&b), stdout);
-    buf_free(&b);
+    door_fold((struct fold){.first = FOLD_SQL, .line = FOLD_SQL, .more = FOLD_SQL_MORE, .lines = true}, text);
 }
 
 void door_print_json(const json_t *o) {

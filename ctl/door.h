@@ -2,6 +2,8 @@
 #ifndef GH_CTL_DOOR_H
 #define GH_CTL_DOOR_H
 
+#include "ctl/fold.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +35,15 @@ struct door_options {
 };
 /* url: --url, --ca-file and --scope are among them. False: one is wrong; getopt_long() or this has said so where it is not usage alone. */
 bool door_options(int argc, char **argv, bool url, struct door_options *o);
+/* Commands of which one file has the usage: its lines, for words_usage(), and what --help says below them and the socket. */
+struct door_commands {
+    const char *const *forms, *more;
+};
+int door_help(const struct door_commands *c, const char *command); /* on standard output; DOOR_OK */
+/* On standard error, what is wrong and then the usage of command; DOOR_USAGE. */
+int door_usage(const struct door_commands *c, const char *command); /* what is wrong was said */
+int door_missing(const struct door_commands *c, const char *command, const char *of, const char *what);
+int door_too_many(const struct door_commands *c, const char *command, const char *word);
 /* A text of an answer; "" when there is none. */
 const char *door_text(const json_t *o, const char *key);
 /* For a person: what cannot be seen is spelt, and what does not fit into the terminal's width is folded, never back to where lines of ours begin. */
@@ -42,9 +53,9 @@ void door_field(const char *name, const char *value);
 void door_line(const char *text);
 /* SQL, or whatever else of a client's may have lines: FOLD_SQL before each. Every such text is shown by this, or on a screen by fold_text(). */
 void door_sql(const char *text);
-/* Prints a text of the answer for a terminal: what cannot be seen is spelt. */
-void door_print(const char *text, bool line);
-/* How often it has. */
+/* A text with what stands before its lines; f->columns is filled in. */
+void door_fold(struct fold f, const char *text);
+/* How many texts these have printed. */
 size_t door_printed(void);
 /* Prints o as JSON and a newline. */
 void door_print_json(const json_t *o);

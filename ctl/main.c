@@ -9,6 +9,7 @@
 #include "ctl/token.h"
 #include "ctl/whoami.h"
 #include "ctl/words.h"
+#include "policy/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,6 @@ int main(int argc, char **argv) {
     const char *names[sizeof commands / sizeof *commands + 1] = {NULL};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) names[i] = commands[i].name;
     words_unknown("", "command", argv[1], names);
-    if (words_near(argv[1], names) == NULL) usage(stderr);
+    if (pol_nearest(argv[1], names) == NULL) usage(stderr);
     return 2;
 }

@@ -24,33 +24,12 @@ static const char *const forms[] = {
     NULL,
 };
 
-static int help(const char *command) {
-    words_usage(stdout, forms, command);
-    fputs("All take --socket PATH, the daemon's admin door; else GATEHOUSE_ADMIN names it, else it is " DOOR_DEFAULT ".\n"
-          "TIME is 30s, 15m, 2h or 1d. FILE holds a token; - is standard input.\n"
-          "\n"
-          "Exit status: 0 done, 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to do, 4 there is no such block or "
-          "grant,\n"
-          "5 there are too many.\n",
-          stdout);
-    return DOOR_OK;
-}
-
-/* What is wrong was said. */
-static int usage(const char *command) {
-    words_usage(stderr, forms, command);
-    return DOOR_USAGE;
-}
-
-static int missing(const char *command, const char *of, const char *what) {
-    words_missing(of, what);
-    return usage(command);
-}
-
-static int too_many(const char *command, const char *word) {
-    fprintf(stderr, "gatehousectl %s: \"%.60s\" is one word too many\n", command, word);
-    return usage(command);
-}
+static const struct door_commands commands = {
+    forms, "TIME is 30s, 15m, 2h or 1d. FILE holds a token; - is standard input.\n"
+           "\n"
+           "Exit status: 0 done, 1 the daemon cannot be reached or failed, 2 wrong usage, 3 not yours to do, 4 there is no such block or "
+           "grant,\n"
+           "5 there are too many.\n"};
 
 /* One POST; body is taken over. */
 static int post(const struct door_options *o, const char *path, json_t *body) {
@@ -64,9 +43,8 @@ static int post(const struct door_options *o, const char *path, json_t *body) {
     if (rc != DOOR_OK) return rc;
     if (o->json)
         door_print_json(answer);
-    else {
+    else
         door_line(door_text(answer, "message"));
-    }
     json_decref(answer);
     return rc;
 }
@@ -77,21 +55,21 @@ static int block(int argc, char **argv, bool lift) {
     static const char *const kinds[] = {"principal", "session", "address", "database", NULL};
     const char *command = lift ? "unblock" : "block";
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage(command);
-    if (o.help) return help(command);
-    if (o.nwords < 1) return missing(command, command, "principal, session, address or database");
+    if (!options(argc, argv, &o)) return door_usage(&commands, command);
+    if (o.help) return door_help(&commands, command);
+    if (o.nwords < 1) return door_missing(&commands, command, command, "principal, session, address or database");
     size_t kind = 0;
     while (kinds[kind] != NULL && strcmp(kinds[kind], o.words[0]) != 0) kind++;
     if (kinds[kind] == NULL) {
         words_unknown(command, "kind", o.words[0], kinds);
-        return usage(command);
+        return door_usage(&commands, command);
     }
-    if (o.nwords < 2) return missing(command, command, "its NAME");
-    if (o.nwords > 2) return too_many(command, o.words[2]);
-    if (!lift && o.reason == NULL) return missing(command, command, "--reason TEXT, which who is shut out is told,");
+    if (o.nwords < 2) return door_missing(&commands, command, command, "its NAME");
+    if (o.nwords > 2) return door_too_many(&commands, command, o.words[2]);
+    if (!lift && o.reason == NULL) return door_missing(&commands, command, command, "--reason TEXT, which who is shut out is told,");
     if (lift && o.seconds != 0) {
         fputs("gatehousectl unblock: --for is for block alone\n", stderr);
-        return usage(command);
+        return door_usage(&commands, command);
     }
     json_t *body = json_pack("{s:s, s:s, s:s*}", "what", o.words[0], "value", o.words[1], "reason", o.reason);
     if (body != NULL && o.seconds != 0) json_object_set_new(body, "for", json_integer(o.seconds));
@@ -148,28 +126,29 @@ static int list(const struct door_options *o, const char *what, const char *none
 int ctl_blocks(int argc, char **argv) {
     static const char *const names[] = {"list", NULL};
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage("blocks");
-    if (o.help) return help("blocks");
+    if (!options(argc, argv, &o)) return door_usage(&commands, "blocks");
+    if (o.help) return door_help(&commands, "blocks");
     if (o.nwords > 0 && strcmp(o.words[0], names[0]) != 0) {
         words_unknown("blocks", "command", o.words[0], names);
-        return usage("blocks");
+        return door_usage(&commands, "blocks");
     }
-    if (o.nwords > 1) return too_many("blocks", o.words[1]);
+    if (o.nwords > 1) return door_too_many(&commands, "blocks", o.words[1]);
     return list(&o, "blocks", "Nobody is blocked.", print_block);
 }
 
 int ctl_grants(int argc, char **argv) {
     static const char *const names[] = {"list", "revoke", NULL};
     struct door_options o;
-    if (!options(argc, argv, &o)) return usage("grants");
-    if (o.help) return help("grants");
+    if (!options(argc, argv, &o)) return door_usage(&commands, "grants");
+    if (o.help) return door_help(&commands, "grants");
     bool revoke = o.nwords > 0 && strcmp(o.words[0], names[1]) == 0;
     if (!revoke && o.nwords > 0 && strcmp(o.words[0], names[0]) != 0) {
         words_unknown("grants", "command", o.words[0], names);
-        return usage("grants");
+        return door_usage(&commands, "grants");
     }
-    if (revoke && o.nwords < 2) return missing("grants", "grants revoke", "the grant's ID, as \"gatehousectl grants\" lists it,");
-    if (o.nwords > (revoke ? 2 : 1)) return too_many("grants", o.words[revoke ? 2 : 1]);
+    if (revoke && o.nwords < 2)
+        return door_missing(&commands, "grants", "grants revoke", "the grant's ID, as \"gatehousectl grants\" lists it,");
+    if (o.nwords > (revoke ? 2 : 1)) return door_too_many(&commands, "grants", o.words[revoke ? 2 : 1]);
     if (revoke) return post(&o, "/grants/revoke", json_pack("{s:s, s:s*}", "id", o.words[1], "reason", o.reason));
     return list(&o, "grants", "No grant counts.", print_grant);
 }

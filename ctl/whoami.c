@@ -56,6 +56,7 @@ struct look {
     const struct snap *snap;
     json_t *header, *claims; /* as far as they can be read; not verified */
     enum jwt_rc rc;
+    struct jwt_why why;
     size_t failed; /* the step; STEPS: none */
     struct jwt_identity *who;
     const struct jwt_issuer *issuer; /* that the token names; NULL: none of ours */
@@ -169,18 +170,20 @@ static void tell_step(struct look *l, const struct step *s, bool ok) {
     char *what = seen(l, s->name);
     const char *todo = ok ? NULL : s->todo, *text = what != NULL ? what : "";
     struct keysource_status st;
+    char reason[JWT_REASON];
+    jwt_reason(l->rc, &l->why, reason, sizeof reason);
     if (!ok && l->rc == JWT_NO_KEYS && l->issuer->source != NULL) {
         keysource_status(l->issuer->source, &st);
         if (st.todo != NULL) todo = st.todo;
     }
     if (l->out != NULL) {
         json_t *o = json_pack("{s:s, s:b, s:s}", "step", s->name, "ok", ok, "seen", text);
-        if (!ok) json_object_set_new(o, "reason", json_string(jwt_rc_name(l->rc)));
+        if (!ok) json_object_set_new(o, "reason", json_string(reason));
         if (!ok) json_object_set_new(o, "do", json_string(todo));
         json_array_append_new(json_object_get(l->out, "steps"), o);
     } else {
         printf("%-8s %s%s%s\n", ok ? "ok" : "REFUSED", s->name, *text != '\0' ? ": " : "", text);
-        if (!ok) printf("         %s\n         do: %s\n", jwt_rc_name(l->rc), todo);
+        if (!ok) printf("         %s\n         do: %s\n", reason, todo);
     }
     free(what);
 }
@@ -283,7 +286,7 @@ static int look_at(struct look *l, const char *token, size_t len) {
         if (strcmp(c->issuers[i].issuer, iss) == 0) l->issuer = &c->issuers[i];
     int status = 1;
     if (k != NULL && fetch_keys(k, l->issuer)) {
-        l->rc = jwt_verify(c, token, len, (int64_t)time(NULL), &l->who);
+        l->rc = jwt_verify_from(c, token, len, (int64_t)time(NULL), &l->who, &l->why);
         l->failed = failed_step(l);
         if (l->rc != JWT_NO_MEMORY) status = tell(l);
     }
@@ -317,7 +320,7 @@ int ctl_whoami(int argc, char **argv) {
     }
     if (config == NULL || file == NULL || optind != argc) return usage(stderr);
     log_set_level(LOG_ERROR); /* what the key store says to the log is said here by the steps */
-    struct snap *s = snap_load(config, NULL, &err);
+    struct snap *s = snap_look(config, &err);
     if (s == NULL) {
         char text[1024];
         pol_error_format(&err, text, sizeof text);

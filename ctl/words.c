@@ -2,40 +2,10 @@
 
 #include "ctl/words.h"
 
+#include "policy/text.h"
+
 #include <stdbool.h>
 #include <string.h>
-
-#define WORD_MAX 32u
-#define FAR      3u /* changes after which it is another word */
-
-/* How many letters must be changed, added, left out or swapped with the next one: optimal string alignment. */
-static unsigned distance(const char *a, const char *b) {
-    size_t na = strlen(a), nb = strlen(b);
-    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
-    if (na > WORD_MAX || nb > WORD_MAX) return FAR;
-    for (size_t i = 0; i <= na; i++) d[i][0] = (unsigned)i;
-    for (size_t k = 0; k <= nb; k++) d[0][k] = (unsigned)k;
-    for (size_t i = 1; i <= na; i++)
-        for (size_t k = 1; k <= nb; k++) {
-            unsigned best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
-            if (d[i - 1][k] + 1 < best) best = d[i - 1][k] + 1;
-            if (d[i][k - 1] + 1 < best) best = d[i][k - 1] + 1;
-            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && d[i - 2][k - 2] + 1 < best) best = d[i - 2][k - 2] + 1;
-            d[i][k] = best;
-        }
-    return d[na][nb];
-}
-
-const char *words_near(const char *word, const char *const *names) {
-    const char *near = NULL;
-    unsigned least = strlen(word) < 5 ? FAR - 1 : FAR; /* of a short word one change is much */
-    for (; *names != NULL; names++) {
-        unsigned d = distance(word, *names);
-        if (d < least) near = *names;
-        if (d < least) least = d;
-    }
-    return near;
-}
 
 static void put_word(const char *word) {
     fputc('"', stderr);
@@ -44,7 +14,7 @@ static void put_word(const char *word) {
 }
 
 void words_unknown(const char *of, const char *what, const char *word, const char *const *names) {
-    const char *near = words_near(word, names);
+    const char *near = pol_nearest(word, names);
     fprintf(stderr, "gatehousectl%s%s: unknown %s ", of[0] != '\0' ? " " : "", of, what);
     put_word(word);
     if (near != NULL)
@@ -55,6 +25,12 @@ void words_unknown(const char *of, const char *what, const char *word, const cha
 }
 
 void words_missing(const char *of, const char *what) { fprintf(stderr, "gatehousectl %s: %s is missing\n", of, what); }
+
+void words_too_many(const char *of, const char *word) {
+    fprintf(stderr, "gatehousectl %s: ", of);
+    put_word(word);
+    fputs(" is one word too many\n", stderr);
+}
 
 /* The line begins with this command, at a word's end. */
 static bool about(const char *line, const char *command) {

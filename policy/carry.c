@@ -4,19 +4,9 @@
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define DATA ((unsigned)(POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE))
-
-__attribute__((format(printf, 3, 4))) static void say(char *out, size_t size, const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out, size, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out);
-}
 
 /* --- the relations that a name may mean --- */
 
@@ -75,13 +65,6 @@ static unsigned plainly(const struct pol_role *r, const char *schema, const char
 
 /* --- refusing --- */
 
-static void words(unsigned actions, char *out, size_t size) {
-    size_t n = 0;
-    out[0] = '\0';
-    for (unsigned bit = 1; bit <= POL_TEMP && n < size; bit <<= 1)
-        if (actions & bit) n += (size_t)snprintf(out + n, size - n, "%s%s", n > 0 ? ", " : "", pol_action_name(bit));
-}
-
 struct why {
     const char *message, *detail, *hint;
 };
@@ -100,23 +83,21 @@ static const struct why moved = {
 static bool refuse(const struct pol_stmt *s, const struct why *why, const char *schema, const char *name, unsigned need, unsigned lacks,
                    const struct pol_rule *terms, struct pol_verdict *v) {
     char list[160], lacking[160];
-    words(need, list, sizeof list);
-    words(lacks, lacking, sizeof lacking);
-    v->effect = POL_DENY;
-    v->rule = terms != NULL ? terms->name : "";
-    say(v->sqlstate, sizeof v->sqlstate, "42501");
-    say(v->message, sizeof v->message, "%.40s is not allowed by the policy on %.64s.%.64s: %s", s->tag, schema, name, why->message);
+    pol_action_words(need, list, sizeof list);
+    pol_action_words(lacks, lacking, sizeof lacking);
+    pol_refuse(v, "42501", terms != NULL ? terms->name : NULL);
+    pol_say(v->message, sizeof v->message, "%.40s is not allowed by the policy on %.64s.%.64s: %s", s->tag, schema, name, why->message);
     if (lacks != 0)
-        say(v->detail, sizeof v->detail, "%s: so it needs %s there, always and without conditions, and no rule allows you %s so.",
-            why->detail, list, lacking);
+        pol_say(v->detail, sizeof v->detail, "%s: so it needs %s there, always and without conditions, and no rule allows you %s so.",
+                why->detail, list, lacking);
     else
-        say(v->detail, sizeof v->detail,
-            "%s: so it needs %s there, without conditions, and those of the rule \"%.200s\" (%s) would not hold any more.", why->detail,
-            list, terms->name,
-            terms->deny  ? "deny"
-            : terms->ask ? "ask"
-                         : "limits, require, record, columns or rows");
-    say(v->hint, sizeof v->hint, "%s", terms != NULL && terms->hint != NULL ? terms->hint : why->hint);
+        pol_say(v->detail, sizeof v->detail,
+                "%s: so it needs %s there, without conditions, and those of the rule \"%.200s\" (%s) would not hold any more.", why->detail,
+                list, terms->name,
+                terms->deny  ? "deny"
+                : terms->ask ? "ask"
+                             : "limits, require, record, columns or rows");
+    pol_say(v->hint, sizeof v->hint, "%s", terms != NULL && terms->hint != NULL ? terms->hint : why->hint);
     return false;
 }
 
@@ -153,13 +134,6 @@ static bool matches(const struct pol_pattern *p, size_t n, const char *schema, c
     return false;
 }
 
-static bool is_here(const struct pol_rule *rule, const char *database) {
-    if (rule->databases == NULL) return true;
-    for (const char *const *d = rule->databases; *d != NULL; d++)
-        if (strcmp(*d, database) == 0) return true;
-    return false;
-}
-
 struct name {
     const char *schema, *name;
 };
@@ -170,7 +144,7 @@ static bool alike(const struct pol_role *r, const struct name *a, const struct n
     if (pol_role_system(r, a->schema) != pol_role_system(r, b->schema)) return false;
     for (size_t i = 0; i < p->nrules; i++) {
         const struct pol_rule *rule = &p->rules[i];
-        if (is_here(rule, r->database) &&
+        if (pol_rule_here(rule, r->database) &&
             matches(rule->on, rule->non, a->schema, a->name) != matches(rule->on, rule->non, b->schema, b->name))
             return false;
     }

@@ -43,12 +43,7 @@ static bool spend(struct fit *f, uint64_t n) {
 }
 
 static bool is_here(const struct fit *f, const struct pol_rule *r) {
-    if (r->deny || !pol_rule_restricts(r)) return false;
-    for (const char *const *d = r->databases; d != NULL; d++) {
-        if (*d == NULL) return false;
-        if (strcmp(*d, f->database) == 0) break;
-    }
-    return true;
+    return !r->deny && pol_rule_restricts(r) && pol_rule_here(r, f->database);
 }
 
 /* --- which relations --- */
@@ -238,14 +233,8 @@ static bool hashes(const struct pol_rule *r) {
     return found;
 }
 
-static bool has(const char *const *list, const char *word) {
-    for (; list != NULL && *list != NULL; list++)
-        if (strcmp(*list, word) == 0) return true;
-    return false;
-}
-
 static bool names(const struct pol_rule *r, bool group, const char *name) {
-    return has(r->groups, "*") || has(r->principals, "*") || has(group ? r->groups : r->principals, name);
+    return pol_has_word(r->groups, "*") || pol_has_word(r->principals, "*") || pol_has_word(group ? r->groups : r->principals, name);
 }
 
 /* Who is called so, or all who are in the group, with every rule about them. */

@@ -2,7 +2,6 @@
 
 #include "policy/policy_int.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define DATA (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)
@@ -17,13 +16,6 @@ unsigned pol_role_granted(const struct pol_role *r, const struct pol_cat_relatio
             if (pol_matches(&rule->on[k], rel->schema, rel->name)) *(rule->deny ? &denied : &allowed) |= rule->actions;
     }
     return allowed & ~denied;
-}
-
-static void words(unsigned actions, char *out, size_t size) {
-    size_t n = 0;
-    out[0] = '\0';
-    for (unsigned bit = 1; bit <= POL_DELETE && n < size; bit <<= 1)
-        if (actions & bit) n += (size_t)snprintf(out + n, size - n, "%s%s", n > 0 ? ", " : "", pol_action_name(bit));
 }
 
 struct out {
@@ -50,13 +42,13 @@ bool pol_role_grants(const struct pol_role *r, bool (*row)(void *arg, const stru
     struct out o = {row, arg, 0};
     char actions[100];
     bool failed;
-    for (size_t i = 0; r->catalog != NULL && i < pol_catalog_relations(r->catalog) && o.n < POL_GRANTS_MAX; i++) {
+    for (size_t i = 0; r->catalog != NULL && i < pol_catalog_relations(r->catalog) && o.n <= POL_GRANTS_MAX; i++) {
         const struct pol_cat_relation *rel = pol_catalog_relation_at(r->catalog, i);
         unsigned may = rel->kind == 'c' ? 0 : pol_role_granted(r, rel, true) & DATA;
         if (may == 0) continue;
         const struct pol_view *v = pol_role_view(r, rel, &failed);
         if (failed) return false;
-        words(may, actions, sizeof actions);
+        pol_action_words(may, actions, sizeof actions);
         struct pol_grant g = {rel->schema, rel->name, "*", actions, "visible", "all", (may & (POL_INSERT | POL_UPDATE)) != 0 ? "yes" : "",
                               ""};
         if (v == NULL) {
@@ -71,5 +63,6 @@ bool pol_role_grants(const struct pol_role *r, bool (*row)(void *arg, const stru
         }
         if (!(v->problem != NULL ? give(&o, &g) : columns(&o, v, g, may))) return false;
     }
-    return true;
+    static const struct pol_grant more = {"", "", "", "", "there is more, which is left out", "", "", ""};
+    return o.n <= POL_GRANTS_MAX || row(arg, &more);
 }

@@ -12,7 +12,7 @@ struct pol_grant {
     const char *write;                      /* "yes", "no", or "" when neither insert nor update is allowed */
     const char *rule;                       /* that hides or masks it; "" */
 };
-#define POL_GRANTS_MAX 10000u /* rows; more are left out */
+#define POL_GRANTS_MAX 10000u /* rows; of more a last one says in "shown" that there are, and names nothing */
 
 /* Calls row for each, in the catalog's order, until it returns false; what it is given lives as long as the call. PostgreSQL's own relations are left out, and what
  * may not be touched at all. False when memory is out or row said so. Without a catalog there are no rows. The role is used by one thread at a time. */

@@ -23,31 +23,24 @@ struct lint {
 };
 
 __attribute__((format(printf, 2, 3))) static void say(const struct lint *l, const char *fmt, ...) {
-    char text[600];
+    char text[600] = "";
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    pol_vadd(text, sizeof text, fmt, ap);
     va_end(ap);
-    pol_utf8_tidy(text);
     l->tell(l->arg, text);
 }
 
 /* --- rules against each other --- */
 
-static bool has_word(const char *const *list, const char *word) {
-    for (; list != NULL && *list != NULL; list++)
-        if (strcmp(*list, word) == 0) return true;
-    return false;
-}
-
 static bool all_in(const char *const *some, const char *const *list) {
-    if (has_word(list, "*")) return true;
+    if (pol_has_word(list, "*")) return true;
     for (; some != NULL && *some != NULL; some++)
-        if (!has_word(list, *some)) return false;
+        if (!pol_has_word(list, *some)) return false;
     return true;
 }
 
-static bool everyone(const struct pol_rule *r) { return has_word(r->groups, "*") || has_word(r->principals, "*"); }
+static bool everyone(const struct pol_rule *r) { return pol_has_word(r->groups, "*") || pol_has_word(r->principals, "*"); }
 
 /* Whoever b names is named by a, by the same kind of name. */
 static bool same_people(const struct pol_rule *a, const struct pol_rule *b) {
@@ -56,7 +49,7 @@ static bool same_people(const struct pol_rule *a, const struct pol_rule *b) {
 
 static bool overlap(const char *const *a, const char *const *b) {
     for (; a != NULL && *a != NULL; a++)
-        if (has_word(b, *a)) return true;
+        if (pol_has_word(b, *a)) return true;
     return false;
 }
 
@@ -139,9 +132,83 @@ static void check_copies(const struct lint *l, const struct pol_rule *r) {
     }
 }
 
-/* --- rules against a catalog --- */
+static bool is_here(const struct lint *l, const struct pol_rule *r) { return pol_rule_here(r, l->database); }
 
-static bool is_here(const struct lint *l, const struct pol_rule *r) { return r->databases == NULL || has_word(r->databases, l->database); }
+/* What PostgreSQL counts, samples and quotes of all rows, for whoever may read it: a view of statistics knows of no rule. */
+static const char *const telling[] = {"pg_largeobject",
+                                      "pg_stat_activity",
+                                      "pg_stat_all_indexes",
+                                      "pg_stat_all_tables",
+                                      "pg_stat_database",
+                                      "pg_stat_progress_analyze",
+                                      "pg_stat_progress_cluster",
+                                      "pg_stat_progress_copy",
+                                      "pg_stat_progress_create_index",
+                                      "pg_stat_progress_vacuum",
+                                      "pg_stat_user_indexes",
+                                      "pg_stat_user_tables",
+                                      "pg_stat_xact_all_tables",
+                                      "pg_stat_xact_user_tables",
+                                      "pg_statio_all_indexes",
+                                      "pg_statio_all_sequences",
+                                      "pg_statio_all_tables",
+                                      "pg_statio_user_indexes",
+                                      "pg_statio_user_sequences",
+                                      "pg_statio_user_tables",
+                                      "pg_statistic",
+                                      "pg_statistic_ext_data",
+                                      "pg_stats",
+                                      "pg_stats_ext",
+                                      "pg_stats_ext_exprs"};
+#define STATEMENTS "pg_stat_statements" /* an extension's, so in any schema */
+
+static bool is_telling(const char *schema, const char *name) {
+    if (strcmp(schema, "pg_toast") == 0) return true;
+    for (size_t i = 0; strcmp(schema, "pg_catalog") == 0 && i < sizeof telling / sizeof *telling; i++)
+        if (pol_glob(name, telling[i])) return true;
+    return strncmp(name, STATEMENTS, sizeof STATEMENTS - 1) == 0;
+}
+
+/* The rule's patterns for such relations, and for functions behind them. */
+static void telling_names(const struct lint *l, const struct pol_rule *r, char *out, size_t size) {
+    out[0] = '\0';
+    for (size_t i = 0; (r->actions & POL_SELECT) != 0 && i < r->non; i++) {
+        const struct pol_pattern *p = &r->on[i];
+        bool found = is_telling(p->schema, p->name);
+        if (found) pol_add(out, size, "%s%.64s.%.64s", out[0] != '\0' ? ", " : "", p->schema, p->name);
+        for (size_t k = 0; l->cat != NULL && !found && k < pol_catalog_relations(l->cat); k++) {
+            const struct pol_cat_relation *rel = pol_catalog_relation_at(l->cat, k);
+            if (strcmp(rel->name, STATEMENTS) != 0 || !pol_rule_is_about(r, false, rel->schema, rel->name)) continue;
+            if (pol_matches(p, rel->schema, rel->name)) pol_add(out, size, "%s%.64s." STATEMENTS, out[0] != '\0' ? ", " : "", rel->schema);
+        }
+    }
+    for (size_t i = 0; i < r->nfunctions; i++) {
+        const struct pol_pattern *p = &r->functions[i];
+        bool own = strcmp(p->schema, "pg_catalog") == 0 &&
+                   (pol_glob(p->name, "pg_stat_get_live_tuples") || strncmp(p->name, "pg_stat_get_", 12) == 0);
+        if (own || strncmp(p->name, STATEMENTS, sizeof STATEMENTS - 1) == 0)
+            pol_add(out, size, "%s%.64s.%.64s()", out[0] != '\0' ? ", " : "", p->schema, p->name);
+    }
+}
+
+static void check_telling(const struct lint *l, const struct pol_rule *r) {
+    char names[300];
+    if (r->deny || l->mysql || (l->cat != NULL && !is_here(l, r))) return;
+    telling_names(l, r, names, sizeof names);
+    for (size_t k = 0; names[0] != '\0' && k < l->p->nrules; k++) {
+        const struct pol_rule *other = &l->p->rules[k];
+        if (other->deny || !pol_rule_restricts(other) || !share_people(r, other)) continue;
+        if (!(same_databases(r, other) || same_databases(other, r))) continue;
+        say(l,
+            "the rule \"%.100s\" grants %s, and the rule \"%.100s\" hides columns or rows from the same people: the server counts, samples "
+            "or "
+            "quotes hidden ones there, too",
+            r->name, names, other->name);
+        return;
+    }
+}
+
+/* --- rules against a catalog --- */
 
 static bool is_system(const struct lint *l, const char *schema) { return pol_closed_schema(l->mysql, schema); }
 
@@ -346,6 +413,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
         check_open(&l, &p->rules[i]);
         compare_rules(&l, i);
         check_copies(&l, &p->rules[i]);
+        check_telling(&l, &p->rules[i]);
     }
     if (cat == NULL) return;
     for (size_t i = 0; i < p->ntags; i++) {

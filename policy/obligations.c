@@ -3,10 +3,10 @@
 #include "filters/bytes.h"
 #include "policy/expr_my.h"
 #include "policy/policy_int.h"
+#include "policy/text.h"
 
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -47,11 +47,11 @@ struct mk {
 };
 
 __attribute__((format(printf, 2, 3))) static void problem(struct mk *k, const char *fmt, ...) {
-    char text[400];
+    char text[400] = "";
     va_list ap;
     if (k->v->problem != NULL) return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    pol_vadd(text, sizeof text, fmt, ap);
     va_end(ap);
     k->v->problem = pol_strdup(k->r->arena, text);
     if (k->v->problem == NULL) k->no_memory = true;

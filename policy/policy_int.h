@@ -10,6 +10,7 @@
 #include "policy/times.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 /* Actions that are about no relation: a rule grants them whatever its "on" says. */
 #define POL_UNBOUND (POL_EXECUTE | POL_NOTIFY | POL_SET | POL_FILES | POL_TEMP)
@@ -164,6 +165,17 @@ static inline bool pol_rule_on(const struct pol_role *r, const struct pol_rule *
     return r->off == NULL || !r->off[rule - r->policy->rules];
 }
 
+/* lists end with NULL; one that is NULL has none */
+static inline bool pol_has_word(const char *const *list, const char *word) {
+    for (; list != NULL && *list != NULL; list++)
+        if (strcmp(*list, word) == 0) return true;
+    return false;
+}
+
+static inline bool pol_rule_here(const struct pol_rule *rule, const char *database) {
+    return rule->databases == NULL || pol_has_word(rule->databases, database);
+}
+
 /* The globs that may match relations of one schema, in the file's order. */
 struct pol_glob_at {
     uint32_t own, wild;
@@ -227,6 +239,10 @@ unsigned pol_role_granted(const struct pol_role *r, const struct pol_cat_relatio
 bool pol_views_init(struct pol_role *r);
 /* Comparisons that the views of this relation take which nobody has asked for yet. */
 size_t pol_views_work(const struct pol_role *r, const struct pol_relation *rel);
+/* verdict.c: "select, update"; "all". */
+void pol_action_words(unsigned actions, char *out, size_t size);
+/* verdict.c: v denies, in the name of this rule (NULL: of none), and has no words yet. Returns v. */
+struct pol_verdict *pol_refuse(struct pol_verdict *v, const char *sqlstate, const char *rule);
 /* restrict.c: parts of the verdict on an access that is granted. False when *v refuses it. */
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v);
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v);

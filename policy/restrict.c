@@ -5,30 +5,12 @@
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 /* These are about all rows: two remove them, one counts them (VACUUM VERBOSE). */
 #define FOR_ALL_ROWS ((unsigned)(POL_TRUNCATE | POL_DROP | POL_MAINTAIN))
 /* What the rewriter knows how to bound, and what tells nothing of the rows. */
 #define BOUNDED (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE | POL_LOCK | POL_MAINTAIN | POL_TRUNCATE | POL_DROP)
-
-__attribute__((format(printf, 3, 4))) static void say(char *out, size_t size, const char *fmt, ...) {
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out, size, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out);
-}
-
-static struct pol_verdict *refuse(struct pol_verdict *v, const char *sqlstate, const char *rule) {
-    v->effect = POL_DENY;
-    v->rule = rule != NULL ? rule : "";
-    say(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
-    v->message[0] = v->detail[0] = v->hint[0] = '\0';
-    return v;
-}
 
 /* Of those that hide something: the one that speaks of the relation, else the first. */
 static const struct pol_rule *hider(const struct pol_role *r, const struct pol_relation *rel) {
@@ -43,34 +25,35 @@ static const struct pol_rule *hider(const struct pol_role *r, const struct pol_r
 
 static bool no_catalog(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
     const char *rule = hider(r, rel)->name;
-    refuse(v, "57P03", rule);
-    say(v->detail, sizeof v->detail,
-        "The rule \"%.200s\" hides columns or rows of some relations; which columns there are, and which tables are partitions of "
-        "which, is in the catalog.",
-        rule);
+    pol_refuse(v, "57P03", rule);
+    pol_say(v->detail, sizeof v->detail,
+            "The rule \"%.200s\" hides columns or rows of some relations; which columns there are, and which tables are partitions of "
+            "which, is in the catalog.",
+            rule);
     if (r->offline) {
-        say(v->message, sizeof v->message, "without a catalog it cannot be said what rules with columns or rows leave of %.70s", rel->name);
-        say(v->hint, sizeof v->hint,
-            "Write the catalog into a file, with \"gatehousectl catalog --config FILE --database NAME >FILE\", and give that file: "
-            "--catalog FILE, or catalog: FILE in a file of tests.");
+        pol_say(v->message, sizeof v->message, "without a catalog it cannot be said what rules with columns or rows leave of %.70s",
+                rel->name);
+        pol_say(v->hint, sizeof v->hint,
+                "Write the catalog into a file, with \"gatehousectl catalog --config FILE --database NAME >FILE\", and give that file: "
+                "--catalog FILE, or catalog: FILE in a file of tests.");
         return false;
     }
-    say(v->message, sizeof v->message, "%.70s cannot be used yet: the database's catalog has not been read", rel->name);
-    say(v->hint, sizeof v->hint, "Try again in a moment. Whoever runs the gate finds the reason in its log.");
+    pol_say(v->message, sizeof v->message, "%.70s cannot be used yet: the database's catalog has not been read", rel->name);
+    pol_say(v->hint, sizeof v->hint, "Try again in a moment. Whoever runs the gate finds the reason in its log.");
     return false;
 }
 
 static bool unknown(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "42P01", NULL);
-    say(v->message, sizeof v->message, "relation \"%.64s%s%.64s\" does not exist, as far as the gate has read the catalog",
-        rel->schema != NULL ? rel->schema : "", rel->schema != NULL ? "." : "", rel->name);
-    say(v->detail, sizeof v->detail,
-        "Rules hide columns or rows from you, and what is hidden of a relation is known only when it is in the catalog that was read.");
+    pol_refuse(v, "42P01", NULL);
+    pol_say(v->message, sizeof v->message, "relation \"%.64s%s%.64s\" does not exist, as far as the gate has read the catalog",
+            rel->schema != NULL ? rel->schema : "", rel->schema != NULL ? "." : "", rel->name);
+    pol_say(v->detail, sizeof v->detail,
+            "Rules hide columns or rows from you, and what is hidden of a relation is known only when it is in the catalog that was read.");
     static const char again[] = "If it was made just now, try again in a moment.";
     if (r->pins.mysql)
-        say(v->hint, sizeof v->hint, "%s", again);
+        pol_say(v->hint, sizeof v->hint, "%s", again);
     else
-        say(v->hint, sizeof v->hint, "%s A temporary table is written pg_temp.%.64s.", again, rel->name);
+        pol_say(v->hint, sizeof v->hint, "%s A temporary table is written pg_temp.%.64s.", again, rel->name);
     return false;
 }
 
@@ -80,19 +63,19 @@ static bool check_access(const struct pol_view *view, bool mysql, const struct p
     if (mysql) bounded &= ~(unsigned)POL_MAINTAIN; /* CHECKSUM TABLE tells of every value: guesses can be held against it */
     unsigned more = rel->access & ~bounded;
     if (view->problem != NULL) {
-        refuse(v, "42501", view->rule);
-        say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: the policy does not fit it", view->relation->schema,
-            view->relation->name);
-        say(v->detail, sizeof v->detail, "%s.", view->problem);
-        say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to correct the rule.");
+        pol_refuse(v, "42501", view->rule);
+        pol_say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: the policy does not fit it", view->relation->schema,
+                view->relation->name);
+        pol_say(v->detail, sizeof v->detail, "%s.", view->problem);
+        pol_say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to correct the rule.");
         return false;
     }
     if (more == 0) return true;
-    refuse(v, "42501", view->rule);
-    say(v->message, sizeof v->message, "%s on %.64s.%.64s is not allowed by the policy: you do not see all of it",
-        pol_action_name(more & (~more + 1u)), view->relation->schema, view->relation->name);
-    say(v->detail, sizeof v->detail,
-        "The rule \"%.200s\" hides columns or rows of it; this could show them, or remove rows that you may not see.", view->rule);
+    pol_refuse(v, "42501", view->rule);
+    pol_say(v->message, sizeof v->message, "%s on %.64s.%.64s is not allowed by the policy: you do not see all of it",
+            pol_action_name(more & (~more + 1u)), view->relation->schema, view->relation->name);
+    pol_say(v->detail, sizeof v->detail,
+            "The rule \"%.200s\" hides columns or rows of it; this could show them, or remove rows that you may not see.", view->rule);
     return false;
 }
 
@@ -101,17 +84,18 @@ static bool check_relation(const struct pol_role *r, const struct pol_cat_relati
     bool failed;
     const struct pol_view *view = pol_role_view(r, cat, &failed);
     if (failed) {
-        refuse(v, "53200", NULL);
-        say(v->message, sizeof v->message, "out of memory");
+        pol_refuse(v, "53200", NULL);
+        pol_say(v->message, sizeof v->message, "out of memory");
         return false;
     }
     if (view == NULL) return true;
     if (!check_access(view, r->pins.mysql, rel, v)) return false;
     if (rel->access & (POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE)) {
         if (!r->rewrites) {
-            refuse(v, "42501", view->rule);
-            say(v->message, sizeof v->message,
-                "%.64s.%.64s cannot be used here: what the policy hides of it cannot be taken out at this place", cat->schema, cat->name);
+            pol_refuse(v, "42501", view->rule);
+            pol_say(v->message, sizeof v->message,
+                    "%.64s.%.64s cannot be used here: what the policy hides of it cannot be taken out at this place", cat->schema,
+                    cat->name);
             return false;
         }
         v->rewrite = true;
@@ -125,11 +109,11 @@ static bool check_temp_name(const struct pol_role *r, const struct pol_relation 
         const struct pol_cat_relation *cat = pol_catalog_relation(r->catalog, r->pins.search_path[i], rel->name);
         const struct pol_view *view = cat != NULL ? pol_role_view(r, cat, &failed) : NULL;
         if (view == NULL) continue;
-        refuse(v, "42501", view->rule);
-        say(v->message, sizeof v->message,
-            "a temporary table may not be called %.64s: it would stand in front of %.64s.%.64s, of which you do not see all", rel->name,
-            cat->schema, cat->name);
-        say(v->hint, sizeof v->hint, "Choose another name.");
+        pol_refuse(v, "42501", view->rule);
+        pol_say(v->message, sizeof v->message,
+                "a temporary table may not be called %.64s: it would stand in front of %.64s.%.64s, of which you do not see all", rel->name,
+                cat->schema, cat->name);
+        pol_say(v->hint, sizeof v->hint, "Choose another name.");
         return false;
     }
     return true;
@@ -144,11 +128,11 @@ static bool names_system(const struct pol_role *r, const struct pol_relation *re
 }
 
 static bool not_read(const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "42501", NULL);
-    say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: a rule hides a part of it from you", rel->schema, rel->name);
-    say(v->detail, sizeof v->detail,
-        "The catalog of the server's own schemas is not read, so nothing in them can be hidden by columns or rows.");
-    say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to deny it, or to allow it as a whole.");
+    pol_refuse(v, "42501", NULL);
+    pol_say(v->message, sizeof v->message, "%.64s.%.64s cannot be used: a rule hides a part of it from you", rel->schema, rel->name);
+    pol_say(v->detail, sizeof v->detail,
+            "The catalog of the server's own schemas is not read, so nothing in them can be hidden by columns or rows.");
+    pol_say(v->hint, sizeof v->hint, "Ask whoever keeps the policy to deny it, or to allow it as a whole.");
     return false;
 }
 
@@ -159,21 +143,21 @@ static bool check_own(const struct pol_role *r, const struct pol_relation *rel, 
         own = own || (strcmp(r->pins.search_path[i], POL_OWN_SCHEMA) == 0 &&
                       (r->catalog == NULL || pol_catalog_relation(r->catalog, POL_OWN_SCHEMA, rel->name) != NULL));
     if (!own) return true;
-    refuse(v, "42501", r->hides->name);
-    say(v->message, sizeof v->message, POL_OWN_SCHEMA ".%.64s is not for those from whom something is hidden", rel->name);
-    say(v->detail, sizeof v->detail, "The schema holds the keys of masks.");
+    pol_refuse(v, "42501", r->hides->name);
+    pol_say(v->message, sizeof v->message, POL_OWN_SCHEMA ".%.64s is not for those from whom something is hidden", rel->name);
+    pol_say(v->detail, sizeof v->detail, "The schema holds the keys of masks.");
     return false;
 }
 
 /* MySQL has no schema of their own for them: see doc/mysql-language.md. */
 static bool no_temporary(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "42501", r->hides->name);
-    say(v->message, sizeof v->message, "the temporary table %.64s cannot be made: rules hide columns or rows from you", rel->name);
-    say(v->detail, sizeof v->detail,
-        "It would stand in front of whatever has that name, now or later, and what the name means could not be told.");
-    say(v->hint, sizeof v->hint,
-        "Use WITH name AS (SELECT ...) or a subselect, or an ordinary table in a place that a rule gives you (allow: [select, insert, "
-        "create, drop]).");
+    pol_refuse(v, "42501", r->hides->name);
+    pol_say(v->message, sizeof v->message, "the temporary table %.64s cannot be made: rules hide columns or rows from you", rel->name);
+    pol_say(v->detail, sizeof v->detail,
+            "It would stand in front of whatever has that name, now or later, and what the name means could not be told.");
+    pol_say(v->hint, sizeof v->hint,
+            "Use WITH name AS (SELECT ...) or a subselect, or an ordinary table in a place that a rule gives you (allow: [select, insert, "
+            "create, drop]).");
     return false;
 }
 
@@ -204,11 +188,11 @@ bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *r
 /* A file or program of the server's can hold, or read, whatever the database does. */
 bool pol_check_files(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v) {
     if (!r->restricts || (s->actions & POL_FILES) == 0) return true;
-    refuse(v, "42501", r->wall->name);
-    say(v->message, sizeof v->message, "%.40s with a file or program of the server is not allowed by the policy: you do not see everything",
-        s->tag);
-    say(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", r->wall->name, r->wall->deny ? "denies" : "hides");
-    say(v->hint, sizeof v->hint, "Use COPY FROM STDIN or TO STDOUT.");
+    pol_refuse(v, "42501", r->wall->name);
+    pol_say(v->message, sizeof v->message,
+            "%.40s with a file or program of the server is not allowed by the policy: you do not see everything", s->tag);
+    pol_say(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", r->wall->name, r->wall->deny ? "denies" : "hides");
+    pol_say(v->hint, sizeof v->hint, "Use COPY FROM STDIN or TO STDOUT.");
     return false;
 }
 
@@ -224,34 +208,36 @@ static bool grants(const struct pol_role *r, unsigned actions) {
 
 static bool counting_setting(const struct pol_role *r, const struct pol_setting *s, struct pol_verdict *v) {
     if (strcmp(s->name, "sql_safe_updates") == 0 && !grants(r, POL_UPDATE | POL_DELETE)) return true; /* it is about nothing else */
-    refuse(v, "42501", r->wall->name);
-    say(v->message, sizeof v->message, "the setting %.80s may not be changed by you: rules hide columns or rows from you", s->name);
-    say(v->detail, sizeof v->detail, "By it the server refuses statements that would read too many rows, and it counts hidden ones, too.");
+    pol_refuse(v, "42501", r->wall->name);
+    pol_say(v->message, sizeof v->message, "the setting %.80s may not be changed by you: rules hide columns or rows from you", s->name);
+    pol_say(v->detail, sizeof v->detail,
+            "By it the server refuses statements that would read too many rows, and it counts hidden ones, too.");
     bool big = strcmp(s->name, "sql_big_selects") == 0, safe = strcmp(s->name, "sql_safe_updates") == 0;
     if (big || safe)
-        say(v->hint, sizeof v->hint, "Only SET %s = %s is possible.", s->name, big ? "1" : "0");
+        pol_say(v->hint, sizeof v->hint, "Only SET %s = %s is possible.", s->name, big ? "1" : "0");
     else
-        say(v->hint, sizeof v->hint, "Leave it out. To get fewer rows, write LIMIT n, or SET sql_select_limit = n.");
+        pol_say(v->hint, sizeof v->hint, "Leave it out. To get fewer rows, write LIMIT n, or SET sql_select_limit = n.");
     return false;
 }
 
 static bool serializable(const struct pol_role *r, struct pol_verdict *v) {
-    refuse(v, "42501", r->wall->name);
-    say(v->message, sizeof v->message, "the isolation level SERIALIZABLE is not for those from whom something is hidden");
-    say(v->detail, sizeof v->detail,
-        "In it each SELECT locks the rows that it reads, hidden ones, too, and the rule \"%.200s\" hides some.", r->wall->name);
-    say(v->hint, sizeof v->hint, "Use REPEATABLE READ, in which a transaction reads from one snapshot as well.");
+    pol_refuse(v, "42501", r->wall->name);
+    pol_say(v->message, sizeof v->message, "the isolation level SERIALIZABLE is not for those from whom something is hidden");
+    pol_say(v->detail, sizeof v->detail,
+            "In it each SELECT locks the rows that it reads, hidden ones, too, and the rule \"%.200s\" hides some.", r->wall->name);
+    pol_say(v->hint, sizeof v->hint, "Use REPEATABLE READ, in which a transaction reads from one snapshot as well.");
     return false;
 }
 
 bool pol_check_counting(const struct pol_role *r, const struct pol_stmt *s, struct pol_verdict *v) {
     if (!r->pins.mysql) return true;
     if (s->counts_rows && r->restricts) {
-        refuse(v, "42501", r->wall->name);
-        say(v->message, sizeof v->message, "LIMIT ROWS EXAMINED is not for those from whom something is hidden");
-        say(v->detail, sizeof v->detail,
-            "The rows that it counts are those that the server reads, hidden ones, too: the rule \"%.200s\" hides some.", r->wall->name);
-        say(v->hint, sizeof v->hint, "Write LIMIT n, which counts the rows of the result.");
+        pol_refuse(v, "42501", r->wall->name);
+        pol_say(v->message, sizeof v->message, "LIMIT ROWS EXAMINED is not for those from whom something is hidden");
+        pol_say(v->detail, sizeof v->detail,
+                "The rows that it counts are those that the server reads, hidden ones, too: the rule \"%.200s\" hides some.",
+                r->wall->name);
+        pol_say(v->hint, sizeof v->hint, "Write LIMIT n, which counts the rows of the result.");
         return false;
     }
     if (s->counts_rows && s->kind == POL_K_PREPARE) v->counts = true;
@@ -280,10 +266,10 @@ static bool selects(const struct pol_stmt *s) {
 
 static bool need(const struct pol_rule *rule, const struct pol_stmt *s, const struct pol_relation *rel, struct pol_verdict *v) {
     if (!rule->need_limit || !selects(s) || (rel->access & POL_SELECT) == 0 || s->limited) return true;
-    refuse(v, "42501", rule->name);
-    say(v->message, sizeof v->message, "a SELECT from %.70s needs a LIMIT", rel->name);
-    say(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for it.", rule->name);
-    say(v->hint, sizeof v->hint, "Add a LIMIT with a number, as in LIMIT 100.");
+    pol_refuse(v, "42501", rule->name);
+    pol_say(v->message, sizeof v->message, "a SELECT from %.70s needs a LIMIT", rel->name);
+    pol_say(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for it.", rule->name);
+    pol_say(v->hint, sizeof v->hint, "Add a LIMIT with a number, as in LIMIT 100.");
     return false;
 }
 
@@ -320,8 +306,8 @@ bool pol_check_read_only(const struct pol_role *r, const struct pol_stmt *s, str
     const struct pol_rule *rule = r->rules[0];
     for (size_t i = 0; i < r->nrules; i++)
         if (r->rules[i]->read_only) rule = r->rules[i];
-    refuse(v, "25006", rule->name);
-    say(v->message, sizeof v->message, "%.60s is not allowed by the policy: you may only read", s->tag);
-    say(v->detail, sizeof v->detail, "The rule \"%.200s\" is read_only.", rule->name);
+    pol_refuse(v, "25006", rule->name);
+    pol_say(v->message, sizeof v->message, "%.60s is not allowed by the policy: you may only read", s->tag);
+    pol_say(v->detail, sizeof v->detail, "The rule \"%.200s\" is read_only.", rule->name);
     return false;
 }

@@ -36,18 +36,8 @@ bool ry_refuse_column(struct ry *x, const struct pol_view *view, size_t at, uint
     return false;
 }
 
-bool ry_too_large(struct ry *x) {
-    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
-    x->refused = true;
-    return false;
-}
-
-bool ry_no_memory(struct ry *x) {
-    if (pol_arena_full(x->arena)) return ry_too_large(x);
-    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
-    x->refused = true;
-    return false;
-}
+bool ry_too_large(struct ry *x) { return rw_refuse_limit(x->why, &x->refused, true); }
+bool ry_no_memory(struct ry *x) { return rw_refuse_limit(x->why, &x->refused, pol_arena_full(x->arena)); }
 
 bool ry_longer(struct ry *x) {
     x->refused = x->longer = true;

@@ -31,18 +31,8 @@ bool rw_refuse(struct rw *x, const struct pol_view *view, uint32_t location, con
     return false;
 }
 
-static bool too_large(struct rw *x) {
-    if (!x->refused) rw_say_limit(x->why, "54000", RW_TOO_LARGE, "Send it in smaller pieces.");
-    x->refused = true;
-    return false;
-}
-
-bool rw_no_memory(struct rw *x) {
-    if (pol_arena_full(x->arena)) return too_large(x);
-    if (!x->refused) rw_say_limit(x->why, "53200", "out of memory", "");
-    x->refused = true;
-    return false;
-}
+static bool too_large(struct rw *x) { return rw_refuse_limit(x->why, &x->refused, true); }
+bool rw_no_memory(struct rw *x) { return rw_refuse_limit(x->why, &x->refused, pol_arena_full(x->arena)); }
 
 /* --- the tree --- */
 

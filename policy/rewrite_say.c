@@ -7,15 +7,6 @@
 
 #define HINT_NAMES 20
 
-__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out + used);
-}
-
 static void begin(struct pol_verdict *why, const char *sqlstate, const char *rule) {
     memset(why, 0, sizeof *why);
     why->effect = POL_DENY;
@@ -32,30 +23,32 @@ static void visible_columns(const struct pol_view *v, char *out, size_t size) {
             more++;
             continue;
         }
-        add(out, size, "%s%.64s%s", shown++ > 0 ? ", " : "", v->relation->columns[i].name,
-            v->columns[i].visibility == POL_MASKED ? " (masked)" : "");
+        pol_add(out, size, "%s%.64s%s", shown++ > 0 ? ", " : "", v->relation->columns[i].name,
+                v->columns[i].visibility == POL_MASKED ? " (masked)" : "");
     }
-    if (more > 0) add(out, size, ", and %u more", more);
+    if (more > 0) pol_add(out, size, ", and %u more", more);
 }
 
 void rw_say(struct pol_verdict *why, const struct pol_view *view, const char *hint, const char *fmt, va_list ap) {
     begin(why, "42501", view != NULL ? view->rule : "");
-    vsnprintf(why->message, sizeof why->message, fmt, ap);
-    pol_utf8_tidy(why->message);
+    pol_vadd(why->message, sizeof why->message, fmt, ap);
     if (view != NULL)
-        add(why->detail, sizeof why->detail, "The rule \"%.200s\" hides columns or rows of %.64s.%.64s from you.", view->rule,
-            view->relation->schema, view->relation->name);
+        pol_add(why->detail, sizeof why->detail, "The rule \"%.200s\" hides columns or rows of %.64s.%.64s from you.", view->rule,
+                view->relation->schema, view->relation->name);
     if (hint != NULL) {
-        add(why->hint, sizeof why->hint, "%s", hint);
+        pol_add(why->hint, sizeof why->hint, "%s", hint);
     } else if (view != NULL) {
-        add(why->hint, sizeof why->hint, "Columns of %.64s.%.64s for you: ", view->relation->schema, view->relation->name);
+        pol_add(why->hint, sizeof why->hint, "Columns of %.64s.%.64s for you: ", view->relation->schema, view->relation->name);
         visible_columns(view, why->hint, sizeof why->hint);
-        add(why->hint, sizeof why->hint, ".");
+        pol_add(why->hint, sizeof why->hint, ".");
     }
 }
 
-void rw_say_limit(struct pol_verdict *why, const char *sqlstate, const char *message, const char *hint) {
-    begin(why, sqlstate, "");
-    add(why->message, sizeof why->message, "%s", message);
-    add(why->hint, sizeof why->hint, "%s", hint);
+bool rw_refuse_limit(struct pol_verdict *why, bool *refused, bool large) {
+    if (*refused) return false;
+    begin(why, large ? "54000" : "53200", "");
+    pol_add(why->message, sizeof why->message, "%s", large ? RW_TOO_LARGE : "out of memory");
+    pol_add(why->hint, sizeof why->hint, "%s", large ? "Send it in smaller pieces." : "");
+    *refused = true;
+    return false;
 }

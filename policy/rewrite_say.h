@@ -21,7 +21,7 @@ static inline bool rw_may_put(size_t inserted, size_t len) { return inserted <= 
 /* Fills *why with a refusal (42501). view: whose rule is named, and whose visible columns are the hint when hint is NULL; may be NULL. */
 void rw_say(struct pol_verdict *why, const struct pol_view *view, const char *hint, const char *fmt, va_list ap)
     __attribute__((format(printf, 4, 0)));
-/* A refusal that is about no relation. */
-void rw_say_limit(struct pol_verdict *why, const char *sqlstate, const char *message, const char *hint);
+/* A refusal that is about no relation, when *refused is not set yet; sets it, and gives false. large: the statement is, else memory is out. */
+bool rw_refuse_limit(struct pol_verdict *why, bool *refused, bool large);
 
 #endif

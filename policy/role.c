@@ -58,18 +58,12 @@ uint32_t pol_name_hash(const char *schema, const char *name) {
     return h;
 }
 
-static bool has(const char *const *list, const char *word) {
-    for (; list != NULL && *list != NULL; list++)
-        if (strcmp(*list, word) == 0) return true;
-    return false;
-}
-
 static bool applies(const struct pol_rule *r, const struct pol_subject *who, const char *database) {
-    if (r->databases != NULL && !has(r->databases, database)) return false;
-    if (has(r->groups, "*") || has(r->principals, "*")) return true;
-    if (who->principal != NULL && has(r->principals, who->principal)) return true;
+    if (!pol_rule_here(r, database)) return false;
+    if (pol_has_word(r->groups, "*") || pol_has_word(r->principals, "*")) return true;
+    if (who->principal != NULL && pol_has_word(r->principals, who->principal)) return true;
     for (size_t i = 0; i < who->ngroups; i++)
-        if (has(r->groups, who->groups[i])) return true;
+        if (pol_has_word(r->groups, who->groups[i])) return true;
     return false;
 }
 
@@ -322,8 +316,7 @@ const char *pol_role_rule(const struct pol_role *r, size_t i) { return r->rules[
 
 bool pol_rule_glass(const struct pol_role *r, const struct pol_rule *rule) {
     for (const char *const *g = rule->glass; g != NULL && *g != NULL; g++)
-        for (const char *const *mine = r->groups; *mine != NULL; mine++)
-            if (strcmp(*g, *mine) == 0) return true;
+        if (pol_has_word(r->groups, *g)) return true;
     return false;
 }
 

@@ -1,7 +1,7 @@
 #include "policy/times.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include "policy/text.h"
+
 #include <string.h>
 
 #define DAY 86400
@@ -222,17 +222,9 @@ bool pol_times_hold(const struct pol_window *w, size_t n, int64_t unix_s) {
     return false;
 }
 
-__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-}
-
 static void put_clock(uint32_t t, char *out, size_t size) {
-    add(out, size, "%02u:%02u", t / 3600u, t / 60u % 60u);
-    if (t % 60u != 0) add(out, size, ":%02u", t % 60u);
+    pol_add(out, size, "%02u:%02u", t / 3600u, t / 60u % 60u);
+    if (t % 60u != 0) pol_add(out, size, ":%02u", t % 60u);
 }
 
 void pol_times_words(const struct pol_window *w, size_t n, char *out, size_t size) {
@@ -240,16 +232,16 @@ void pol_times_words(const struct pol_window *w, size_t n, char *out, size_t siz
     out[0] = '\0';
     for (size_t i = 0; i < n; i++) {
         bool any = false;
-        add(out, size, "%s", i > 0 ? "; " : "");
+        pol_add(out, size, "%s", i > 0 ? "; " : "");
         for (size_t d = 0; w[i].days != 0x7F && d < 7; d++)
             if (w[i].days >> d & 1) {
-                add(out, size, "%s%s", any ? ", " : "", days[d]);
+                pol_add(out, size, "%s%s", any ? ", " : "", days[d]);
                 any = true;
             }
-        add(out, size, "%s", any ? " " : "");
+        pol_add(out, size, "%s", any ? " " : "");
         put_clock(w[i].from, out, size);
-        add(out, size, " to ");
+        pol_add(out, size, " to ");
         put_clock(w[i].to, out, size);
-        add(out, size, " (%s)", w[i].zone != NULL ? w[i].zone->name : "UTC");
+        pol_add(out, size, " (%s)", w[i].zone != NULL ? w[i].zone->name : "UTC");
     }
 }

@@ -7,7 +7,6 @@
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,24 +26,14 @@ struct judge {
 
 /* --- words --- */
 
-__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    if (used + 1 >= size) return;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out + used); /* a name that was cut in the middle of a character */
-}
-
-static void action_words(unsigned actions, char *out, size_t size) {
+void pol_action_words(unsigned actions, char *out, size_t size) {
     out[0] = '\0';
     if (actions == POL_ALL_ACTIONS) {
-        add(out, size, "all");
+        pol_add(out, size, "all");
         return;
     }
     for (unsigned bit = 1; bit <= POL_TEMP; bit <<= 1)
-        if (actions & bit) add(out, size, "%s%s", out[0] != '\0' ? ", " : "", pol_action_name(bit));
+        if (actions & bit) pol_add(out, size, "%s%s", out[0] != '\0' ? ", " : "", pol_action_name(bit));
 }
 
 /* "You may use: public.orders (select, update); public.customers (select)." */
@@ -59,27 +48,31 @@ static void allowed_hint(const struct pol_role *r, char *out, size_t size) {
                 more++;
                 continue;
             }
-            action_words(rule->actions, words, sizeof words);
-            add(out, size, "%s%.64s.%.64s (%s%s)", shown > 0 ? "; " : "Allowed here: ", rule->on[j].schema, rule->on[j].name, words,
-                rule->ask ? ", after approval" : "");
+            pol_action_words(rule->actions, words, sizeof words);
+            pol_add(out, size, "%s%.64s.%.64s (%s%s)", shown > 0 ? "; " : "Allowed here: ", rule->on[j].schema, rule->on[j].name, words,
+                    rule->ask ? ", after approval" : "");
             shown++;
         }
     }
-    if (more > 0) add(out, size, "; and %u more", more);
+    if (more > 0) pol_add(out, size, "; and %u more", more);
     if (shown > 0)
-        add(out, size, ".");
+        pol_add(out, size, ".");
     else
-        add(out, size, "No rule allows you any relation of database \"%.60s\".", r->database);
+        pol_add(out, size, "No rule allows you any relation of database \"%.60s\".", r->database);
+}
+
+struct pol_verdict *pol_refuse(struct pol_verdict *v, const char *sqlstate, const char *rule) {
+    v->effect = POL_DENY;
+    v->rule = rule != NULL ? rule : "";
+    pol_say(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
+    v->message[0] = v->detail[0] = v->hint[0] = '\0';
+    return v;
 }
 
 static struct pol_verdict *refuse(struct judge *j, const char *sqlstate, const struct pol_rule *rule) {
-    struct pol_verdict *v = j->v;
-    v->effect = POL_DENY;
-    v->rule = rule != NULL ? rule->name : "";
-    snprintf(v->sqlstate, sizeof v->sqlstate, "%s", sqlstate);
-    v->message[0] = v->detail[0] = v->hint[0] = '\0';
+    struct pol_verdict *v = pol_refuse(j->v, sqlstate, rule != NULL ? rule->name : NULL);
     if (rule != NULL && rule->hint != NULL)
-        add(v->hint, sizeof v->hint, "%s", rule->hint);
+        pol_add(v->hint, sizeof v->hint, "%s", rule->hint);
     else
         allowed_hint(j->r, v->hint, sizeof v->hint);
     return v;
@@ -87,20 +80,20 @@ static struct pol_verdict *refuse(struct judge *j, const char *sqlstate, const s
 
 static bool denied_by(struct judge *j, const struct pol_rule *rule, const char *action, const char *what) {
     struct pol_verdict *v = refuse(j, "42501", rule);
-    add(v->message, sizeof v->message, "%s on %s is denied by the policy: %s", action, what, rule->reason);
-    add(v->detail, sizeof v->detail, "The rule \"%.200s\" denies it.", rule->name);
+    pol_add(v->message, sizeof v->message, "%s on %s is denied by the policy: %s", action, what, rule->reason);
+    pol_add(v->detail, sizeof v->detail, "The rule \"%.200s\" denies it.", rule->name);
     return false;
 }
 
 static bool not_granted(struct judge *j, const char *action, const char *what) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "%s on %s is not allowed by the policy", action, what);
-    add(v->detail, sizeof v->detail, "No rule allows %s on %s to you on database \"%.60s\".", action, what, j->r->database);
+    pol_add(v->message, sizeof v->message, "%s on %s is not allowed by the policy", action, what);
+    pol_add(v->detail, sizeof v->detail, "No rule allows %s on %s to you on database \"%.60s\".", action, what, j->r->database);
     if (j->off == NULL) return false;
     char times[300];
     pol_times_words(j->off->times, j->off->ntimes, times, sizeof times);
     v->detail[0] = '\0';
-    add(v->detail, sizeof v->detail, "No rule allows it now; the rule \"%.200s\" does at other times: %s.", j->off->name, times);
+    pol_add(v->detail, sizeof v->detail, "No rule allows it now; the rule \"%.200s\" does at other times: %s.", j->off->name, times);
     return false;
 }
 
@@ -225,10 +218,10 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     }
     if (strcmp(schema, "pg_catalog") == 0 && strcmp(rel->name, "pg_settings") == 0 && (rel->access & ~(unsigned)POL_SELECT)) {
         struct pol_verdict *v = refuse(j, "42501", NULL); /* a rule of the view makes set_config() of it, for any setting */
-        add(v->message, sizeof v->message, "settings may not be changed through pg_settings");
-        add(v->detail, sizeof v->detail, "Some are pinned, and the text does not say which one it is about.");
+        pol_add(v->message, sizeof v->message, "settings may not be changed through pg_settings");
+        pol_add(v->detail, sizeof v->detail, "Some are pinned, and the text does not say which one it is about.");
         v->hint[0] = '\0';
-        add(v->hint, sizeof v->hint, "Write SET name = value.");
+        pol_add(v->hint, sizeof v->hint, "Write SET name = value.");
         return false;
     }
     unsigned granted = rules_on(j, schema, rel->name, rel->access, &deny);
@@ -346,9 +339,9 @@ static void ask_function(struct judge *j, const struct pol_function *f) {
 /* A rule that asks, or holds at times, does so for each call that a statement makes; not for those that a view or a default makes. */
 static bool kept_asks(struct judge *j, const struct pol_function *f) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "%s with the function %.70s is not allowed by the policy: what it makes would call it at any time",
-        j->s->tag, f->name);
-    add(v->detail, sizeof v->detail, "The rules that allow it to you ask for approval, or hold at some times only.");
+    pol_add(v->message, sizeof v->message,
+            "%s with the function %.70s is not allowed by the policy: what it makes would call it at any time", j->s->tag, f->name);
+    pol_add(v->detail, sizeof v->detail, "The rules that allow it to you ask for approval, or hold at some times only.");
     snprintf(v->hint, sizeof v->hint, "%s", "Call it in the statements that need it.");
     return false;
 }
@@ -364,21 +357,22 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
     }
     if (j->s->keeps && function_allowed(j->r, f, false)) return kept_asks(j, f);
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "the function %.70s%s%.70s is not allowed by the policy", f->schema != NULL ? f->schema : "",
-        f->schema != NULL ? "." : "", f->name);
-    add(v->detail, sizeof v->detail, "It is not among the harmless built-in functions, and no rule lists it under \"functions\" for you.");
+    pol_add(v->message, sizeof v->message, "the function %.70s%s%.70s is not allowed by the policy", f->schema != NULL ? f->schema : "",
+            f->schema != NULL ? "." : "", f->name);
+    pol_add(v->detail, sizeof v->detail,
+            "It is not among the harmless built-in functions, and no rule lists it under \"functions\" for you.");
     v->hint[0] = '\0';
     if (strchr("~!@#^&|`?+-*/%<>=", f->name[0]) != NULL) { /* an operator, judged as the function that it stands for */
-        add(v->hint, sizeof v->hint, "A rule can list operators that are not built in under \"functions\" as schema.operator.");
+        pol_add(v->hint, sizeof v->hint, "A rule can list operators that are not built in under \"functions\" as schema.operator.");
         return false;
     }
-    add(v->hint, sizeof v->hint, "A rule can list it under \"functions\".");
+    pol_add(v->hint, sizeof v->hint, "A rule can list it under \"functions\".");
     if (!f->field) return false;
-    add(v->hint, sizeof v->hint,
-        " If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
-        "of that name; write the column's "
-        "name alone, or give columns names as in FROM f() AS t(%.70s).",
-        f->name, f->name, f->name, f->name);
+    pol_add(v->hint, sizeof v->hint,
+            " If %.70s is a column: (x).%.70s and f.%.70s with a function f in FROM may call a function "
+            "of that name; write the column's "
+            "name alone, or give columns names as in FROM f() AS t(%.70s).",
+            f->name, f->name, f->name, f->name);
     return false;
 }
 
@@ -386,21 +380,21 @@ static bool judge_function(struct judge *j, const struct pol_function *f) {
 
 static bool refuse_pin(struct judge *j, const struct pol_setting *s, const char *wanted) {
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "the setting %.80s may not be changed in this session", s->name);
-    add(v->detail, sizeof v->detail,
-        "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
+    pol_add(v->message, sizeof v->message, "the setting %.80s may not be changed in this session", s->name);
+    pol_add(v->detail, sizeof v->detail,
+            "It decides how statements are read or whose rights apply, or the configuration fixes it: it is pinned for every identity.");
     v->hint[0] = '\0';
     if (strncmp(s->name, "gatehouse.", 10) == 0) {
         v->detail[0] = '\0';
-        add(v->detail, sizeof v->detail, "It tells the database whose session this is: Gatehouse alone sets it, when it connects.");
+        pol_add(v->detail, sizeof v->detail, "It tells the database whose session this is: Gatehouse alone sets it, when it connects.");
     }
     if (wanted != NULL)
-        add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);
+        pol_add(v->hint, sizeof v->hint, "Only its pinned value may be set: %.80s.", wanted);
     else if (strcmp(s->name, "search_path") == 0) {
-        add(v->hint, sizeof v->hint, "Only its pinned value may be set:");
+        pol_add(v->hint, sizeof v->hint, "Only its pinned value may be set:");
         for (size_t i = 0; i < j->r->pins.nsearch_path; i++)
-            add(v->hint, sizeof v->hint, "%s %.64s", i > 0 ? "," : "", j->r->pins.search_path[i]);
-        add(v->hint, sizeof v->hint, ". Write schema.name for relations elsewhere.");
+            pol_add(v->hint, sizeof v->hint, "%s %.64s", i > 0 ? "," : "", j->r->pins.search_path[i]);
+        pol_add(v->hint, sizeof v->hint, ". Write schema.name for relations elsewhere.");
     }
     return false;
 }
@@ -434,10 +428,10 @@ static bool judge_set(struct judge *j, const struct pol_setting *s, bool may_unp
         }
     }
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "%s %.80s is not allowed by the policy", s->show ? "showing the setting" : "changing the setting",
-        s->name);
-    add(v->detail, sizeof v->detail, "It is not among the harmless settings, and no rule allows \"set\" to you on database \"%.60s\".",
-        j->r->database);
+    pol_add(v->message, sizeof v->message, "%s %.80s is not allowed by the policy",
+            s->show ? "showing the setting" : "changing the setting", s->name);
+    pol_add(v->detail, sizeof v->detail, "It is not among the harmless settings, and no rule allows \"set\" to you on database \"%.60s\".",
+            j->r->database);
     return false;
 }
 
@@ -456,8 +450,8 @@ static bool judge_actions(struct judge *j) {
     v->detail[0] = '\0';
     const char *action = pol_action_name(lowest(actions & ~granted));
     bool unbound = (lowest(actions & ~granted) & POL_UNBOUND) != 0;
-    add(v->detail, sizeof v->detail, "It needs the action \"%s\"%s, which no rule allows to you on database \"%.60s\".", action,
-        unbound ? "" : " on every relation (\"*.*\")", j->r->database);
+    pol_add(v->detail, sizeof v->detail, "It needs the action \"%s\"%s, which no rule allows to you on database \"%.60s\".", action,
+            unbound ? "" : " on every relation (\"*.*\")", j->r->database);
     return false;
 }
 
@@ -470,12 +464,12 @@ static bool judge_opaque(struct judge *j) {
         return true;
     }
     struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? wall : NULL);
-    add(v->message, sizeof v->message, "%s is not allowed by the policy: what it does cannot be seen from its text", j->s->tag);
+    pol_add(v->message, sizeof v->message, "%s is not allowed by the policy: what it does cannot be seen from its text", j->s->tag);
     if (j->r->super != NULL)
-        add(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", wall->name, wall->deny ? "denies" : "hides");
+        pol_add(v->detail, sizeof v->detail, "It could reach what the rule \"%.200s\" %s.", wall->name, wall->deny ? "denies" : "hides");
     else
-        add(v->detail, sizeof v->detail, "It needs a rule that allows all on \"*.*\"; none allows that to you on database \"%.60s\".",
-            j->r->database);
+        pol_add(v->detail, sizeof v->detail, "It needs a rule that allows all on \"*.*\"; none allows that to you on database \"%.60s\".",
+                j->r->database);
     if (j->r->pins.mysql && strcmp(j->s->tag, "HANDLER") == 0) /* see facts_my_util.c */
         snprintf(v->hint, sizeof v->hint, "%s", "What it reads hangs on what was opened before. Use SELECT with ORDER BY and LIMIT.");
     return false;
@@ -497,9 +491,10 @@ static bool hides(const struct judge *j) {
 static bool no_where(struct judge *j) {
     struct pol_verdict *v = refuse(j, "42501", j->lacks);
     bool has_one = j->s->where; /* WHERE true, or one that another UPDATE or DELETE in the statement lacks */
-    add(v->message, sizeof v->message, "%s is allowed by the policy only with a WHERE%s", j->s->tag, has_one ? " that names a column" : "");
-    add(v->detail, sizeof v->detail, "The rule \"%.200s\" requires one in every UPDATE and DELETE%s.", j->lacks->name,
-        has_one ? "; WHERE true and the like do not count" : "");
+    pol_add(v->message, sizeof v->message, "%s is allowed by the policy only with a WHERE%s", j->s->tag,
+            has_one ? " that names a column" : "");
+    pol_add(v->detail, sizeof v->detail, "The rule \"%.200s\" requires one in every UPDATE and DELETE%s.", j->lacks->name,
+            has_one ? "; WHERE true and the like do not count" : "");
     if (j->lacks->hint == NULL) snprintf(v->hint, sizeof v->hint, "%s", "Say in a WHERE which rows are meant.");
     return false;
 }
@@ -509,10 +504,10 @@ static bool judge_use(struct judge *j) {
     const char *db = j->s->use_schema;
     if (db == NULL || (j->r->pins.mysql && j->r->pins.nsearch_path > 0 && strcmp(db, j->r->pins.search_path[0]) == 0)) return true;
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "the default database may not be changed in this session");
-    add(v->detail, sizeof v->detail, "It decides what names mean: it is pinned for every identity.");
+    pol_add(v->message, sizeof v->message, "the default database may not be changed in this session");
+    pol_add(v->detail, sizeof v->detail, "It decides what names mean: it is pinned for every identity.");
     v->hint[0] = '\0';
-    add(v->hint, sizeof v->hint, "Write database.name for relations elsewhere.");
+    pol_add(v->hint, sizeof v->hint, "Write database.name for relations elsewhere.");
     return false;
 }
 
@@ -644,9 +639,9 @@ static bool can_ask(struct judge *j) {
     } else
         return true;
     struct pol_verdict *v = refuse(j, "42501", NULL);
-    add(v->message, sizeof v->message, "%s needs approval and cannot get it: %s", j->s->tag, why);
+    pol_add(v->message, sizeof v->message, "%s needs approval and cannot get it: %s", j->s->tag, why);
     v->rule = v->ask.by[0].rule;
-    add(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for the approval.", v->rule);
+    pol_add(v->detail, sizeof v->detail, "The rule \"%.200s\" asks for the approval.", v->rule);
     snprintf(v->hint, sizeof v->hint, "%s", hint);
     return false;
 }
@@ -656,13 +651,13 @@ static void ask(struct pol_verdict *v, const char *tag) {
     v->effect = POL_ASK;
     v->rule = v->ask.by[0].rule;
     snprintf(v->sqlstate, sizeof v->sqlstate, "42501");
-    add(v->message, sizeof v->message, "%s needs approval by the policy", tag);
+    pol_add(v->message, sizeof v->message, "%s needs approval by the policy", tag);
     for (size_t i = 0; i < v->ask.n; i++) {
-        add(v->detail, sizeof v->detail, "%sThe rule \"%.100s\" asks for the approval of %u of: ", i > 0 ? " " : "", v->ask.by[i].rule,
-            v->ask.by[i].quorum);
+        pol_add(v->detail, sizeof v->detail, "%sThe rule \"%.100s\" asks for the approval of %u of: ", i > 0 ? " " : "", v->ask.by[i].rule,
+                v->ask.by[i].quorum);
         for (const char *const *g = v->ask.by[i].approvers; *g != NULL; g++)
-            add(v->detail, sizeof v->detail, "%s%.60s", g > v->ask.by[i].approvers ? ", " : "", *g);
-        add(v->detail, sizeof v->detail, ".");
+            pol_add(v->detail, sizeof v->detail, "%s%.60s", g > v->ask.by[i].approvers ? ", " : "", *g);
+        pol_add(v->detail, sizeof v->detail, ".");
     }
 }
 
@@ -723,9 +718,9 @@ bool pol_judge_setting(const struct pol_role *r, const char *name, const char *v
     if (!judge_set(&j, &setting, false)) return false; /* the startup packet always has the pins */
     if (!j.asked) return true;
     struct pol_verdict *v = refuse(&j, "42501", NULL);
-    add(v->message, sizeof v->message, "the setting %.80s needs approval, which a startup parameter cannot get", folded);
+    pol_add(v->message, sizeof v->message, "the setting %.80s needs approval, which a startup parameter cannot get", folded);
     v->hint[0] = '\0';
-    add(v->hint, sizeof v->hint, "Connect without it, and send SET when connected.");
+    pol_add(v->hint, sizeof v->hint, "Connect without it, and send SET when connected.");
     return false;
 }
 
@@ -734,21 +729,21 @@ void pol_refuse_parse(const struct pol_parse_error *e, struct pol_verdict *out) 
     out->effect = POL_DENY;
     out->position = e->position;
     snprintf(out->sqlstate, sizeof out->sqlstate, "%s", pol_parse_sqlstate(e->rc));
-    add(out->message, sizeof out->message, "%s", e->text[0] != '\0' ? e->text : "the statement cannot be read");
+    pol_add(out->message, sizeof out->message, "%s", e->text[0] != '\0' ? e->text : "the statement cannot be read");
     switch (e->rc) {
     case POL_SYNTAX:
-        add(out->detail, sizeof out->detail,
-            "The statement is not valid in the grammar that Gatehouse reads, so it was not sent to the database.");
+        pol_add(out->detail, sizeof out->detail,
+                "The statement is not valid in the grammar that Gatehouse reads, so it was not sent to the database.");
         break;
     case POL_NOT_UNDERSTOOD:
-        add(out->detail, sizeof out->detail, "What the policy cannot understand it does not let through.");
-        add(out->hint, sizeof out->hint, "Write the statement in a plainer form.");
+        pol_add(out->detail, sizeof out->detail, "What the policy cannot understand it does not let through.");
+        pol_add(out->hint, sizeof out->hint, "Write the statement in a plainer form.");
         break;
     case POL_TOO_DEEP:
     case POL_TOO_LARGE:
-        add(out->detail, sizeof out->detail, "The statement was not sent to the database.");
-        add(out->hint, sizeof out->hint, "Send it in smaller pieces, or as a list: x = ANY (ARRAY[...]), VALUES (...), (...).");
+        pol_add(out->detail, sizeof out->detail, "The statement was not sent to the database.");
+        pol_add(out->hint, sizeof out->hint, "Send it in smaller pieces, or as a list: x = ANY (ARRAY[...]), VALUES (...), (...).");
         break;
-    default: add(out->detail, sizeof out->detail, "The statement was not sent to the database.");
+    default: pol_add(out->detail, sizeof out->detail, "The statement was not sent to the database.");
     }
 }

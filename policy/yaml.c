@@ -53,9 +53,8 @@ __attribute__((format(printf, 5, 6))) static bool fail_at(const char *file, unsi
     err->column = column;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    pol_vadd(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
-    pol_utf8_tidy(err->text);
     return false;
 }
 
@@ -88,9 +87,8 @@ bool yaml_fail(const struct yaml_node *n, struct pol_error *err, const char *fmt
     }
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    pol_vadd(err->text, sizeof err->text, fmt, ap);
     va_end(ap);
-    pol_utf8_tidy(err->text);
     return false;
 }
 

@@ -80,15 +80,18 @@ struct jwt_identity *admin_bearer(struct daemon *d, const struct httpd_request *
                            "give it with --token-file, or as Authorization: Bearer TOKEN");
         return NULL;
     }
+    struct jwt_why why;
+    char reason[JWT_REASON];
     struct snap *s = daemon_snap(d);
-    enum jwt_rc rc = jwt_verify(&s->conf->jwt, value + sizeof scheme - 1, len - (sizeof scheme - 1), clock_seconds(), &who);
+    enum jwt_rc rc = jwt_verify_from(&s->conf->jwt, value + sizeof scheme - 1, len - (sizeof scheme - 1), clock_seconds(), &who, &why);
+    jwt_reason(rc, &why, reason, sizeof reason);
     snap_unref(s);
     if (rc == JWT_OK && who->bound_to == NULL) return who;
     jwt_identity_free(who);
     if (rc == JWT_OK) /* whoever stole it does not have the certificate, and here nobody shows one */
         bad_token(d, c, "bound to a client certificate", "use a token that is not bound to a certificate", a);
     else
-        bad_token(d, c, jwt_rc_name(rc), advice_token(rc), a);
+        bad_token(d, c, reason, advice_token(rc), a);
     return NULL;
 }
 

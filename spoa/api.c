@@ -616,11 +616,12 @@ static bool wait_for_keys(struct api_ask *a, const struct spop_message *m, struc
 /* Who asks, and the session that it belongs to. False: answered, or it waits. */
 static bool identify(struct api_ask *a, const struct spop_message *m, struct snap *snap, const struct conf_database *db) {
     struct cur t = token_of(spop_arg(m, "token"));
-    struct keysource *source;
-    enum jwt_rc rc = jwt_verify_from(&snap->conf->jwt, (const char *)t.p, cur_left(&t), clock_seconds(), &a->who, &source);
+    struct jwt_why why;
+    char reason[JWT_REASON];
+    enum jwt_rc rc = jwt_verify_from(&snap->conf->jwt, (const char *)t.p, cur_left(&t), clock_seconds(), &a->who, &why);
     if (rc != JWT_OK) {
-        if (wait_for_keys(a, m, source)) return false;
-        bad_credential(a, db->name, jwt_rc_name(rc), &snap->conf->limits);
+        if (wait_for_keys(a, m, why.source)) return false;
+        bad_credential(a, db->name, jwt_reason(rc, &why, reason, sizeof reason), &snap->conf->limits);
         refuse_at_door(a, "28P01", BAD_CREDENTIAL, BAD_CREDENTIAL_HINT);
         return false;
     }

@@ -9,7 +9,6 @@
 #include "spoa/record.h"
 #include "spoa/statement.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,17 +114,6 @@ json_t *asking_detail(const struct asking *k) {
 
 /* --- what the client is told --- */
 
-static void add(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    if (used + 1 >= size) return;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-    pol_utf8_tidy(out + used);
-}
-
 static const char *utc(uint64_t ms) {
     char text[32];
     time_t at = (time_t)(ms / 1000);
@@ -137,9 +125,9 @@ static const char *utc(uint64_t ms) {
 
 static void tell_pending(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
     snprintf(v->message, sizeof v->message, "%s needs approval: it waits for a decision on request %s", tag, r->id);
-    add(v->detail, sizeof v->detail, " Request %s expires at %s", r->id, utc(r->expires_ms));
-    if (r->have > 0) add(v->detail, sizeof v->detail, "; approved so far by %s", r->by);
-    add(v->detail, sizeof v->detail, ".");
+    pol_add(v->detail, sizeof v->detail, " Request %s expires at %s", r->id, utc(r->expires_ms));
+    if (r->have > 0) pol_add(v->detail, sizeof v->detail, "; approved so far by %s", r->by);
+    pol_add(v->detail, sizeof v->detail, ".");
     snprintf(v->hint, sizeof v->hint,
              "Nothing was executed. Send exactly the same statement again once it is approved: it then runs once, within %llu s of the "
              "decision. An approver decides with: gatehousectl approve %s --token-file FILE",
@@ -149,7 +137,7 @@ static void tell_pending(struct pol_verdict *v, const char *tag, const struct ap
 static void tell_denied(struct pol_verdict *v, const char *tag, const struct appr_reply *r) {
     snprintf(v->message, sizeof v->message, "%s was denied by %.200s%s%.200s", tag, r->by, r->text[0] != '\0' ? ": " : "", r->text);
     pol_utf8_tidy(v->message);
-    add(v->detail, sizeof v->detail, " It was request %s.", r->id);
+    pol_add(v->detail, sizeof v->detail, " It was request %s.", r->id);
     snprintf(v->hint, sizeof v->hint, "The same statement can be asked for again after %s.", utc(r->expires_ms));
 }
 

@@ -414,7 +414,7 @@ static char *folder_of(const char *path) {
     return strndup(path, slash == NULL ? 0 : (size_t)(slash - path) + 1);
 }
 
-struct conf *conf_load(const char *path, struct pol_error *err) {
+static struct conf *load(const char *path, bool look, struct pol_error *err) {
     struct conf_all *a = calloc(1, sizeof *a);
     char *copy = strdup(path);
     if (a != NULL) a->folder = folder_of(path);
@@ -425,12 +425,20 @@ struct conf *conf_load(const char *path, struct pol_error *err) {
         free(a);
         return NULL;
     }
+    a->look = look;
     a->doc = yaml_load_file(path, 0, err);
     if (a->doc == NULL || !read_root(a, yaml_root(a->doc), err)) {
         conf_free(&a->c);
         return NULL;
     }
     return &a->c;
+}
+
+struct conf *conf_load(const char *path, struct pol_error *err) {
+    return load(path, false, err);
+}
+struct conf *conf_look(const char *path, struct pol_error *err) {
+    return load(path, true, err);
 }
 
 void conf_free(struct conf *c) {

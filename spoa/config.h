@@ -167,6 +167,8 @@ struct conf {
 
 /* NULL and *err on a mistake. Reads the files that the configuration names (keys, passwords), resolves host names; opens nothing else. */
 struct conf *conf_load(const char *path, struct pol_error *err);
+/* The same for who needs no password of a database's: no command is run, and a login by one has none. */
+struct conf *conf_look(const char *path, struct pol_error *err);
 void conf_free(struct conf *c);
 const struct conf_database *conf_database(const struct conf *c, const char *name);
 /* What a client of this engine asked for: of MySQL's, who may name none, the only database there is of it. */

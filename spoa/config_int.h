@@ -15,6 +15,7 @@ struct conf_all {
     struct yaml_doc *doc;
     struct conf_owned *owned;
     char *folder; /* of the file, with its slash; "" for the working directory */
+    bool look;    /* no command is run: conf_look() */
 };
 
 /* Hands p to the object; frees it and returns NULL when out of memory. p may be NULL. */

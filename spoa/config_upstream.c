@@ -184,6 +184,7 @@ static bool read_login(struct conf_all *a, const struct yaml_node *n, const char
         (command != NULL && !conf_read_command(a, command, &cc.command, err)))
         return false;
     if (file != NULL && (cc.file = conf_path(a, file)) == NULL) return yaml_fail(at, err, "out of memory");
+    if (a->look && command != NULL) return true;
     l->cred = cred_new(&cc, why, sizeof why);
     if (l->cred == NULL) return yaml_fail(at, err, "%s", why);
     return conf_own(a, l->cred, (void (*)(void *))cred_unref) != NULL || yaml_fail(at, err, "out of memory");

@@ -35,6 +35,8 @@ struct snap {
 };
 /* Loads configuration and policy, to follow before (NULL: the first). NULL and *err on a mistake. */
 struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err);
+/* The same with conf_look(), not to be served by. */
+struct snap *snap_look(const char *path, struct pol_error *err);
 struct snap *snap_ref(struct snap *s);
 void snap_unref(struct snap *s); /* NULL is fine */
 

@@ -1,5 +1,6 @@
 #include "spoa/jwt.h"
 
+#include "policy/text.h"
 #include "spoa/base64url.h"
 #include "spoa/json_read.h"
 #include "spoa/jwt_int.h"
@@ -50,6 +51,11 @@ const char *jwt_rc_name(enum jwt_rc rc) {
     case JWT_BAD_NONCE: return "not the nonce that was sent";
     }
     return "unknown";
+}
+
+const char *jwt_reason(enum jwt_rc rc, const struct jwt_why *why, char *out, size_t size) {
+    pol_say(out, size, "%s%s%s", jwt_rc_name(rc), why->claim != NULL ? ": " : "", why->claim != NULL ? why->claim : "");
+    return out;
 }
 
 void jwt_identity_free(struct jwt_identity *id) {
@@ -173,7 +179,7 @@ static enum jwt_rc check_id_token(const struct jwt_id_wanted *w, const json_t *h
 }
 
 static enum jwt_rc verify_parts(const struct jwt_conf *conf, const struct jwt_id_wanted *id, const struct parts *p, const json_t *header,
-                                const json_t *claims, int64_t now, struct jwt_identity **out, struct keysource **source) {
+                                const json_t *claims, int64_t now, struct jwt_identity **out, struct jwt_why *why) {
     const struct jwa *alg;
     const char *kid;
     struct jwks_key key;
@@ -187,27 +193,27 @@ static enum jwt_rc verify_parts(const struct jwt_conf *conf, const struct jwt_id
     if ((iss->algs & (unsigned)alg->alg) == 0) return JWT_ALG_REFUSED;
     struct jwks *keys = iss->keys != NULL ? jwks_ref(iss->keys) : keysource_keys(iss->source);
     if (keys == NULL) {
-        *source = iss->source;
+        why->source = iss->source;
         return JWT_NO_KEYS;
     }
     rc = check_signature(keys, p, alg, kid, &key);
-    if (rc == JWT_UNKNOWN_KEY) *source = iss->source;
+    if (rc == JWT_UNKNOWN_KEY) why->source = iss->source;
     if (rc == JWT_OK && id != NULL) rc = check_id_token(id, header, claims);
-    if (rc == JWT_OK) rc = jwt_read_identity(iss, claims, key.kid, now, out);
+    if (rc == JWT_OK) rc = jwt_read_identity(iss, claims, key.kid, now, out, &why->claim);
     jwks_unref(keys);
     return rc;
 }
 
 static enum jwt_rc verify(const struct jwt_conf *conf, const struct jwt_id_wanted *id, const char *token, size_t len, int64_t now,
-                          struct jwt_identity **out, struct keysource **source) {
+                          struct jwt_identity **out, struct jwt_why *why) {
     *out = NULL;
-    *source = NULL;
+    *why = (struct jwt_why){NULL, NULL};
     if (len > (conf->max_token == 0 ? JWT_TOKEN_MAX : conf->max_token)) return JWT_TOO_LONG;
     struct parts p = {0};
     enum jwt_rc rc = take_apart(token, len, &p);
     if (rc == JWT_OK) {
         json_t *header = parse_object(p.header, p.header_len), *claims = parse_object(p.payload, p.payload_len);
-        rc = verify_parts(conf, id, &p, header, claims, now, out, source);
+        rc = verify_parts(conf, id, &p, header, claims, now, out, why);
         json_decref(claims);
         json_decref(header);
     }
@@ -216,21 +222,21 @@ static enum jwt_rc verify(const struct jwt_conf *conf, const struct jwt_id_wante
 }
 
 enum jwt_rc jwt_verify_from(const struct jwt_conf *conf, const char *token, size_t len, int64_t now, struct jwt_identity **out,
-                            struct keysource **source) {
-    return verify(conf, NULL, token, len, now, out, source);
+                            struct jwt_why *why) {
+    return verify(conf, NULL, token, len, now, out, why);
 }
 
 enum jwt_rc jwt_verify_id(const struct jwt_issuer *issuer, const struct jwt_id_wanted *wanted, const char *token, size_t len, int64_t now,
-                          struct jwt_identity **out, struct keysource **source) {
+                          struct jwt_identity **out, struct jwt_why *why) {
     struct jwt_issuer one = *issuer;
     one.audiences = &wanted->client_id;
     one.naudiences = 1;
-    return verify(&(struct jwt_conf){&one, 1, wanted->max_token}, wanted, token, len, now, out, source);
+    return verify(&(struct jwt_conf){&one, 1, wanted->max_token}, wanted, token, len, now, out, why);
 }
 
 enum jwt_rc jwt_verify(const struct jwt_conf *conf, const char *token, size_t len, int64_t now, struct jwt_identity **out) {
-    struct keysource *source;
-    return jwt_verify_from(conf, token, len, now, out, &source);
+    struct jwt_why why;
+    return jwt_verify_from(conf, token, len, now, out, &why);
 }
 
 int64_t jwt_seconds_ahead(const char *token, size_t len, int64_t now) {

@@ -115,12 +115,20 @@ const char *jwt_rc_name(enum jwt_rc rc);
 
 /* After JWT_NOT_YET: by how many seconds its nbf or iat, whichever is later, lies in the future. */
 int64_t jwt_seconds_ahead(const char *token, size_t len, int64_t now);
+/* What is known besides, after a result that is not JWT_OK; of conf, and NULL where there is none. */
+struct jwt_why {
+    struct keysource
+        *source; /* JWT_NO_KEYS, JWT_UNKNOWN_KEY: where keys of the issuer that the token names may be by now, if they are fetched at all */
+    const char *claim; /* JWT_CLAIM_REFUSED, JWT_BAD_ATTRIBUTE: the path of the claim, as the configuration has it */
+};
+/* jwt_rc_name() with the claim: "bad attribute claim: org.region". Never a value. In out, which is returned. */
+#define JWT_REASON 400u
+const char *jwt_reason(enum jwt_rc rc, const struct jwt_why *why, char *out, size_t size);
 /* Verifies len bytes of token at now (seconds since 1970). JWT_OK: *out is the caller's, free with jwt_identity_free(); else *out is NULL. */
 enum jwt_rc jwt_verify(const struct jwt_conf *conf, const char *token, size_t len, int64_t now, struct jwt_identity **out);
-/* The same; *source is where keys may be that were not there: after JWT_NO_KEYS and JWT_UNKNOWN_KEY those of the issuer that the token names, if
- * they are fetched at all; else NULL. It is of conf. */
+/* The same, and why not. */
 enum jwt_rc jwt_verify_from(const struct jwt_conf *conf, const char *token, size_t len, int64_t now, struct jwt_identity **out,
-                            struct keysource **source);
+                            struct jwt_why *why);
 /* An ID token that was asked for (OpenID Connect Core 1.0, section 3.1.3.7). */
 struct jwt_id_wanted {
     const char *client_id; /* must be in aud; and be azp, which has to be there when aud names others too */
@@ -130,6 +138,6 @@ struct jwt_id_wanted {
 /* As jwt_verify_from(), for an ID token of this issuer, whose audiences do not count here. What is not bound to a certificate is wanted: else
  * JWT_BAD_BINDING. */
 enum jwt_rc jwt_verify_id(const struct jwt_issuer *issuer, const struct jwt_id_wanted *wanted, const char *token, size_t len, int64_t now,
-                          struct jwt_identity **out, struct keysource **source);
+                          struct jwt_identity **out, struct jwt_why *why);
 
 #endif

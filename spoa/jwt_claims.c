@@ -203,13 +203,16 @@ static bool is_satisfied(const struct jwt_require *r, const json_t *claims) {
     return false;
 }
 
-static enum jwt_rc check_required(const struct jwt_issuer *iss, const json_t *claims) {
-    for (size_t i = 0; i < iss->nrequired; i++)
-        if (!is_satisfied(&iss->required[i], claims)) return JWT_CLAIM_REFUSED;
+static enum jwt_rc check_required(const struct jwt_issuer *iss, const json_t *claims, const char **claim) {
+    for (size_t i = 0; i < iss->nrequired; i++) {
+        if (is_satisfied(&iss->required[i], claims)) continue;
+        *claim = iss->required[i].path;
+        return JWT_CLAIM_REFUSED;
+    }
     return JWT_OK;
 }
 
-static enum jwt_rc read_attributes(const struct jwt_issuer *iss, const json_t *claims, struct jwt_identity *id) {
+static enum jwt_rc read_attributes(const struct jwt_issuer *iss, const json_t *claims, struct jwt_identity *id, const char **claim) {
     char number[32];
     if (iss->nattributes == 0) return JWT_OK;
     id->attributes = calloc(iss->nattributes, sizeof *id->attributes);
@@ -218,7 +221,10 @@ static enum jwt_rc read_attributes(const struct jwt_issuer *iss, const json_t *c
         const json_t *v = find_claim(claims, iss->attributes[i].path);
         if (v == NULL) continue;
         const char *text = text_of(v, number, sizeof number);
-        if (text == NULL || (*text != '\0' && !jwt_is_name(text, strlen(text)))) return JWT_BAD_ATTRIBUTE;
+        if (text == NULL || (*text != '\0' && !jwt_is_name(text, strlen(text)))) {
+            *claim = iss->attributes[i].path;
+            return JWT_BAD_ATTRIBUTE;
+        }
         struct jwt_value *a = &id->attributes[id->nattributes++];
         a->name = strdup(iss->attributes[i].name);
         a->value = strdup(text);
@@ -240,17 +246,18 @@ static enum jwt_rc read_binding(const json_t *claims, struct jwt_identity *id) {
     return id->bound_to == NULL ? JWT_NO_MEMORY : JWT_OK;
 }
 
-enum jwt_rc jwt_read_identity(const struct jwt_issuer *iss, const json_t *claims, const char *kid, int64_t now, struct jwt_identity **out) {
+enum jwt_rc jwt_read_identity(const struct jwt_issuer *iss, const json_t *claims, const char *kid, int64_t now, struct jwt_identity **out,
+                              const char **claim) {
     struct jwt_identity *id = calloc(1, sizeof *id);
     if (id == NULL) return JWT_NO_MEMORY;
     id->issuer = strdup(iss->issuer);
     id->kid = strdup(kid);
     enum jwt_rc rc = id->issuer == NULL || id->kid == NULL ? JWT_NO_MEMORY : check_audience(iss, claims);
     if (rc == JWT_OK) rc = check_times(iss, claims, now, id);
-    if (rc == JWT_OK) rc = check_required(iss, claims);
+    if (rc == JWT_OK) rc = check_required(iss, claims, claim);
     if (rc == JWT_OK) rc = read_principal(iss, claims, id);
     if (rc == JWT_OK) rc = read_groups(iss, claims, id);
-    if (rc == JWT_OK) rc = read_attributes(iss, claims, id);
+    if (rc == JWT_OK) rc = read_attributes(iss, claims, id, claim);
     if (rc == JWT_OK) rc = read_binding(claims, id);
     if (rc == JWT_OK)
         *out = id;

@@ -53,6 +53,7 @@ void names_promise(struct names *s, const char *name, const struct name_maker *b
         e = add(s, name);
         if (e == NULL) {
             s->code = 1; /* as old as can be: it is not listed */
+            s->called = true;
             return;
         }
         /* Code may have made it before: then that is behind the name until the server has made it anew. */
@@ -100,13 +101,14 @@ void names_free(struct names *s) {
     *s = (struct names){0};
 }
 
-void names_code(struct names *s, uint64_t rights) {
+void names_code(struct names *s, uint64_t rights, bool called) {
+    s->called = s->called || called;
     if (s->code == 0 || rights < s->code) s->code = rights;
 }
 
 enum names_is names_look(const struct names *s, const char *name, uint64_t generation, uint64_t rights) {
     const struct name_entry *e = find(s, name);
     if (e != NULL) return e->generation < generation ? NAMES_OLD : NAMES_MADE;
-    if (s->code == 0) return NAMES_UNKNOWN;
+    if (s->code == 0 || !s->called) return NAMES_UNKNOWN;
     return s->code < rights ? NAMES_CODE_OLD : NAMES_CODE;
 }

@@ -15,6 +15,7 @@ struct names { /* zero-initialised: empty */
     struct name_entry **bucket;
     size_t n, bytes;
     uint64_t code; /* the oldest rights under which code ran that may make names; 0: none did */
+    bool called;   /* somebody could have meant some of it to: else a name that is not listed is nobody's */
 };
 struct name_maker {
     uint64_t generation, rights;
@@ -29,14 +30,14 @@ void names_dropped(struct names *s, const char *name); /* these keep what a stat
 void names_clear(struct names *s);
 void names_transaction_over(struct names *s); /* cursors without hold are gone */
 void names_free(struct names *s);
-/* Code is on its way that may make names of its own. */
-void names_code(struct names *s, uint64_t rights);
+/* Code is on its way that may make names of its own. called: it is there to be called, and not a view's or a trigger's. */
+void names_code(struct names *s, uint64_t rights, bool called);
 
 enum names_is {
     NAMES_UNKNOWN,
     NAMES_MADE,     /* by what this generation allowed, or an attempt at it */
     NAMES_OLD,      /* what stands behind it was allowed by an older one */
-    NAMES_CODE,     /* not listed; code may have made it, under these rights */
+    NAMES_CODE,     /* not listed; code that was called may have made it, under these rights */
     NAMES_CODE_OLD, /* the same under older ones */
 };
 enum names_is names_look(const struct names *s, const char *name, uint64_t generation, uint64_t rights);

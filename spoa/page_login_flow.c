@@ -215,7 +215,7 @@ static bool wait_for_keys(struct flow *f, struct keysource *source) {
 }
 
 /* The access token, as a login to a database would have it: so people have the same names here and there. */
-static enum jwt_rc read_access_token(struct flow *f, struct jwt_identity **who, struct keysource **source) {
+static enum jwt_rc read_access_token(struct flow *f, struct jwt_identity **who, struct jwt_why *why) {
     const struct jwt_conf *all = &f->snap->conf->jwt;
     struct jwt_issuer one = {0};
     for (size_t i = 0; i < all->nissuers; i++)
@@ -224,7 +224,7 @@ static enum jwt_rc read_access_token(struct flow *f, struct jwt_identity **who, 
     *who = NULL;
     if (f->job->access_token == NULL || one.issuer == NULL) return JWT_MALFORMED;
     enum jwt_rc rc = jwt_verify_from(&(struct jwt_conf){&one, 1, all->max_token}, f->job->access_token, strlen(f->job->access_token),
-                                     clock_seconds(), who, source);
+                                     clock_seconds(), who, why);
     if (rc != JWT_OK || (*who)->bound_to == NULL) return rc;
     jwt_identity_free(*who);
     *who = NULL;
@@ -234,18 +234,19 @@ static enum jwt_rc read_access_token(struct flow *f, struct jwt_identity **who, 
 static void verify(struct flow *f) {
     const struct jwt_id_wanted wanted = {.client_id = f->c->client_id, .nonce = f->login.nonce, .max_token = f->snap->conf->jwt.max_token};
     struct jwt_identity *who;
-    struct keysource *source;
+    struct jwt_why because;
     struct login still;
     const char *which = "ID token";
-    char why[400];
-    enum jwt_rc rc = jwt_verify_id(&f->c->id, &wanted, f->job->id_token, strlen(f->job->id_token), clock_seconds(), &who, &source);
+    char why[400], reason[JWT_REASON];
+    enum jwt_rc rc = jwt_verify_id(&f->c->id, &wanted, f->job->id_token, strlen(f->job->id_token), clock_seconds(), &who, &because);
     if (rc == JWT_OK && f->c->by_access_token) {
         which = "access token";
-        rc = read_access_token(f, &who, &source);
+        rc = read_access_token(f, &who, &because);
     }
-    if (rc != JWT_OK && wait_for_keys(f, source)) return;
+    if (rc != JWT_OK && wait_for_keys(f, because.source)) return;
     if (rc != JWT_OK) {
-        record_bad(f->p, f->src, NULL, log_fmt("%s: %s", which, jwt_rc_name(rc)), advice(rc, f->c->by_access_token));
+        record_bad(f->p, f->src, NULL, log_fmt("%s: %s", which, jwt_reason(rc, &because, reason, sizeof reason)),
+                   advice(rc, f->c->by_access_token));
         page_count_sign_in(f->p, "token_refused");
         resume(f, refused);
     } else if (!login_resume(f->p->keys, f->login.cookie, worker_now_ms(), &still)) { /* twice at once, or too late */

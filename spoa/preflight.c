@@ -142,7 +142,7 @@ static void look_at_policy(const struct flight *f) {
     }
 }
 
-/* What a load of the configuration says to the daemon's user; "" when it takes. */
+/* What a load of the configuration says to the daemon's user; "" when it takes. Commands were run as that user by the load before. */
 static void load_as_user(const struct conf *c, char *out, size_t size) {
     struct pol_error err = {0};
     int ends[2];
@@ -150,7 +150,7 @@ static void load_as_user(const struct conf *c, char *out, size_t size) {
     out[0] = '\0';
     if (child == 0) {
         bool is = initgroups(c->user_name, c->group) == 0 && setgid(c->group) == 0 && setuid(c->user) == 0;
-        if (is && snap_load(c->path, NULL, &err) == NULL) {
+        if (is && snap_look(c->path, &err) == NULL) {
             pol_error_format(&err, out, size);
             if (write(ends[1], out, strlen(out)) < 0) _exit(1);
         }

@@ -280,7 +280,9 @@ static bool find_conninfo(const char *s, size_t len, size_t *at, size_t *end) {
             for (p++; p < len && blank(s[p]);) p++;
             *at = p;
             *end = value_end(s, p, len);
-            return *end > p;
+            if (*end > p) return true;
+            i = p - 1; /* "password=&sslpassword=x" */
+            continue;
         }
         if (len - i > 3 && memcmp(s + i, "://", 3) == 0) { /* USER:PASSWORD@HOST; the last @ before the path counts */
             size_t stop = i + 3, sign = 0, colon = 0;

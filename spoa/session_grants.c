@@ -3,6 +3,7 @@
 #include "spoa/session_int.h"
 
 #include "policy/grants.h"
+#include "spoa/clock.h"
 #include "spoa/statement.h"
 
 #include <jansson.h>
@@ -201,6 +202,7 @@ static struct rewrite *write_rows(const struct pol_role *role, bool mysql, struc
     struct buf b = BUF_INIT(BYTES);
     struct pol_rewritten out = {0};
     bool ok = mysql ? write_my(role, &b) : write_pg(role, &b);
+    bool large = b.failed; /* or there was no memory for it */
     if (ok && !b.failed && (out.sql = malloc(buf_used(&b) + 1)) != NULL) {
         out.len = buf_used(&b);
         memcpy(out.sql, buf_at(&b), out.len);
@@ -208,33 +210,92 @@ static struct rewrite *write_rows(const struct pol_role *role, bool mysql, struc
     }
     buf_free(&b);
     if (out.sql != NULL) return rewrite_of(POL_REWRITE_DONE, &out, why);
-    stmt_deny(why, "53200", "out of memory", "Try again later.");
+    if (large)
+        stmt_deny(why, "54000", "what you may do does not fit into one answer, which has 8 MB",
+                  "Ask who keeps the policy what it says of you.");
+    else
+        stmt_deny(why, "53200", "out of memory", "Try again later.");
     return NULL;
 }
 
+/* --- in the parse pool: all relations of the catalog are judged --- */
+
+struct writing {
+    struct pol_role *role; /* its own */
+    bool mysql;
+    struct rewrite *made; /* NULL: why not */
+    struct pol_verdict why;
+};
+
+static void writing_free(struct writing *w) {
+    if (w == NULL) return;
+    rewrite_unref(w->made);
+    pol_role_free(w->role);
+    free(w);
+}
+
+static void work(struct parse_job *job) {
+    struct writing *w = job->held;
+    w->made = write_rows(w->role, w->mysql, &w->why);
+}
+
+static void conclude(struct session *s) {
+    if (s->q->verdict.effect == POL_ALLOW)
+        session_forward(s);
+    else
+        session_refuse_statement(s);
+}
+
+static void run_written(struct worker *worker, struct wmsg *m) {
+    struct parse_job *job = (struct parse_job *)(void *)((char *)m - offsetof(struct parse_job, msg));
+    struct session *s = job->owner;
+    struct writing *w = job->held;
+    (void)worker;
+    if (session_from_pool(s, job)) {
+        s->q->rewrite = w->made;
+        w->made = NULL;
+        if (s->q->rewrite == NULL) s->q->verdict = w->why;
+        conclude(s);
+        pump_run(&s->pump);
+    }
+    writing_free(w);
+    parse_job_free(job);
+    session_unref(s);
+}
+
 /* Also for who is not restricted, and has no catalog otherwise. */
+static struct writing *writing_new(const struct session *s, struct pol_catalog *now) {
+    struct writing *w = calloc(1, sizeof *w);
+    if (w == NULL) return NULL;
+    w->role = identity_role(NULL, s->snap, s->who, s->db, NULL);
+    if (w->role == NULL) {
+        free(w);
+        return NULL;
+    }
+    w->mysql = s->mysql;
+    pol_role_use_catalog(w->role, now, true);
+    pol_role_at(w->role, clock_seconds());
+    stmt_deny(&w->why, "57P03", "gatehouse is shutting down", "Connect again in a moment."); /* unless a thread takes it */
+    return w;
+}
+
 static void answer(struct session *s) {
     struct question *q = s->q;
     uint64_t generation;
     struct catalog *c = catalogs_find(s->ws->d->catalogs, s->db->name);
     struct pol_catalog *now = c == NULL ? NULL : catalog_get(c, &generation);
-    struct pol_role *role = now == NULL ? NULL : identity_role(NULL, s->snap, s->who, s->db, NULL);
+    struct writing *w = now == NULL ? NULL : writing_new(s, now);
+    struct stmt_pooled what = {.text = "", .work = work, .held = w, .run = run_written};
     q->verdict = (struct pol_verdict){.effect = POL_ALLOW, .rule = ""};
     if (now == NULL)
         stmt_deny(&q->verdict, "57P03", "what you may do is not known yet: the database's catalog has not been read",
                   "Try again in a moment. Whoever runs the gate finds the reason in its log.");
-    else if (role == NULL)
+    else if (w == NULL)
         stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");
-    else {
-        pol_role_use_catalog(role, now, true);
-        q->rewrite = write_rows(role, s->mysql, &q->verdict);
-    }
-    pol_role_free(role);
     pol_catalog_unref(now);
-    if (q->verdict.effect == POL_ALLOW)
-        session_forward(s);
-    else
-        session_refuse_statement(s);
+    if (w != NULL && session_in_pool(s, &what)) return;
+    writing_free(w);
+    conclude(s);
 }
 
 void session_show_grants(struct session *s) {

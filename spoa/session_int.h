@@ -215,7 +215,6 @@ struct session {
     bool named_overwrites;          /* any of them puts rows in the place of others */
     struct pol_limits named;        /* the least of those that SQL's PREPARE and DECLARE had */
     struct names prepared, cursors; /* made by SQL, with the epoch that allowed them, or the rights */
-    bool calls_code;                /* it has called what may open a cursor or prepare a statement */
     char *reason;                   /* SET gatehouse.reason; NULL: none */
     char changed[64];               /* the first setting whose change may make texts mean something else; "": none */
     unsigned leaves;                /* enum pol_leaves: what its statements have left behind */
@@ -274,7 +273,7 @@ bool session_names_matter(const struct pol_facts *f);
 bool session_names_refuse(struct session *s, const struct pol_facts *f, struct pol_verdict *v);
 /* f is forwarded: what it makes is on its way. */
 void session_names_promised(struct session *s, const struct pol_facts *f);
-void session_names_code(struct session *s); /* the same of what is unread */
+void session_names_code(struct session *s, bool called); /* the same of what is unread: see names_code() */
 /* It has ended; r is no longer in the ring. */
 void session_names_ended(struct session *s, const struct running *r, bool ok);
 struct session_names {

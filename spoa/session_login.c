@@ -315,8 +315,9 @@ static bool wait_for_keys(struct session *s, const struct flt_event *ev, struct 
 }
 
 static void verify(struct session *s, const struct flt_event *ev) {
-    struct keysource *source = NULL;
+    struct jwt_why because = {NULL, NULL};
     const char *why;
+    char reason[JWT_REASON];
     session_renew(s);
     if (required(s, ev) != s->require) {
         bad_credential(s, ev, "the configuration changed during the login", NULL);
@@ -328,13 +329,13 @@ static void verify(struct session *s, const struct flt_event *ev) {
     }
     enum jwt_rc rc = ev->login.too_long
                          ? JWT_TOO_LONG
-                         : jwt_verify_from(&s->snap->conf->jwt, ev->login.token, ev->login.token_len, clock_seconds(), &s->who, &source);
+                         : jwt_verify_from(&s->snap->conf->jwt, ev->login.token, ev->login.token_len, clock_seconds(), &s->who, &because);
     if (rc == JWT_OK && !session_bind(s, s->who, &why))
         bad_credential(s, ev, why, cert_of(s) != NULL ? CERT_TODO : NULL);
     else if (rc == JWT_OK)
         admit(s, ev);
-    else if (!wait_for_keys(s, ev, source))
-        bad_credential(s, ev, jwt_rc_name(rc), token_todo(rc, ev));
+    else if (!wait_for_keys(s, ev, because.source))
+        bad_credential(s, ev, jwt_reason(rc, &because, reason, sizeof reason), token_todo(rc, ev));
 }
 
 static void verify_late(struct session *s) {

@@ -49,17 +49,17 @@ static bool calls_code(const struct pol_stmt *t) {
     return false;
 }
 
-void session_names_code(struct session *s) {
-    names_code(&s->prepared, s->rights);
-    names_code(&s->cursors, s->rights);
+/* MySQL: nobody is told of statements that code prepares, and none needs a function for it. */
+void session_names_code(struct session *s, bool called) {
+    names_code(&s->prepared, s->rights, called || s->mysql);
+    names_code(&s->cursors, s->rights, called || s->mysql);
 }
 
 void session_names_promised(struct session *s, const struct pol_facts *f) {
     if (s->q->alone) names_transaction_over(&s->cursors);
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
-        if (!runs_no_code(t)) session_names_code(s);
-        s->calls_code = s->calls_code || calls_code(t);
+        if (!runs_no_code(t)) session_names_code(s, calls_code(t));
         const struct name_maker by = {s->epoch, s->rights, t->len, t->hold};
         if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(&s->prepared, t->forget_statement, &by);
         if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&s->cursors, t->forget_portal, &by);
@@ -112,9 +112,9 @@ static bool held_back(struct session *s, bool portal, const char *name, struct p
                   portal ? "the policy, or your groups, have changed since this cursor was declared"
                          : "the policy, or your groups, have changed since this statement was prepared",
                   portal ? "CLOSE it and DECLARE it again." : "DEALLOCATE it and PREPARE it again.");
-    else if (is == NAMES_CODE_OLD && (s->calls_code || s->mysql))
+    else if (is == NAMES_CODE_OLD)
         stmt_deny(v, "42501", portal ? FLT_PORTAL_OLD : FLT_STATEMENT_OLD, s->mysql ? "Connect again." : FLT_OLD_HINT);
-    else if (is != NAMES_MADE && !s->calls_code && !s->mysql)
+    else if (is == NAMES_UNKNOWN && !s->mysql)
         stmt_deny(v, portal ? "34000" : "26000", portal ? FLT_NO_PORTAL : FLT_NO_STATEMENT,
                   portal ? "Declare or bind it again." : "Prepare it again.");
     else
@@ -122,13 +122,33 @@ static bool held_back(struct session *s, bool portal, const char *name, struct p
     return true;
 }
 
-/* What a statement makes is there for those behind it in the same text: where it fails, they do not run. */
-static void made_before(struct names *statements, struct names *cursors, const struct pol_stmt *t) {
+/* A name that is used by a statement of a text; made: by one before it there. Where that fails, what stands behind it does not run. */
+struct used {
+    const struct pol_stmt *stmt;
+    bool portal, made;
+    const char *name;
+};
+
+/* In their order, for as long as each says true. */
+static bool each_use(const struct pol_facts *f, bool (*each)(void *arg, const struct used *u), void *arg) {
     static const struct name_maker now = {.generation = 1};
-    if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(statements, t->forget_statement, &now);
-    if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(cursors, t->forget_portal, &now);
+    struct names made[2] = {{0}, {0}}; /* statements, portals */
+    bool ok = true;
+    for (size_t i = 0; ok && i < f->nstmts; i++) {
+        const struct pol_stmt *t = &f->stmts[i];
+        const char *names[2] = {t->kind == POL_K_DEALLOCATE ? NULL : t->uses_statement, t->kind == POL_K_CLOSE ? NULL : t->uses_portal};
+        for (int k = 0; ok && k < 2; k++)
+            if (names[k] != NULL) {
+                const struct used u = {t, k == 1, names_look(&made[k], names[k], 0, 0) == NAMES_MADE, names[k]};
+                ok = each(arg, &u);
+            }
+        if (t->kind == POL_K_PREPARE && t->forget_statement != NULL) names_promise(&made[0], t->forget_statement, &now);
+        if (t->kind == POL_K_DECLARE && t->forget_portal != NULL) names_promise(&made[1], t->forget_portal, &now);
+    }
+    names_free(&made[0]);
+    names_free(&made[1]);
+    return ok;
 }
-static bool is_made(const struct names *n, const char *name) { return names_look(n, name, 0, 0) == NAMES_MADE; }
 
 static bool room_for(const struct names *n, const char *name, size_t more, size_t max, size_t bytes, size_t max_bytes) {
     return names_look(n, name, 0, 0) == NAMES_MADE ? n->bytes + bytes <= max_bytes : n->n + more < max && n->bytes + bytes <= max_bytes;
@@ -159,39 +179,52 @@ static bool too_many(struct session *s, const struct pol_facts *f, struct pol_ve
     return false;
 }
 
+struct refusing {
+    struct session *s;
+    const struct pol_facts *f;
+    struct pol_verdict *v;
+};
+
+static bool may_use(void *arg, const struct used *u) {
+    const struct refusing *r = arg;
+    if (u->made || !held_back(r->s, u->portal, u->name, r->v)) return true;
+    r->v->stmt = (size_t)(u->stmt - r->f->stmts);
+    return false;
+}
+
 bool session_names_refuse(struct session *s, const struct pol_facts *f, struct pol_verdict *v) {
+    struct refusing r = {s, f, v};
     if (!session_names_matter(f)) return false;
-    struct names statements = {0}, cursors = {0};
-    bool refused = false;
     if (s->q->alone) names_transaction_over(&s->cursors);
-    for (size_t i = 0; !refused && i < f->nstmts; i++) {
-        const struct pol_stmt *t = &f->stmts[i];
-        const char *statement = t->kind == POL_K_DEALLOCATE ? NULL : t->uses_statement,
-                   *portal = t->kind == POL_K_CLOSE ? NULL : t->uses_portal;
-        refused = (statement != NULL && !is_made(&statements, statement) && held_back(s, false, statement, v)) ||
-                  (portal != NULL && !is_made(&cursors, portal) && held_back(s, true, portal, v));
-        if (refused) v->stmt = i;
-        made_before(&statements, &cursors, t);
-    }
-    names_free(&statements);
-    names_free(&cursors);
-    return refused || too_many(s, f, v);
+    return !each_use(f, may_use, &r) || too_many(s, f, v);
 }
 
 /* --- what the filter is told --- */
 
-static struct flt_use use(struct session *s, bool portal, const char *name, const struct names *before) {
+struct filling {
+    struct session *s;
+    struct flt_answer *a;
+    struct flt_use *executed, *fetched;
+};
+
+static bool fill_use(void *arg, const struct used *u) {
     static const enum flt_made made[] = {[NAMES_UNKNOWN] = FLT_MADE_NOT,
                                          [NAMES_MADE] = FLT_MADE_SQL,
                                          [NAMES_OLD] = FLT_MADE_OLD,
                                          [NAMES_CODE] = FLT_MADE_SQL,
                                          [NAMES_CODE_OLD] = FLT_MADE_OLD};
-    struct flt_use u = {.name = name, .made = made[names_look(portal ? &s->cursors : &s->prepared, name, s->epoch, s->rights)]};
+    const struct filling *x = arg;
+    struct session *s = x->s;
+    struct flt_use use = {.name = u->name, .place = u->portal && u->stmt->kind != POL_K_FETCH};
     if (s->role != NULL && pol_role_observes(s->role))
-        u.made = FLT_MADE_ANY;
-    else if (is_made(before, name))
-        u.made = FLT_MADE_SQL;
-    return u;
+        use.made = FLT_MADE_ANY;
+    else
+        use.made = u->made ? FLT_MADE_SQL : made[names_look(u->portal ? &s->cursors : &s->prepared, u->name, s->epoch, s->rights)];
+    if (u->portal)
+        x->fetched[x->a->nfetched++] = use;
+    else
+        x->executed[x->a->nexecuted++] = use;
+    return true;
 }
 
 bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_sent, struct flt_answer *a, struct session_names *lists) {
@@ -203,18 +236,11 @@ bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_se
     lists->uses = calloc(2 * n, sizeof *lists->uses);
     if (lists->names == NULL || lists->uses == NULL) return false;
     const char **statements = lists->names, **portals = statements + n;
-    struct flt_use *executed = lists->uses, *fetched = executed + n;
-    struct names prepared = {0}, declared = {0};
+    struct filling x = {s, a, lists->uses, lists->uses + n};
+    each_use(f, fill_use, &x);
     for (size_t i = 0; i < f->nstmts; i++) {
         const struct pol_stmt *t = &f->stmts[i];
         if (!matters(t)) continue;
-        if (t->uses_statement != NULL && t->kind != POL_K_DEALLOCATE)
-            executed[a->nexecuted++] = use(s, false, t->uses_statement, &prepared);
-        if (t->uses_portal != NULL && t->kind != POL_K_CLOSE) {
-            fetched[a->nfetched] = use(s, true, t->uses_portal, &declared);
-            fetched[a->nfetched++].place = t->kind != POL_K_FETCH;
-        }
-        made_before(&prepared, &declared, t);
         if (t->kind == POL_K_EXPLAIN) continue; /* of DECLARE: makes nothing */
         if (t->forget_statement != NULL && !t->forget_all_statements) statements[a->nforget_statements++] = t->forget_statement;
         if (t->forget_portal != NULL && !t->forget_all_portals) portals[a->nforget_portals++] = t->forget_portal;
@@ -222,12 +248,10 @@ bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_se
         a->forget_all_portals = a->forget_all_portals || t->forget_all_portals;
         a->forgets_unread = a->forgets_unread || !as_sent || !makes_names(t);
     }
-    names_free(&prepared);
-    names_free(&declared);
     a->forget_statements = statements;
     a->forget_portals = portals;
-    a->fetched = fetched;
-    a->executed = executed;
+    a->fetched = x.fetched;
+    a->executed = x.executed;
     a->many = f->nstmts > 1;
     return true;
 }

@@ -322,8 +322,7 @@ static void answer_allow(struct session *s) {
         session_ask_forwarded(s, f);
     } else { /* unread, in observe mode: it may have touched any name */
         a.forget_all_statements = a.forget_all_portals = a.forgets_unread = true;
-        session_names_code(s);
-        s->calls_code = true;
+        session_names_code(s, true);
     }
     if (!ok) {
         stmt_deny(&q->verdict, "53200", "out of memory", "Try again later.");

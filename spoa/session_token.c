@@ -79,12 +79,14 @@ static bool wait_for_keys(struct session *s, struct keysource *source) {
 static void verify_token(struct session *s) {
     struct question *q = s->q;
     struct jwt_identity *who = NULL;
-    struct keysource *source = NULL;
+    struct jwt_why because = {NULL, NULL};
+    char reason[JWT_REASON];
     session_renew(s);
-    enum jwt_rc rc = jwt_verify_from(&s->snap->conf->jwt, s->keys.token, s->keys.token_len, clock_seconds(), &who, &source);
-    if (rc != JWT_OK && wait_for_keys(s, source)) return;
+    enum jwt_rc rc = jwt_verify_from(&s->snap->conf->jwt, s->keys.token, s->keys.token_len, clock_seconds(), &who, &because);
+    if (rc != JWT_OK && wait_for_keys(s, because.source)) return;
     bool same = rc == JWT_OK && strcmp(who->principal, s->who->principal) == 0 && strcmp(who->issuer, s->who->issuer) == 0;
-    const char *why = rc == JWT_OK ? "renewal with the token of another principal or issuer" : jwt_rc_name(rc);
+    const char *why =
+        rc == JWT_OK ? "renewal with the token of another principal or issuer" : jwt_reason(rc, &because, reason, sizeof reason);
     if (!same || !session_bind(s, who, &why)) {
         bad_token(s, why);
     } else if (q->facts == NULL) {

@@ -17,7 +17,7 @@ static bool policy_speaks_of_all(const struct snap *s, struct pol_error *err) {
     return true;
 }
 
-struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err) {
+static struct snap *load(const char *path, const struct snap *before, bool look, struct pol_error *err) {
     struct snap *s = calloc(1, sizeof *s);
     if (s == NULL) {
         *err = (struct pol_error){.text = "out of memory"};
@@ -27,7 +27,7 @@ struct snap *snap_load(const char *path, const struct snap *before, struct pol_e
     s->generation = before == NULL ? 1 : before->generation + 1;
     s->policy_generation = s->generation;
     s->read_at = time(NULL);
-    s->conf = conf_load(path, err);
+    s->conf = look ? conf_look(path, err) : conf_load(path, err);
     if (s->conf != NULL) s->policy = pol_policy_load(s->conf->policy, err);
     if (s->policy != NULL && policy_speaks_of_all(s, err)) {
         bool same = before != NULL && strcmp(pol_policy_hash(before->policy), pol_policy_hash(s->policy)) == 0;
@@ -38,6 +38,13 @@ struct snap *snap_load(const char *path, const struct snap *before, struct pol_e
     conf_free(s->conf);
     free(s);
     return NULL;
+}
+
+struct snap *snap_load(const char *path, const struct snap *before, struct pol_error *err) {
+    return load(path, before, false, err);
+}
+struct snap *snap_look(const char *path, struct pol_error *err) {
+    return load(path, NULL, true, err);
 }
 
 struct snap *snap_ref(struct snap *s) {

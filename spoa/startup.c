@@ -1,5 +1,7 @@
 #include "spoa/startup.h"
 
+#include "policy/text.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +19,7 @@ static bool refuse(struct pol_verdict *why, const char *sqlstate, const char *hi
     snprintf(why->sqlstate, sizeof why->sqlstate, "%s", sqlstate);
     snprintf(why->hint, sizeof why->hint, "%s", hint);
     va_start(ap, fmt);
-    vsnprintf(why->message, sizeof why->message, fmt, ap);
+    pol_vadd(why->message, sizeof why->message, fmt, ap);
     va_end(ap);
     return false;
 }

@@ -1,6 +1,7 @@
 /* What is said of a command line that is wrong. */
 #include "ctl/words.h"
 
+#include "policy/text.h"
 #include "t/lib/guard.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static const struct {
 };
 
 START_TEST(near) {
-    const char *got = words_near(words[_i].word, commands);
+    const char *got = pol_nearest(words[_i].word, commands);
     if (words[_i].near == NULL)
         ck_assert_msg(got == NULL, "%s for %s", got, words[_i].word);
     else

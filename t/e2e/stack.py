@@ -7,14 +7,18 @@ Both use the programs in GH_BUILD when that is set (t/run sets it), else the qui
 """
 import asyncio
 import atexit
+import fcntl
 import json
 import os
+import pty
 import re
 import shlex
 import signal
 import ssl
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import urllib.request
 
@@ -339,6 +343,22 @@ def wait_until(what, condition, seconds=15):
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.05)
+
+
+def on_terminal(columns, *command):
+    """What command puts on a terminal of so many columns, and its exit status."""
+    main, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    p = subprocess.Popen(command, stdout=end, stderr=end, stdin=subprocess.DEVNULL)
+    os.close(end)
+    got = b""
+    try:
+        while piece := os.read(main, 65536):
+            got += piece
+    except OSError:  # its other end is closed
+        pass
+    os.close(main)
+    return got.decode().splitlines(), p.wait()
 
 
 def run(coroutine):

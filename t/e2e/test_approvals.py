@@ -1,15 +1,11 @@
 """Rules that ask: a statement runs once after people have agreed, and never otherwise, whoever races, dies, forges or changes his mind."""
 import base64
 import datetime
-import fcntl
 import json
 import os
-import pty
 import random
 import re
-import struct
 import subprocess
-import termios
 import threading
 import time
 import unittest
@@ -436,19 +432,8 @@ class Approvals(test_daemon.Daemon):
         ident = self.asked(self.connect(application_name=words * 2), sql)
         for args in (("approvals",), ("approvals", "show", ident), ("sessions",)):
             for columns in (40, 80, 93, 119):
-                main, end = pty.openpty()
-                fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-                p = subprocess.Popen([self.stack.env["GH_CTL"], *args], stdout=end, stderr=end, stdin=subprocess.DEVNULL)
-                os.close(end)
-                got = b""
-                try:
-                    while piece := os.read(main, 65536):
-                        got += piece
-                except OSError:  # its other end is closed
-                    pass
-                os.close(main)
-                self.assertEqual(p.wait(), OK)
-                lines = got.decode().splitlines()
+                lines, rc = stack.on_terminal(columns, self.stack.env["GH_CTL"], *args)
+                self.assertEqual(rc, OK)
                 self.assertEqual([s for s in lines if len(s) > columns], [])
                 self.assertEqual([s for s in lines if s.startswith("decision ")], [])
                 if args[0] == "approvals":

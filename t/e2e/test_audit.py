@@ -509,6 +509,8 @@ class Touched(Base):
         self.whole(*own)
         url = re.search("@?([0-9.]+:[0-9]+)", self.s.env["GH_REDIS_URL"]).group(1)
         self.whole("--redis", url, "--user", "auditor", "--password-file", password, "--key", self.key)
+        self.s.redis("ACL", "SETUSER", "auditor", "-xread")
+        self.assertRegex(self.said("tail", *own, expect=1), "cannot follow the streams in Redis: NOPERM.*\n    do: this login lacks a right; an auditor's user")
         self.s.redis("ACL", "SETUSER", "auditor", "resetpass", ">other")
         self.assertRegex(self.said("search", *own, expect=1), "WRONGPASS.*\n    do: see that --user and --password-file are right, .*ACL SETUSER is gone when Redis starts again")
 
@@ -637,6 +639,27 @@ class Long(Base):
     def setUpClass(cls):
         cls.s = stack.Stack(config=lambda t: t + f"metrics: {{ listen: 127.0.0.1:{free_port()} }}\n")
         cls.addClassCleanup(cls.s.close)
+
+    def test_narrow_terminals(self):
+        """Nothing of a client's stands in a terminal's first column, also where a line is longer than it is wide."""
+        words = "statement 7, query: allow by rule all"
+        with self.s.psycopg(autocommit=True) as c:
+            c.execute(f"SELECT '{'x' * 150}{words}{'y' * 151}', '\u00e9' -- {words}\n-- {words}{' ' * 300}{words}", prepare=False)
+        session = [e for e in self.s.stream(INDEX) if e["type"] == "session.open"][-1]["session"]
+        whole = self.audit("show", session, expect=0)
+        self.assertIn(f"\n           | -- {words}<300 blanks>{words}\n", whole)
+        for args in (("show", session), ("search", "--session", session, "--type", "statement")):
+            for columns in (40, 80, 93, 119):
+                lines, rc = stack.on_terminal(columns, self.s.env["GH_CTL"], "audit", *args)
+                self.assertEqual((rc, [x for x in lines if len(x) > columns]), (0, []))
+                self.assertEqual([x for x in lines if x.startswith(words[:9])], [])
+                if args[0] == "search":
+                    self.assertEqual(len([x for x in lines if not x.startswith("    ")]), 1)
+                    self.assertIn(words, "".join(x[4:] if x.startswith("    ") else x for x in lines))
+                else:
+                    of_sql = "".join(x[13:] for x in lines if x[:13] in ("           | ", "           : "))
+                    self.assertIn(f"{words}<300blanks>{words}".replace(" ", ""), of_sql.replace(" ", ""))
+        self.assertEqual(len(self.audit("search", "--session", session, "--type", "statement", expect=0).splitlines()), 1)  # in a pipe each event is a line
 
     def test_long_texts(self):
         pad = "/* " + "long, " * 9000 + "*/"

@@ -444,7 +444,10 @@ class Columns(unittest.TestCase):
 
     def test_show_grants(self):
         with self.agent() as c:
+            c.execute("SELECT 1")
+            before = self.stack.metric("gatehouse_parse_pool_jobs_total")
             cur = c.execute("SHOW gatehouse.grants")
+            self.assertEqual(self.stack.metric("gatehouse_parse_pool_jobs_total") - before, 1)  # all relations are judged
             self.assertEqual([d.name for d in cur.description], ["schema", "relation", "column", "actions", "shown", "rows", "write", "rule", "approval"])
             got = {(r[1], r[2]): r for r in cur.fetchall()}
             self.assertEqual(got["customers", "email"][3:6], ("select", "masked: email", "filtered"))
@@ -469,6 +472,13 @@ class Columns(unittest.TestCase):
                 c.execute("SELECT 1")
             opened = [e for e in self.stack.audit() if e["type"] == "session.open" and e["principal"] == who]
             self.assertEqual([e.get("attributes") for e in opened], [wanted])
+        mark = len(self.stack.log("gatehouse"))
+        with self.assertRaises(psycopg.OperationalError):
+            self.stack.psycopg("agent", password=self.stack.mint("someone@shop.example", ["ai-agents"], "--claim", f"region={CANARY}\nx"))
+        self.assertEqual(self.stack.stream("gatehouse:auth")[-1]["reason"], "bad attribute claim: region")
+        said = self.stack.log("gatehouse")[mark:]
+        self.assertIn('reason="bad attribute claim: region"', said)
+        self.assertNotIn(CANARY, said)
 
     def test_whom_no_rule_names(self):
         """Is told who the gate takes him for; and who runs it, what to look at."""

@@ -581,6 +581,9 @@ class Doctor(Mistakes):
              "gh_pg_tls has \"tcp-request content accept\"", "lets everybody pass"),
             ("    tcp-request content send-spoe-group gatehouse session\n", "    tcp-request content send-spoe-group gatehouse session\n    default_backend gh_pg_gatehouse\n",
              "gh_pg_tls has \"default_backend\""),
+            ("frontend gh_pg_tls\n", "defaults\n    default_backend gh_pg_gatehouse\n\nfrontend gh_pg_tls\n", "gh_pg_tls has \"default_backend\", its own or its defaults'"),
+            ("frontend gh_pg_tls\n", "defaults lax\n    default_backend gh_pg_gatehouse\n\ndefaults\n    mode tcp\n\nfrontend gh_pg_tls from lax\n",
+             "gh_pg_tls has \"default_backend\""),
             ("config " + self.etc + "/gatehouse.spoe.cfg", "config /nowhere.cfg", "/nowhere.cfg does not send"),
         ):
             with self.subTest(after):

@@ -39,6 +39,7 @@ rules:
     on: public.*
 """
 LASTS = 4  # seconds
+OFFICE = {"select, update"}
 
 
 def window(seconds):
@@ -68,6 +69,10 @@ class Times(unittest.TestCase):
         self.read_again()
         return end
 
+    def shown(self, conn, relation):
+        """The actions that SHOW gatehouse.grants has for it."""
+        return {r[3] for r in conn.execute("SHOW gatehouse.grants").fetchall() if r[1] == relation}
+
     def read_again(self):
         mark = len(self.stack.log("gatehouse"))
         self.stack.signal("gatehouse")
@@ -87,6 +92,7 @@ class Times(unittest.TestCase):
             open_one.execute("DECLARE cur CURSOR FOR SELECT id FROM customers ORDER BY id")
             self.assertEqual(open_one.execute("FETCH 1 FROM cur").fetchall(), [(1,)])
             self.assertIn("It is closed", self.refused(a.execute, "SELECT count(*) FROM orders"))
+            self.assertEqual((self.shown(c, "customers"), self.shown(c, "orders"), self.shown(a, "orders")), (OFFICE, OFFICE, set()))
             self.assertLess(time.time(), end, "this machine is too slow for the test's window")
             last = 0
             while time.time() < end + 10:
@@ -109,6 +115,7 @@ class Times(unittest.TestCase):
             self.refused(open_one.execute, "FETCH 1 FROM cur")
             self.assertEqual(c.execute("SELECT count(*) FROM orders").fetchone()[0] > 0, True)
             self.refused(c.execute, "UPDATE orders SET status = 'x' WHERE id = 1")
+            self.assertEqual((self.shown(c, "customers"), self.shown(c, "orders"), self.shown(a, "orders")), (set(), {"select"}, {"select"}))
             self.assertGreater(a.execute("SELECT count(*) FROM orders").fetchone()[0], 0)
             self.reload(3600)
             self.assertEqual(c.execute(prepared, (3,), prepare=True).fetchall(), [(3,)])

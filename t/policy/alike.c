@@ -75,7 +75,7 @@ static bool same_statement(const struct pol_stmt *a, const struct pol_stmt *b) {
               a->copy_out == b->copy_out && a->last_value == b->last_value && same(a->forget_statement, b->forget_statement) &&
               same(a->forget_portal, b->forget_portal) && a->forget_all_statements == b->forget_all_statements &&
               a->forget_all_portals == b->forget_all_portals && same(a->uses_statement, b->uses_statement) &&
-              same(a->uses_portal, b->uses_portal) && same(a->use_schema, b->use_schema);
+              same(a->uses_portal, b->uses_portal) && same(a->bare_type, b->bare_type) && same(a->use_schema, b->use_schema);
     for (size_t i = 0; is && i < a->nrelations; i++) {
         const struct pol_relation *x = &a->relations[i], *y = &b->relations[i];
         is = same(x->schema, y->schema) && same(x->name, y->name) && x->access == y->access && x->location == y->location &&

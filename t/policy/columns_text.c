@@ -1,8 +1,8 @@
 #include "t/policy/columns_text.h"
 
+#include "policy/text.h"
 #include "t/lib/guard.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,21 +48,13 @@ struct pol_catalog *columns_catalog(void) {
     return c;
 }
 
-__attribute__((format(printf, 3, 4))) static void add(char *out, size_t size, const char *fmt, ...) {
-    size_t used = strlen(out);
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(out + used, size - used, fmt, ap);
-    va_end(ap);
-}
-
 static void uses(char *out, size_t size, char sign, unsigned bits) {
     static const char letters[] = "-opgsjmwx";
     if (bits == 0) return;
-    add(out, size, "%c", sign);
-    if (bits == POL_USE_READ) add(out, size, "-");
+    pol_add(out, size, "%c", sign);
+    if (bits == POL_USE_READ) pol_add(out, size, "-");
     for (unsigned i = 1; letters[i] != '\0'; i++)
-        if (bits & 1u << i) add(out, size, "%c", letters[i]);
+        if (bits & 1u << i) pol_add(out, size, "%c", letters[i]);
     ck_assert(bits < 1u << 9 && ((bits & ~(unsigned)(POL_USE_WRITTEN | POL_USE_EXCLUDED)) == 0 || (bits & POL_USE_READ) != 0));
 }
 
@@ -82,21 +74,21 @@ void columns_text(const struct pol_catalog *cat, const char *sql, size_t len, ch
         const struct pol_relation_use *r = &c->relations[i];
         bool first = true;
         ck_assert_ptr_eq(pol_columns_of(c, r->relation), r);
-        add(out, size, "%s%s%s%s{", i > 0 ? " " : "", strcmp(r->relation->schema, "public") != 0 ? r->relation->schema : "",
-            strcmp(r->relation->schema, "public") != 0 ? "." : "", r->relation->name);
+        pol_add(out, size, "%s%s%s%s{", i > 0 ? " " : "", strcmp(r->relation->schema, "public") != 0 ? r->relation->schema : "",
+                strcmp(r->relation->schema, "public") != 0 ? "." : "", r->relation->name);
         for (size_t k = 0; k < r->relation->ncolumns; k++) {
             const struct pol_column_use *u = &r->columns[k];
             if (u->named == 0 && u->unnamed == 0) continue;
             ck_assert_uint_le(u->location, len);
-            add(out, size, "%s%s", first ? "" : " ", r->relation->columns[k].name);
+            pol_add(out, size, "%s%s", first ? "" : " ", r->relation->columns[k].name);
             uses(out, size, '=', u->named);
             uses(out, size, '*', u->unnamed);
             first = false;
         }
-        add(out, size, "%s}%s", r->system ? (first ? "ctid" : " ctid") : "", r->complete || !c->complete ? "" : "!");
+        pol_add(out, size, "%s}%s", r->system ? (first ? "ctid" : " ctid") : "", r->complete || !c->complete ? "" : "!");
         ck_assert(c->complete || !r->complete);
     }
-    if (!c->complete) add(out, size, "!!");
+    if (!c->complete) pol_add(out, size, "!!");
     pol_columns_free(c);
 }
 
@@ -106,8 +98,8 @@ void conjuncts_text(const struct pol_catalog *cat, const char *sql, size_t len, 
         const struct pol_conjunct *s = &c->conjuncts[i];
         ck_assert_int_eq(strncmp(sql + s->range_var, s->relation->name, strlen(s->relation->name)), 0);
         ck_assert(s->lateral == (s->other != NULL) && s->lateral == (s->other_column != NULL));
-        add(out, size, "%s%s@%u.%s%s%s", i > 0 ? "; " : "", s->relation->name, s->range_var, s->column->name, s->rest,
-            s->lateral ? " L" : "");
+        pol_add(out, size, "%s%s@%u.%s%s%s", i > 0 ? "; " : "", s->relation->name, s->range_var, s->column->name, s->rest,
+                s->lateral ? " L" : "");
     }
     pol_columns_free(c);
 }

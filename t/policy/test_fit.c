@@ -63,10 +63,9 @@ static const struct {
      "\"name\": "
      "truncate is for date, timestamp and timestamptz, and the column is of type text\n"},
     {RULE("a", "allow: select, on: public.customers, columns: [nope]") RULE("b", "allow: select, on: public.staff, columns: [nope]"),
-     "5: " MAKES "customers unusable for whom it is about: the rule \"a\" names the column \"nope\", which does not exist; did you mean "
-     "\"name\"?\n"
-     "6: the rule \"b\" makes public.staff unusable for whom it is about: the rule \"b\" names the column \"nope\", which does not exist; "
-     "did you mean \"name\"?\n"},
+     "5: " MAKES "customers unusable for whom it is about: the rule \"a\" names the column \"nope\", which does not exist\n"
+     "6: the rule \"b\" makes public.staff unusable for whom it is about: the rule \"b\" names the column \"nope\", which does not "
+     "exist\n"},
     {RULE("a", "allow: [select, update], on: public.customers, columns: { email: { mask: { hash: k } }, \"*\": visible }, write: [email]"),
      "5: " MAKES
      "customers unusable for whom it is about: the column \"email\" is shown as a keyed hash and may be written: whoever may do "

@@ -33,6 +33,7 @@ static void lint(const char *rules, bool with) {
     pol_policy_unref(p);
 }
 
+#define TELLS " hides columns or rows from the same people: the server counts, samples or quotes hidden ones there, too\n"
 static const struct {
     const char *rules, *told;
 } alone[] = {
@@ -66,6 +67,25 @@ static const struct {
      "they "
      "make (CREATE TABLE AS, SELECT INTO) is under the bounds of its own name alone\n"},
     {RULE("a", "allow: select, on: public.orders, limits: { rows: 10 }") RULE("b", "allow: insert, on: public.orders"), ""},
+    {RULE("a", "allow: select, on: public.customers, columns: [id]") RULE("b", "allow: select, on: [pg_catalog.pg_stats, public.orders]"),
+     "the rule \"b\" grants pg_catalog.pg_stats, and the rule \"a\"" TELLS},
+    {RULE("a", "allow: select, on: public.customers, rows: \"id = 1\"") RULE("b", "allow: select, on: \"pg_catalog.pg_stat*_tables\"")
+         RULE("c", "allow: select, on: \"pg_toast.*\"") RULE("d", "allow: select, on: monitor.pg_stat_statements")
+             RULE("e", "allow: select, on: public.staff, functions: [\"pg_catalog.pg_stat_get_*\"]"),
+     "the rule \"b\" grants pg_catalog.pg_stat*_tables, and the rule \"a\"" TELLS
+     "the rule \"c\" grants pg_toast.*, and the rule \"a\"" TELLS
+     "the rule \"d\" grants monitor.pg_stat_statements, and the rule \"a\"" TELLS
+     "the rule \"e\" grants pg_catalog.pg_stat_get_*(), and the rule \"a\"" TELLS},
+    {RULE("a", "allow: select, on: [public.customers, pg_catalog.pg_statistic], columns: [id]"),
+     "the rule \"a\" grants pg_catalog.pg_statistic, and the rule \"a\"" TELLS},
+    {RULE("a", "allow: select, on: public.customers, columns: [id]") RULE("b", "allow: select, on: [\"*.*\", pg_catalog.pg_stat_ssl]")
+         RULE("c", "allow: insert, on: pg_catalog.pg_stats") RULE("d", "deny: select, on: pg_catalog.pg_stats, reason: No"),
+     ""},
+    {RULE("a", "allow: select, on: public.customers, columns: [id]") "  - { name: b, groups: h, database: shop, allow: select, on: "
+                                                                     "pg_catalog.pg_stats }\n"
+                                                                     "  - { name: c, groups: g, database: other, allow: select, on: "
+                                                                     "pg_catalog.pg_stats }\n",
+     ""},
     {RULE("a", "allow: all, on: \"*.*\", unpin: true"), "the rule \"a\" unpins: who it names may SET search_path, ROLE and SESSION "
                                                         "AUTHORIZATION, so the database's own rights, and no name, are all "
                                                         "that limits them\n"},

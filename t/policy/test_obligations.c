@@ -515,6 +515,52 @@ START_TEST(lists_grants) {
 }
 END_TEST
 
+struct counted {
+    size_t rows;
+    char last[100];
+};
+
+static bool count_grant(void *arg, const struct pol_grant *g) {
+    struct counted *c = arg;
+    c->rows++;
+    snprintf(c->last, sizeof c->last, "%s %s", g->relation, g->shown);
+    return true;
+}
+
+/* What is left out is not passed over. */
+START_TEST(lists_some_grants) {
+    for (size_t n = POL_GRANTS_MAX; n <= POL_GRANTS_MAX + 1; n++) {
+        size_t size = (n + 2) * 200, len = 0;
+        char *text = malloc(size), why[400];
+        ck_assert_ptr_nonnull(text);
+        len += (size_t)snprintf(text, size, "{\"gatehouse_catalog\":1,\"server\":150018,\"database\":\"shop\"}\n");
+        for (size_t i = 1; i <= n; i++)
+            len += (size_t)snprintf(
+                text + len, size - len,
+                "{\"relation\":%zu,\"schema\":\"public\",\"name\":\"t%05zu\",\"kind\":\"r\",\"columns\":[],\"key\":[],\"parents\":[],"
+                "\"definition\":null,\"reads\":[],\"row_security\":false,\"security_barrier\":false}\n",
+                i, i);
+        len += (size_t)snprintf(text + len, size - len, "{\"end\":%zu}\n", n);
+        struct pol_catalog *cat = pol_catalog_parse(text, len, why, sizeof why);
+        ck_assert_msg(cat != NULL, "%s", why);
+        struct pol_error e;
+        struct pol_policy *p = load(HEAD "rules:\n  - { name: a, groups: a, database: shop, allow: select, on: public.* }\n", &e);
+        const char *const groups[] = {"a"};
+        struct pol_role *r =
+            pol_role_new(p, &(struct pol_subject){.principal = "x", .groups = groups, .ngroups = 1}, "shop", &(struct pol_pins){0});
+        pol_role_use_catalog(r, cat, true);
+        struct counted c = {0};
+        ck_assert(pol_role_grants(r, count_grant, &c));
+        ck_assert_uint_eq(c.rows, n);
+        ck_assert_str_eq(c.last, n > POL_GRANTS_MAX ? " there is more, which is left out" : "t10000 visible");
+        pol_role_free(r);
+        pol_policy_unref(p);
+        pol_catalog_unref(cat);
+        free(text);
+    }
+}
+END_TEST
+
 /* --- mistakes --- */
 
 static const struct {
@@ -609,6 +655,7 @@ int main(void) {
     LOOP(finds_mistakes, mistakes);
     tcase_add_test(t, finds_other_mistakes);
     tcase_add_test(t, lists_grants);
+    tcase_add_test(t, lists_some_grants);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -187,6 +187,23 @@ START_TEST(logins) {
 }
 END_TEST
 
+/* Who needs no password runs no command, but everything else is looked at. */
+START_TEST(look) {
+    struct pol_error err = {0};
+    write_config("password_file: pw", "password_command: [/bin/false]");
+    ck_assert_ptr_null(conf_load(path, &err));
+    struct conf *c = conf_look(path, &err);
+    ck_assert_msg(c != NULL, "%s", err.text);
+    ck_assert_ptr_null(conf_login(&c->databases[0], NULL, 0)->cred);
+    conf_free(c);
+    write_config("password_file: pw", "password_command: [echo]");
+    ck_assert_ptr_null(conf_look(path, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "from / on"));
+    write_config("password_file: pw", "password_file: nowhere");
+    ck_assert_ptr_null(conf_look(path, &err));
+}
+END_TEST
+
 START_TEST(upstream_tls) {
     struct pol_error err = {0};
     write_config("user: gate,", "user: gate, tls: { negotiation: direct, channel_binding: require, server_name: db.example },");
@@ -507,6 +524,7 @@ int main(void) {
     tcase_add_test(t, mysql);
     tcase_add_test(t, unix_upstream);
     tcase_add_test(t, logins);
+    tcase_add_test(t, look);
     tcase_add_test(t, upstream_tls);
     tcase_add_loop_test(t, reports, 0, (int)(sizeof mistakes / sizeof *mistakes));
     tcase_add_test(t, apis);

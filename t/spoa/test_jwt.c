@@ -540,6 +540,17 @@ START_TEST(client_groups) {
 }
 END_TEST
 
+/* The claim is named, as the configuration has it, and its value is not. */
+static void says(const char *payload, enum jwt_rc want, const char *reason) {
+    char *token = mint_token(ES, payload, ec, NULL), got[JWT_REASON];
+    struct jwt_identity *id;
+    struct jwt_why why;
+    ck_assert_int_eq(jwt_verify_from(&conf, token, strlen(token), NOW, &id, &why), want);
+    ck_assert_str_eq(jwt_reason(want, &why, got, sizeof got), reason);
+    jwt_identity_free(id);
+    free(token);
+}
+
 START_TEST(attributes) {
     static const struct jwt_attribute list[] = {
         {"region", "org.region"}, {"level", "level"}, {"ok", "ok"}, {"space", "kubernetes.io.space"}};
@@ -579,6 +590,14 @@ START_TEST(attributes) {
         snprintf(text, sizeof text, "{" ISS "," AUD "," SUB "," EXP "%s}", bad[i]);
         ck_assert_msg(try(ES, text, ec, NULL) == JWT_BAD_ATTRIBUTE, "%s", bad[i]);
     }
+    says("{" ISS "," AUD "," SUB "," EXP ",\"org\":{\"region\":[\"c4n4ry\"]},\"level\":1.5}", JWT_BAD_ATTRIBUTE,
+         "bad attribute claim: org.region");
+    says("{" ISS "," AUD "," SUB "," EXP ",\"level\":1.5}", JWT_BAD_ATTRIBUTE, "bad attribute claim: level");
+    says("{" ISS "," AUD "," SUB "," EXP ",\"level\":1}", JWT_OK, "ok");
+    issuers[0].required = &required[2];
+    issuers[0].nrequired = 1;
+    says("{" ISS "," AUD "," SUB "," EXP ",\"level\":1.5}", JWT_CLAIM_REFUSED, "required claim missing or different: x.level");
+    issuers[0].nrequired = 0;
     memset(value, 'v', sizeof value);
     for (int n = JWT_ATTRIBUTE_MAX; n <= JWT_ATTRIBUTE_MAX + 1; n++) {
         snprintf(text, sizeof text, "{" ISS "," AUD "," SUB "," EXP ",\"level\":\"%.*s\"}", n, value);
@@ -591,7 +610,8 @@ END_TEST
 /* Keys that are fetched, and are not there yet: the caller learns where to wait for them, for this issuer and these causes alone. */
 START_TEST(keys_that_are_fetched) {
     const struct keysource_conf where = {.issuer = "https://idp.example", .jwks_url = "https://idp.example/keys"};
-    struct keysource *source = keysource_new(&where), *got;
+    struct keysource *source = keysource_new(&where);
+    struct jwt_why got;
     struct jwt_issuer one = issuers[0];
     const struct jwt_conf of_one = {&one, 1, 0};
     struct jwt_identity *id;
@@ -600,21 +620,21 @@ START_TEST(keys_that_are_fetched) {
     char *none = mint_token("{\"alg\":\"none\"}", CLAIMS, NULL, NULL);
     ck_assert_ptr_nonnull(source);
     ck_assert_int_eq(jwt_verify_from(&of_one, strange, strlen(strange), NOW, &id, &got), JWT_UNKNOWN_KEY);
-    ck_assert_ptr_null(got); /* of a file: nothing to wait for */
+    ck_assert_ptr_null(got.source); /* of a file: nothing to wait for */
     one.source = source;
     ck_assert_int_eq(jwt_verify_from(&of_one, strange, strlen(strange), NOW, &id, &got), JWT_UNKNOWN_KEY);
-    ck_assert_ptr_eq(got, source);
+    ck_assert_ptr_eq(got.source, source);
     ck_assert_int_eq(jwt_verify_from(&of_one, good, strlen(good), NOW, &id, &got), JWT_OK);
-    ck_assert_ptr_null(got);
+    ck_assert_ptr_null(got.source);
     jwt_identity_free(id);
     one.keys = NULL;
     ck_assert_int_eq(jwt_verify_from(&of_one, good, strlen(good), NOW, &id, &got), JWT_NO_KEYS);
-    ck_assert_ptr_eq(got, source);
+    ck_assert_ptr_eq(got.source, source);
     ck_assert_ptr_null(id);
     ck_assert_int_eq(jwt_verify_from(&of_one, elsewhere, strlen(elsewhere), NOW, &id, &got), JWT_BAD_ISSUER);
-    ck_assert_ptr_null(got);
+    ck_assert_ptr_null(got.source);
     ck_assert_int_eq(jwt_verify_from(&of_one, none, strlen(none), NOW, &id, &got), JWT_ALG_REFUSED);
-    ck_assert_ptr_null(got);
+    ck_assert_ptr_null(got.source);
     free(good);
     free(strange);
     free(elsewhere);
@@ -649,11 +669,11 @@ static const struct {
 START_TEST(id_token) {
     char claims[512];
     struct jwt_identity *id;
-    struct keysource *source;
+    struct jwt_why why;
     const struct jwt_id_wanted wanted = {.client_id = "page", .nonce = "n-1"};
     snprintf(claims, sizeof claims, "{\"iss\":\"%s\",\"sub\":\"dba\",\"exp\":%d,%s}", issuers[0].issuer, NOW + 60, id_tokens[_i].claims);
     char *token = mint_token(id_tokens[_i].header, claims, strstr(id_tokens[_i].header, "none") != NULL ? NULL : rsa, NULL);
-    ck_assert_int_eq(jwt_verify_id(&issuers[0], &wanted, token, strlen(token), NOW, &id, &source), id_tokens[_i].rc);
+    ck_assert_int_eq(jwt_verify_id(&issuers[0], &wanted, token, strlen(token), NOW, &id, &why), id_tokens[_i].rc);
     ck_assert((id != NULL) == (id_tokens[_i].rc == JWT_OK));
     jwt_identity_free(id);
     free(token);

@@ -66,8 +66,9 @@ END_TEST
 /* What a function made is as old as the oldest rights under which one ran, and so is what SQL makes in its place until that is made. */
 START_TEST(code) {
     struct names n = {0};
-    names_code(&n, 2);
-    names_code(&n, 3);
+    names_code(&n, 2, false);
+    ck_assert_int_eq(names_look(&n, "c", 2, 3), NAMES_UNKNOWN);
+    names_code(&n, 3, true);
     ck_assert_int_eq(names_look(&n, "c", 1, 2), NAMES_CODE);
     ck_assert_int_eq(names_look(&n, "c", 2, 3), NAMES_CODE_OLD);
     names_promise(&n, "c", &first);

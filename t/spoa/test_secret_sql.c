@@ -38,6 +38,8 @@ static const struct {
     {"ALTER SUBSCRIPTION x CONNECTION 'PassWord = ''" S " " S "'' host=h'", "ALTER SUBSCRIPTION x CONNECTION 'PassWord = ***'"},
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:" S "@h:5432/d?sslpassword=" S "&x=1' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:***@h:5432/d?sslpassword=***&x=1' PUBLICATION p"},
+    {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=" S "' PUBLICATION p",
+     "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=***' PUBLICATION p"},
     {"CREATE SUBSCRIPTION x CONNECTION E'pass\\167ord=" S "' PUBLICATION p", "CREATE SUBSCRIPTION x CONNECTION '***' PUBLICATION p"},
     {"CREATE SUBSCRIPTION x CONNECTION 'host=h' PUBLICATION p", NULL},
     {"SELECT * FROM dblink('host=h password=" S "', 'DELETE FROM t') AS t(a int)",
@@ -331,6 +333,7 @@ START_TEST(conninfo) {
                 {"postgres://h/d", "postgres://h/d"},
                 {"password", "password"},
                 {"password=", "password="},
+                {"postgres://h/d?password=&password=" S, "postgres://h/d?password=&password=***"},
                 {"", ""}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         char text[100];
