@@ -516,6 +516,18 @@ static bool judge_use(struct judge *j) {
     return false;
 }
 
+/* A view reads with its definer's rights, by default those of the account that makes it. */
+static bool judge_definer(struct judge *j) {
+    if (!j->s->definer || all_granted(j->r)) return true;
+    struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? j->r->wall : NULL);
+    add(v->message, sizeof v->message, "%s with DEFINER is not allowed by the policy: it would read with another account's rights",
+        j->s->tag);
+    v->detail[0] = '\0';
+    add(v->detail, sizeof v->detail, "What the policy lets you do stays within the rights of the gate's own account.");
+    snprintf(v->hint, sizeof v->hint, "%s", "Leave DEFINER out, or write DEFINER = CURRENT_USER.");
+    return false;
+}
+
 /* What rules ask about what lasts of it: who may do everything asks for that now, others have nobody to ask later. */
 static void ask_relation(struct judge *j, const struct pol_relation *rel, unsigned wanted) {
     const struct pol_rule *deny;
@@ -557,7 +569,7 @@ static bool judge_statement(struct judge *j) {
         if (!judge_function(j, &s->functions[i])) return false;
     for (size_t i = 0; i < s->nsettings; i++)
         if (!judge_set(j, &s->settings[i], j->r->unpin && pol_role_everything(j->r))) return false;
-    if (!judge_opaque(j)) return false;
+    if (!judge_opaque(j) || !judge_definer(j)) return false;
     if (j->lacks != NULL) return no_where(j);
     j->v->unpins = j->v->unpins || hides(j);
     return true;
