@@ -295,7 +295,9 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         return false;
     bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
     if (x->c.err->rc != POL_PARSED) return false;
-    if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
+    bool accounts = st != NULL && st->catalog != NULL && strcmp(st->catalog, MY_ACCOUNTS) == 0;
+    if (st != NULL && st->catalog != NULL && !named &&
+        !fm_relation(x, accounts ? "mysql" : "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
         return false;
     switch (kind) {
     case MS_CALL: return call(x, node);

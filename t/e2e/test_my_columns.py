@@ -78,6 +78,12 @@ COUNTERS = """
     database: shop_my
     allow: select
     on: ["information_schema.*", "performance_schema.*", "mysql.*", "sys.*"]
+  - name: counters-do-not-read-accounts
+    groups: counters
+    database: shop_my
+    deny: select
+    on: mysql.user
+    reason: It has hashes of passwords.
   - name: placers-have-a-place
     groups: placers
     database: shop_my
@@ -848,6 +854,7 @@ class Tells(Case):
     def test_the_servers_own(self):
         with my.connect("counter") as c:
             self.refused(c, self.TOLD, "is not for those from whom something is hidden")
+            self.refused(c, ("SHOW GRANTS", "SHOW GRANTS FOR CURRENT_USER", "SHOW CREATE USER CURRENT_USER", "EXECUTE IMMEDIATE 'SHOW GRANTS'"), "hashes of passwords")
             self.assertEqual(my.rows(c, "SHOW VARIABLES LIKE 'autocommit'"), (("autocommit", "OFF"),))
             self.assertIn(("words",), my.rows(c, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'"))
             with self.assertRaisesRegex(pymysql.MySQLError, "command denied"):  # the server's own word
