@@ -151,6 +151,12 @@ static void prefix_words(struct mp *p, struct prefix *as) {
     }
 }
 
+static bool has_expressions(const struct mp *p, const struct ml *list) {
+    for (uint32_t c = list->first; c != 0; c = p->t->nodes[c].next)
+        if (p->t->nodes[c].type != MN_TABLE) return true;
+    return false;
+}
+
 static unsigned created(bool temporary, bool replace) { return temporary ? POL_TEMP : POL_CREATE | (replace ? POL_DROP : 0u); }
 
 static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool replace) {
@@ -167,10 +173,8 @@ static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool re
     }
     if (!definitions(p, node, &list, true)) return 0;
     mp_take(p, W_AS);
-    if (mp_at_end(p))
-        flag(p, node, MF_KEEPS); /* defaults, generated columns */
-    else if (!mp_add(p, &list, mp_query(p)))
-        return 0;
+    if (mp_at_end(p) || has_expressions(p, &list)) flag(p, node, MF_KEEPS); /* defaults, generated columns */
+    if (!mp_at_end(p) && !mp_add(p, &list, mp_query(p))) return 0;
     return mp_done(p, node, &list);
 }
 

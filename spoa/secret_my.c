@@ -92,7 +92,11 @@ static bool among(const struct hiding *x, const struct my_token *t, const char *
     return false;
 }
 
-static void hide(struct hiding *x, const struct my_token *t) { hidden_replace(&x->h, t->at, t->end, "'" SECRET_STARS "'"); }
+/* Behind another one there is a blank: '***''***' would be one literal. */
+static void hide(struct hiding *x, const struct my_token *t) {
+    bool beside = x->h.any && x->h.from == t->at;
+    hidden_replace(&x->h, t->at, t->end, beside ? " '" SECRET_STARS "'" : "'" SECRET_STARS "'");
+}
 
 /* A literal's bytes, for the caller to free(). NULL: it is of bits, or there is no memory. */
 static char *value_of(struct hiding *x, const struct my_token *t, size_t *len) {

@@ -145,6 +145,8 @@ static const struct {
     {"reader", "CREATE TABLE scratch.t LIKE orders", ""},
     {"reader", "CREATE TABLE scratch.t (a int) ENGINE=MERGE UNION=(public.orders)", "cannot be seen"},
     {"reader", "CREATE TABLE scratch.t (a int) ENGINE=FEDERATED CONNECTION='mysql://x/y'", "cannot be seen"},
+    {"asked", "CREATE TABLE scratch.t (a int DEFAULT (public.g())) SELECT 1 AS b", "would call it at any time"},
+    {"asked", "CREATE TABLE scratch.t (a int) SELECT 1 AS b", ""},
     {"writer", "CREATE VIEW scratch.v AS SELECT * FROM orders", ""},
     {"reader", "CREATE DEFINER=root@localhost VIEW scratch.v AS SELECT * FROM scratch.t", "another account's rights"},
     {"reader", "CREATE OR REPLACE DEFINER='root'@'%' SQL SECURITY INVOKER VIEW scratch.v AS SELECT * FROM scratch.t",

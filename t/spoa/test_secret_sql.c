@@ -237,6 +237,7 @@ static const struct {
     {MA, 0, "CREATE USER u IDENTIFIED BY " S "!" S "@" S " ACCOUNT LOCK", "CREATE USER u IDENTIFIED BY '***' ACCOUNT LOCK"},
     {MA, 0, "CREATE USER u IDENTIFIED BY *" S ", v", "CREATE USER u IDENTIFIED BY '***', v"},
     {MA, 0, "CREATE USER u IDENTIFIED BY @" S " REQUIRE SUBJECT 'x'", "CREATE USER u IDENTIFIED BY '***' REQUIRE SUBJECT 'x'"},
+    {MA, 0, "CREATE USER u IDENTIFIED BY 'a'\"" S "\"'b' ACCOUNT LOCK", "CREATE USER u IDENTIFIED BY '***' '***' '***' ACCOUNT LOCK"},
     /* arguments of procedures */
     {MA, 0, "CALL set_password('bob', '" S "')", "CALL set_password('***', '***')"},
     {MA, 0, "CALL d.`Reset Password`(1, N'" S "')", "CALL d.`Reset Password`(1, '***')"},
