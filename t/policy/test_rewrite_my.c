@@ -578,8 +578,9 @@ START_TEST(nobody_asks_for_a_hash) {
                                        "DELETE FROM gatehouse.mask_key",
                                        "DROP TABLE gatehouse.mask_key",
                                        "CREATE VIEW shop.v AS SELECT gatehouse.mask_hash(1, 'k')"};
-    static const char all[] = "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: ['*', "
-                              "'gatehouse.*', 'gatehouse.mask_hash'] }\n";
+    static const char all[] =
+        "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set, execute], on: '*.*', functions: "
+        "['*', 'gatehouse.*', 'gatehouse.mask_hash', 'sys.version_*'] }\n";
     static const char any[] =
         "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: '*' }\n";
     struct pol_catalog *c = shop_my_catalog();
@@ -590,6 +591,11 @@ START_TEST(nobody_asks_for_a_hash) {
         judged(open, asks[i], false); /* "*" of a rule does not mean the gate's own */
     }
     judged(r, "SELECT shop.f(id) FROM orders", true);
+    judged(r, "CALL shop.p('x')", true);
+    judged(r, "CALL sys.execute_prepared_stmt('SELECT t FROM shop.mixed')", false); /* nor sys, where something is hidden */
+    judged(r, "SELECT SYS.format_statement('x')", false);
+    judged(r, "SELECT sys.version_major()", true);
+    judged(open, "SELECT sys.format_statement('x')", true);
     judged(open, "SELECT shop.f(id) FROM mixed", true);
     pol_role_free(open);
     pol_role_free(r);
