@@ -101,6 +101,7 @@ struct pol_stmt {
     unsigned carries;       /* what it makes gives these rights on whatever it reads to whoever may use it: a view. With keeps */
     bool keeps;             /* what it makes goes on reading, writing and calling what the text names: views, defaults, checks */
     bool moves;             /* rows of relations that it alters are to be found under another name then: RENAME, INHERIT, PARTITION OF */
+    bool definer;           /* MySQL: a view that is to have another account's rights: DEFINER = x */
     bool opaque;            /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
     bool where;             /* UPDATE or DELETE has a WHERE */
     bool limited;           /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter, also in PREPARE, DECLARE, COPY */

@@ -284,6 +284,7 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
     if (n->word == MS_DDL) {
         s->keeps = s->keeps || (n->flags & (MF_KEEPS | MF_VIEW)) != 0;
         s->moves = s->moves || (n->flags & MF_MOVES) != 0;
+        s->definer = s->definer || (n->flags & MF_DEFINER) != 0;
         if (n->flags & MF_VIEW) s->carries |= POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE;
     }
     if (st != NULL && st->actions != 0) s->reads_only = false;
@@ -294,7 +295,9 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         return false;
     bool named = st != NULL && st->catalog != NULL && strcmp(st->catalog, "session_variables") == 0 && shows_named(x, n->tok);
     if (x->c.err->rc != POL_PARSED) return false;
-    if (st != NULL && st->catalog != NULL && !named && !fm_relation(x, "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
+    bool accounts = st != NULL && st->catalog != NULL && strcmp(st->catalog, MY_ACCOUNTS) == 0;
+    if (st != NULL && st->catalog != NULL && !named &&
+        !fm_relation(x, accounts ? "mysql" : "information_schema", st->catalog, POL_SELECT, fm_at(x, n->tok)))
         return false;
     switch (kind) {
     case MS_CALL: return call(x, node);

@@ -1,5 +1,6 @@
 #include "policy/lint.h"
 
+#include "policy/my_reference.h"
 #include "policy/policy_int.h"
 #include "policy/text.h"
 
@@ -400,6 +401,44 @@ static void check_hash(const struct lint *l, const struct pol_rule *r) {
     }
 }
 
+static bool names(const struct pol_rule *r, const char *schema, const char *name) {
+    for (size_t i = 0; i < r->non; i++)
+        if (strcmp(r->on[i].schema, schema) == 0 && pol_glob(r->on[i].name, name)) return true;
+    return false;
+}
+
+/* A rule of the same people that hides something; NULL: there is none. */
+static const struct pol_rule *hides_from(const struct lint *l, const struct pol_rule *rule) {
+    for (size_t i = 0; i < l->p->nrules; i++)
+        if (pol_rule_restricts(&l->p->rules[i]) && is_here(l, &l->p->rules[i]) && share_people(rule, &l->p->rules[i]))
+            return &l->p->rules[i];
+    return NULL;
+}
+
+/* What MySQL's own schemas tell of rows that are hidden. */
+static void check_told(const struct lint *l, const struct pol_rule *rule) {
+    const struct pol_rule *hides = rule->deny || (rule->actions & POL_SELECT) == 0 ? NULL : hides_from(l, rule);
+    if (hides == NULL || !l->mysql) return;
+    for (const char *const *e = my_catalog_estimates(); *e != NULL; e++)
+        if (names(rule, "information_schema", *e)) {
+            say(l,
+                "the rule \"%.100s\" grants information_schema.%s, which estimates how many rows a table has, those that the rule "
+                "\"%.100s\" "
+                "hides, too",
+                rule->name, *e, hides->name);
+            break;
+        }
+    for (size_t i = 0; i < rule->non; i++) {
+        const struct pol_pattern *on = &rule->on[i];
+        if (!my_catalog_tells(on->schema, on->name)) continue;
+        say(l,
+            "the rule \"%.100s\" grants %.64s.%.64s, which is refused to those from whom the rule \"%.100s\" hides something: it tells of "
+            "that",
+            rule->name, on->schema, on->name, hides->name);
+        return;
+    }
+}
+
 void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, const char *database,
                      void (*tell)(void *arg, const char *text), void *arg) {
     struct lint l = {p, cat, database, cat != NULL && pol_catalog_engine(cat) != POL_CAT_POSTGRESQL, tell, arg};
@@ -424,6 +463,7 @@ void pol_policy_lint(const struct pol_policy *p, const struct pol_catalog *cat, 
         if (!is_here(&l, &p->rules[i])) continue;
         check_patterns(&l, &p->rules[i]);
         check_hash(&l, &p->rules[i]);
+        check_told(&l, &p->rules[i]);
         for (size_t k = 0; k < pol_catalog_relations(cat); k++) {
             const struct pol_cat_relation *r = pol_catalog_relation_at(cat, k);
             if (!can_be_read(&l, r)) continue;

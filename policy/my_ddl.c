@@ -114,6 +114,49 @@ static bool definitions(struct mp *p, uint32_t node, struct ml *list, bool query
 
 /* --- CREATE --- */
 
+/* What stands between CREATE or ALTER and the kind of object. */
+struct prefix {
+    bool temporary, replace;
+    bool definer; /* DEFINER = another account than the session's own */
+};
+
+static bool is_object_word(const struct mp *p) {
+    return mp_is(p, W_OR) || mp_is(p, W_UNIQUE) || mp_is(p, W_FULLTEXT) || mp_is(p, W_SPATIAL) || mp_is(p, W_SQL) || mp_is(p, W_SECURITY) ||
+           mp_is(p, W_INVOKER) || mp_is(p, W_DEFINER) || mp_is(p, W_ONLINE) || mp_is(p, W_OFFLINE) || mp_is(p, W_IGNORE) ||
+           mp_is(p, W_AGGREGATE) || mp_is(p, W_UNDO) || mp_is(p, W_VECTOR);
+}
+
+/* At the "=" of DEFINER = x; the last token of the value is current then. CURRENT_ROLE is a role's name to MySQL. */
+static bool own_definer(struct mp *p) {
+    mp_next(p);
+    bool own = mp_is(p, W_CURRENT_USER) || (p->maria && mp_is(p, W_CURRENT_ROLE));
+    if (mp_op_at(p, 1, '(')) mp_next(p), mp_next(p);
+    if (p->tok->kind == MY_T_END || p->t->tokens.t[p->pos + 1].kind != MY_T_USERVAR) return own;
+    mp_next(p); /* name@host */
+    return false;
+}
+
+static void prefix_words(struct mp *p, struct prefix *as) {
+    for (; !mp_at_end(p); mp_next(p)) {
+        if (mp_is(p, W_TEMPORARY))
+            as->temporary = true;
+        else if (mp_is(p, W_REPLACE))
+            as->replace = true;
+        else if (mp_is(p, W_ALGORITHM))
+            mp_next(p), mp_next(p);
+        else if (mp_is(p, W_DEFINER) && mp_op_at(p, 1, '='))
+            mp_next(p), as->definer = !own_definer(p) || as->definer;
+        else if (!is_object_word(p))
+            return;
+    }
+}
+
+static bool has_expressions(const struct mp *p, const struct ml *list) {
+    for (uint32_t c = list->first; c != 0; c = p->t->nodes[c].next)
+        if (p->t->nodes[c].type != MN_TABLE) return true;
+    return false;
+}
+
 static unsigned created(bool temporary, bool replace) { return temporary ? POL_TEMP : POL_CREATE | (replace ? POL_DROP : 0u); }
 
 static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool replace) {
@@ -130,17 +173,15 @@ static uint32_t create_table(struct mp *p, uint32_t tok, bool temporary, bool re
     }
     if (!definitions(p, node, &list, true)) return 0;
     mp_take(p, W_AS);
-    if (mp_at_end(p))
-        flag(p, node, MF_KEEPS); /* defaults, generated columns */
-    else if (!mp_add(p, &list, mp_query(p)))
-        return 0;
+    if (mp_at_end(p) || has_expressions(p, &list)) flag(p, node, MF_KEEPS); /* defaults, generated columns */
+    if (!mp_at_end(p) && !mp_add(p, &list, mp_query(p))) return 0;
     return mp_done(p, node, &list);
 }
 
-static uint32_t create_view(struct mp *p, uint32_t tok, const char *tag, unsigned access) {
+static uint32_t create_view(struct mp *p, uint32_t tok, const char *tag, unsigned access, const struct prefix *as) {
     uint32_t node = mp_stmt_node(p, MS_DDL, tag, 0, tok);
     struct ml list = {0}, names = {0};
-    flag(p, node, MF_VIEW);
+    flag(p, node, MF_VIEW | (as->definer ? MF_DEFINER : 0u));
     mp_next(p);
     if (!if_exists(p) || !add_table(p, &list, access)) return 0;
     if (mp_op(p, '(') && !mp_name_list(p, &names)) return 0;
@@ -171,36 +212,16 @@ static uint32_t sequence(struct mp *p, uint32_t tok, const char *tag, unsigned a
     return if_exists(p) && add_table(p, &list, access) && definitions(p, node, &list, false) ? mp_done(p, node, &list) : 0;
 }
 
-/* What stands between CREATE or ALTER and the kind of object. */
-static void prefix_words(struct mp *p, bool *temporary, bool *replace) {
-    for (;; mp_next(p)) {
-        if (mp_is(p, W_TEMPORARY))
-            *temporary = true;
-        else if (mp_is(p, W_REPLACE))
-            *replace = true;
-        else if (mp_is(p, W_ALGORITHM) || mp_is(p, W_DEFINER)) {
-            mp_next(p); /* = value: a word, or a name with @ and a host */
-            if (mp_op_at(p, 2, '(')) mp_next(p), mp_next(p);
-            if (p->t->tokens.t[p->pos].kind != MY_T_END) mp_next(p);
-            if (p->t->tokens.t[p->pos].kind != MY_T_END && p->t->tokens.t[p->pos + 1].kind == MY_T_USERVAR) mp_next(p);
-        } else if (!mp_is(p, W_OR) && !mp_is(p, W_UNIQUE) && !mp_is(p, W_FULLTEXT) && !mp_is(p, W_SPATIAL) && !mp_is(p, W_SQL) &&
-                   !mp_is(p, W_SECURITY) && !mp_is(p, W_INVOKER) && !mp_is(p, W_ONLINE) && !mp_is(p, W_OFFLINE) && !mp_is(p, W_IGNORE) &&
-                   !mp_is(p, W_AGGREGATE) && !mp_is(p, W_UNDO) && !mp_is(p, W_VECTOR))
-            return;
-        if (mp_at_end(p)) return;
-    }
-}
-
 static uint32_t create(struct mp *p) {
     uint32_t tok = p->pos;
-    bool temporary = false, replace = false;
+    struct prefix as = {0};
     mp_next(p);
-    prefix_words(p, &temporary, &replace);
+    prefix_words(p, &as);
     switch (mp_word(p)) {
-    case W_TABLE: return create_table(p, tok, temporary, replace);
-    case W_VIEW: return create_view(p, tok, "CREATE VIEW", POL_CREATE | (replace ? POL_DROP : 0u));
+    case W_TABLE: return create_table(p, tok, as.temporary, as.replace);
+    case W_VIEW: return create_view(p, tok, "CREATE VIEW", POL_CREATE | (as.replace ? POL_DROP : 0u), &as);
     case W_INDEX: return index_on(p, tok, "CREATE INDEX");
-    case W_SEQUENCE: return sequence(p, tok, "CREATE SEQUENCE", created(temporary, replace));
+    case W_SEQUENCE: return sequence(p, tok, "CREATE SEQUENCE", created(as.temporary, as.replace));
     case W_DATABASE:
     case W_SCHEMA: return mp_opaque(p, MS_DDL, "CREATE DATABASE", POL_CREATE);
     case W_USER:
@@ -216,12 +237,12 @@ static uint32_t create(struct mp *p) {
 
 static uint32_t alter(struct mp *p) {
     uint32_t tok = p->pos;
-    bool temporary = false, replace = false;
+    struct prefix as = {0};
     mp_next(p);
-    prefix_words(p, &temporary, &replace);
+    prefix_words(p, &as);
     switch (mp_word(p)) {
     case W_TABLE: return sequence(p, tok, "ALTER TABLE", POL_ALTER);
-    case W_VIEW: return create_view(p, tok, "ALTER VIEW", POL_ALTER);
+    case W_VIEW: return create_view(p, tok, "ALTER VIEW", POL_ALTER, &as);
     case W_SEQUENCE: return p->maria ? sequence(p, tok, "ALTER SEQUENCE", POL_ALTER) : mp_syntax(p);
     case W_DATABASE:
     case W_SCHEMA: return mp_opaque(p, MS_DDL, "ALTER DATABASE", POL_ALTER);

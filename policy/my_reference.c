@@ -111,6 +111,24 @@ static const char *const information_schema[] = {
     "sql_functions", "st_spatial_reference_systems", "st_units_of_measure",
 };
 
+/* Not for those from whom something is hidden, whatever a rule grants: counters of rows that were read, plans, values in histograms and locks, words in indexes, texts and
+ * messages. The variables of a session have its warning_count. Of the schemas performance_schema and sys only what is listed as told_apart is none of this. */
+static const char *const tells_schema[] = {
+    "client_statistics", "column_statistics", "global_status", "index_statistics", "innodb_buffer_page", "innodb_buffer_page_lru",
+    "innodb_buffer_pool_stats", "innodb_ft_being_deleted", "innodb_ft_deleted", "innodb_ft_index_cache", "innodb_ft_index_table",
+    "innodb_lock_waits", "innodb_locks", "innodb_metrics", "innodb_sys_tablestats", "innodb_tablestats", "innodb_trx",
+    "optimizer_costs", "optimizer_trace", "processlist", "profiling", "session_status", "session_variables", "system_variables",
+    "table_statistics", "user_statistics",
+};
+static const char *const tells_mysql[] = {
+    "column_stats", "general_log", "index_stats", "innodb_index_stats", "innodb_table_stats", "slow_log", "table_stats",
+};
+static const char *const told_apart[] = {
+    "global_variables", "persisted_variables", "session_account_connect_attrs", "session_connect_attrs", "sys_config", "variables_info",
+    "version",
+};
+static const char *const estimates[] = {"partitions", "statistics", "tables", NULL};
+
 /* A session may set these: they change neither what a text means, nor whose rights apply, nor what is logged or written where. */
 static const char *const settings[] = {
     "auto_increment_increment", "auto_increment_offset", "autocommit", "big_tables", "character_set_results", "completion_type",
@@ -176,6 +194,14 @@ bool my_catalog_open(const char *schema, const char *relation) {
     return strcmp(schema, "information_schema") == 0 && POL_IN(information_schema, relation);
 }
 
+bool my_catalog_tells(const char *schema, const char *relation) {
+    if (strcmp(schema, "information_schema") == 0) return POL_IN(tells_schema, relation);
+    if (strcmp(schema, "mysql") == 0) return POL_IN(tells_mysql, relation);
+    return (strcmp(schema, "performance_schema") == 0 || strcmp(schema, "sys") == 0) && !POL_IN(told_apart, relation);
+}
+
+const char *const *my_catalog_estimates(void) { return estimates; }
+
 bool my_setting_harmless(const char *name) { return POL_IN(settings, name); }
 bool my_setting_showable(const char *name) { return POL_IN(settings, name) || POL_IN(showable, name); }
 
@@ -218,6 +244,9 @@ const char *my_reference_out_of_order(void) {
     if (word == NULL) word = POL_OUT_OF_ORDER(others_mysql);
     if (word == NULL) word = POL_OUT_OF_ORDER(others_mariadb);
     if (word == NULL) word = POL_OUT_OF_ORDER(information_schema);
+    if (word == NULL) word = POL_OUT_OF_ORDER(tells_schema);
+    if (word == NULL) word = POL_OUT_OF_ORDER(tells_mysql);
+    if (word == NULL) word = POL_OUT_OF_ORDER(told_apart);
     if (word == NULL) word = POL_OUT_OF_ORDER(settings);
     if (word == NULL) word = POL_OUT_OF_ORDER(showable);
     if (word == NULL) word = POL_OUT_OF_ORDER(counting);

@@ -16,6 +16,10 @@ bool my_native_schema(const char *schema);
 const char *my_system_schema(const char *schema);
 /* Open to anyone who has any rule on the database. */
 bool my_catalog_open(const char *schema, const char *relation);
+/* Holds what the server has counted, planned, locked or said, for hidden rows and values as for others. Canonical names. */
+bool my_catalog_tells(const char *schema, const char *relation);
+/* The relations of information_schema that estimate how many rows tables have; ended by NULL. */
+const char *const *my_catalog_estimates(void);
 bool my_setting_harmless(const char *name);
 bool my_setting_showable(const char *name);
 /* Whether a statement succeeds, or is refused by the server, may then depend on how many rows it reads, hidden ones too. value as in struct pol_setting. */

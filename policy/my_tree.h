@@ -71,8 +71,9 @@ enum my_node_type {
 #define MF_IGNORE    32u
 #define MF_REPLACE   64u
 #define MF_OPAQUE    128u
-/* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps. */
+/* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps, definer. */
 #define MF_VIEW     MF_MULTI
+#define MF_DEFINER  MF_LATERAL
 #define MF_MOVES    MF_LOCAL
 #define MF_KEEPS    MF_IGNORE
 #define MF_EXAMINED 1u /* LIMIT ROWS EXAMINED */
@@ -110,11 +111,13 @@ struct my_node {
     uint32_t first, next;
 };
 #define MY_SHOW_GRANTS "SHOW gatehouse.grants" /* the tag of what Gatehouse itself answers: facts have it as a setting */
+/* Of mysql: SHOW GRANTS and SHOW CREATE USER show the hash of the account's password, which information_schema has nowhere. */
+#define MY_ACCOUNTS "user"
 /* One statement: what MN_STMT does not hold. */
 struct my_stmt {
     uint32_t node;
     const char *tag;     /* static */
-    const char *catalog; /* static: the relation of information_schema that has what SHOW shows, or NULL */
+    const char *catalog; /* static: the relation of information_schema that has what SHOW shows, MY_ACCOUNTS, or NULL */
     unsigned actions;
     uint32_t tok, end; /* its tokens */
 };

@@ -187,7 +187,7 @@ static bool show_create(struct mp *p, struct ml *list) {
     else if (mp_is(p, W_EVENT))
         p->s->catalog = "events";
     else if (mp_is(p, W_USER))
-        p->s->catalog = "user_privileges";
+        p->s->catalog = MY_ACCOUNTS;
     else
         return mp_syntax(p);
     for (; !mp_at_end(p); mp_next(p)) continue;
@@ -273,7 +273,7 @@ uint32_t mp_show(struct mp *p) {
         return mp_done(p, node, &list);
     }
     if (mp_is(p, W_GRANTS)) {
-        p->s->catalog = "user_privileges";
+        p->s->catalog = MY_ACCOUNTS;
         for (; !mp_at_end(p); mp_next(p)) continue;
         return mp_done(p, node, NULL);
     }

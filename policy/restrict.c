@@ -161,10 +161,24 @@ static bool no_temporary(const struct pol_role *r, const struct pol_relation *re
     return false;
 }
 
+/* What the server has counted, planned or said, of hidden rows and values, too. */
+static bool no_telling(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
+    refuse(v, "42501", r->hides->name);
+    say(v->message, sizeof v->message, "%.64s.%.64s is not for those from whom something is hidden", rel->schema, rel->name);
+    say(v->detail, sizeof v->detail,
+        "It has what the server counted, planned or said when it read, hidden rows and values, too, and the rule \"%.200s\" hides some.",
+        r->hides->name);
+    bool variables = strcmp(rel->name, "session_variables") == 0 || strcmp(rel->name, "system_variables") == 0;
+    say(v->hint, sizeof v->hint, "%s",
+        variables ? "SHOW VARIABLES LIKE 'name' shows one variable." : "Ask who keeps the policy, or a colleague who sees all of it.");
+    return false;
+}
+
 bool pol_check_restricted(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
     bool found = false;
     if (!r->restricts) return true;
     if (!check_own(r, rel, v)) return false;
+    if (r->pins.mysql && rel->schema != NULL && my_catalog_tells(rel->schema, rel->name)) return no_telling(r, rel, v);
     if (r->pins.mysql && (rel->access & POL_TEMP) != 0) return no_temporary(r, rel, v);
     if (rel->schema != NULL && strcmp(rel->schema, "pg_temp") == 0)
         return r->catalog == NULL ? no_catalog(r, rel, v) : check_temp_name(r, rel, v);

@@ -2,6 +2,7 @@
  * subselect in the table's full row shape, known by the name that it had. doc/design.md, section 13, has what is different from PostgreSQL. */
 #include "policy/columns.h"
 #include "policy/expr_my.h"
+#include "policy/my_types.h"
 #include "policy/rewrite_my_int.h"
 
 #include <stdarg.h>
@@ -261,6 +262,34 @@ static bool only_constants(struct ry *x, const struct pol_view *v, uint32_t node
     return true;
 }
 
+/* In which partition a row is, and whether a time finds it, follows from columns that the text does not name. */
+static bool by_unnamed_columns(struct ry *x, const struct pol_view *v, uint32_t tok, bool partition) {
+    for (size_t i = 0; i < v->relation->ncolumns; i++) {
+        struct my_type type;
+        if (v->columns[i].visibility == POL_VISIBLE) continue;
+        bool is_time = !my_type_of(x->r->catalog, &v->relation->columns[i], &type) || type.class == MY_C_TIMESTAMP ||
+                       (type.class == MY_C_INT && type.is_unsigned); /* when, or in which transaction */
+        if (!partition && !is_time) continue;
+        return ry_refuse(x, v, tok,
+                         partition ? "Leave PARTITION out, and say in a WHERE which rows are meant." : "Leave FOR SYSTEM_TIME out.",
+                         "%s of %.64s.%.64s is not possible: it may find rows by the column %.64s, which is %s for you",
+                         partition ? "PARTITION" : "FOR SYSTEM_TIME", v->relation->schema, v->relation->name, v->relation->columns[i].name,
+                         v->columns[i].visibility == POL_HIDDEN ? "hidden" : "masked");
+    }
+    return true;
+}
+
+bool ry_finds_by_names(struct ry *x, const struct pol_view *v, uint32_t node) {
+    const struct my_node *n = ry_node(x, node);
+    if (!ry_work(x, v->relation->ncolumns)) return false;
+    for (uint32_t i = n->tok; i + 1 < n->end; i++) {
+        bool partition = ry_is_word(x, i, W_PARTITION) && is_op(x, i + 1, '(');
+        bool time = ry_is_word(x, i, W_FOR) && ry_is_word(x, i + 1, W_SYSTEM_TIME);
+        if ((partition || time) && !by_unnamed_columns(x, v, i, partition)) return false;
+    }
+    return true;
+}
+
 static bool put_lock(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t tok) {
     uint32_t lock = x->lock.node;
     if (lock == 0) return true;
@@ -403,7 +432,8 @@ static bool table(struct ry *x, uint32_t node) {
                          v->relation->name);
     struct parts p = find_parts(x, node);
     const char *name = ry_called(x, node), *text;
-    if (name == NULL || !only_constants(x, v, node) || (text = subselect(x, v, node, name, &p)) == NULL) return false;
+    if (name == NULL || !ry_finds_by_names(x, v, node) || !only_constants(x, v, node) || (text = subselect(x, v, node, name, &p)) == NULL)
+        return false;
     x->marks[node] = RY_TABLE;
     x->dealt[node] = true;
     return ry_replace(x, n->tok, n->end, text);
@@ -639,6 +669,7 @@ bool ry_walk(struct ry *x, uint32_t node) {
     case MN_STAR: return shorten(x, node);
     case MN_PROCEDURE: x->procedure = true; return ry_children(x, node);
     case MN_ROW: x->defaults = x->defaults || (n->tok > 0 && ry_is_word(x, n->tok - 1, W_DEFAULT)); return ry_children(x, node);
+    case MN_MATCH: return ry_target_match(x, node) && ry_children(x, node);
     case MN_LOCK: return true;
     case MN_CALL: /* VALUES(c): of the row that was to be inserted */
         if (n->word == W_VALUES && x->ntargets > 0 && !x->in_returning && n->first != 0 && ry_node(x, n->first)->type == MN_COLUMN)

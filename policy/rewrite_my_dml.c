@@ -71,6 +71,7 @@ static bool add_target(struct ry *x, uint32_t node) {
     t->node = node;
     x->dealt[node] = true;
     x->ntargets++;
+    if (!ry_finds_by_names(x, t->view, node)) return false;
     for (uint32_t c = ry_node(x, node)->first; c != 0; c = ry_node(x, c)->next)
         if (ry_node(x, c)->type != MN_ALIAS)
             return ry_refuse(x, t->view, ry_node(x, c)->tok, "Change the rows by a WHERE.",
@@ -205,6 +206,18 @@ bool ry_target_using(struct ry *x, uint32_t node) {
                                  "%.64s.%.64s cannot be joined by USING on the column %.64s, which is %s for you", v->relation->schema,
                                  v->relation->name, name, col->visibility == POL_HIDDEN ? "hidden" : "masked");
         }
+    }
+    return true;
+}
+
+/* How much a word counts in MATCH .. AGAINST follows from all rows that have it. */
+bool ry_target_match(struct ry *x, uint32_t node) {
+    for (size_t i = 0; i < x->ntargets; i++) {
+        const struct pol_view *v = x->targets[i].view;
+        if (v->filter != NULL)
+            return ry_refuse(x, v, ry_node(x, node)->tok, "Use LIKE, or take the keys of the rows that are meant.",
+                             "MATCH .. AGAINST is not possible in a statement that changes %.64s.%.64s: you do not see all of its rows",
+                             v->relation->schema, v->relation->name);
     }
     return true;
 }
@@ -380,6 +393,7 @@ static bool is_safe(struct ry *x, const struct pol_view *v, uint32_t node) {
     bool between = ry_is_word(x, op, W_BETWEEN), in = ry_is_word(x, op, W_IN);
     uint32_t last = between ? ry_node(x, second)->next : second;
     if ((!compares && !between && !in) || last == 0 || ry_node(x, last)->next != 0) return false; /* a = b = c, and the like */
+    if (ry_node(x, last)->end != n->end) return false;                                            /* a = b IS NOT TRUE */
     if (!is_plain(x, v, first, &type)) return false;
     if (in) {
         if (ry_node(x, second)->type != MN_ROW) return false;

@@ -147,6 +147,10 @@ bool ry_find_targets(struct ry *x, uint32_t stmt);
 bool ry_target_column(struct ry *x, uint32_t node, bool *done);
 /* column op constants, of a visible column of v by its name: not true of NULL, and tells nothing of a row that it is tried on. *params: how many "?" are in it. */
 bool ry_is_conjunct(struct ry *x, const struct pol_view *v, uint32_t node, uint32_t *params);
+/* Refuses PARTITION and FOR SYSTEM_TIME of a table at node, where what they find could tell of a column that is not visible. */
+bool ry_finds_by_names(struct ry *x, const struct pol_view *v, uint32_t node);
+/* Refuses MATCH .. AGAINST in a statement that changes a table of which rows are hidden. */
+bool ry_target_match(struct ry *x, uint32_t node);
 /* The columns of USING in such a statement. */
 bool ry_target_using(struct ry *x, uint32_t node);
 /* The name that a table of FROM is known by; NULL: the error is set. */

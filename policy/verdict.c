@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 struct judge {
     const struct pol_role *r;
@@ -258,9 +259,11 @@ static bool judge_relation(struct judge *j, const struct pol_relation *rel) {
 /* A right to everything covers every function, unless a denial says that something is not covered: query_to_xml('SELECT ..') would reach it. */
 static bool all_granted(const struct pol_role *r) { return r->super != NULL && r->wall == NULL; }
 
-/* "*" does not mean the gate's own schema, and to whom anything is hidden no rule opens it: a hash that can be asked for any value is no mask. */
+/* "*" does not mean the gate's own schema, and to whom anything is hidden no rule opens it: a hash that can be asked for any value is no mask. To them it does not
+ * mean MySQL's sys either. */
 static bool own(const struct pol_role *r, const struct pol_pattern *p, const char *schema) {
-    return pol_own_schema(r->pins.mysql, schema) && strchr(p->schema, '*') != NULL;
+    bool runs_texts = r->pins.mysql && r->restricts && strcasecmp(schema, "sys") == 0; /* sys.execute_prepared_stmt() */
+    return (pol_own_schema(r->pins.mysql, schema) || runs_texts) && strchr(p->schema, '*') != NULL;
 }
 
 /* kept: what is made calls it whenever it is used, so it must be granted always, and without asking. */
@@ -511,6 +514,18 @@ static bool judge_use(struct judge *j) {
     return false;
 }
 
+/* A view reads with its definer's rights, by default those of the account that makes it. */
+static bool judge_definer(struct judge *j) {
+    if (!j->s->definer || all_granted(j->r)) return true;
+    struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? j->r->wall : NULL);
+    add(v->message, sizeof v->message, "%s with DEFINER is not allowed by the policy: it would read with another account's rights",
+        j->s->tag);
+    v->detail[0] = '\0';
+    add(v->detail, sizeof v->detail, "What the policy lets you do stays within the rights of the gate's own account.");
+    snprintf(v->hint, sizeof v->hint, "%s", "Leave DEFINER out, or write DEFINER = CURRENT_USER.");
+    return false;
+}
+
 /* What rules ask about what lasts of it: who may do everything asks for that now, others have nobody to ask later. */
 static void ask_relation(struct judge *j, const struct pol_relation *rel, unsigned wanted) {
     const struct pol_rule *deny;
@@ -552,7 +567,7 @@ static bool judge_statement(struct judge *j) {
         if (!judge_function(j, &s->functions[i])) return false;
     for (size_t i = 0; i < s->nsettings; i++)
         if (!judge_set(j, &s->settings[i], j->r->unpin && pol_role_everything(j->r))) return false;
-    if (!judge_opaque(j)) return false;
+    if (!judge_opaque(j) || !judge_definer(j)) return false;
     if (j->lacks != NULL) return no_where(j);
     j->v->unpins = j->v->unpins || hides(j);
     return true;

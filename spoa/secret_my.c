@@ -12,6 +12,7 @@
 /* What a statement is, as far as its literals go. */
 enum form {
     DATA,    /* read and written: nothing of it may hide */
+    CALLS,   /* of procedures, which may be named for a secret, or run a text */
     TABLES,  /* definitions, where passwords are options */
     ACCOUNT, /* everything else: behind the first word for a secret a literal is one, unless it is known to be none */
     USERS,   /* accounts and rights: the same from their first word on, for the parser knows no more of them */
@@ -31,10 +32,10 @@ static enum form form_of_stmt(const struct pol_stmt *s) {
     case POL_K_TRANSACTION:
     case POL_K_SHOW:
     case POL_K_EXPLAIN:
-    case POL_K_CALL:
     case POL_K_DEALLOCATE:
     case POL_K_LOCK:
     case POL_K_TRUNCATE: return DATA;
+    case POL_K_CALL: return CALLS;
     case POL_K_DDL: return TABLES;
     case POL_K_GRANT: return USERS;
     case POL_K_SET: return SET;
@@ -63,16 +64,20 @@ struct hiding {
     bool password; /* SET PASSWORD */
     bool watched;  /* since a word for a secret */
     bool before;   /* the literal before this token was hidden */
+    bool typed;    /* the token before was hidden for a literal that lacks its quotes */
+    bool starved;  /* no memory */
     size_t depth;  /* of parentheses */
 };
 
 static bool is_name(const struct my_token *t) { return t->kind == MY_T_WORD || t->kind == MY_T_NAME || t->kind == MY_T_QUOTED; }
 static bool is_literal(const struct my_token *t) { return t->kind == MY_T_STRING || t->kind == MY_T_NSTRING || t->kind == MY_T_BINARY; }
 static bool is_op(const struct my_token *t, unsigned op) { return t->kind == MY_T_OP && t->word == op; }
+/* What may be given a value by =. */
+static bool is_named(const struct my_token *t) { return is_name(t) || t->kind == MY_T_USERVAR; }
 static bool says(const struct hiding *x, const struct my_token *t) { return is_name(t) && secret_said(x->h.text + t->at, t->end - t->at); }
 static bool sounds(const struct hiding *x, const struct my_token *t) {
     static const char *const key[] = {"key", NULL};
-    return is_name(t) &&
+    return is_named(t) &&
            (secret_named(x->h.text + t->at, t->end - t->at) || (x->server && secret_says(x->h.text + t->at, t->end - t->at, key)));
 }
 
@@ -87,7 +92,30 @@ static bool among(const struct hiding *x, const struct my_token *t, const char *
     return false;
 }
 
-static void hide(struct hiding *x, const struct my_token *t) { hidden_replace(&x->h, t->at, t->end, "'" SECRET_STARS "'"); }
+/* Behind another one there is a blank: '***''***' would be one literal. */
+static void hide(struct hiding *x, const struct my_token *t) {
+    bool beside = x->h.any && x->h.from == t->at;
+    hidden_replace(&x->h, t->at, t->end, beside ? " '" SECRET_STARS "'" : "'" SECRET_STARS "'");
+}
+
+/* A literal's bytes, for the caller to free(). NULL: it is of bits, or there is no memory. */
+static char *value_of(struct hiding *x, const struct my_token *t, size_t *len) {
+    if (t->kind != MY_T_STRING && t->kind != MY_T_NSTRING) return NULL;
+    char *value = malloc(t->end - t->at + 1);
+    x->starved = x->starved || value == NULL;
+    if (value != NULL) *len = my_token_value(x->h.text, t, x->mode, value);
+    return value;
+}
+
+/* Whether what a literal means speaks of a secret. */
+static bool tells(struct hiding *x, const struct my_token *t) {
+    if ((t->flags & MY_TF_ESCAPED) == 0) return secret_named(x->h.text + t->at, t->end - t->at);
+    size_t len = 0;
+    char *value = value_of(x, t, &len);
+    bool tell = value != NULL && secret_named(value, len);
+    free(value);
+    return tell;
+}
 
 /* The token before i that decides what it is: not its character set. */
 static size_t behind(const struct hiding *x, size_t i) {
@@ -97,14 +125,16 @@ static size_t behind(const struct hiding *x, size_t i) {
 }
 
 /* A literal behind the first word for a secret. */
-static bool is_secret(const struct hiding *x, size_t i) {
+static bool is_secret(struct hiding *x, size_t i) {
     static const char *const harmless[] = {"subject", "issuer",  "cipher", "comment", "attribute", "role",   "user",  "to",
                                            "from",    "for",     "exists", "grant",   "revoke",    "on",     "admin", "with",
                                            "via",     "channel", "host",   "port",    "database",  "socket", "owner", NULL};
+    static const char *const said[] = {"comment", "attribute", NULL}; /* for people and tools: a password may be there, and mostly is not */
     size_t p = behind(x, i);
     const struct my_token *before = &x->t[p], *name = p > 0 ? &x->t[p - 1] : before;
     if (is_literal(before)) return x->before;
-    if (is_op(before, '=') || is_op(before, MY_OP_ASSIGN)) return x->password || !is_name(name) || sounds(x, name);
+    if (((x->server && x->depth > 0) || among(x, before, said)) && tells(x, &x->t[i])) return true;
+    if (is_op(before, '=') || is_op(before, MY_OP_ASSIGN)) return x->password || !is_named(name) || sounds(x, name);
     if (is_op(before, ',')) return x->depth > 0;
     if (!is_name(before)) return true;
     return x->server && x->depth > 0 ? sounds(x, before) : !among(x, before, harmless);
@@ -122,7 +152,8 @@ static bool is_mistaken(const struct hiding *x, size_t i) {
     const struct my_token *t = &x->t[i], *before = &x->t[behind(x, i)], *name = before > x->t ? before - 1 : before;
     if (t->kind == MY_T_QUOTED && (sounds(x, before) || among(x, before, values) || (is_op(before, '(') && sounds(x, name)))) return true;
     if (t->kind == MY_T_NUMBER && is(x, before, "password")) return true;
-    if (t->kind != MY_T_NUMBER && (!is_name(t) || among(x, t, no_values) || (t->flags & MY_TF_PAREN) != 0)) return false;
+    if (t->kind == MY_T_OP) return is(x, before, "by") && t->word != '(';
+    if (t->kind != MY_T_NUMBER && (!is_named(t) || among(x, t, no_values) || (t->flags & MY_TF_PAREN) != 0)) return false;
     return is(x, before, "by") || (is_op(before, '=') && (x->password || is_password(x, name)));
 }
 
@@ -133,15 +164,23 @@ static void account(struct hiding *x, size_t i) {
     if (is_op(t, ')') && x->depth > 0) x->depth--;
     if (is(x, t, "server")) x->server = true;
     if (is(x, t, "password") && i > 0 && is(x, &x->t[i - 1], "set")) x->password = true;
-    bool secret = x->watched && i > 0 && (is_literal(t) ? is_secret(x, i) : is_mistaken(x, i));
-    if (secret) hide(x, t);
+    /* it goes on up to a blank: p@ss, *0A1B */
+    bool more = x->typed && t->at == x->t[i - 1].end && t->kind != MY_T_END && !is_op(t, ',') && !is_op(t, ';') && !is_op(t, ')');
+    bool may = i > 0 && (x->watched || (x->server && x->depth > 0));
+    bool secret = more || (may && (is_literal(t) ? is_secret(x, i) : is_mistaken(x, i)));
+    if (more)
+        hidden_replace(&x->h, t->at, t->end, "");
+    else if (secret)
+        hide(x, t);
+    x->typed = more || (secret && !is_literal(t));
     if (t->kind != MY_T_CHARSET) x->before = secret;
     x->watched = x->watched || sounds(x, t);
 }
 
 /* PASSWORD = 'x', PASSWORD('x'), and what engines take for a connection: CONNECTION = 'mysql://u:x@h/d', COMMENT 'password "x"'. */
 static void definition(struct hiding *x, size_t i) {
-    static const char *const carries[] = {"connection", "comment", NULL};
+    static const char *const carries[] = {"connection", "comment", "option_list", "http", "engine_attribute", "secondary_engine_attribute",
+                                          NULL};
     const struct my_token *t = &x->t[i];
     if (!is_literal(t) || i == 0) {
         x->before = false;
@@ -150,8 +189,7 @@ static void definition(struct hiding *x, size_t i) {
     size_t p = behind(x, i);
     bool next = is_literal(&x->t[p]) && x->before;
     if (p > 0 && (is_op(&x->t[p], '=') || is_op(&x->t[p], '('))) p--;
-    const bool said = secret_named(x->h.text + t->at, t->end - t->at);
-    x->before = next || says(x, &x->t[p]) || (said && among(x, &x->t[p], carries));
+    x->before = next || says(x, &x->t[p]) || (among(x, &x->t[p], carries) && tells(x, t));
     if (x->before) hide(x, t);
 }
 
@@ -188,39 +226,42 @@ static void all_literals(struct hiding *x) {
 static char *read_as(const char *text, size_t len, const struct my_options *o, enum form form, size_t *outlen, bool *failed);
 
 /* A form by the first word of a text, for which there are no facts. */
-static enum form form_of_text(const char *text, size_t len, const struct my_options *o) {
+static enum form form_of_text(const char *text, size_t len, const struct my_options *o, bool *failed) {
     static const char *const data[] = {"select", "insert", "update", "delete", "with", "values", "table", "show", "do", NULL};
     static const char *const code[] = {"begin", "prepare", "execute", "if", "case", "while", "loop", "repeat", "for", "declare", NULL};
     static const char *const stored[] = {"procedure", "function", "trigger", "event", "package", NULL};
     struct my_tokens t;
     struct pol_parse_error err;
-    if (!my_lex(text, len, o, &t, &err)) return CODE;
+    if (!my_lex(text, len, o, &t, &err)) {
+        *failed = err.rc == POL_NO_MEMORY;
+        return CODE;
+    }
     struct hiding x = {.h.text = text, .t = t.t};
-    enum form form = among(&x, t.t, data) ? DATA : among(&x, t.t, code) ? CODE : is(&x, t.t, "set") ? SET : ACCOUNT;
+    enum form form = among(&x, t.t, data)   ? DATA
+                     : is(&x, t.t, "call")  ? CALLS
+                     : among(&x, t.t, code) ? CODE
+                     : is(&x, t.t, "set")   ? SET
+                                            : ACCOUNT;
     static const char *const rights[] = {"grant", "revoke", "rename", NULL}, *const whose[] = {"user", "role", NULL};
     if (form == ACCOUNT && (among(&x, t.t, rights) || (t.n > 1 && among(&x, &t.t[1], whose)) || (t.n > 3 && among(&x, &t.t[3], whose))))
         form = USERS;
     for (uint32_t i = 1; form == ACCOUNT && i < t.n && (is(&x, t.t, "create") || is(&x, t.t, "alter")); i++)
-        if (among(&x, &t.t[i], stored)) form = CODE;
+        if (among(&x, &t.t[i], stored))
+            form = CODE;
+        else if (i < 5 && is(&x, &t.t[i], "table")) /* OR REPLACE TEMPORARY */
+            form = TABLES;
     free(t.t);
     return form;
 }
 
-/* PREPARE s FROM 'text', EXECUTE IMMEDIATE 'text': hidden is what would be of that text. False: it is put together in another way. */
-static bool one_text(struct hiding *x, const struct my_options *o, bool *failed) {
-    const struct my_token *t = x->t, *at = NULL;
-    for (; t->kind != MY_T_END; t++)
-        if (is_literal(t)) {
-            if (at != NULL || t == x->t || t->kind != MY_T_STRING || !(is(x, t - 1, "from") || is(x, t - 1, "immediate"))) return false;
-            at = t;
-        }
-    if (at == NULL || !(at[1].kind == MY_T_END || is_op(&at[1], ';') || is(x, &at[1], "using"))) return at == NULL;
-    char *inner = malloc(at->end - at->at + 1);
-    size_t len = inner != NULL ? my_token_value(x->h.text, at, x->mode, inner) : 0, n = 0;
-    *failed = inner == NULL;
-    char *shown = inner != NULL ? read_as(inner, len, o, form_of_text(inner, len, o), &n, failed) : NULL;
+/* A literal that is a text of its own: hidden is what would be of that. */
+static void inside(struct hiding *x, const struct my_token *at, const struct my_options *o, bool *failed) {
+    size_t len = 0, n = 0;
+    char *inner = value_of(x, at, &len);
+    enum form form = inner != NULL ? form_of_text(inner, len, o, failed) : DATA;
+    char *shown = *failed ? NULL : read_as(inner, len, o, form, &n, failed);
     free(inner);
-    if (shown == NULL) return true;
+    if (shown == NULL) return;
     struct buf b = BUF_INIT(8 * n + 64);
     buf_u8(&b, '\'');
     for (size_t i = 0; i < n; i++) {
@@ -233,7 +274,40 @@ static bool one_text(struct hiding *x, const struct my_options *o, bool *failed)
     if (!b.failed) hidden_replace(&x->h, at->at, at->end, (const char *)buf_at(&b));
     buf_free(&b);
     free(shown);
+}
+
+/* PREPARE s FROM 'text', EXECUTE IMMEDIATE 'text'. False: it is put together in another way. */
+static bool one_text(struct hiding *x, const struct my_options *o, bool *failed) {
+    const struct my_token *t = x->t, *at = NULL;
+    for (; t->kind != MY_T_END; t++)
+        if (is_literal(t)) {
+            if (at != NULL || t == x->t || t->kind != MY_T_STRING || !(is(x, t - 1, "from") || is(x, t - 1, "immediate"))) return false;
+            at = t;
+        }
+    if (at == NULL || !(at[1].kind == MY_T_END || is_op(&at[1], ';') || is(x, &at[1], "using"))) return at == NULL;
+    inside(x, at, o, failed);
     return true;
+}
+
+/* CALL set_password('u', 'x') shows no literal; CALL run('ALTER USER u IDENTIFIED BY ''x''') shows that text as PREPARE would. */
+static void calls(struct hiding *x, const struct my_options *o, bool *failed) {
+    static const char *const external[] = {"external_master", "external_source",
+                                           NULL}; /* of mysql.rds_set_external_master(), and its kin */
+    bool first = true, calling = false, named = false;
+    for (size_t i = 0; !*failed; i++) {
+        const struct my_token *t = &x->t[i];
+        comments_before(x, i);
+        if (t->kind == MY_T_END) return;
+        if (first) calling = is(x, t, "call"), named = false, x->depth = 0;
+        first = is_op(t, ';');
+        if (is_op(t, '(')) x->depth++;
+        if (x->depth == 0 && is_name(t)) named = named || sounds(x, t) || secret_says(x->h.text + t->at, t->end - t->at, external);
+        if (!calling || !is_literal(t)) continue;
+        if (named)
+            hide(x, t);
+        else if (tells(x, t))
+            inside(x, t, o, failed);
+    }
 }
 
 static void token(struct hiding *x, size_t i, enum form form) {
@@ -261,12 +335,14 @@ static char *read_as(const char *text, size_t len, const struct my_options *o, e
     bool said = form >= SET && literals_say(&x, &b);
     *failed = b.failed;
     buf_free(&b);
+    if (form == CALLS && !*failed) calls(&x, o, failed);
     if (form == TEXT && !*failed && one_text(&x, o, failed)) said = false;
     said = said || (form == CODE && secret_said(text, len));
     if (said && !*failed)
         all_literals(&x);
-    else if (form <= SET)
+    else if (form >= TABLES && form <= SET)
         for (size_t i = 0; i < t.n; i++) token(&x, i, form);
+    *failed = *failed || x.starved;
     free(t.t);
     if (!*failed) return hidden_done(&x.h, len, outlen, failed);
     buf_free(&x.h.out);
@@ -277,7 +353,9 @@ char *secret_my_hide(const char *text, size_t len, const struct pol_facts *f, si
     const struct my_options o = {.server = (enum my_server)f->my_server, .version = f->my_version, .mode = f->my_mode};
     enum form form = form_of(f);
     *failed = false;
-    if (form < USERS && !secret_named(text, len)) return NULL;
+    static const char *const external[] = {"_external_", NULL};
+    bool named = secret_named(text, len) || memchr(text, '\\', len) != NULL; /* or in escapes */
+    if (form < USERS && !named && !(form == CALLS && secret_says(text, len, external))) return NULL;
     if ((form == SET || form == USERS) && memchr(text, '\'', len) == NULL && memchr(text, '"', len) == NULL && !secret_named(text, len))
         return NULL;
     return read_as(text, len, &o, form, outlen, failed);

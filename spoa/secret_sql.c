@@ -54,7 +54,7 @@ bool secret_says(const char *text, size_t len, const char *const *words) {
     return find(text, len, words, &n) < len;
 }
 
-static const char *const said[] = {"passw", "identified", "pwd", "secret", NULL};
+static const char *const said[] = {"passw", "passphrase", "identified", "pwd", "secret", NULL};
 bool secret_said(const char *text, size_t len) { return secret_says(text, len, said); }
 
 bool secret_named(const char *text, size_t len) {
@@ -269,6 +269,25 @@ static size_t secret_name(const char *s, size_t len) {
     return 0;
 }
 
+/* A parameter of a URI whose name is percent-encoded, as libpq reads it: its length. 0: it is not, or says no secret. */
+static size_t encoded_name(const char *s, size_t len) {
+    char name[80];
+    size_t n = 0, at = 0;
+    bool encoded = false;
+    for (; at < len && s[at] != '=' && s[at] != '&' && !blank(s[at]); at++) {
+        unsigned byte = (unsigned char)s[at];
+        if (byte == '%' && len - at > 2 && isxdigit((unsigned char)s[at + 1]) && isxdigit((unsigned char)s[at + 2])) {
+            const char two[3] = {s[at + 1], s[at + 2], '\0'};
+            byte = (unsigned)strtoul(two, NULL, 16);
+            encoded = true;
+            at += 2;
+        }
+        if (n < sizeof name) name[n++] = (char)byte;
+    }
+    if (!encoded || at == len || s[at] != '=') return 0;
+    return n == sizeof name || secret_named(name, n) || secret_says(name, n, (const char *const[]){"key", NULL}) ? at : 0;
+}
+
 /* The first secret from *at on: where it begins, and *end. */
 static bool find_conninfo(const char *s, size_t len, size_t *at, size_t *end) {
     for (size_t i = *at; i < len; i++) {
@@ -283,6 +302,12 @@ static bool find_conninfo(const char *s, size_t len, size_t *at, size_t *end) {
             if (*end > p) return true;
             i = p - 1; /* "password=&sslpassword=x" */
             continue;
+        }
+        size_t encoded = s[i] == '?' || s[i] == '&' ? encoded_name(s + i + 1, len - i - 1) : 0;
+        if (encoded > 0) {
+            *at = i + encoded + 2;
+            *end = value_end(s, *at, len);
+            if (*end > *at) return true;
         }
         if (len - i > 3 && memcmp(s + i, "://", 3) == 0) { /* USER:PASSWORD@HOST; the last @ before the path counts */
             size_t stop = i + 3, sign = 0, colon = 0;

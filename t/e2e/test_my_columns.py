@@ -59,6 +59,37 @@ VIEW = """
     allow: [select, update]
     on: shop.orders
 """
+COUNTERS = """
+  - name: counters-see-parts
+    groups: counters
+    database: shop_my
+    allow: [select, update, delete]
+    on: [shop.parted, shop.words]
+    columns: { grade: { mask: null }, "*": visible }
+    write: [n]
+  - name: counters-see-words-of-eu
+    groups: counters
+    database: shop_my
+    allow: [select, update]
+    on: shop.words
+    rows: "region = 'eu'"
+  - name: counters-read-the-servers-own
+    groups: counters
+    database: shop_my
+    allow: select
+    on: ["information_schema.*", "performance_schema.*", "mysql.*", "sys.*"]
+  - name: counters-do-not-read-accounts
+    groups: counters
+    database: shop_my
+    deny: select
+    on: mysql.user
+    reason: It has hashes of passwords.
+  - name: placers-have-a-place
+    groups: placers
+    database: shop_my
+    allow: [read, write, ddl]
+    on: "shop.scratch_*"
+"""
 HASHES = """
   - name: hashed-customers
     groups: hashers
@@ -127,7 +158,7 @@ DEPRECATE_EOF = 1 << 24
 
 def setUpModule():
     global S
-    S = my.S = stack.Stack(policy=stack.shop_policy() + WRITERS + VIEW + HASHES, mysql=True, config=stack.with_metrics)
+    S = my.S = stack.Stack(policy=stack.shop_policy() + WRITERS + VIEW + COUNTERS + HASHES, mysql=True, config=stack.with_metrics)
 
 
 def tearDownModule():
@@ -758,6 +789,87 @@ class Writes(Case):
                 self.assertIn(words, answer.last)
                 self.assertNotIn(b"***", answer.last)
         self.unseen(raw)
+
+
+class Tells(Case):
+    """What hidden values and rows show in without being named."""
+    TABLES = ("CREATE TABLE parted (id int, grade int, n int, PRIMARY KEY (id, grade)) PARTITION BY LIST (grade) (PARTITION p1 VALUES IN (1), PARTITION p2 VALUES IN (2))",
+              "CREATE TABLE words (id int PRIMARY KEY, region varchar(10), grade int, n int, body text, FULLTEXT (body)) ENGINE=InnoDB",
+              "INSERT INTO parted VALUES (1, 1, 0), (2, 2, 0)", "INSERT INTO words VALUES (1, 'eu', 1, 0, 'apple'), (2, 'eu', 1, 0, 'plum'), (3, 'us', 1, 0, 'apple')")
+    PARTITIONS = ("SELECT id FROM parted PARTITION (p2)", "SELECT q.n FROM shop.parted PARTITION (p1) AS q WHERE q.id = 1", "UPDATE parted PARTITION (p2) SET n = 1 WHERE id = 1",
+                  "DELETE FROM parted PARTITION (p2) WHERE id = 1", "EXECUTE IMMEDIATE 'SELECT id FROM parted PARTITION (p1)'",
+                  "SELECT id FROM parted FOR SYSTEM_TIME ALL PARTITION (p1)", "WITH x AS (SELECT * FROM parted PARTITION (p1)) SELECT id FROM x")
+    WORDS = ("UPDATE words SET n = 1 WHERE MATCH (body) AGAINST ('apple') > 0.1", "UPDATE words SET n = 10 * MATCH (body) AGAINST ('apple') WHERE id = 1",
+             "UPDATE words SET n = 1 WHERE id IN (1, 2) ORDER BY MATCH (body) AGAINST ('plum') LIMIT 1")
+    TOLD = ("SHOW STATUS", "SHOW SESSION STATUS LIKE 'Handler_read%'", "SHOW GLOBAL STATUS", "SELECT * FROM information_schema.session_status", "SHOW PROCESSLIST",
+            "SELECT * FROM INFORMATION_SCHEMA.Innodb_Trx", "SELECT * FROM information_schema.profiling", "SELECT * FROM performance_schema.events_statements_history",
+            "SELECT * FROM mysql.column_stats", "SELECT * FROM mysql.general_log", "SELECT * FROM sys.statement_analysis", "SHOW VARIABLES", "EXECUTE IMMEDIATE 'SHOW STATUS'",
+            "SELECT variable_value FROM information_schema.session_variables WHERE variable_name = 'WARNING_COUNT'", "SELECT (SELECT count(*) FROM information_schema.optimizer_trace)")
+    DEFINERS = ("CREATE DEFINER = root@localhost VIEW scratch_v AS SELECT 1 AS a", "CREATE OR REPLACE DEFINER = 'root'@'localhost' SQL SECURITY INVOKER VIEW scratch_v AS SELECT 1 AS a",
+                "CREATE DEFINER = root VIEW scratch_v AS SELECT 1 AS a", "EXECUTE IMMEDIATE 'CREATE DEFINER = root@localhost VIEW scratch_v AS SELECT 1 AS a'",
+                "CREATE DEFINER = root@localhost TRIGGER scratch_t BEFORE INSERT ON scratch_x FOR EACH ROW SET @a = 1", "CREATE DEFINER = CURRENT_USER PROCEDURE scratch_p() SELECT 1")
+
+    @classmethod
+    def setUpClass(cls):
+        with my.direct() as d:
+            for statement in cls.TABLES:
+                my.rows(d, statement)
+            cls.addClassCleanup(lambda: [my.rows(my.direct(), f"DROP TABLE {t}") for t in ("parted", "words")])
+        S.token("counter", "counters")
+        with my.connect("counter", autocommit=True) as c:
+            wait_until("the tables are known", lambda: cls.reads(c, "SELECT id FROM parted") and cls.reads(c, "SELECT id FROM words"), 60)
+
+    @staticmethod
+    def reads(c, sql):
+        try:
+            return my.rows(c, sql)
+        except pymysql.MySQLError:
+            return None
+
+    def refused(self, c, statements, words):
+        for sql in statements:
+            with self.subTest(sql):
+                with self.assertRaisesRegex(pymysql.MySQLError, words) as e:
+                    my.rows(c, sql)
+                self.assertIn(e.exception.args[0], (1142, 1143, 1235))
+
+    def test_partitions(self):
+        with my.connect("counter", autocommit=True) as c, my.direct() as d:
+            self.refused(c, self.PARTITIONS, "PARTITION of shop.parted is not possible|not understood")
+            self.assertEqual(my.rows(c, "SELECT id, grade FROM parted ORDER BY id"), ((1, None), (2, None)))
+            self.assertEqual(my.rows(d, "SELECT * FROM parted ORDER BY id"), ((1, 1, 0), (2, 2, 0)))
+
+    def test_relevance(self):
+        with my.connect("counter", autocommit=True) as c, my.direct() as d:
+            self.assertEqual(my.rows(c, "SELECT id, grade FROM words ORDER BY id"), ((1, None), (2, None)))
+            self.refused(c, self.WORDS, "MATCH .. AGAINST is not possible")
+            self.assertEqual(my.rows(d, "SELECT sum(n) FROM words"), ((0,),))
+
+    def test_outer_joins(self):
+        """A condition that is true of NULL does not go behind the filter."""
+        with my.connect("counter") as c:
+            for sql, want in (("w.id = 1 IS NOT TRUE", ((2, 2), (3, None))), ("w.id = 1 IS TRUE", ((1, 1),)), ("w.id = 1", ((1, 1),))):
+                self.assertEqual(my.rows(c, f"SELECT q.id, w.id FROM (SELECT 1 AS id UNION SELECT 2 UNION SELECT 3) q LEFT JOIN words w ON w.id = q.id WHERE {sql} ORDER BY 1"), want, sql)
+
+    def test_the_servers_own(self):
+        with my.connect("counter") as c:
+            self.refused(c, self.TOLD, "is not for those from whom something is hidden")
+            self.refused(c, ("SHOW GRANTS", "SHOW GRANTS FOR CURRENT_USER", "SHOW CREATE USER CURRENT_USER", "EXECUTE IMMEDIATE 'SHOW GRANTS'"), "hashes of passwords")
+            self.assertEqual(my.rows(c, "SHOW VARIABLES LIKE 'autocommit'"), (("autocommit", "OFF"),))
+            self.assertIn(("words",), my.rows(c, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'"))
+            with self.assertRaisesRegex(pymysql.MySQLError, "command denied"):  # the server's own word
+                my.rows(c, "SELECT * FROM performance_schema.global_variables LIMIT 1")
+        raw = Raw("counter")
+        raw.send(0, bytes([9]))  # COM_STATISTICS
+        self.assertEqual(my.code(raw.packet()[1]), 1142)
+
+    def test_definers(self):
+        with my.connect("placer", token=S.token("placer", "placers"), autocommit=True) as c:
+            self.refused(c, self.DEFINERS, "another account's rights|is not allowed by the policy")
+            for how in ("DEFINER = CURRENT_USER", "DEFINER=CURRENT_USER() SQL SECURITY DEFINER", "SQL SECURITY DEFINER", "DEFINER = CURRENT_USER SQL SECURITY INVOKER"):
+                my.rows(c, f"CREATE OR REPLACE {how} VIEW scratch_v AS SELECT 1 AS a")
+                self.assertEqual(my.rows(my.direct(), "SELECT definer FROM information_schema.views WHERE table_name = 'scratch_v'"), (("shop_owner@127.0.0.1",),))
+            my.rows(c, "DROP VIEW scratch_v")
 
 
 class Changes(Case):

@@ -54,8 +54,8 @@ static void statement(const struct pol_stmt *s, char *out, size_t size) {
     if (s->uses_statement != NULL) add(out, size, " uses:%s", s->uses_statement);
     if (s->uses_portal != NULL) add(out, size, " cursor:%s", s->uses_portal);
     if (s->use_schema != NULL) add(out, size, " use:%s", s->use_schema);
-    add(out, size, "%s%s%s%s%s%s", s->opaque ? " opaque" : "", s->where ? " where" : "", s->reads_only ? "" : " writes",
-        s->copy_in ? " in" : "", s->copy_out ? " out" : "", s->counts_rows ? " counts" : "");
+    add(out, size, "%s%s%s%s%s%s%s", s->definer ? " definer" : "", s->opaque ? " opaque" : "", s->where ? " where" : "",
+        s->reads_only ? "" : " writes", s->copy_in ? " in" : "", s->copy_out ? " out" : "", s->counts_rows ? " counts" : "");
 }
 
 static void text(struct pol_facts *f, const struct pol_parse_error *err, char *out, size_t size) {

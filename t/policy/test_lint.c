@@ -145,15 +145,26 @@ START_TEST(in_mysql) {
         "version: 1\ndatabases: { shop: {} }\nrules:\n" RULE("a",
                                                              "allow: select, on: \"*.customers\", columns: { '\"EMAIL\"': hidden, phone: "
                                                              "hidden, '\"Card_Number\"': hidden, birth_date: visible, '*': visible }")
-            RULE("b", "allow: select, on: \"pg_*.*\"") RULE("c", "allow: select, on: mysql.user");
+            RULE("b", "allow: select, on: \"pg_*.*\"") RULE("c", "allow: select, on: mysql.user")
+                RULE("d", "allow: select, on: [\"information_schema.*\", performance_schema.global_variables]")
+                    RULE("e", "allow: select, on: [information_schema.statistics, \"performance_schema.*\", "
+                              "information_schema.session_status]") "  - { name: other, groups: h, database: shop, allow: select, on: "
+                                                                    "[information_schema.tables, \"sys.*\"] }\n";
     struct pol_error err;
     struct pol_policy *p = pol_policy_load_text("rules", text, strlen(text), &err);
     ck_assert_msg(p != NULL, "%u: %s", err.line, err.text);
     struct pol_catalog *cat = shop_my_catalog();
     out[0] = '\0';
     pol_policy_lint(p, cat, "shop", note, NULL);
-    ck_assert_str_eq(out, "the rule \"b\" shows columns of pg_data.customers that look sensitive and that it does not name: email, phone, "
-                          "card_number, birth_date\n");
+    ck_assert_str_eq(out,
+                     "the rule \"b\" shows columns of pg_data.customers that look sensitive and that it does not name: email, phone, "
+                     "card_number, birth_date\n"
+                     "the rule \"d\" grants information_schema.partitions, which estimates how many rows a table has, those that the rule "
+                     "\"a\" hides, too\n"
+                     "the rule \"e\" grants information_schema.statistics, which estimates how many rows a table has, those that the rule "
+                     "\"a\" hides, too\n"
+                     "the rule \"e\" grants performance_schema.*, which is refused to those from whom the rule \"a\" hides something: it "
+                     "tells of that\n");
     pol_catalog_unref(cat);
     pol_policy_unref(p);
 }

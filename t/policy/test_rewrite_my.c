@@ -16,6 +16,8 @@ static const char policy_text[] =
     "    rows: region = 'eu'\n"
     "  - name: odd\n    groups: m\n    database: shop\n    allow: [select, update, delete]\n    on: shop.odd\n"
     "    columns: { seen: { mask: 'null' }, '*': visible }\n"
+    "  - name: since\n    groups: t\n    database: shop\n    allow: [select, update, delete]\n    on: shop.mixed\n"
+    "    columns: { ts: hidden, '*': visible }\n"
     "  - name: all\n    groups: [m, f]\n    database: shop\n    allow: [read, write, ddl, lock, temp]\n    on: [\"shop.*\", \"other.*\", "
     "\"pg_data.*\"]\n";
 
@@ -102,6 +104,27 @@ static const struct {
      "SHOW COLUMNS FROM orders WHERE (SELECT max(email) FROM {M}) LIKE 'a%'"},
     {"m", "SHOW INDEX FROM customers", "!cannot be used"},
     {"m", "SELECT * FROM other.customers", NULL},
+    /* what finds rows by columns that it does not name */
+    {"m", "SELECT id FROM customers PARTITION (p0)", "!by the column email"},
+    {"m", "SELECT c.id FROM orders JOIN shop.customers PARTITION (p0, p1) AS c ON true", "!PARTITION of shop.customers is not possible"},
+    {"m", "UPDATE customers PARTITION (p0) SET name = 'x'", "!PARTITION of shop.customers is not possible"},
+    {"m", "DELETE FROM customers PARTITION (p0) WHERE id = 1", "!PARTITION of shop.customers is not possible"},
+    {"m", "DELETE c FROM orders o, customers PARTITION (p0) c WHERE c.id = o.id", "!PARTITION of shop.customers is not possible"},
+    {"m9", "DELETE FROM customers AS c PARTITION (p0) WHERE c.id = 1", "!PARTITION of shop.customers is not possible"},
+    {"m", "SELECT row_number() OVER (PARTITION BY id) FROM orders PARTITION (p0)", NULL},
+    {"f", "SELECT id FROM customers PARTITION (p0)",
+     "SELECT id FROM  (SELECT `customers`.`id`, `customers`.`name`, `customers`.`email`, `customers`.`phone`, `customers`.`card_number`, "
+     "`customers`.`birth_date`, `customers`.`region` FROM `shop`.`customers` PARTITION ( p0 ) WHERE ({W}) LIMIT 18446744073709551615) AS "
+     "`customers` "},
+    {"t", "SELECT id FROM mixed FOR SYSTEM_TIME AS OF TIMESTAMP'2026-01-31 00:00:00'", "!FOR SYSTEM_TIME of shop.mixed is not possible"},
+    {"t", "SELECT id FROM mixed FOR SYSTEM_TIME ALL AS m", "!by the column ts"},
+    {"f", "SELECT o.id FROM orders o LEFT JOIN customers c ON c.id = o.id WHERE c.id = 1 IS NOT TRUE",
+     "SELECT o.id FROM orders o LEFT JOIN {F:c} ON c.id = o.id WHERE c.id = 1 IS NOT TRUE"},
+    {"f", "UPDATE customers SET name = 'x' WHERE MATCH (name) AGAINST ('x') > 0.5", "!MATCH .. AGAINST is not possible"},
+    {"f", "UPDATE customers SET name = MATCH (name) AGAINST ('x') WHERE id = 1", "!MATCH .. AGAINST is not possible"},
+    {"f", "DELETE FROM customers WHERE id IN (SELECT id FROM orders WHERE MATCH (status) AGAINST ('x'))",
+     "!MATCH .. AGAINST is not possible"},
+    {"m", "DELETE FROM customers WHERE MATCH (name) AGAINST ('x')", NULL},
     /* FROM */
     {"m", "SELECT * FROM customers", "SELECT * FROM {M}"},
     {"m", "select email from shop.customers c where c.email='x'", "select email from {M:c} where c.email='x'"},
@@ -555,8 +578,9 @@ START_TEST(nobody_asks_for_a_hash) {
                                        "DELETE FROM gatehouse.mask_key",
                                        "DROP TABLE gatehouse.mask_key",
                                        "CREATE VIEW shop.v AS SELECT gatehouse.mask_hash(1, 'k')"};
-    static const char all[] = "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: ['*', "
-                              "'gatehouse.*', 'gatehouse.mask_hash'] }\n";
+    static const char all[] =
+        "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set, execute], on: '*.*', functions: "
+        "['*', 'gatehouse.*', 'gatehouse.mask_hash', 'sys.version_*'] }\n";
     static const char any[] =
         "  - { name: a, groups: h, database: shop, allow: [read, write, ddl, temp, set], on: '*.*', functions: '*' }\n";
     struct pol_catalog *c = shop_my_catalog();
@@ -567,6 +591,11 @@ START_TEST(nobody_asks_for_a_hash) {
         judged(open, asks[i], false); /* "*" of a rule does not mean the gate's own */
     }
     judged(r, "SELECT shop.f(id) FROM orders", true);
+    judged(r, "CALL shop.p('x')", true);
+    judged(r, "CALL sys.execute_prepared_stmt('SELECT t FROM shop.mixed')", false); /* nor sys, where something is hidden */
+    judged(r, "SELECT SYS.format_statement('x')", false);
+    judged(r, "SELECT sys.version_major()", true);
+    judged(open, "SELECT sys.format_statement('x')", true);
     judged(open, "SELECT shop.f(id) FROM mixed", true);
     pol_role_free(open);
     pol_role_free(r);

@@ -38,8 +38,13 @@ static const struct {
     {"ALTER SUBSCRIPTION x CONNECTION 'PassWord = ''" S " " S "'' host=h'", "ALTER SUBSCRIPTION x CONNECTION 'PassWord = ***'"},
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:" S "@h:5432/d?sslpassword=" S "&x=1' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:***@h:5432/d?sslpassword=***&x=1' PUBLICATION p"},
+<<<<<<< HEAD
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=" S "' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=***' PUBLICATION p"},
+=======
+    {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://h/d?sslmode=require&%70ass%77ord=" S "&%61pplication_name=a' PUBLICATION p",
+     "CREATE SUBSCRIPTION x CONNECTION 'postgresql://h/d?sslmode=require&%70ass%77ord=***&%61pplication_name=a' PUBLICATION p"},
+>>>>>>> 1b1f8fe37270a0f1f85e9d4ad172bba5d2aedea2
     {"CREATE SUBSCRIPTION x CONNECTION E'pass\\167ord=" S "' PUBLICATION p", "CREATE SUBSCRIPTION x CONNECTION '***' PUBLICATION p"},
     {"CREATE SUBSCRIPTION x CONNECTION 'host=h' PUBLICATION p", NULL},
     {"SELECT * FROM dblink('host=h password=" S "', 'DELETE FROM t') AS t(a int)",
@@ -220,7 +225,37 @@ static const struct {
     {MA, 0, "CREATE TABLE t (a int) ENGINE = SPIDER COMMENT = 'user \"u\", password \"" S "\"'",
      "CREATE TABLE t (a int) ENGINE = SPIDER COMMENT = '***'"},
     {MA, 0, "SET GLOBAL wsrep_sst_auth = 'u:" S "'", "SET GLOBAL wsrep_sst_auth = '***'"},
+    {MS, 0, "SET GLOBAL a = 1, SESSION ssl_passphrase = '" S "'", "SET GLOBAL a = 1, SESSION ssl_passphrase = '***'"},
+    {MA, 0, "SET @password = '" S "', @shown = 'x'", "SET @password = '***', @shown = 'x'"},
+    {MA, 0, "SET GLOBAL wsrep_sst_auth = 'u:" S "', @a = 'shown'", "SET GLOBAL wsrep_sst_auth = '***', @a = 'shown'"},
+    {MA, 0, "CREATE TABLE t (a int) ENGINE = CONNECT HTTP = 'http://u:" S "@h' OPTION_LIST = 'User=u,Password=" S "'",
+     "CREATE TABLE t (a int) ENGINE = CONNECT HTTP = '***' OPTION_LIST = '***'"},
+    {MS, 0, "ALTER TABLE t ENGINE_ATTRIBUTE = '{\"password\":\"" S "\"}'", "ALTER TABLE t ENGINE_ATTRIBUTE = '***'"},
+    {MA, 0, "CREATE TABLE t (a int) ENGINE = SPIDER COMMENT = 'user \"u\", p\\assword \"" S "\"'",
+     "CREATE TABLE t (a int) ENGINE = SPIDER COMMENT = '***'"},
+    {MA, 0, "CREATE TABLE t (a int) COMMENT = 'it''s a table'", NULL},
+    {MS, 0, "CREATE USER u ATTRIBUTE '{\"password\":\"" S "\"}', COMMENT 'c'", "CREATE USER u ATTRIBUTE '***', COMMENT 'c'"},
+    {MA, 0, "CREATE SERVER s FOREIGN DATA WRAPPER odbc OPTIONS (HOST 'h', connection 'DSN=x;PWD=" S "')",
+     "CREATE SERVER s FOREIGN DATA WRAPPER odbc OPTIONS (HOST 'h', connection '***')"},
+    {MA, 0, "ALTER SERVER s OPTIONS (HOST 'mysql://u:" S "@h')", "ALTER SERVER s OPTIONS (HOST '***')"},
+    /* without its quotes, as people type it */
+    {MA, 0, "CREATE USER u IDENTIFIED BY " S "!" S "@" S " ACCOUNT LOCK", "CREATE USER u IDENTIFIED BY '***' ACCOUNT LOCK"},
+    {MA, 0, "CREATE USER u IDENTIFIED BY *" S ", v", "CREATE USER u IDENTIFIED BY '***', v"},
+    {MA, 0, "CREATE USER u IDENTIFIED BY @" S " REQUIRE SUBJECT 'x'", "CREATE USER u IDENTIFIED BY '***' REQUIRE SUBJECT 'x'"},
+    {MA, 0, "CREATE USER u IDENTIFIED BY 'a'\"" S "\"'b' ACCOUNT LOCK", "CREATE USER u IDENTIFIED BY '***' '***' '***' ACCOUNT LOCK"},
+    /* arguments of procedures */
+    {MA, 0, "CALL set_password('bob', '" S "')", "CALL set_password('***', '***')"},
+    {MA, 0, "CALL d.`Reset Password`(1, N'" S "')", "CALL d.`Reset Password`(1, '***')"},
+    {MS, 0, "CALL mysql.rds_set_external_master('h', 3306, 'u', '" S "', 'f', 1, 0)",
+     "CALL mysql.rds_set_external_master('***', 3306, '***', '***', '***', 1, 0)"},
+    {MA, 0, "CALL run('ALTER USER u IDENTIFIED BY ''" S "''', 'x')", "CALL run('ALTER USER u IDENTIFIED BY ''***''', 'x')"},
+    {MA, 0, "CALL run('ALTER USER u ident\\ified BY \"" S "\"')", "CALL run('ALTER USER u identified BY ''***''')"},
+    {MA, 0, "CALL run('DELETE FROM t /* password */ WHERE a = ''b''')", NULL},
+    {MA, 0, "CALL run('SELECT password FROM t', 'x')", NULL},
+    {MA, 0, "EXECUTE IMMEDIATE 'CALL set_password(''" S "'')'", "EXECUTE IMMEDIATE 'CALL set_password(''***'')'"},
     /* texts in the text */
+    {MA, 0, "EXECUTE IMMEDIATE 'CREATE OR REPLACE TABLE t (a int) CONNECTION = ''mysql://u:" S "@h/d/t'''",
+     "EXECUTE IMMEDIATE 'CREATE OR REPLACE TABLE t (a int) CONNECTION = ''***'''"},
     {MA, 0, "EXECUTE IMMEDIATE 'create user u identified by ''" S "'''", "EXECUTE IMMEDIATE 'create user u identified by ''***'''"},
     {MA, 0, "PREPARE s FROM 'SET PASSWORD = \\'" S "\\''", "PREPARE s FROM 'SET PASSWORD = ''***'''"},
     {MA, 0, "PREPARE s FROM 'SELECT ''x'' /* password */ FROM t'", NULL},
@@ -296,7 +331,7 @@ END_TEST
 
 /* Cut anywhere, and with any byte in any place: no byte beyond its end is read. */
 static void any(const char *sql) {
-    static const enum pol_kind kinds[] = {POL_K_GRANT, POL_K_DDL, POL_K_SET, POL_K_PREPARE, POL_K_OTHER};
+    static const enum pol_kind kinds[] = {POL_K_GRANT, POL_K_DDL, POL_K_SET, POL_K_PREPARE, POL_K_OTHER, POL_K_CALL};
     struct pol_stmt s = {.opaque = true, .actions = POL_EXECUTE};
     const struct pol_facts pg = {.dialect = POL_POSTGRESQL};
     struct pol_facts my = {.dialect = POL_MYSQL, .my_server = MY_MARIADB, .my_version = 101119, .nstmts = 1, .stmts = &s};
@@ -331,6 +366,10 @@ START_TEST(conninfo) {
                 {"postgres://u:" S "@h/d", "postgres://u:***@h/d"},
                 {"postgres://u:a@" S "@h/d", "postgres://u:***@h/d"},
                 {"postgres://h/d", "postgres://h/d"},
+                {"postgres://h/d?%50assword=" S, "postgres://h/d?%50assword=***"},
+                {"postgres://h/d?ssl%70assword=" S "&p%61ssword=" S, "postgres://h/d?ssl%70assword=***&p%61ssword=***"},
+                {"postgres://h/d?%70assword=", "postgres://h/d?%70assword="},
+                {"postgres://h/d?%7&%", "postgres://h/d?%7&%"},
                 {"password", "password"},
                 {"password=", "password="},
                 {"postgres://h/d?password=&password=" S, "postgres://h/d?password=&password=***"},
