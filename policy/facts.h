@@ -65,6 +65,14 @@ enum pol_kind { /* the statement as a whole, for records and messages */
 };
 const char *pol_kind_name(enum pol_kind k); /* "select", "create", ... */
 
+enum pol_bounds { /* what a statement of POL_K_TRANSACTION does to transactions and to savepoints */
+                  POL_B_NONE,
+                  POL_B_END, /* COMMIT, ROLLBACK, PREPARE TRANSACTION */
+                  POL_B_SAVEPOINT,
+                  POL_B_RELEASE,
+                  POL_B_BACK, /* ROLLBACK TO */
+};
+
 struct pol_relation {
     const char *schema; /* NULL: unqualified; the verdict resolves it over the pinned search_path */
     const char *name;
@@ -115,6 +123,8 @@ struct pol_stmt {
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;
     bool hold;                  /* DECLARE: WITH HOLD */
+    enum pol_bounds bounds;     /* PostgreSQL */
+    const char *savepoint;      /* with the last three of them: its name */
     const char *uses_statement; /* EXECUTE name */
     const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
     const char *bare_type;  /* a type's name that a temporary type would take away, or one that reads names itself (regclass); NULL: none */

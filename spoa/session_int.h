@@ -285,6 +285,8 @@ struct session_names {
  * flt_answer(). False without memory. */
 bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_sent, struct flt_answer *a, struct session_names *lists);
 void session_names_free(struct session_names *lists);
+/* What f does to the portals that messages made. */
+void session_fill_portals(const struct pol_facts *f, struct flt_answer *a);
 
 /* session_token.c */
 /* A statement that names gatehouse.token: true, and it is dealt with. */

@@ -319,6 +319,7 @@ static void answer_allow(struct session *s) {
     } else if (f != NULL) {
         session_names_promised(s, f);
         ok = session_fill_names(s, f, !instead, &a, &lists);
+        if (!s->mysql) session_fill_portals(f, &a);
         session_ask_forwarded(s, f);
     } else { /* unread, in observe mode: it may have touched any name */
         a.forget_all_statements = a.forget_all_portals = a.forgets_unread = true;
