@@ -341,7 +341,7 @@ static bool may_hold(const struct flt *base) {
 
 static bool in_transaction(const struct flt *base) {
     const struct pg_filter *f = (const struct pg_filter *)base;
-    return f->up == PG_UP_READY && (f->status != 'I' || pg_queue_open(f));
+    return f->up == PG_UP_READY && (f->status != 'I' || f->unit_open || pg_queue_open(f));
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,7 @@ struct prep {
     struct facts_ref *facts;    /* NULL: forwarded unread, in observe mode */
     struct pol_parse_error err; /* when there are no facts */
     uint64_t id;                /* of the record of its Parse */
+    uint64_t made_ms;           /* worker_now_ms(), before the server had it */
     uint64_t epoch;             /* of the session, when it was judged last */
     bool observed;              /* that verdict was a refusal, forwarded by mode: observe */
     bool reason, breaks;        /* SET gatehouse.reason, gatehouse.breakglass */

@@ -261,6 +261,7 @@ static struct prep *make_prep(struct session *s) {
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
     p->err = q->err;
     p->id = q->id;
+    p->made_ms = worker_now_ms();
     p->epoch = q->epoch;
     p->observed = q->observed;
     p->asks = q->verdict.effect == POL_ASK;
