@@ -154,8 +154,21 @@ enum flt_name {
     "End those of this session (DISCARD ALL; DEALLOCATE ALL; CLOSE ALL), each in a text of its own, and make it again; or connect again."
 #define FLT_STATEMENT_DOUBT      "it is not known what this prepared statement is: a text that was to make or drop it has failed"
 #define FLT_STATEMENT_DOUBT_HINT "DEALLOCATE it, in a text of its own, and prepare it again; or use another name."
-#define FLT_PORTAL_DOUBT         "it is not known what this cursor is: a text that was to make or close it has failed"
-#define FLT_PORTAL_DOUBT_HINT    "CLOSE it, in a text of its own, or end the transaction; or use another name."
+#define FLT_PORTAL_DOUBT                                                                                                                   \
+    "it is not known what this cursor is: a text that was to make or close it has failed, or its transaction or savepoint may be over"
+#define FLT_PORTAL_DOUBT_HINT "CLOSE it, in a text of its own, or end the transaction; or use another name."
+
+/* What a text does to the portals that messages made, when it goes well. */
+enum flt_portals {
+    FLT_PORTALS_STAY,
+    FLT_PORTALS_MARK,    /* SAVEPOINT: those that are bound from here on... */
+    FLT_PORTALS_RELEASE, /* RELEASE: (the savepoint is gone) */
+    FLT_PORTALS_BACK,    /* ...end with ROLLBACK TO it */
+    FLT_PORTALS_END,     /* COMMIT, ROLLBACK: all end, also where the next transaction follows at once */
+    FLT_PORTALS_MARKS,   /* a text of several statements, some of them SAVEPOINT or RELEASE */
+    FLT_PORTALS_MANY,    /* the same, with some that end portals */
+    FLT_PORTALS_CODE,    /* it runs code that may end a transaction (CALL, DO) */
+};
 
 /* What the owner decided on a statement. Strings are copied during the call. */
 struct flt_answer {
@@ -196,6 +209,9 @@ struct flt_answer {
     size_t nforget_portals;
     bool forget_all_portals;
     bool forgets_unread;
+    /* PostgreSQL: what it does to portals, with the savepoint's name for MARK, RELEASE and BACK. */
+    enum flt_portals portals;
+    const char *savepoint;
     /* Portals that the text reads by name (FETCH, MOVE). When a Bind made one, an EXECUTE of its statement is asked about before the text
      * is sent, and ends with it. What nobody made, or what is old, is refused. */
     const struct flt_use *fetched;

@@ -24,6 +24,7 @@ libghfilters_a_SOURCES = \
 	filters/pg_auth.c \
 	filters/pg_auth.h \
 	filters/pg_client.c \
+	filters/pg_ends.c \
 	filters/pg_filter.c \
 	filters/pg_forget.c \
 	filters/pg_impl.h \

@@ -180,7 +180,8 @@ static void hold_back(struct pg_filter *f, bool simple, enum pg_held why) {
  * an Execute would, so it is judged and recorded as one, a portal with its parameters. */
 enum named { NAMED_OK, NAMED_WAIT, NAMED_REFUSED };
 static enum named runs_named(struct pg_filter *f, bool simple) {
-    if ((f->answer.nfetched > 0 && f->portals.npend > 0) || (f->answer.nexecuted > 0 && f->statements.npend > 0)) {
+    if ((f->answer.nfetched > 0 && (f->portals.npend > 0 || pg_ends_wait(f, NULL))) ||
+        (f->answer.nexecuted > 0 && f->statements.npend > 0)) {
         barrier(f);
         return NAMED_WAIT;
     }
@@ -279,6 +280,7 @@ static enum next on_query(struct pg_filter *f, struct cur body) {
     if (forget_waits(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_QUERY);
     if (e == NULL || !pg_forget_begin(f, e)) return DONE;
+    pg_ends_begin(f, e);
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
     keep_positions(f, e);
@@ -456,6 +458,7 @@ static enum next on_bind(struct pg_filter *f, struct cur body) {
         pg_no_memory(f);
         return DONE;
     }
+    e->name->sent = f->sent;
     forward(f);
     return DONE;
 }
@@ -481,6 +484,10 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     if (len > PG_NAME_MAX) return name_too_long(f);
     struct pg_portal *p = pg_names_look(&f->portals, name, f->unit, &wait);
     if (wait) return WAIT;
+    if (p != NULL && pg_ends_wait(f, pg_names_get(&f->portals, name))) {
+        barrier(f);
+        return WAIT;
+    }
     if (f->step == PG_STEP_NEW) {
         if (p == NULL) return no_portal(f);
         p->refs++;
@@ -498,6 +505,7 @@ static enum next on_execute(struct pg_filter *f, struct cur body) {
     if (forget_waits(f)) return WAIT;
     struct pg_entry *e = pg_queue_push(f, PG_S_EXECUTE);
     if (e == NULL || !pg_forget_begin(f, e)) return DONE;
+    pg_ends_begin(f, e);
     e->id = f->msg_id;
     e->portal_id = f->nested ? f->last_id : 0;
     limit(f, e);
@@ -653,6 +661,8 @@ static void end_answer(struct pg_filter *f) {
     pg_free_uses(&f->executed, f->answer.nexecuted);
     free(f->rewritten);
     free(f->pieces);
+    free(f->savepoint);
+    f->savepoint = NULL;
     f->pieces = NULL;
     f->rewritten = NULL;
     f->answer = (struct flt_answer){0};

@@ -108,6 +108,7 @@ static void keep_answer(struct pg_filter *f, const struct flt_answer *a) {
     f->forget_portals = copy_names(a->forget_portals, a->nforget_portals);
     f->fetched = copy_uses(a->fetched, a->nfetched);
     f->executed = copy_uses(a->executed, a->nexecuted);
+    f->savepoint = a->savepoint != NULL ? strdup(a->savepoint) : NULL; /* without memory: one that is not known */
     bool short_of = (f->fetched == NULL && a->nfetched > 0) || (f->executed == NULL && a->nexecuted > 0);
     if (f->fetched == NULL) f->answer.nfetched = 0;
     if (f->executed == NULL) f->answer.nexecuted = 0;
@@ -168,7 +169,7 @@ static void answer(struct flt *base, uint64_t id, const struct flt_answer *a) {
     f->veil = a->veil || (f->veil && (!a->allow || f->q_len > 0));
     f->secret = f->secret || a->secret;
     bool deeper = a->nfetched > 0 || a->nexecuted > 0 || a->nforget_portals > 0 || a->nforget_statements > 0 || a->forget_all_portals ||
-                  a->forget_all_statements;
+                  a->forget_all_statements || a->portals != FLT_PORTALS_STAY;
     if (a->allow && f->nested && deeper) { /* a FETCH from a portal that fetches itself, or changes names: nobody needs that */
         refuse_nested(
             f, id,
@@ -340,7 +341,7 @@ static bool may_hold(const struct flt *base) {
 
 static bool in_transaction(const struct flt *base) {
     const struct pg_filter *f = (const struct pg_filter *)base;
-    return f->up == PG_UP_READY && (f->status != 'I' || pg_queue_open(f));
+    return f->up == PG_UP_READY && (f->status != 'I' || f->unit_open || pg_queue_open(f));
 }
 
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
@@ -380,6 +381,7 @@ static void destroy(struct flt *base) {
     pg_auth_end(&f->auth);
     free_status(&f->shown, &f->nshown);
     free_status(&f->reported, &f->nreported);
+    pg_ends_free(f);
     pg_names_free(&f->portals);
     pg_names_free(&f->statements);
     flt_release(base);

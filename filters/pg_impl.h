@@ -91,7 +91,21 @@ struct pg_entry {
     size_t error_len;
     struct pg_forget *forgets; /* QUERY, EXECUTE: names with a change outstanding (owned) */
     size_t nforgets;
-    bool forgets_unread; /* nobody knows what became of them, even when it goes well */
+    bool forgets_unread;      /* nobody knows what became of them, even when it goes well */
+    enum flt_portals portals; /* QUERY, EXECUTE: until its fate was told */
+    char *savepoint;          /* owned */
+};
+
+/* A savepoint of the transaction. */
+#define PG_MARKS 64u
+struct pg_mark {
+    char *name;     /* owned */
+    uint64_t since; /* how many there had been with it */
+};
+struct pg_marks { /* the last of them, without those that are gone */
+    struct pg_mark of[PG_MARKS];
+    size_t n;
+    uint64_t last; /* how many there have been */
 };
 
 struct pg_param_status {
@@ -119,6 +133,7 @@ struct pg_filter {
     bool answered;                   /* there is one; else it is empty, and so are they */
     char **forget_statements, **forget_portals; /* owned, with the counts in answer */
     struct flt_use *fetched, *executed;         /* likewise, with their names */
+    char *savepoint;                            /* likewise */
     char *rewritten;                            /* owned */
     struct gh_piece *pieces;                    /* owned, with the count in answer */
     bool secret;                                /* msg is to be wiped when it is dealt with */
@@ -173,6 +188,11 @@ struct pg_filter {
     bool server_fatal; /* the server said FATAL: it will close */
 
     struct pg_names statements, portals;
+    struct pg_marks marks;
+    bool chained;           /* a transaction has ended since the last ReadyForQuery */
+    uint64_t sent;          /* messages that were put into the queue so far */
+    size_t ends;            /* of them in the queue: those that may end portals */
+    uint64_t ends_sent;     /* sent, of the last of these */
     struct pg_entry *queue; /* ring of conf.limits.inflight + 2 */
     size_t q_head, q_len, q_cap;
 };
@@ -219,7 +239,18 @@ enum pg_fate {
     PG_NOT_RUN,
 };
 void pg_forget_end(struct pg_filter *f, struct pg_entry *e, enum pg_fate fate);
-/* What the answer's text uses by name, with nothing outstanding: why it may not. */
+
+/* pg_ends.c */
+void pg_ends_begin(struct pg_filter *f, struct pg_entry *e); /* e, which is sent, does what the answer says */
+/* What was sent may have ended it, and was not answered; NULL: any portal. */
+bool pg_ends_wait(const struct pg_filter *f, const struct pg_name *portal);
+void pg_ends_bound(const struct pg_filter *f, struct pg_name *portal); /* the server has bound it */
+void pg_ends_all(struct pg_filter *f);                                 /* the transaction is over */
+void pg_ends_told(struct pg_filter *f, struct pg_entry *e, bool well);
+void pg_ends_pop(struct pg_filter *f, struct pg_entry *e); /* e leaves the queue */
+void pg_ends_free(struct pg_filter *f);
+
+/* pg_forget.c: what the answer's text uses by name, with nothing outstanding: why it may not. */
 enum pg_held {
     PG_HELD_NOT,
     PG_HELD_STATEMENT, /* nobody has made it */

@@ -177,10 +177,25 @@ void pg_names_commit(struct pg_names *t, struct pg_name *n, void *obj) {
     pg_names_abort(t, n);
 }
 
-void pg_names_doubt(struct pg_names *t, struct pg_name *n) {
+static void suspect(struct pg_names *t, struct pg_name *n) {
     n->doubt = n->doubt || n->live != NULL;
     drop(t, &n->live);
+}
+
+void pg_names_doubt(struct pg_names *t, struct pg_name *n) {
+    suspect(t, n);
     pg_names_abort(t, n);
+}
+
+void pg_names_suspect(struct pg_names *t, struct pg_name *n) {
+    suspect(t, n);
+    settle(t, n);
+}
+
+static void forget(struct pg_names *t, struct pg_name *n) {
+    drop(t, &n->live);
+    n->doubt = false;
+    settle(t, n);
 }
 
 void pg_names_abort(struct pg_names *t, struct pg_name *n) {
@@ -192,10 +207,7 @@ void pg_names_abort(struct pg_names *t, struct pg_name *n) {
 
 void pg_names_forget(struct pg_names *t, const char *name) {
     struct pg_name *n = *slot(t, name);
-    if (n == NULL) return;
-    drop(t, &n->live);
-    n->doubt = false;
-    settle(t, n);
+    if (n != NULL) forget(t, n);
 }
 
 void pg_names_forget_all(struct pg_names *t) {
@@ -203,9 +215,7 @@ void pg_names_forget_all(struct pg_names *t) {
         for (struct pg_name *n = t->bucket[i], *next; n != NULL; n = next) {
             next = n->next;
             if (!t->portals && n->name[0] == '\0') continue; /* DEALLOCATE ALL and DISCARD ALL leave the unnamed statement */
-            drop(t, &n->live);
-            n->doubt = false;
-            settle(t, n);
+            forget(t, n);
         }
     }
 }

@@ -38,6 +38,8 @@ struct pg_name {
     bool doubt;        /* live was, and may be at the server: a text that was to drop or make the name failed somewhere */
     unsigned npend;    /* changes sent and not answered */
     uint64_t unit;     /* Sync unit of the last of them */
+    uint64_t sent;     /* portals: pg_filter.sent of the last of them */
+    uint64_t mark;     /* portals: live was bound behind so many savepoints (pg_ends.c) */
 };
 #define PG_NAME_BUCKETS 64
 struct pg_names {
@@ -68,6 +70,8 @@ void pg_names_commit(struct pg_names *t, struct pg_name *n, void *obj);
 void pg_names_abort(struct pg_names *t, struct pg_name *n);
 /* The server may have done it: what the name had is kept from everybody, and the name is in doubt. n may be freed by it. */
 void pg_names_doubt(struct pg_names *t, struct pg_name *n);
+/* The same without a change. */
+void pg_names_suspect(struct pg_names *t, struct pg_name *n);
 /* Drops what the server is known to have dropped. Names with changes outstanding are kept. */
 void pg_names_forget(struct pg_names *t, const char *name);
 void pg_names_forget_all(struct pg_names *t);

@@ -27,6 +27,7 @@ struct pg_entry *pg_queue_push(struct pg_filter *f, enum pg_sent what) {
     if (f->q_len == 0) f->flushed = false;
     struct pg_entry *e = &f->queue[(f->q_head + f->q_len++) % f->q_cap];
     *e = (struct pg_entry){.what = what};
+    f->sent++;
     f->unit_open = what != PG_S_SYNC && what != PG_S_QUERY;
     return e;
 }
@@ -46,6 +47,7 @@ void pg_queue_pop(struct pg_filter *f) {
     assert(e != NULL);
     if (e->name != NULL) pg_names_abort(names_of(f, e), e->name);
     pg_forget_end(f, e, PG_NOT_RUN); /* unless its fate was told before */
+    pg_ends_pop(f, e);
     if (e->obj != NULL && e->what == PG_S_PARSE) pg_stmt_unref(e->obj);
     if (e->obj != NULL && e->what == PG_S_BIND) {
         f->bound -= ((struct pg_portal *)e->obj)->bytes;
@@ -62,6 +64,7 @@ void pg_queue_done(struct pg_filter *f) {
     struct pg_entry *e = pg_queue_head(f);
     if (e->name != NULL) {
         pg_names_commit(names_of(f, e), e->name, e->obj);
+        if (e->what == PG_S_BIND) pg_ends_bound(f, e->name);
         e->name = NULL;
     }
     pg_forget_end(f, e, PG_WENT_WELL);
@@ -85,6 +88,7 @@ bool pg_queue_fail(struct pg_filter *f, const char *sqlstate) {
         if (e->what == PG_S_EXECUTE) {
             pg_post_result(f, e, first ? sqlstate : "", !first);
             if (first) pg_forget_end(f, e, PG_FAILED);
+            if (first) pg_ends_told(f, e, false);
         }
         if (e->what == PG_S_QUERY) { /* behind an error without a Sync between: the server drops it unread */
             pg_post_result(f, e, "", true);

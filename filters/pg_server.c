@@ -188,13 +188,16 @@ static void on_ready(struct pg_filter *f, struct cur body) {
     if (e->what == PG_S_QUERY) {
         if (e->over != PG_OVER_NOT) memcpy(e->sqlstate, PG_OVER_STATE, sizeof e->sqlstate);
         pg_post_result(f, e, e->sqlstate[0] == '\0' ? "00000" : e->sqlstate, false);
-        pg_forget_end(f, e, e->sqlstate[0] == '\0' ? PG_WENT_WELL : PG_FAILED);
+        bool well = e->sqlstate[0] == '\0';
+        pg_forget_end(f, e, well ? PG_WENT_WELL : PG_FAILED);
+        pg_ends_told(f, e, well);
         f->wait_query = f->copy_in = false;
         pg_names_forget(&f->statements, ""); /* a simple query drops the unnamed statement, and takes the unnamed portal for itself */
         if (!e->empty) pg_names_forget(&f->portals, "");
     }
     pg_queue_pop(f);
-    if (status == 'I') pg_names_forget_all(&f->portals); /* portals end with their transaction */
+    if (status == 'I') pg_ends_all(f); /* portals end with their transaction */
+    f->chained = false;
     if (was.over != PG_OVER_NOT)
         pg_limit_undo(f, &was);
     else
@@ -203,7 +206,9 @@ static void on_ready(struct pg_filter *f, struct cur body) {
 
 static void execute_ended(struct pg_filter *f, bool complete) {
     struct pg_entry *e = pg_queue_head(f), was = *e;
-    if (!complete || was.over != PG_OVER_NOT) pg_forget_end(f, e, PG_FAILED);
+    bool well = complete && was.over == PG_OVER_NOT;
+    if (!well) pg_forget_end(f, e, PG_FAILED);
+    pg_ends_told(f, e, well);
     pg_post_result(f, &was, was.over == PG_OVER_NOT ? "00000" : PG_OVER_STATE, false);
     pg_queue_done(f);
     if (was.over != PG_OVER_NOT) pg_limit_undo(f, &was);

@@ -65,6 +65,14 @@ enum pol_kind { /* the statement as a whole, for records and messages */
 };
 const char *pol_kind_name(enum pol_kind k); /* "select", "create", ... */
 
+enum pol_bounds { /* what a statement of POL_K_TRANSACTION does to transactions and to savepoints */
+                  POL_B_NONE,
+                  POL_B_END, /* COMMIT, ROLLBACK, PREPARE TRANSACTION */
+                  POL_B_SAVEPOINT,
+                  POL_B_RELEASE,
+                  POL_B_BACK, /* ROLLBACK TO */
+};
+
 struct pol_relation {
     const char *schema; /* NULL: unqualified; the verdict resolves it over the pinned search_path */
     const char *name;
@@ -98,24 +106,27 @@ struct pol_stmt {
     size_t nfunctions;
     struct pol_setting *settings;
     size_t nsettings;
-    unsigned carries;       /* what it makes gives these rights on whatever it reads to whoever may use it: a view. With keeps */
-    bool keeps;             /* what it makes goes on reading, writing and calling what the text names: views, defaults, checks */
-    bool moves;             /* rows of relations that it alters are to be found under another name then: RENAME, INHERIT, PARTITION OF */
-    bool definer;           /* MySQL: a view that is to have another account's rights: DEFINER = x */
-    bool opaque;            /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
-    bool where;             /* UPDATE or DELETE has a WHERE */
-    bool limited;           /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter, also in PREPARE, DECLARE, COPY */
-    bool changes;           /* PostgreSQL: INSERT, UPDATE, DELETE or MERGE is somewhere in it */
-    bool returns;           /* and it gives rows for that, by RETURNING or as a SELECT with such a WITH */
-    bool unbounded;         /* somewhere in it an UPDATE or DELETE has no WHERE that names a column, or a MERGE updates or deletes */
-    bool reads_only;        /* nothing in it writes */
-    bool copy_in, copy_out; /* COPY FROM STDIN, COPY TO STDOUT */
-    bool last_value;        /* currval('s') of a relation: what this session made last, whoever used it */
-    bool counts_rows;       /* LIMIT ROWS EXAMINED (MariaDB): its result depends on how many rows the server reads */
+    unsigned carries; /* what it makes gives these rights on whatever it reads to whoever may use it: a view. With keeps */
+    bool keeps;       /* what it makes goes on reading, writing and calling what the text names: views, defaults, checks */
+    bool moves;       /* rows of relations that it alters are to be found under another name then: RENAME, INHERIT, PARTITION OF */
+    unsigned tells;  /* its errors may tell values of rows (a type, a constraint, an index does not fit them) of relations of this access */
+    bool definer;    /* MySQL: a view that is to have another account's rights: DEFINER = x */
+    bool opaque;     /* runs code that we cannot see into (DO, CALL, CREATE FUNCTION, ...) */
+    bool where;      /* UPDATE or DELETE has a WHERE */
+    bool limited;    /* a SELECT's own LIMIT or FETCH FIRST is a number or a parameter, also in PREPARE, DECLARE, COPY */
+    bool changes;    /* PostgreSQL: INSERT, UPDATE, DELETE or MERGE is somewhere in it */
+    bool returns;    /* and it gives rows for that, by RETURNING or as a SELECT with such a WITH */
+    bool unbounded;  /* somewhere in it an UPDATE or DELETE has no WHERE that names a column, or a MERGE updates or deletes */
+    bool reads_only; /* nothing in it writes */
+    bool copy_in, copy_out;       /* COPY FROM STDIN, COPY TO STDOUT */
+    bool last_value;              /* currval('s') of a relation: what this session made last, whoever used it */
+    bool counts_rows;             /* LIMIT ROWS EXAMINED (MariaDB): its result depends on how many rows the server reads */
     const char *forget_statement; /* PREPARE, DEALLOCATE: the name; "" with forget_all_statements for ALL */
     const char *forget_portal;    /* DECLARE, CLOSE: the name */
     bool forget_all_statements, forget_all_portals;
     bool hold;                  /* DECLARE: WITH HOLD */
+    enum pol_bounds bounds;     /* PostgreSQL */
+    const char *savepoint;      /* with the last three of them: its name */
     const char *uses_statement; /* EXECUTE name */
     const char *uses_portal;    /* FETCH, MOVE, CLOSE, WHERE CURRENT OF name */
     const char *bare_type;  /* a type's name that a temporary type would take away, or one that reads names itself (regclass); NULL: none */

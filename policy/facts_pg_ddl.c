@@ -231,6 +231,7 @@ static bool create_table(struct fx *x, uint32_t i) {
     keeps(x, 0);
     x->access = POL_ALTER; /* INHERITS, PARTITION OF */
     x->c.s->moves = jt_get(x->t, i, "inhRelations") != 0;
+    if (jt_get(x->t, i, "partbound") != 0) x->c.s->tells = POL_ALTER; /* rows of the default partition */
     return fx_created(x, jt_get(x->t, i, "relation")) && fx_walk_fields(x, NT_CreateStmt, i, (const char *const[]){"relation", NULL});
 }
 
@@ -283,6 +284,80 @@ static bool create_rule(struct fx *x, uint32_t i) {
     return fx_target(x, jt_get(x->t, i, "relation"), POL_ALTER);
 }
 
+/* Only such constraints of a new column as no row can be at odds with. */
+static bool quiet_column(const struct fx *x, uint32_t def) {
+    static const char *const quiet[] = {"CONSTR_NULL", "CONSTR_NOTNULL", "CONSTR_DEFAULT", "CONSTR_IDENTITY"};
+    uint32_t fields, list;
+    if (fx_node(x, def, &fields) != NT_ColumnDef) return false;
+    list = jt_get(x->t, fields, "constraints");
+    for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c)) {
+        bool is = false;
+        if (fx_node(x, c, &fields) != NT_Constraint) return false;
+        for (size_t k = 0; k < sizeof quiet / sizeof *quiet; k++) is = is || jt_str_is(x->t, jt_get(x->t, fields, "contype"), quiet[k]);
+        if (!is) return false;
+    }
+    return true;
+}
+
+/* An ALTER TABLE action that evaluates nothing on rows, and compares none. */
+static bool quiet_action(const struct fx *x, uint32_t cmd) {
+    static const char *const quiet[] = {
+        "AT_AddIdentity",
+        "AT_AddInherit",
+        "AT_AddOf",
+        "AT_AlterConstraint",
+        "AT_ChangeOwner",
+        "AT_ClusterOn",
+        "AT_ColumnDefault",
+        "AT_DetachPartition",
+        "AT_DetachPartitionFinalize",
+        "AT_DisableRowSecurity",
+        "AT_DisableRule",
+        "AT_DisableTrig",
+        "AT_DisableTrigAll",
+        "AT_DisableTrigUser",
+        "AT_DropCluster",
+        "AT_DropColumn",
+        "AT_DropConstraint",
+        "AT_DropExpression",
+        "AT_DropIdentity",
+        "AT_DropInherit",
+        "AT_DropNotNull",
+        "AT_DropOf",
+        "AT_DropOids",
+        "AT_EnableAlwaysRule",
+        "AT_EnableAlwaysTrig",
+        "AT_EnableReplicaRule",
+        "AT_EnableReplicaTrig",
+        "AT_EnableRowSecurity",
+        "AT_EnableRule",
+        "AT_EnableTrig",
+        "AT_EnableTrigAll",
+        "AT_EnableTrigUser",
+        "AT_ForceRowSecurity",
+        "AT_GenericOptions",
+        "AT_NoForceRowSecurity",
+        "AT_ReplicaIdentity",
+        "AT_ResetOptions",
+        "AT_ResetRelOptions",
+        "AT_SetAccessMethod",
+        "AT_SetCompression",
+        "AT_SetIdentity",
+        "AT_SetLogged",
+        "AT_SetOptions",
+        "AT_SetRelOptions",
+        "AT_SetStatistics",
+        "AT_SetStorage",
+        "AT_SetTableSpace",
+        "AT_SetUnLogged",
+    };
+    uint32_t subtype = jt_get(x->t, cmd, "subtype");
+    if (subtype == 0 || jt_str_is(x->t, subtype, "AT_AddColumn")) return quiet_column(x, jt_get(x->t, cmd, "def"));
+    for (size_t k = 0; k < sizeof quiet / sizeof *quiet; k++)
+        if (jt_str_is(x->t, subtype, quiet[k])) return true;
+    return false;
+}
+
 static bool alter_table(struct fx *x, uint32_t i) {
     start(x, POL_K_DDL, "ALTER TABLE", 0);
     uint32_t cmds = jt_get(x->t, i, "cmds"), fields;
@@ -291,11 +366,22 @@ static bool alter_table(struct fx *x, uint32_t i) {
     for (uint32_t c = cmds + 1; cmds != 0 && c < jt_end(x->t, cmds); c = jt_skip(x->t, c)) {
         if (fx_node(x, c, &fields) != NT_AlterTableCmd) return fx_fail(x, POL_NOT_UNDERSTOOD, "an ALTER TABLE action is not understood");
         uint32_t subtype = jt_get(x->t, fields, "subtype");
+        if (!quiet_action(x, fields)) x->c.s->tells = POL_ALTER;
         if (jt_str_is(x->t, subtype, "AT_ChangeOwner")) x->c.s->actions |= POL_GRANT;
         if (jt_str_is(x->t, subtype, "AT_AddInherit") || jt_str_is(x->t, subtype, "AT_AttachPartition")) x->c.s->moves = true;
         if (jt_str_is(x->t, jt_get(x->t, fields, "behavior"), "DROP_CASCADE")) x->c.s->opaque = true;
     }
     return fx_walk_fields(x, NT_AlterTableStmt, i, NULL);
+}
+
+/* Of columns as they are, and of rows that may be alike, it fails for none. */
+static bool quiet_index(const struct fx *x, uint32_t i) {
+    uint32_t fields, list = jt_get(x->t, i, "indexParams"), method = jt_get(x->t, i, "accessMethod");
+    if (jt_bool(x->t, jt_get(x->t, i, "unique")) || jt_get(x->t, i, "whereClause") != 0) return false;
+    if (method != 0 && !jt_str_is(x->t, method, "btree") && !jt_str_is(x->t, method, "hash")) return false;
+    for (uint32_t c = list + 1; list != 0 && c < jt_end(x->t, list); c = jt_skip(x->t, c))
+        if (fx_node(x, c, &fields) != NT_IndexElem || jt_get(x->t, fields, "expr") != 0) return false;
+    return true;
 }
 
 static bool simple_statement(struct fx *x, enum pg_node type, uint32_t i, bool *known) {
@@ -309,6 +395,7 @@ static bool simple_statement(struct fx *x, enum pg_node type, uint32_t i, bool *
         start(x, (simple[k].actions & POL_GRANT) != 0 ? POL_K_GRANT : POL_K_DDL, simple[k].tag, simple[k].actions);
         if (simple[k].flags & OPAQUE) x->c.s->opaque = true;
         keeps(x, 0); /* expressions of indexes, domains, policies */
+        if (type == NT_IndexStmt && !quiet_index(x, i)) x->c.s->tells = POL_CREATE;
         x->access = simple[k].access != 0 ? simple[k].access : POL_ALTER;
         return fx_walk_fields(x, type, i, NULL);
     }

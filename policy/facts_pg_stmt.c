@@ -225,17 +225,18 @@ static bool transaction(struct fx *x, uint32_t i) {
     static const struct {
         const char *kind, *tag;
         bool two_phase;
+        enum pol_bounds bounds;
     } kinds[] = {
-        {"TRANS_STMT_BEGIN", "BEGIN", false},
-        {"TRANS_STMT_START", "START TRANSACTION", false},
-        {"TRANS_STMT_COMMIT", "COMMIT", false},
-        {"TRANS_STMT_ROLLBACK", "ROLLBACK", false},
-        {"TRANS_STMT_SAVEPOINT", "SAVEPOINT", false},
-        {"TRANS_STMT_RELEASE", "RELEASE", false},
-        {"TRANS_STMT_ROLLBACK_TO", "ROLLBACK TO SAVEPOINT", false},
-        {"TRANS_STMT_PREPARE", "PREPARE TRANSACTION", true},
-        {"TRANS_STMT_COMMIT_PREPARED", "COMMIT PREPARED", true},
-        {"TRANS_STMT_ROLLBACK_PREPARED", "ROLLBACK PREPARED", true},
+        {"TRANS_STMT_BEGIN", "BEGIN", false, POL_B_NONE},
+        {"TRANS_STMT_START", "START TRANSACTION", false, POL_B_NONE},
+        {"TRANS_STMT_COMMIT", "COMMIT", false, POL_B_END},
+        {"TRANS_STMT_ROLLBACK", "ROLLBACK", false, POL_B_END},
+        {"TRANS_STMT_SAVEPOINT", "SAVEPOINT", false, POL_B_SAVEPOINT},
+        {"TRANS_STMT_RELEASE", "RELEASE", false, POL_B_RELEASE},
+        {"TRANS_STMT_ROLLBACK_TO", "ROLLBACK TO SAVEPOINT", false, POL_B_BACK},
+        {"TRANS_STMT_PREPARE", "PREPARE TRANSACTION", true, POL_B_END},
+        {"TRANS_STMT_COMMIT_PREPARED", "COMMIT PREPARED", true, POL_B_NONE},
+        {"TRANS_STMT_ROLLBACK_PREPARED", "ROLLBACK PREPARED", true, POL_B_NONE},
     };
     uint32_t kind = jt_get(x->t, i, "kind");
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
@@ -243,6 +244,9 @@ static bool transaction(struct fx *x, uint32_t i) {
         set_kind(x, POL_K_TRANSACTION, kinds[k].tag, 0);
         /* a prepared transaction outlives the session, and another's may be ended by its name */
         x->c.s->opaque = kinds[k].two_phase;
+        x->c.s->bounds = kinds[k].bounds;
+        x->c.s->savepoint = fx_text(x, jt_get(x->t, i, "savepoint_name"));
+        if (x->c.err->rc != POL_PARSED) return false;
         return transaction_modes(x, jt_get(x->t, i, "options"), "", true);
     }
     return fx_fail(x, POL_NOT_UNDERSTOOD, "a transaction statement of an unknown kind is not understood");

@@ -19,6 +19,10 @@ bool pol_temp_could_shadow(const struct pol_facts *f, struct pol_unaskable *u);
 /* It runs code that may read settings which its text does not name: DO, CALL, functions that are not built in or run SQL text. */
 bool pol_runs_unseen(const struct pol_facts *f);
 
+/* PostgreSQL: a constant of the text may be 'now', 'today', 'tomorrow' or 'yesterday', in whatever it is a part of. The server puts the time in its place when it
+ * reads the text, and a prepared statement keeps that time. True also when that cannot be said in short. Needs POL_STACK_BYTES of stack. */
+bool pol_tells_time(const char *sql, size_t len);
+
 /* What it leaves behind in the session, for the texts that follow. */
 enum pol_leaves {
     POL_LEAVES_TEMP = 1u << 0,     /* temporary objects */

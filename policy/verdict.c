@@ -547,20 +547,29 @@ static bool judge_moved(struct judge *j) {
     return true;
 }
 
+/* With what its errors may tell. */
+static struct pol_relation in_full(const struct pol_stmt *s, const struct pol_relation *rel) {
+    struct pol_relation all = *rel;
+    if ((rel->access & s->tells) != 0) all.access |= POL_SELECT;
+    return all;
+}
+
 static bool judge_statement(struct judge *j) {
     const struct pol_stmt *s = j->s;
     const struct pol_rule *deny;
     for (size_t i = 0; i < s->nrelations; i++) { /* explicit denials first: their reasons say more than "no rule" */
-        const struct pol_relation *rel = &s->relations[i];
-        if (rel->schema == NULL) continue;
-        rules_on(j, rel->schema, rel->name, rel->access, &deny);
-        if (deny != NULL) return judge_relation(j, rel);
+        const struct pol_relation rel = in_full(s, &s->relations[i]);
+        if (rel.schema == NULL) continue;
+        rules_on(j, rel.schema, rel.name, rel.access, &deny);
+        if (deny != NULL) return judge_relation(j, &rel);
     }
     if (!judge_actions(j) || !judge_use(j)) return false;
-    for (size_t i = 0; i < s->nrelations; i++)
-        if (!judge_relation(j, &s->relations[i]) || !judge_kept(j, &s->relations[i]) ||
-            !pol_check_restricted(j->r, &s->relations[i], j->v) || !pol_check_rules(j->r, s, &s->relations[i], j->v))
+    for (size_t i = 0; i < s->nrelations; i++) {
+        const struct pol_relation all = in_full(s, &s->relations[i]);
+        if (!judge_relation(j, &all) || !judge_kept(j, &s->relations[i]) || !pol_check_restricted(j->r, &s->relations[i], j->v) ||
+            !pol_check_rules(j->r, s, &s->relations[i], j->v))
             return false;
+    }
     if (!judge_moved(j) || !pol_check_files(j->r, s, j->v) || !pol_check_read_only(j->r, s, j->v) || !pol_check_counting(j->r, s, j->v))
         return false;
     for (size_t i = 0; i < s->nfunctions; i++)

@@ -271,6 +271,7 @@ static void on_read(evutil_socket_t fd, short what, void *arg) {
             break;
         }
         if (p->m != NULL) m_add(p->m, side == FLT_CLIENT ? M_BYTES_FROM_CLIENT : M_BYTES_FROM_SERVER, (uint64_t)n);
+        if (side == FLT_CLIENT && (p->began_ms == 0 || (flt_idle(p->filter) && !flt_in_transaction(p->filter)))) p->began_ms = p->active_ms;
         size_t taken = flt_feed(p->filter, (enum flt_side)side, p->scratch, (size_t)n);
         buf_put(&s->in, p->scratch + taken, (size_t)n - taken);
         if (s->in.failed) s->dead = s->eof = true; /* out of memory: this session ends, no byte is skipped */

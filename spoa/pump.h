@@ -47,6 +47,7 @@ struct pump {
     uint64_t turns;        /* grows whenever the loop comes to this pump */
     uint64_t deadline_ms;  /* while closing */
     uint64_t active_ms;    /* when bytes moved last */
+    uint64_t began_ms;     /* when the client's bytes came last to a session at rest: no transaction that is open is older */
     size_t linger_bytes;   /* thrown away after our last byte */
     uint64_t bytes_client; /* written to the client */
 };

@@ -277,6 +277,16 @@ static bool hangs_on_session(const struct session *s, struct pol_unaskable *u) {
     return (s->leaves & POL_LEAVES_UNSEEN) != 0 && pol_temp_could_shadow(f, u);
 }
 
+/* It would run as of a time that is further back than people agree to: 'today' is the day on which the server read the text, and now() that on which the
+ * transaction began, whose snapshot may be as old. */
+static bool of_another_time(const struct session *s) {
+    const struct question *q = s->q;
+    return !s->mysql && q->prep != NULL && worker_now_ms() - q->prep->made_ms > q->verdict.ask.window_ms && pol_tells_time(q->text, q->len);
+}
+static bool in_old_transaction(const struct session *s) {
+    return !s->mysql && !s->q->alone && worker_now_ms() - s->pump.began_ms > s->q->verdict.ask.window_ms;
+}
+
 /* False, and refused: nobody could agree to this, or what they agreed to would not be what runs. */
 static bool may_ask(struct session *s) {
     const struct question *q = s->q;
@@ -291,6 +301,13 @@ static bool may_ask(struct session *s) {
     else if (s->changed[0] != '\0')
         refuse(s, "42501", log_fmt("this session has changed the setting %s, so that the text may mean something else here", s->changed),
                "Connect again, with the setting as a startup parameter (PGOPTIONS) where it is needed.");
+    else if (in_old_transaction(s))
+        refuse(s, "42501", "the transaction began longer ago than people agree to the statement, and it would run as of that time",
+               "End the transaction, and send it in another one.");
+    else if (of_another_time(s))
+        refuse(s, "42501",
+               "a constant in it may mean the time (now, today, tomorrow, yesterday), and that is the time at which it was prepared",
+               "Prepare it again, or write now() or CURRENT_DATE, or the time itself.");
     else if (cut)
         refuse(s, "54000", "its parameters are longer than can be shown", "Send fewer or shorter ones, or have limits.params raised.");
     else if (q->len > APPR_SQL_MAX)

@@ -35,6 +35,7 @@ struct prep {
     struct facts_ref *facts;    /* NULL: forwarded unread, in observe mode */
     struct pol_parse_error err; /* when there are no facts */
     uint64_t id;                /* of the record of its Parse */
+    uint64_t made_ms;           /* worker_now_ms(), before the server had it */
     uint64_t epoch;             /* of the session, when it was judged last */
     bool observed;              /* that verdict was a refusal, forwarded by mode: observe */
     bool reason, breaks;        /* SET gatehouse.reason, gatehouse.breakglass */
@@ -284,6 +285,8 @@ struct session_names {
  * flt_answer(). False without memory. */
 bool session_fill_names(struct session *s, const struct pol_facts *f, bool as_sent, struct flt_answer *a, struct session_names *lists);
 void session_names_free(struct session_names *lists);
+/* What f does to the portals that messages made. */
+void session_fill_portals(const struct pol_facts *f, struct flt_answer *a);
 
 /* session_token.c */
 /* A statement that names gatehouse.token: true, and it is dealt with. */

@@ -260,3 +260,28 @@ void session_names_free(struct session_names *lists) {
     free(lists->names);
     free(lists->uses);
 }
+
+/* --- portals that end with a transaction, or a part of one --- */
+
+static enum flt_portals portals_of(const struct pol_stmt *t) {
+    static const enum flt_portals of[] = {[POL_B_NONE] = FLT_PORTALS_STAY,
+                                          [POL_B_END] = FLT_PORTALS_END,
+                                          [POL_B_SAVEPOINT] = FLT_PORTALS_MARK,
+                                          [POL_B_RELEASE] = FLT_PORTALS_RELEASE,
+                                          [POL_B_BACK] = FLT_PORTALS_BACK};
+    return t->kind == POL_K_CALL || t->kind == POL_K_DO ? FLT_PORTALS_CODE : of[t->bounds];
+}
+
+void session_fill_portals(const struct pol_facts *f, struct flt_answer *a) {
+    bool several = f->nstmts > 1;
+    for (size_t i = 0; i < f->nstmts; i++) {
+        enum flt_portals p = portals_of(&f->stmts[i]);
+        bool ends = p == FLT_PORTALS_END || p == FLT_PORTALS_BACK || p == FLT_PORTALS_CODE;
+        if (p == FLT_PORTALS_STAY) continue;
+        if (!several)
+            a->portals = p;
+        else if (ends || a->portals == FLT_PORTALS_STAY)
+            a->portals = ends ? FLT_PORTALS_MANY : FLT_PORTALS_MARKS;
+        if (!several) a->savepoint = f->stmts[i].savepoint;
+    }
+}

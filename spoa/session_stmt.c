@@ -261,6 +261,7 @@ static struct prep *make_prep(struct session *s) {
     if (q->facts != NULL) p->facts = facts_ref_get(q->facts);
     p->err = q->err;
     p->id = q->id;
+    p->made_ms = worker_now_ms();
     p->epoch = q->epoch;
     p->observed = q->observed;
     p->asks = q->verdict.effect == POL_ASK;
@@ -319,6 +320,7 @@ static void answer_allow(struct session *s) {
     } else if (f != NULL) {
         session_names_promised(s, f);
         ok = session_fill_names(s, f, !instead, &a, &lists);
+        if (!s->mysql) session_fill_portals(f, &a);
         session_ask_forwarded(s, f);
     } else { /* unread, in observe mode: it may have touched any name */
         a.forget_all_statements = a.forget_all_portals = a.forgets_unread = true;

@@ -15,6 +15,7 @@ from psycopg import pq
 
 import stack
 import test_daemon
+from pgraw import FLUSH, SYNC, RawClient, bind, execute, parse
 
 RULES = """
   - name: askers-read
@@ -294,6 +295,44 @@ class Approvals(test_daemon.Daemon):
         for sql in ("PREPARE q AS INSERT INTO scratch.t VALUES (1, 'q')", "COPY scratch.t FROM STDIN"):
             with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "needs approval and cannot get it"):
                 conn.execute(sql)
+
+    def test_time_of_preparing(self):
+        """'now' in a constant is when the server read the text, which may be long ago when somebody agrees to it."""
+        conn = self.connect("quick")
+        old, plain = b"INSERT INTO scratch.t SELECT n, s FROM scratch.t WHERE 'now'::timestamptz > '2026-01-01'", b"INSERT INTO scratch.t VALUES (1, 'plain')"
+        conn.pgconn.prepare(b"old", old)
+        conn.pgconn.prepare(b"plain", plain)
+        time.sleep(3)  # its window is 2s
+        self.assertIn("the time at which it was prepared", conn.pgconn.exec_prepared(b"old", []).error_message.decode())
+        conn.execute("DEALLOCATE old")
+        conn.pgconn.prepare(b"old", old)
+        for name in (b"old", b"plain"):
+            self.assertIn("needs approval: it waits", conn.pgconn.exec_prepared(name, []).error_message.decode())
+
+    def test_old_transaction(self):
+        """now() is when the transaction began, and so is what a snapshot shows."""
+        conn = self.connect("quick")
+        sql = "INSERT INTO scratch.t SELECT 1, 'x' WHERE now() < '2999-01-01'"
+        for begin in (b"BEGIN", b"BEGIN ISOLATION LEVEL REPEATABLE READ"):
+            conn.pgconn.exec_(begin)
+            time.sleep(3)
+            with self.assertRaisesRegex(psycopg.errors.InsufficientPrivilege, "the transaction began longer ago"):
+                conn.execute(sql)
+            conn.pgconn.exec_(b"ROLLBACK")
+            conn.pgconn.exec_(begin)
+            self.asked(conn, sql)
+            conn.pgconn.exec_(b"ROLLBACK")
+        time.sleep(3)
+        self.asked(conn, sql)
+        raw = RawClient.gate(self.stack, "quick@shop.example", token=self.stack.token("quick"))
+        self.addCleanup(raw.close)
+        raw.send(parse("", sql) + bind("", "") + FLUSH)  # outside of a block
+        raw.until("2")
+        time.sleep(3)
+        answers = raw.run(execute("") + SYNC)
+        self.assertIn(b"the transaction began longer ago", b"".join(body for kind, body in answers if kind == "E"))
+        answers = raw.run(parse("", sql) + bind("", "") + execute("") + SYNC)
+        self.assertIn(b"needs approval: it waits", b"".join(body for kind, body in answers if kind == "E"))
 
     def test_prepared_by_the_driver_and_executed_by_name(self):
         """SQL's EXECUTE of what may be prepared and not run: its text has other values than anybody agrees to."""

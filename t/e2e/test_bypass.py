@@ -84,6 +84,21 @@ class Bypass(unittest.TestCase):
                 c.execute(sql)
         self.assertEqual(self.stack.direct("SELECT count(*), sum(length(status)) FROM public.orders"), before)
 
+    def test_rows_in_errors_of_ddl(self):
+        """A type, a constraint or an index that does not fit the rows is refused by the database with a value in its words; so it takes select."""
+        self.stack.scratch("CREATE TABLE scratch.pay (id int PRIMARY KEY, name text); INSERT INTO scratch.pay VALUES (1, 'c4n4ry'), (2, 'c4n4ry')")
+        self.stack.token("migrator", "migrators")
+        conn = self.stack.psycopg("migrator", autocommit=True)
+        self.addCleanup(conn.close)
+        for sql in ("ALTER TABLE scratch.pay ALTER name TYPE int USING name::int", "ALTER TABLE scratch.pay ALTER name TYPE date USING name::date", "CREATE UNIQUE INDEX ON scratch.pay (name)",
+                    "ALTER TABLE scratch.pay ADD UNIQUE (name)", "CREATE INDEX ON scratch.pay ((name::int))", "ALTER TABLE scratch.pay ADD CHECK (name < 'b')", "CREATE INDEX ON scratch.pay (id) WHERE name::bool"):
+            with self.subTest(sql), self.assertRaises(psycopg.Error) as caught:
+                conn.execute(sql)
+            self.assertNotIn("c4n4ry", str(caught.exception))
+            self.assertIn("select on scratch.pay is not allowed", str(caught.exception))
+        for sql in ("ALTER TABLE scratch.pay ADD note text DEFAULT 'x'", "CREATE INDEX ON scratch.pay (name)", "ALTER TABLE scratch.pay DROP note"):
+            conn.execute(sql)
+
     def test_field_notation(self):
         for sql in FIELD_NOTATION:
             self.refused(sql)

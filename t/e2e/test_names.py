@@ -195,6 +195,48 @@ class Names(unittest.TestCase):
         self.fine(held, query("PREPARE prepared AS SELECT 1"), query("EXECUTE prepared"))
         self.fine(fresh, query("SELECT 1"))
 
+    def test_what_ends_a_portal_silently(self):
+        """The name of a portal that a message made is free then, and a function may have it: what is behind it is that function's, and as old."""
+        ends = ([query("ROLLBACK TO s")], [query("COMMIT AND CHAIN")], [query("ROLLBACK AND CHAIN")], [query("COMMIT; BEGIN")], [query("ROLLBACK TO s; SELECT 1")],
+                [parse("", "ROLLBACK TO s") + bind("", "") + execute("") + SYNC], [query("SAVEPOINT t"), query("RELEASE t"), query("ROLLBACK TO s")])
+        policy, sessions = self.s.policy(), []
+        for end in ends:
+            c = self.client("analyst")
+            self.fine(c, query("BEGIN"), query("SAVEPOINT s"), parse("l", "SELECT 1 WHERE false") + bind("opened", "l") + SYNC, *end)
+            self.fine(c, query("SELECT public.open_cursor()"))
+            sessions.append((end, c))
+        self.addCleanup(lambda: (self.s.put_policy(policy), self.s.reload()))
+        self.s.put_policy(policy.replace(FUNCTIONS, ""))
+        self.s.reload()
+        for end, c in sessions:
+            for use in (execute("opened", 2) + SYNC, query("FETCH 2 FROM opened"), query("MOVE 2 FROM opened")):
+                with self.subTest(end=end, use=use):
+                    self.fine(c, query("SAVEPOINT u"))
+                    answers = c.run(use)
+                    self.assertIn(self.state(answers), ("34000", "42501"))
+                    self.assertEqual(self.rows(answers), 0)
+                    self.fine(c, query("ROLLBACK TO u"))
+
+    def test_in_one_pipeline(self):
+        """COMMIT, a function that takes the portal's name, and the portal: nothing runs as what it is not."""
+        c = self.client("analyst")
+        self.fine(c, query("BEGIN"), parse("l", "SELECT 'the first' AS f") + bind("opened", "l") + SYNC)
+        answers = c.run(parse("", "COMMIT") + bind("", "") + execute("") + parse("", "SELECT public.open_cursor()") + bind("", "") + execute("") + execute("opened", 2) + SYNC)
+        self.assertEqual(self.state(answers), "34000")
+        self.assertEqual(self.rows(answers), 1)
+
+    def test_portals_that_live_on(self):
+        """Behind ROLLBACK TO a savepoint that is younger: event loops and JDBC's autosave read on."""
+        c = self.client("analyst")
+        self.fine(c, query("BEGIN"), query("SAVEPOINT auto"), parse("l", "SELECT id FROM orders") + bind("c", "l") + SYNC)
+        for _ in range(100):
+            self.fine(c, query("SAVEPOINT auto"))
+        self.assertEqual(self.state(c.run(query("SELECT 1/0"))), "22012")
+        self.fine(c, query("ROLLBACK TO auto"))
+        self.assertEqual(self.rows(self.fine(c, query("FETCH 2 FROM c"))), 2)
+        self.assertEqual(self.rows(self.fine(c, execute("c", 2) + SYNC)), 2)
+        self.fine(c, query("RELEASE auto"), query("COMMIT"), query("BEGIN"), bind("c", "l") + execute("c", 2) + SYNC, query("COMMIT AND CHAIN"), bind("c", "l") + execute("c", 2) + SYNC)
+
     def test_too_many(self):
         """What SQL prepares and declares takes the server's memory as what messages do."""
         c = self.client("analyst")

@@ -64,6 +64,18 @@ static void reply(struct talk *t, uint64_t id, const char *text, bool allow, boo
             a.forget_portals = p_alone;
             a.nforget_portals = 1;
         }
+        static const struct {
+            const char *text;
+            enum flt_portals portals;
+        } ends[] = {{"savepoint ", FLT_PORTALS_MARK}, {"release ", FLT_PORTALS_RELEASE}, {"back to ", FLT_PORTALS_BACK},
+                    {"commit", FLT_PORTALS_END},      {"marks", FLT_PORTALS_MARKS},      {"commits", FLT_PORTALS_MANY},
+                    {"call", FLT_PORTALS_CODE}};
+        for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+            const char *at = strstr(text, ends[i].text);
+            if (at == NULL) continue;
+            a.portals = ends[i].portals;
+            a.savepoint = ends[i].portals < FLT_PORTALS_END ? at + strlen(ends[i].text) : NULL;
+        }
         a.forgets_unread = strstr(text, "unread") != NULL;
         a.forget_all_portals = strstr(text, "close all") != NULL;
         a.forget_all_statements = strstr(text, "discard all") != NULL;

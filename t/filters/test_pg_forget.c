@@ -2,6 +2,7 @@
 #include "t/filters/pg_talk.h"
 #include "t/lib/guard.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const size_t chops[] = {0, 1, SIZE_MAX};
@@ -205,6 +206,138 @@ START_TEST(place) {
 }
 END_TEST
 
+/* The server has p, bound where no savepoint was, and a transaction block. */
+static void bound(struct talk *t, size_t chop) {
+    begin(t, chop);
+    talk_client(t, "Bp,s S");
+    talk_server(t, "2 ZT");
+    talk_saw(t, FLT_SERVER);
+    talk_saw(t, FLT_CLIENT);
+}
+
+static void done(struct talk *t, const char *query, const char *answers) {
+    t->events[t->events_len = 0] = '\0';
+    talk_client(t, query);
+    talk_server(t, answers);
+    talk_saw(t, FLT_SERVER);
+    talk_saw(t, FLT_CLIENT);
+}
+
+static const char *fetches(struct talk *t) {
+    static char events[64];
+    t->events[t->events_len = 0] = '\0';
+    talk_client(t, "Q'made fetch from p'");
+    snprintf(events, sizeof events, "%s", strstr(t->events, "execute text") != NULL ? "asks" : "refused");
+    talk_server(t, strcmp(events, "asks") == 0 ? "C'FETCH 1' ZT" : "E34000 ZT");
+    talk_saw(t, FLT_SERVER);
+    talk_saw(t, FLT_CLIENT);
+    return events;
+}
+
+/* ROLLBACK TO ends what was bound since the last savepoint of that name, however that was bound and whatever RELEASE has left. */
+START_TEST(savepoints) {
+    static const struct {
+        const char *before, *behind, *then;
+    } cases[] = {
+        {"", "savepoint a,back to a", "asks"},
+        {"savepoint a", "back to a", "refused"},
+        {"savepoint a", "savepoint b,back to b", "asks"},
+        {"savepoint a", "savepoint a,back to a", "asks"},
+        {"savepoint a", "savepoint a,back to a,back to a", "asks"},
+        {"savepoint a", "savepoint a,release a,back to a", "refused"},
+        {"savepoint a,savepoint b", "release b,back to a", "refused"},
+        {"savepoint a,release a", "savepoint b,back to b", "asks"},
+        {"", "marks,back to a", "refused"},
+        {"", "savepoint a,marks,back to a", "refused"},
+        {"", "marks,savepoint a,back to a", "asks"},
+        {"savepoint a", "commits", "refused"},
+        {"", "call", "asks"}, /* which cannot commit in a transaction block */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct talk t;
+        char steps[128], query[64], *save = NULL;
+        begin(&t, chops[_i]);
+        done(&t, "Q'begin'", "C'BEGIN' ZT");
+        for (int behind = 0; behind < 2; behind++) {
+            snprintf(steps, sizeof steps, "%s", behind ? cases[i].behind : cases[i].before);
+            for (char *s = strtok_r(steps, ",", &save); s != NULL; s = strtok_r(NULL, ",", &save)) {
+                snprintf(query, sizeof query, "Q'%s'", s);
+                done(&t, query, "C'OK' ZT");
+            }
+            if (!behind) done(&t, "Bp,s S", "2 ZT");
+        }
+        ck_assert_msg(strcmp(fetches(&t), cases[i].then) == 0, "case %zu", i);
+        if (strcmp(cases[i].then, "refused") == 0) {
+            done(&t, "Q'close p'", "C'CLOSE CURSOR' ZT"); /* which ends the doubt */
+            ck_assert_int_eq(flt_name(t.f, true, "p"), FLT_NAME_NONE);
+        }
+        talk_end(&t);
+    }
+}
+END_TEST
+
+START_TEST(many_savepoints) {
+    struct talk t;
+    char query[64];
+    bound(&t, chops[_i]);
+    for (int i = 0; i < 200; i++) {
+        snprintf(query, sizeof query, "Q'savepoint s%d'", i);
+        done(&t, query, "C'SAVEPOINT' ZT");
+    }
+    done(&t, "Q'back to s180'", "C'ROLLBACK' ZT");
+    ck_assert_str_eq(fetches(&t), "asks");
+    done(&t, "Q'back to s7'", "C'ROLLBACK' ZT"); /* one of those that are not remembered */
+    ck_assert_str_eq(fetches(&t), "refused");
+    talk_end(&t);
+}
+END_TEST
+
+/* A transaction ends all, with another one right behind it, too. */
+START_TEST(chains) {
+    struct talk t;
+    bound(&t, chops[_i]);
+    done(&t, "Q'commit'", "E23503 ZT"); /* or does not */
+    ck_assert_str_eq(fetches(&t), "asks");
+    done(&t, "Q'commit'", "C'COMMIT' ZT");
+    ck_assert_int_eq(flt_name(t.f, true, "p"), FLT_NAME_NONE);
+    t.events[t.events_len = 0] = '\0';
+    runs(&t, "Q'made fetch from p'"); /* it is somebody else's now */
+    ck_assert_ptr_eq(strstr(t.events, "execute text"), NULL);
+    talk_end(&t);
+}
+END_TEST
+
+/* In one pipeline: what is behind a COMMIT waits for it, unless it was bound behind it. */
+START_TEST(behind_a_commit) {
+    struct talk t;
+    bound(&t, chops[_i]);
+    talk_client(&t, "Px'commit' Bx,x Ex");
+    talk_saw(&t, FLT_SERVER);
+    talk_client(&t, "Ep");
+    talk_expect(&t, FLT_SERVER, "H");
+    talk_server(&t, "1 2 C'COMMIT'");
+    talk_expect(&t, FLT_SERVER, "DP(poison)");
+    talk_end(&t);
+    bound(&t, chops[_i]);
+    talk_client(&t, "Px'commit' Bx,x Ex Bq,s Eq S");
+    talk_expect(&t, FLT_SERVER, "Px'commit' Bx,x E'x' Bq,s E'q' S");
+    talk_end(&t);
+}
+END_TEST
+
+/* Outside of a block a procedure may commit, whether it ends well or not. */
+START_TEST(procedures) {
+    for (int fails = 0; fails < 2; fails++) {
+        struct talk t;
+        begin(&t, chops[_i]);
+        talk_client(&t, "Bp,s Px'call' Bx,x Ex H");
+        talk_server(&t, fails ? "2 1 2 E22012" : "2 1 2 C'CALL'");
+        ck_assert_int_eq(flt_name(t.f, true, "p"), FLT_NAME_DOUBT);
+        talk_end(&t);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("pg_forget");
     TCase *t = tcase_create("all");
@@ -215,6 +348,11 @@ int main(void) {
     tcase_add_loop_test(t, skipped, 0, CHOPS);
     tcase_add_loop_test(t, portals, 0, CHOPS);
     tcase_add_loop_test(t, place, 0, CHOPS);
+    tcase_add_loop_test(t, savepoints, 0, CHOPS);
+    tcase_add_loop_test(t, many_savepoints, 0, CHOPS);
+    tcase_add_loop_test(t, chains, 0, CHOPS);
+    tcase_add_loop_test(t, behind_a_commit, 0, CHOPS);
+    tcase_add_loop_test(t, procedures, 0, CHOPS);
     suite_add_tcase(s, t);
     return run_suite(s);
 }

@@ -70,13 +70,13 @@ static bool same_statement(const struct pol_stmt *a, const struct pol_stmt *b) {
     bool is = a->kind == b->kind && same(a->tag, b->tag) && a->actions == b->actions && a->location == b->location && a->len == b->len &&
               a->nrelations == b->nrelations && a->nfunctions == b->nfunctions && a->nsettings == b->nsettings && a->opaque == b->opaque &&
               a->where == b->where && a->carries == b->carries && a->keeps == b->keeps && a->changes == b->changes &&
-              a->returns == b->returns && a->moves == b->moves && a->definer == b->definer && a->limited == b->limited &&
-              a->unbounded == b->unbounded && a->reads_only == b->reads_only && a->hold == b->hold && a->counts_rows == b->counts_rows &&
-              a->copy_in == b->copy_in && a->copy_out == b->copy_out && a->last_value == b->last_value &&
-              same(a->forget_statement, b->forget_statement) && same(a->forget_portal, b->forget_portal) &&
-              a->forget_all_statements == b->forget_all_statements && a->forget_all_portals == b->forget_all_portals &&
-              same(a->uses_statement, b->uses_statement) && same(a->uses_portal, b->uses_portal) && same(a->bare_type, b->bare_type) &&
-              same(a->use_schema, b->use_schema);
+              a->returns == b->returns && a->moves == b->moves && a->definer == b->definer && a->tells == b->tells &&
+              a->limited == b->limited && a->unbounded == b->unbounded && a->reads_only == b->reads_only && a->hold == b->hold &&
+              a->counts_rows == b->counts_rows && a->copy_in == b->copy_in && a->copy_out == b->copy_out &&
+              a->last_value == b->last_value && same(a->forget_statement, b->forget_statement) &&
+              same(a->forget_portal, b->forget_portal) && a->forget_all_statements == b->forget_all_statements &&
+              a->forget_all_portals == b->forget_all_portals && same(a->uses_statement, b->uses_statement) &&
+              same(a->uses_portal, b->uses_portal) && same(a->bare_type, b->bare_type) && same(a->use_schema, b->use_schema);
     for (size_t i = 0; is && i < a->nrelations; i++) {
         const struct pol_relation *x = &a->relations[i], *y = &b->relations[i];
         is = same(x->schema, y->schema) && same(x->name, y->name) && x->access == y->access && x->location == y->location &&

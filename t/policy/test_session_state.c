@@ -43,6 +43,18 @@ static const struct {
     {"DELETE FROM orders WHERE id = pg_catalog.txid_current()", "the function txid_current"},
     {"DELETE FROM orders WHERE id = pg_stat_get_xact_tuples_inserted(1)", "the function pg_stat_get_xact_tuples_inserted"},
     {"DELETE FROM orders WHERE pg_try_advisory_lock(id)", "the function pg_try_advisory_lock"},
+    {"DELETE FROM orders WHERE id = lo_open(1, 2)", "the function lo_open, of which it is not known"},
+    {"DELETE FROM orders WHERE pg_catalog.of_a_newer_version()", "the function of_a_newer_version, of which it is not known"},
+    {"DELETE FROM orders WHERE pg_of_a_newer_version()", "the function pg_of_a_newer_version, of which it is not known"},
+    {"DELETE FROM orders WHERE at > pg_stat_get_snapshot_timestamp()",
+     "the function pg_stat_get_snapshot_timestamp, of which it is not known"},
+    {"DELETE FROM orders WHERE id = (SELECT count(*) FROM pg_stat_of_a_newer_version)",
+     "pg_stat_of_a_newer_version, of which it is not known"},
+    {"DELETE FROM orders WHERE id = (SELECT count(*) FROM pg_catalog.pg_stat_progress_vacuum)",
+     "pg_stat_progress_vacuum, of which it is not known"},
+    {"SELECT pg_reload_conf(), pg_read_file('x'), pg_sleep(1), of_ours(), public.pg_of_ours(), lower('X'), pg_relation_size('orders')",
+     NULL},
+    {"SELECT FROM pg_stat_user_tables, pg_stats, pg_class, information_schema.tables, public.pg_ours", NULL},
     {"DELETE FROM orders WHERE id = ANY (SELECT id FROM pg_temp.picks)", "the temporary relation picks"},
     {"DELETE FROM orders WHERE id = ANY (SELECT id FROM pg_temp_3.picks)", "the temporary relation picks"},
     {"SELECT pg_temp.f()", "the temporary function f"},
@@ -52,6 +64,33 @@ static const struct {
     {"DELETE FROM orders WHERE owner = current_user", NULL},
     {"SET work_mem = '1MB'; DELETE FROM orders WHERE id = 1", NULL},
 };
+
+static const struct {
+    const char *sql;
+    bool tells;
+} times[] = {
+    {"DELETE FROM orders WHERE at >= 'today'", true},
+    {"DELETE FROM orders WHERE at >= 'TODAY 10:00'::timestamptz", true},
+    {"DELETE FROM orders WHERE at >= timestamp ' now '", true},
+    {"DELETE FROM orders WHERE at >= E't\\x6fday'", true},
+    {"DELETE FROM orders WHERE at >= U&'t\\006fday'", true},
+    {"DELETE FROM orders WHERE at >= 'to'\n'day'", true},
+    {"DELETE FROM orders WHERE at >= $$yesterday$$", true},
+    {"DELETE FROM orders WHERE at = ANY ('{2026-01-01,now}'::date[])", true},
+    {"DELETE FROM orders WHERE at = ANY ('{\"n\\ow\"}'::date[])", true},
+    {"DELETE FROM orders WHERE at <@ '[to\"da\"y,)'::daterange", true},
+    {"DELETE FROM orders WHERE (at, 1) = '(n\"ow\",1)'::r", true},
+    {"DELETE FROM orders WHERE at = E'\\nnow'", true},
+    {"DELETE FROM orders WHERE at = E'\\x01tomorrow'", true},
+    {"DELETE FROM orders WHERE at >= now() AND at < CURRENT_DATE", false},
+    {"DELETE FROM today WHERE now = '2026-01-01'", false},
+    {"UPDATE orders SET status = 'known', note = 'snowman' WHERE id = 1", false},
+    {"DELETE FROM orders WHERE at = 'epoch'", false},
+    {"no SQL", true},
+};
+
+START_TEST(the_time) { ck_assert_msg(pol_tells_time(times[_i].sql, strlen(times[_i].sql)) == times[_i].tells, "%s", times[_i].sql); }
+END_TEST
 
 START_TEST(what_it_reads) {
     struct pol_unaskable u = {.why = ""};
@@ -165,6 +204,7 @@ END_TEST
 int main(void) {
     Suite *s = suite_create("session_state");
     TCase *c = tcase_create("session_state");
+    tcase_add_loop_test(c, the_time, 0, sizeof times / sizeof *times);
     tcase_add_loop_test(c, what_it_reads, 0, sizeof reads / sizeof *reads);
     tcase_add_test(c, without_a_session);
     tcase_add_loop_test(c, what_could_be_shadowed, 0, sizeof shadows / sizeof *shadows);
