@@ -132,7 +132,7 @@ static void check_secrets(const uint8_t *data, size_t size) {
     memcpy(sql, data + 1, len);
     const struct pol_facts *f = facts_of_text(sql, len, data[0]);
     char *shown = secret_sql_hide(sql, len, f, &n, &failed);
-    CHECK(!failed && (shown == NULL || (shown[n] == '\0' && n <= 8 * len + 64)));
+    CHECK(!failed && (shown == NULL || (n <= 8 * len + 64 && shown[n] == '\0')));
     CHECK(shown == NULL || secret_sql_may(f) || f == &postgresql);
     if (is_account(f)) nothing_behind_by(shown != NULL ? shown : sql, shown != NULL ? n : len, &o);
     free(shown);
