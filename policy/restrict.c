@@ -163,14 +163,15 @@ static bool no_temporary(const struct pol_role *r, const struct pol_relation *re
 
 /* What the server has counted, planned or said, of hidden rows and values, too. */
 static bool no_telling(const struct pol_role *r, const struct pol_relation *rel, struct pol_verdict *v) {
-    refuse(v, "42501", r->hides->name);
-    say(v->message, sizeof v->message, "%.64s.%.64s is not for those from whom something is hidden", rel->schema, rel->name);
-    say(v->detail, sizeof v->detail,
+    pol_refuse(v, "42501", r->hides->name);
+    pol_say(v->message, sizeof v->message, "%.64s.%.64s is not for those from whom something is hidden", rel->schema, rel->name);
+    pol_say(
+        v->detail, sizeof v->detail,
         "It has what the server counted, planned or said when it read, hidden rows and values, too, and the rule \"%.200s\" hides some.",
         r->hides->name);
     bool variables = strcmp(rel->name, "session_variables") == 0 || strcmp(rel->name, "system_variables") == 0;
-    say(v->hint, sizeof v->hint, "%s",
-        variables ? "SHOW VARIABLES LIKE 'name' shows one variable." : "Ask who keeps the policy, or a colleague who sees all of it.");
+    pol_say(v->hint, sizeof v->hint, "%s",
+            variables ? "SHOW VARIABLES LIKE 'name' shows one variable." : "Ask who keeps the policy, or a colleague who sees all of it.");
     return false;
 }
 

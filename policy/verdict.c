@@ -518,10 +518,10 @@ static bool judge_use(struct judge *j) {
 static bool judge_definer(struct judge *j) {
     if (!j->s->definer || all_granted(j->r)) return true;
     struct pol_verdict *v = refuse(j, "42501", j->r->super != NULL ? j->r->wall : NULL);
-    add(v->message, sizeof v->message, "%s with DEFINER is not allowed by the policy: it would read with another account's rights",
-        j->s->tag);
+    pol_add(v->message, sizeof v->message, "%s with DEFINER is not allowed by the policy: it would read with another account's rights",
+            j->s->tag);
     v->detail[0] = '\0';
-    add(v->detail, sizeof v->detail, "What the policy lets you do stays within the rights of the gate's own account.");
+    pol_add(v->detail, sizeof v->detail, "What the policy lets you do stays within the rights of the gate's own account.");
     snprintf(v->hint, sizeof v->hint, "%s", "Leave DEFINER out, or write DEFINER = CURRENT_USER.");
     return false;
 }
