@@ -38,13 +38,10 @@ static const struct {
     {"ALTER SUBSCRIPTION x CONNECTION 'PassWord = ''" S " " S "'' host=h'", "ALTER SUBSCRIPTION x CONNECTION 'PassWord = ***'"},
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:" S "@h:5432/d?sslpassword=" S "&x=1' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u:***@h:5432/d?sslpassword=***&x=1' PUBLICATION p"},
-<<<<<<< HEAD
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=" S "' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://u@h/d?password=&sslpassword=***' PUBLICATION p"},
-=======
     {"CREATE SUBSCRIPTION x CONNECTION 'postgresql://h/d?sslmode=require&%70ass%77ord=" S "&%61pplication_name=a' PUBLICATION p",
      "CREATE SUBSCRIPTION x CONNECTION 'postgresql://h/d?sslmode=require&%70ass%77ord=***&%61pplication_name=a' PUBLICATION p"},
->>>>>>> 1b1f8fe37270a0f1f85e9d4ad172bba5d2aedea2
     {"CREATE SUBSCRIPTION x CONNECTION E'pass\\167ord=" S "' PUBLICATION p", "CREATE SUBSCRIPTION x CONNECTION '***' PUBLICATION p"},
     {"CREATE SUBSCRIPTION x CONNECTION 'host=h' PUBLICATION p", NULL},
     {"SELECT * FROM dblink('host=h password=" S "', 'DELETE FROM t') AS t(a int)",
