@@ -138,6 +138,7 @@ struct pol_verdict {
     bool unpins;              /* allowed, and behind it names may mean something else than the pins say: see pol_role_everything() */
     bool retracks;      /* MySQL: allowed, and what the server reports of its session has to be set again behind it (flt_answer.retrack) */
     bool counts;        /* MySQL: allowed, and behind it the session may tell of rows that are hidden: pol_role_counts() */
+    bool blind;         /* PostgreSQL: it changes rows of which it may read none, and the server's errors would show them */
     bool column;        /* refused for one column, which MySQL has a number of its own for (flt_answer.column) */
     struct pol_ask ask; /* POL_ASK */
     char sqlstate[6];   /* 42501; 25006, 0A000, ... where they fit better */

@@ -206,6 +206,22 @@ static const char *full_name(char out[FULL_NAME], const char *schema, const char
     return out;
 }
 
+/* Always, now, and without asking. */
+static bool may_read(const struct pol_role *r, const char *schema, const char *name) {
+    bool granted = false;
+    for (size_t i = 0; i < r->nrules; i++) {
+        const struct pol_rule *rule = r->rules[i];
+        if ((rule->actions & POL_SELECT) == 0 || rule->ask || !pol_rule_on(r, rule)) continue;
+        for (size_t k = 0; k < rule->non; k++) {
+            const struct pol_entry e = {.rule = rule, .pattern = &rule->on[k]};
+            if (!pol_matches(&rule->on[k], schema, name)) continue;
+            if (rule->deny) return false;
+            granted = granted || grants(r, &e, schema);
+        }
+    }
+    return granted;
+}
+
 static bool judge_candidate(struct judge *j, const struct pol_relation *rel, const char *schema) {
     const struct pol_rule *deny;
     char what[FULL_NAME];
@@ -233,7 +249,11 @@ static bool judge_candidate(struct judge *j, const struct pol_relation *rel, con
     /* Stored data under another name (pg_toast), or the catalog itself, which a write turns into anything. */
     if (pol_role_system(j->r, schema) && (!open || (rel->access & ~(unsigned)POL_SELECT)))
         ask_all(j, rel->access & ~(unsigned)POL_SELECT ? POL_ALL_ACTIONS : POL_SELECT);
-    if ((rel->access & ~granted) == 0) return true;
+    if ((rel->access & ~granted) == 0) {
+        bool changes = !j->r->pins.mysql && (rel->access & (POL_UPDATE | POL_DELETE)) != 0 && (rel->access & POL_SELECT) == 0;
+        j->v->blind = j->v->blind || (changes && !may_read(j->r, schema, rel->name));
+        return true;
+    }
     return not_granted(j, pol_action_name(lowest(rel->access & ~granted)), full_name(what, schema, rel->name));
 }
 
@@ -586,7 +606,7 @@ static bool judge_statement(struct judge *j) {
 bool pol_verdict_within(const struct pol_verdict *v, const struct pol_verdict *than) {
     if (v->effect != POL_ALLOW || than->effect != POL_ALLOW || v->rewrite) return false;
     if ((v->limits.rows | v->limits.bytes | v->limits.ms) != 0 || v->limits.record > than->limits.record) return false;
-    return v->unpins <= than->unpins && v->retracks <= than->retracks && v->counts <= than->counts;
+    return v->unpins <= than->unpins && v->blind <= than->blind && v->retracks <= than->retracks && v->counts <= than->counts;
 }
 
 static void allow(struct pol_verdict *out) {

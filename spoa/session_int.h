@@ -222,6 +222,7 @@ struct session {
     char sets[65];                  /* of all that SET has said, one after the other; "": nothing */
     char charsets[65];              /* MySQL: of SET NAMES and its kin, likewise */
     bool unpinned;                  /* names may mean something else than the pins say: pol_role_everything() */
+    bool blind;                     /* it has changed rows that it may not read: what the server says is veiled */
     bool counts;                    /* MySQL: it may tell of hidden rows: pol_role_counts() */
     uint64_t statements, refused, rows, bytes;
     struct roster_entry *entry;           /* while it is open */

@@ -616,6 +616,7 @@ void session_rewritten(struct session *s, bool ok) {
     }
     s->unpinned = s->unpinned || q->observed || (q->verdict.effect == POL_ALLOW && q->verdict.unpins);
     s->counts = s->counts || (q->verdict.effect == POL_ALLOW && q->verdict.counts);
+    s->blind = s->blind || (q->verdict.effect != POL_DENY && q->verdict.blind);
     /* A text may be prepared: approval is for an execution, with its parameters. */
     bool asks = q->verdict.effect == POL_ASK && !q->observed && (q->kind == FLT_STMT_PREPARE || !session_glass_passes(s));
     if (asks && q->by_name) { /* nobody would see its values, and the text of EXECUTE is not what was asked about */

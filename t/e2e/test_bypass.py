@@ -99,6 +99,31 @@ class Bypass(unittest.TestCase):
         for sql in ("ALTER TABLE scratch.pay ADD note text DEFAULT 'x'", "CREATE INDEX ON scratch.pay (name)", "ALTER TABLE scratch.pay DROP note"):
             conn.execute(sql)
 
+    def test_rows_in_errors_of_changes(self):
+        """Who may change rows and not read them is not shown them by a change that fails, at its end or at that of the transaction."""
+        self.stack.scratch("CREATE TABLE scratch.pay (id text PRIMARY KEY, name text NOT NULL, note text); INSERT INTO scratch.pay VALUES ('c4n4ry', 'x', 'c4n4ry'); "
+                           "CREATE TABLE scratch.of (pay text REFERENCES scratch.pay DEFERRABLE); INSERT INTO scratch.of VALUES ('c4n4ry')")
+        self.stack.token("blind", "writers")
+        conn = self.stack.psycopg("blind", autocommit=True)
+        self.addCleanup(conn.close)
+        for sql in ("UPDATE scratch.pay SET name = NULL", "DELETE FROM scratch.pay", "WITH w AS (DELETE FROM scratch.pay) SELECT 1",
+                    "INSERT INTO scratch.pay VALUES ('c4n4ry' || '', 'y') ON CONFLICT DO NOTHING; UPDATE scratch.pay SET name = NULL"):
+            with self.subTest(sql), self.assertRaises(psycopg.errors.IntegrityError) as caught:
+                conn.execute(sql)
+            self.assertNotIn("c4n4ry", str(caught.exception))
+            self.assertIsNone(caught.exception.diag.message_detail)
+        conn.execute("BEGIN")
+        conn.execute("SET CONSTRAINTS ALL DEFERRED")
+        conn.execute("DELETE FROM scratch.pay")
+        with self.assertRaises(psycopg.errors.ForeignKeyViolation) as caught:
+            conn.execute("COMMIT")
+        self.assertNotIn("c4n4ry", str(caught.exception))
+        reader = self.stack.psycopg("tester", autocommit=True)
+        self.addCleanup(reader.close)
+        with self.assertRaises(psycopg.errors.NotNullViolation) as caught:
+            reader.execute("UPDATE scratch.pay SET name = NULL")
+        self.assertIn("Failing row contains", str(caught.exception))
+
     def test_field_notation(self):
         for sql in FIELD_NOTATION:
             self.refused(sql)
