@@ -413,6 +413,8 @@ class Columns(unittest.TestCase):
                 try:
                     for _ in range(20):
                         self.rows(c, "SELECT * FROM customers LIMIT 1")
+                    # else one that was read meanwhile could come into force after the wait below
+                    stack.wait_until("the catalog has it", lambda: "ssn" in str(c.execute("SELECT row_to_json(c) FROM customers c LIMIT 1", prepare=False).fetchall()))
                 finally:
                     dba.execute("ALTER TABLE customers DROP COLUMN ssn")
 
