@@ -420,7 +420,7 @@ class Columns(unittest.TestCase):
 
             def gone():  # others go by the catalog before until the new one is read
                 try:
-                    return self.rows(c, "SELECT * FROM customers LIMIT 1")
+                    return c.execute("SELECT * FROM customers LIMIT 1", prepare=False).fetchall()
                 except psycopg.errors.UndefinedColumn:
                     return None
             stack.wait_until("the catalog without it", gone)
