@@ -285,6 +285,7 @@ bool fm_util(struct fm *x, const struct my_stmt *st, uint32_t node) {
         s->keeps = s->keeps || (n->flags & (MF_KEEPS | MF_VIEW)) != 0;
         s->moves = s->moves || (n->flags & MF_MOVES) != 0;
         s->definer = s->definer || (n->flags & MF_DEFINER) != 0;
+        if (n->flags & MF_TELLS) s->tells |= POL_ALTER;
         if (n->flags & MF_VIEW) s->carries |= POL_SELECT | POL_INSERT | POL_UPDATE | POL_DELETE;
     }
     if (st != NULL && st->actions != 0) s->reads_only = false;

@@ -112,12 +112,57 @@ static bool definitions(struct mp *p, uint32_t node, struct ml *list, bool query
     return depth == 0 || mp_syntax(p);
 }
 
+/* --- what errors tell --- */
+
+/* A new column of which no value has to be unlike others, or fit anything. Up to its comma, or the end; at its name. */
+static bool quiet_column(struct mp *p) {
+    bool quiet = (mp_word(p) == MY_W_NONE && mp_is_name(p));
+    for (unsigned depth = 0; !mp_at_end(p) && (depth > 0 || !mp_op(p, ',')); mp_next(p)) {
+        if (mp_op(p, '(')) depth++;
+        if (mp_op(p, ')')) depth -= depth > 0;
+        quiet = quiet && !mp_is(p, W_UNIQUE) && !mp_is(p, W_PRIMARY) && !mp_is(p, W_KEY) && !mp_is(p, W_CHECK) && !mp_is(p, W_AS) &&
+                !mp_is(p, W_GENERATED) && !mp_is(p, W_REFERENCES);
+    }
+    return quiet;
+}
+
+/* A clause of ALTER TABLE, up to its comma or the end. DROP COLUMN is none of these: the rest of a unique index may have to be unique then. */
+static bool quiet_clause(struct mp *p) {
+    bool quiet = mp_is(p, W_RENAME) || mp_is(p, W_ALTER) || mp_is(p, W_EXCHANGE);
+    if (mp_take(p, W_ADD)) {
+        if (mp_is(p, W_INDEX) || mp_is(p, W_KEY))
+            quiet = true;
+        else {
+            mp_take(p, W_COLUMN);
+            if (mp_take(p, W_IF)) mp_next(p), mp_next(p); /* NOT EXISTS */
+            return quiet_column(p);
+        }
+    } else if (mp_take(p, W_DROP))
+        quiet = mp_is(p, W_INDEX) || mp_is(p, W_KEY) || mp_is(p, W_PRIMARY) || mp_is(p, W_FOREIGN) || mp_is(p, W_CONSTRAINT) ||
+                mp_is(p, W_CHECK);
+    for (unsigned depth = 0; !mp_at_end(p) && (depth > 0 || !mp_op(p, ',')); mp_next(p)) {
+        if (mp_op(p, '(')) depth++;
+        if (mp_op(p, ')')) depth -= depth > 0;
+    }
+    return quiet;
+}
+
+/* Behind the table's name: the servers' errors quote values that do not fit a type or a character set, or are not unique. */
+static bool quiet_alter(const struct mp *at) {
+    struct mp look = *at;
+    bool quiet = true;
+    do quiet = quiet_clause(&look) && quiet;
+    while (mp_take_op(&look, ','));
+    return quiet;
+}
+
 /* --- CREATE --- */
 
 /* What stands between CREATE or ALTER and the kind of object. */
 struct prefix {
     bool temporary, replace;
     bool definer; /* DEFINER = another account than the session's own */
+    bool plain;   /* of an index: values may be alike, and are not taken apart */
 };
 
 static bool is_object_word(const struct mp *p) {
@@ -146,6 +191,8 @@ static void prefix_words(struct mp *p, struct prefix *as) {
             mp_next(p), mp_next(p);
         else if (mp_is(p, W_DEFINER) && mp_op_at(p, 1, '='))
             mp_next(p), as->definer = !own_definer(p) || as->definer;
+        else if (mp_is(p, W_UNIQUE) || mp_is(p, W_FULLTEXT) || mp_is(p, W_SPATIAL) || mp_is(p, W_VECTOR))
+            as->plain = false;
         else if (!is_object_word(p))
             return;
     }
@@ -194,14 +241,25 @@ static uint32_t create_view(struct mp *p, uint32_t tok, const char *tag, unsigne
     return mp_done(p, node, &list);
 }
 
-static uint32_t index_on(struct mp *p, uint32_t tok, const char *tag) {
+static uint32_t index_on(struct mp *p, uint32_t tok, const char *tag, bool plain) {
     uint32_t node = mp_stmt_node(p, MS_DDL, tag, 0, tok);
     struct ml list = {0};
     mp_next(p);
     if (!if_exists(p)) return 0;
     while (!mp_at_end(p) && !mp_is(p, W_ON)) mp_next(p); /* its name, USING BTREE */
     if (!mp_need(p, W_ON) || !add_table(p, &list, POL_ALTER) || !definitions(p, node, &list, false)) return 0;
+    if (!plain || has_expressions(p, &list)) flag(p, node, MF_TELLS);
     return mp_done(p, node, &list);
+}
+
+static uint32_t alter_table(struct mp *p, uint32_t tok) {
+    uint32_t node = mp_stmt_node(p, MS_DDL, "ALTER TABLE", 0, tok);
+    struct ml list = {0};
+    flag(p, node, MF_KEEPS);
+    mp_next(p);
+    if (!if_exists(p) || !add_table(p, &list, POL_ALTER)) return 0;
+    if (!quiet_alter(p)) flag(p, node, MF_TELLS);
+    return definitions(p, node, &list, false) ? mp_done(p, node, &list) : 0;
 }
 
 static uint32_t sequence(struct mp *p, uint32_t tok, const char *tag, unsigned access) {
@@ -214,13 +272,13 @@ static uint32_t sequence(struct mp *p, uint32_t tok, const char *tag, unsigned a
 
 static uint32_t create(struct mp *p) {
     uint32_t tok = p->pos;
-    struct prefix as = {0};
+    struct prefix as = {.plain = true};
     mp_next(p);
     prefix_words(p, &as);
     switch (mp_word(p)) {
     case W_TABLE: return create_table(p, tok, as.temporary, as.replace);
     case W_VIEW: return create_view(p, tok, "CREATE VIEW", POL_CREATE | (as.replace ? POL_DROP : 0u), &as);
-    case W_INDEX: return index_on(p, tok, "CREATE INDEX");
+    case W_INDEX: return index_on(p, tok, "CREATE INDEX", as.plain);
     case W_SEQUENCE: return sequence(p, tok, "CREATE SEQUENCE", created(as.temporary, as.replace));
     case W_DATABASE:
     case W_SCHEMA: return mp_opaque(p, MS_DDL, "CREATE DATABASE", POL_CREATE);
@@ -241,7 +299,7 @@ static uint32_t alter(struct mp *p) {
     mp_next(p);
     prefix_words(p, &as);
     switch (mp_word(p)) {
-    case W_TABLE: return sequence(p, tok, "ALTER TABLE", POL_ALTER);
+    case W_TABLE: return alter_table(p, tok);
     case W_VIEW: return create_view(p, tok, "ALTER VIEW", POL_ALTER, &as);
     case W_SEQUENCE: return p->maria ? sequence(p, tok, "ALTER SEQUENCE", POL_ALTER) : mp_syntax(p);
     case W_DATABASE:
@@ -269,7 +327,7 @@ static uint32_t drop(struct mp *p) {
             mp_take(p, W_NOWAIT);
         return mp_done(p, node, &list);
     }
-    if (mp_is(p, W_INDEX)) return index_on(p, tok, "DROP INDEX");
+    if (mp_is(p, W_INDEX)) return index_on(p, tok, "DROP INDEX", true);
     if (mp_is(p, W_USER) || mp_is(p, W_ROLE)) return mp_opaque(p, MS_GRANT, "DROP USER", POL_GRANT);
     return mp_opaque(p, MS_DDL, "DROP", POL_DROP);
 }

@@ -71,10 +71,11 @@ enum my_node_type {
 #define MF_IGNORE    32u
 #define MF_REPLACE   64u
 #define MF_OPAQUE    128u
-/* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps, definer. */
+/* Of MS_DDL, whose other flags have no meaning there: pol_stmt.carries, moves, keeps, definer, tells. */
 #define MF_VIEW     MF_MULTI
 #define MF_DEFINER  MF_LATERAL
 #define MF_MOVES    MF_LOCAL
+#define MF_TELLS    MF_REPLACE
 #define MF_KEEPS    MF_IGNORE
 #define MF_EXAMINED 1u /* LIMIT ROWS EXAMINED */
 

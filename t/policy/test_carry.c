@@ -181,6 +181,29 @@ static const struct {
     {"ddl", "ALTER TABLE scratch.x EXCHANGE PARTITION p WITH TABLE public.y", "other rules would be about its rows"},
     {"ddl", "ALTER TABLE public.x RENAME COLUMN a TO b", ""},
     {"moves", "RENAME TABLE public.x TO scratch.y", ""},
+    /* errors that tell values */
+    {"ddl",
+     "ALTER TABLE public.x ADD b int, ADD COLUMN IF NOT EXISTS c decimal(5, 2) DEFAULT 3 AFTER a, ADD KEY k (b, c), DROP KEY l, ALTER b "
+     "DROP DEFAULT",
+     ""},
+    {"ddl", "ALTER TABLE public.x DROP FOREIGN KEY f, DROP CHECK c, DROP PRIMARY KEY", ""},
+    {"ddl", "ALTER TABLE public.x MODIFY b int", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ADD b int, CHANGE a a date", "select on public.x"},
+    {"ddl", "ALTER IGNORE TABLE public.x ADD UNIQUE (a)", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ADD b int UNIQUE", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ADD COLUMN (b int, c int)", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ADD b int AS (a + 1) STORED", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ADD CONSTRAINT PRIMARY KEY (a)", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x DROP COLUMN a", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x DROP a", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x CONVERT TO CHARACTER SET ascii", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x ENGINE = InnoDB", "select on public.x"},
+    {"ddl", "ALTER TABLE public.x PARTITION BY HASH (a) PARTITIONS 4", "select on public.x"},
+    {"ddl", "CREATE INDEX i ON public.x (a, b)", ""},
+    {"ddl", "CREATE UNIQUE INDEX i ON public.x (a, b)", "select on public.x"},
+    {"ddl", "CREATE INDEX i ON public.x ((a + 1))", "select on public.x"},
+    {"ddl", "DROP INDEX i ON public.x", ""},
+    {"ddl", "ALTER TABLE scratch.t MODIFY b int", ""},
 };
 
 START_TEST(my) { check(my_cases[_i].who, my_cases[_i].sql, true, my_cases[_i].want); }
