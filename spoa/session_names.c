@@ -109,8 +109,8 @@ static bool held_back(struct session *s, bool portal, const char *name, struct p
                   portal ? FLT_PORTAL_DOUBT_HINT : FLT_STATEMENT_DOUBT_HINT);
     else if (is == NAMES_OLD)
         stmt_deny(v, "42501",
-                  portal ? "the policy, or your groups, have changed since this cursor was declared"
-                         : "the policy, or your groups, have changed since this statement was prepared",
+                  portal ? "the policy, your groups or the database's schema have changed since this cursor was declared"
+                         : "the policy, your groups or the database's schema have changed since this statement was prepared",
                   portal ? "CLOSE it and DECLARE it again." : "DEALLOCATE it and PREPARE it again.");
     else if (is == NAMES_CODE_OLD)
         stmt_deny(v, "42501", portal ? FLT_PORTAL_OLD : FLT_STATEMENT_OLD, s->mysql ? "Connect again." : FLT_OLD_HINT);

@@ -405,6 +405,14 @@ class Columns(unittest.TestCase):
             seen = stack.wait_until("the record", lambda: [e for e in self.stack.audit() if e.get("sql", "").startswith(f"SELECT {n}, card_number")])
             self.assertEqual([(e["verdict"], e["rule"]) for e in seen], [("deny", "agents-read-customers")])
 
+    @staticmethod
+    def has_ssn(c):
+        """What runs names it, which in test_grants_sql.py the database refuses: its role has no right to what is new."""
+        try:
+            return "ssn" in str(c.execute("SELECT row_to_json(c) FROM customers c LIMIT 1", prepare=False).fetchall())
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+
     def test_a_column_that_is_added(self):
         with self.agent() as c:
             self.rows(c, "SELECT * FROM customers LIMIT 1")
@@ -414,7 +422,7 @@ class Columns(unittest.TestCase):
                     for _ in range(20):
                         self.rows(c, "SELECT * FROM customers LIMIT 1")
                     # else one that was read meanwhile could come into force after the wait below
-                    stack.wait_until("the catalog has it", lambda: "ssn" in str(c.execute("SELECT row_to_json(c) FROM customers c LIMIT 1", prepare=False).fetchall()))
+                    stack.wait_until("the catalog has it", lambda: self.has_ssn(c))
                 finally:
                     dba.execute("ALTER TABLE customers DROP COLUMN ssn")
 

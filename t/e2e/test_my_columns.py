@@ -1039,7 +1039,7 @@ class Hashes(Case):
                 seen.append(my.rows(d, "SELECT name, inner_key, outer_key FROM gatehouse.mask_key ORDER BY name"))
         cls.keys = seen[0]
         assert seen[1] == cls.keys
-        wait_until("the catalog has the hash's function", cls.usable, 60)
+        wait_until("the catalog has the hash's function", cls.usable, 90)
 
     @classmethod
     def hasher(cls, group="hashers"):
