@@ -147,6 +147,8 @@ static bool is_ascii(const char *s) {
     return true;
 }
 
+static char folded(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
+
 /* Behind the character at s, of UTF-8. */
 static const char *behind(const char *s) {
     for (s++; ((unsigned char)*s & 0xC0) == 0x80;) s++;
@@ -156,10 +158,8 @@ static const char *behind(const char *s) {
 /* The servers fold by tables of their own (utf8mb3_general_ci), which put one character in the place of one: U+212A is a k to them, U+0130 and \xc3\xad are an i. So
  * each that is beyond ASCII may be any. */
 bool ry_may_be(const char *a, const char *b) {
-    for (; *a != '\0' && *b != '\0'; a = behind(a), b = behind(b)) {
-        const char one[2] = {*a, '\0'}, other[2] = {*b, '\0'};
-        if (((*a | *b) & 0x80) == 0 && !fm_same(one, other)) return false;
-    }
+    for (; *a != '\0' && *b != '\0'; a = behind(a), b = behind(b))
+        if (((*a | *b) & 0x80) == 0 && folded(*a) != folded(*b)) return false;
     return *a == *b;
 }
 
@@ -329,7 +329,24 @@ static bool move(struct ry *x, struct mover *m, uint32_t cond) {
     return ry_replace(x, c->tok, c->end, " TRUE ");
 }
 
-#define CONJUNCT_STEPS 100 /* steps (ry_work()) for a condition that is held against a table: both names are copied */
+#define CONJUNCT_STEPS 100 /* steps (ry_work()) for a condition that may go behind a table's fence */
+#define NAME_STEPS     2   /* for one whose table is another */
+
+static const char no_table[] = "";
+
+/* What stands in front of a condition's first column: the table's name, or no_table. NULL: it begins with no column, or there is no memory. Each is copied once, for
+ * all tables of a FROM. */
+static const char *table_of(struct ry *x, uint32_t cond) {
+    const struct my_node *n = ry_node(x, cond), *col = n->first != 0 ? ry_node(x, n->first) : NULL;
+    if (n->type != MN_OP || col == NULL || col->type != MN_COLUMN) return NULL;
+    if (col->flags <= 1) return no_table;
+    if (x->tables == NULL) x->tables = pol_alloc_array(x->arena, x->tree.nnodes, sizeof *x->tables);
+    if (x->tables == NULL) ry_no_memory(x);
+    if (x->tables == NULL) return NULL;
+    if (x->tables[cond] == NULL) x->tables[cond] = fm_part(&x->fm, col->tok, col->flags - 2u, false);
+    if (x->tables[cond] == NULL) ry_not_understood(x);
+    return x->tables[cond];
+}
 
 /* Conditions of the SELECT's own WHERE go behind the fence too, for an index: rows for which they are not true would be left out all the same. */
 static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v, uint32_t node, const char *name, const char *quoted) {
@@ -343,12 +360,13 @@ static bool put_conjuncts(struct ry *x, struct buf *b, const struct pol_view *v,
     if (!ry_work(x, x->nitems + x->tree.tokens.n)) return false;
     for (uint32_t c = several ? first : cond; c != 0; c = several ? ry_node(x, c)->next : 0) {
         uint32_t params;
+        if (!ry_work(x, NAME_STEPS)) return false;
+        const char *table = table_of(x, c);
+        if (table == NULL || (table != no_table ? !alone || !fm_same(table, name) : !only)) continue;
         if (!ry_work(x, CONJUNCT_STEPS) || x->marks[c] == RY_MOVED || !ry_is_conjunct(x, v, c, &params)) continue;
         const struct my_node *col = ry_node(x, ry_node(x, c)->first);
         const char *column = fm_part(&x->fm, col->tok, col->flags - 1u, false);
-        const char *table = col->flags > 1 ? fm_part(&x->fm, col->tok, col->flags - 2u, false) : NULL;
-        if (column == NULL || (col->flags > 1 && table == NULL)) return ry_not_understood(x);
-        if (table != NULL ? !alone || !fm_same(table, name) : !only) continue;
+        if (column == NULL) return ry_not_understood(x);
         if (params > 0 && !move(x, &mover, c)) continue;
         buf_str(b, " AND (");
         buf_str(b, quoted);

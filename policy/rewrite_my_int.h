@@ -70,12 +70,13 @@ struct ry {
     struct pol_arena *arena;
     struct pol_facts *facts;
     struct fm_meaning *meanings;
-    uint8_t *marks;     /* enum ry_mark, by node */
-    uint32_t *more;     /* by node: what RY_STAR became */
-    uint32_t *explicit; /* by node: the access that the parser gave a table */
-    bool *dealt;        /* by node: a table whose columns are taken care of */
-    bool *is_target;    /* by node: a restricted table that is changed where it stands */
-    uint32_t *moved;    /* by token: where a "?" has gone, as the first token of the table; 0: nowhere. NULL: none has gone */
+    uint8_t *marks;      /* enum ry_mark, by node */
+    uint32_t *more;      /* by node: what RY_STAR became */
+    uint32_t *explicit;  /* by node: the access that the parser gave a table */
+    bool *dealt;         /* by node: a table whose columns are taken care of */
+    bool *is_target;     /* by node: a restricted table that is changed where it stands */
+    uint32_t *moved;     /* by token: where a "?" has gone, as the first token of the table; 0: nowhere. NULL: none has gone */
+    const char **tables; /* by node: see put_conjuncts(). NULL: nobody has asked */
     struct ry_edit *edits;
     size_t nedits, edits_cap;
     size_t len, inserted; /* bytes: of the text; put into it */

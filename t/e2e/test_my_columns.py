@@ -614,7 +614,7 @@ class Rows(Case):
             my.rows(d, "CREATE TABLE scratch_q (id int)")
         S.token("collectors", "collectors")
         raw = self.raw("collectors")
-        wait_until("the tables are known", lambda: raw.ask_all("INSERT INTO scratch_q SELECT id FROM lots WHERE id = 0").last[0] == 0, 60)
+        wait_until("the tables are known", lambda: raw.ask_all("INSERT INTO scratch_q SELECT id FROM lots WHERE id = 0").last[0] == 0, 90)
         insert, ident = "INSERT INTO scratch_q SELECT id FROM lots WHERE ", raw.prepare("INSERT INTO scratch_q SELECT id FROM lots WHERE k = ? AND total IN (?, 1)")[0]
         self.assertEqual(raw.execute(ident, values=("13", "7")).last[:2], b"\0\1")
         self.assertEqual(raw.execute(ident, values=("5", "a")).packets, raw.execute(ident, values=("6", "a")).packets)
@@ -817,7 +817,7 @@ class Tells(Case):
             cls.addClassCleanup(lambda: [my.rows(my.direct(), f"DROP TABLE {t}") for t in ("parted", "words")])
         S.token("counter", "counters")
         with my.connect("counter", autocommit=True) as c:
-            wait_until("the tables are known", lambda: cls.reads(c, "SELECT id FROM parted") and cls.reads(c, "SELECT id FROM words"), 60)
+            wait_until("the tables are known", lambda: cls.reads(c, "SELECT id FROM parted") and cls.reads(c, "SELECT id FROM words"), 90)
 
     @staticmethod
     def reads(c, sql):
