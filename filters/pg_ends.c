@@ -41,7 +41,8 @@ void pg_ends_all(struct pg_filter *f) {
 
 static void mark(struct pg_marks *m, char **name) {
     m->last++;
-    if (*name == NULL) { /* out of memory: any name may mean it */
+    if (m->of == NULL) m->of = calloc(PG_MARKS, sizeof *m->of);
+    if (*name == NULL || m->of == NULL) { /* out of memory: any name may mean it */
         unmark(m, 0);
         return;
     }
@@ -105,4 +106,7 @@ void pg_ends_pop(struct pg_filter *f, struct pg_entry *e) {
     free(e->savepoint);
 }
 
-void pg_ends_free(struct pg_filter *f) { unmark(&f->marks, 0); }
+void pg_ends_free(struct pg_filter *f) {
+    unmark(&f->marks, 0);
+    free(f->marks.of);
+}

@@ -102,8 +102,8 @@ struct pg_mark {
     char *name;     /* owned */
     uint64_t since; /* how many there had been with it */
 };
-struct pg_marks { /* the last of them, without those that are gone */
-    struct pg_mark of[PG_MARKS];
+struct pg_marks {       /* the last of them, without those that are gone */
+    struct pg_mark *of; /* PG_MARKS; NULL before the first one */
     size_t n;
     uint64_t last; /* how many there have been */
 };
