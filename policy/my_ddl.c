@@ -121,14 +121,14 @@ static bool quiet_column(struct mp *p) {
         if (mp_op(p, '(')) depth++;
         if (mp_op(p, ')')) depth -= depth > 0;
         quiet = quiet && !mp_is(p, W_UNIQUE) && !mp_is(p, W_PRIMARY) && !mp_is(p, W_KEY) && !mp_is(p, W_CHECK) && !mp_is(p, W_AS) &&
-                !mp_is(p, W_GENERATED) && !mp_is(p, W_REFERENCES);
+                !mp_is(p, W_GENERATED) && !mp_is(p, W_REFERENCES) && !mp_is(p, W_PARTITION);
     }
     return quiet;
 }
 
 /* A clause of ALTER TABLE, up to its comma or the end. DROP COLUMN is none of these: the rest of a unique index may have to be unique then. */
 static bool quiet_clause(struct mp *p) {
-    bool quiet = mp_is(p, W_RENAME) || mp_is(p, W_ALTER) || mp_is(p, W_EXCHANGE);
+    bool exchange = mp_is(p, W_EXCHANGE), quiet = exchange || mp_is(p, W_RENAME) || mp_is(p, W_ALTER);
     if (mp_take(p, W_ADD)) {
         if (mp_is(p, W_INDEX) || mp_is(p, W_KEY))
             quiet = true;
@@ -143,6 +143,7 @@ static bool quiet_clause(struct mp *p) {
     for (unsigned depth = 0; !mp_at_end(p) && (depth > 0 || !mp_op(p, ',')); mp_next(p)) {
         if (mp_op(p, '(')) depth++;
         if (mp_op(p, ')')) depth -= depth > 0;
+        quiet = quiet && (exchange || !mp_is(p, W_PARTITION)); /* PARTITION BY stands behind the last one without a comma */
     }
     return quiet;
 }
